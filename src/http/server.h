@@ -1,0 +1,33 @@
+// A small HTTP/1.1 server: a thread that accepts, one short-lived thread a connection (at most 64,
+// more are refused with 503), keep-alive, limits on header (16 KiB), body (1 MiB) and time (10 s).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "http/message.h"
+
+namespace pgb::http {
+
+class Server {
+ public:
+  // Runs on a connection's thread, so it must be thread-safe. Exceptions become a 500.
+  using Handler = std::function<Response(const Request&)>;
+
+  // Binds and starts to serve. Port 0 takes a free one. kPortInUse or kIo.
+  static Result<std::unique_ptr<Server>> start(const std::string& address, uint16_t port, Handler handler);
+
+  virtual ~Server() = default;  // stops accepting, waits for running handlers
+  virtual uint16_t port() const = 0;
+};
+
+// "Bearer <token>" in the request's authorization header, compared in constant time.
+bool has_bearer(const Request& request, const std::string& token);
+
+// {"error": message, "code": id} with the given status.
+Response problem(int status, std::string_view message);
+
+}  // namespace pgb::http

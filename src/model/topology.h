@@ -1,0 +1,106 @@
+// What a cluster file says, with every default filled in: values only. Where the defaults and the
+// rules stand: topology_json.cc.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/secret.h"
+
+namespace pgb::model {
+
+enum class RuntimeKind { kAuto, kDocker, kProcess };
+enum class Role { kPrimary, kReplica };
+enum class Durability { kAsync, kQuorum };
+
+std::string_view to_string(RuntimeKind kind);    // "auto", "docker", "process"
+std::string_view to_string(Role role);           // "primary", "replica"
+std::string_view to_string(Durability durability);  // "async", "quorum"
+
+// One PostgreSQL server.
+struct Node {
+  int node_id = 0;             // 0 is the primary; replicas count from 1, unique in their balancer
+  std::string name;            // "host" in the file: its host name, unique in the cluster
+  std::string container_name;  // default: the name
+  std::string ip_address;      // inside network.subnet; assigned if the file has none
+  uint16_t port = 0;           // published port; assigned if the file has none
+  Role role = Role::kReplica;  // at init; who is what later is asked, not read here
+  double weight = 1;
+
+  bool operator==(const Node&) const = default;
+};
+
+struct BalancerConfig {
+  int num_init_children = 32;  // clients served at the same time
+  int max_pool = 4;            // server connections kept for each of them
+  bool load_balance_mode = true;
+  std::string pool_mode = "session";  // the only mode today
+  std::string tls_cert_file;          // both or none; relative to the cluster file
+  std::string tls_key_file;
+
+  bool operator==(const BalancerConfig&) const = default;
+};
+
+// A balancer and the group of servers behind it.
+struct Balancer {
+  std::string name;
+  std::string container_name;
+  std::string ip_address;
+  uint16_t port = 0;
+  uint16_t pcp_port = 0;
+  uint16_t rest_api_port = 0;
+  BalancerConfig config;
+  Node primary;
+  std::vector<Node> replicas;
+
+  std::vector<Node> nodes() const;  // the primary, then the replicas
+  bool operator==(const Balancer&) const = default;
+};
+
+// Where a password comes from. Generated if it is none of the three.
+struct PasswordSource {
+  enum class Kind { kGenerated, kLiteral, kEnv, kFile } kind = Kind::kGenerated;
+  Secret literal;
+  std::string name;  // of the variable or the file (relative to the cluster file)
+  bool operator==(const PasswordSource&) const = default;
+};
+
+struct Postgres {
+  std::string image = "postgres:17";
+  std::string bin_dir;  // empty: the newest found
+  std::string database = "testdb";
+  std::string superuser = "postgres";
+  PasswordSource password;
+  std::string replication_user = "replicator";
+  PasswordSource replication_password;
+  std::map<std::string, std::string> parameters;  // defaults merged with the file's
+  std::vector<std::string> init_sql;              // as in the file: relative to it
+  bool operator==(const Postgres&) const = default;
+};
+
+struct Network {
+  std::string name;    // default: <cluster_name>_net
+  std::string subnet;  // default: 172.31.0.0/16
+  bool operator==(const Network&) const = default;
+};
+
+struct Cluster {
+  std::string cluster_name;
+  Network network;
+  RuntimeKind runtime = RuntimeKind::kAuto;
+  std::string bind_address = "127.0.0.1";
+  Postgres postgres;
+  Durability durability = Durability::kAsync;
+  bool protect = false;
+  std::vector<Balancer> balancers;
+
+  // Null if there is none of that name. Owned by the cluster.
+  const Balancer* find_balancer(std::string_view name) const;
+  Balancer* find_balancer(std::string_view name);
+  bool operator==(const Cluster&) const = default;
+};
+
+}  // namespace pgb::model

@@ -1,0 +1,99 @@
+// Where servers and balancers live: Docker containers or local processes. The manager knows only
+// this interface; the contract test holds every implementation against it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/deadline.h"
+#include "base/result.h"
+#include "model/topology.h"
+
+namespace pgb::runtime {
+
+// A file put into the unit before it starts; 0600, owned by the user the program runs as.
+struct FileSpec {
+  std::string name;  // "agent.json", "init/0001-init.sql": relative to the unit's config directory
+  std::string content;
+};
+
+// One thing to run: an agent with its server, or a balancer.
+struct UnitSpec {
+  enum class Kind { kNode, kBalancer } kind = Kind::kNode;
+  std::string cluster;
+  std::string group;           // the balancer's name
+  std::string name;            // node or balancer name, unique in the cluster
+  std::string container_name;  // docker
+  std::string ip_address;      // docker
+  std::string image;           // docker, nodes only
+  std::string spec_hash;       // changes whenever the unit must be made anew
+  std::vector<FileSpec> files;
+  // Ports published on bind_address: {inside, outside}; outside 0 lets the runtime choose.
+  std::vector<std::pair<uint16_t, uint16_t>> ports;
+  std::string bind_address;
+};
+
+enum class UnitState { kAbsent, kCreated, kRunning, kStopped };
+
+struct UnitInfo {
+  std::string name;
+  std::string group;
+  UnitSpec::Kind kind = UnitSpec::Kind::kNode;
+  UnitState state = UnitState::kAbsent;
+  std::string spec_hash;
+  std::string id;                              // container id, or pid
+  std::map<uint16_t, uint16_t> ports;          // inside -> outside, as the runtime tells
+};
+
+// Told about each Engine call or process command (-v prints them). Secrets never stand in `what`.
+using Trace = std::function<void(const std::string& what, std::chrono::milliseconds took)>;
+
+class Runtime {
+ public:
+  virtual ~Runtime() = default;
+  virtual model::RuntimeKind kind() const = 0;
+  virtual std::string describe() const = 0;  // "docker 28.2 (unix:///var/run/docker.sock)"
+
+  // Everything that could stand in the way of making these units: image, ports, names, subnet,
+  // disk. Touches nothing. One Error per obstacle, empty if there is none. Units that exist
+  // already and are ours are no obstacle.
+  virtual std::vector<Error> preflight(const model::Cluster& cluster, const std::vector<UnitSpec>& units,
+                                       Deadline deadline) = 0;
+
+  // Network, images, directories: whatever all units share. Idempotent.
+  virtual Status prepare(const model::Cluster& cluster, const std::vector<UnitSpec>& units,
+                         const std::function<void(const std::string&)>& progress, Deadline deadline) = 0;
+
+  // Makes the unit unless it exists, puts its files in place (again, if it exists) and starts it.
+  // Idempotent: a running unit only gets its new files. kNameInUse if one of that name is not ours. Any thread may call;
+  // units may be made in parallel.
+  virtual Status ensure(const UnitSpec& unit, Deadline deadline) = 0;
+
+  // SIGTERM, then waits until it is gone; kills it at the deadline. Absent or stopped: success.
+  virtual Status stop(const std::string& cluster, const std::string& name, Deadline deadline) = 0;
+  virtual Status start(const std::string& cluster, const std::string& name, Deadline deadline) = 0;
+
+  // Stops and removes it with its data, or keeps the data. Absent: success.
+  virtual Status remove(const std::string& cluster, const std::string& name, bool keep_data, Deadline deadline) = 0;
+
+  // All units of the cluster that exist, asked now.
+  virtual Result<std::vector<UnitInfo>> list(const std::string& cluster, Deadline deadline) = 0;
+
+  // Names of all clusters of which anything exists.
+  virtual Result<std::vector<std::string>> clusters(Deadline deadline) = 0;
+
+  // Removes what the units shared (network, directories); volumes too unless keep_data. Then looks
+  // again and returns what is left, as one line each: empty means gone.
+  virtual Result<std::vector<std::string>> remove_shared(const std::string& cluster, bool keep_data,
+                                                         Deadline deadline) = 0;
+
+  // The last `lines` lines of the unit's output.
+  virtual Result<std::string> logs(const std::string& cluster, const std::string& name, int lines,
+                                   Deadline deadline) = 0;
+};
+
+}  // namespace pgb::runtime
