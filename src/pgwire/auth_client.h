@@ -1,0 +1,45 @@
+// Logs in at a server: what to answer to each Authentication message.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "base/secret.h"
+#include "pgwire/scram.h"
+
+namespace pgb::pgwire {
+
+struct AuthStep {
+  std::string send;   // framed bytes for the peer, maybe empty
+  bool done = false;  // authenticated
+};
+
+class AuthClient {
+ public:
+  struct Options {
+    bool allow_cleartext = false;  // only over a transport that cannot be overheard
+  };
+  AuthClient(std::string user, Secret password, Options options);
+  AuthClient(std::string user, Secret password) : AuthClient(std::move(user), std::move(password), Options{}) {}
+  // SCRAM pass-through with the keys an AuthServer recovered.
+  AuthClient(std::string user, ScramKeys keys);
+
+  // `payload`: of an Authentication message ('R'). kAuth: a method that we cannot or will not use, or a
+  // server that failed to prove itself; kProtocol. ErrorResponse is the caller's to handle.
+  Result<AuthStep> feed(std::string_view payload);
+
+ private:
+  Result<AuthStep> sasl(const struct AuthenticationRequest& request);
+  Result<AuthStep> md5(std::string_view salt);
+
+  std::string user_;
+  Secret password_;
+  std::optional<ScramKeys> keys_;
+  Options options_;
+  std::optional<ScramClient> scram_;
+  bool server_verified_ = false;
+};
+
+}  // namespace pgb::pgwire
