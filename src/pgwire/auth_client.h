@@ -11,6 +11,8 @@
 
 namespace pgb::pgwire {
 
+struct AuthenticationRequest;
+
 struct AuthStep {
   std::string send;   // framed bytes for the peer, maybe empty
   bool done = false;  // authenticated
@@ -31,7 +33,7 @@ class AuthClient {
   Result<AuthStep> feed(std::string_view payload);
 
  private:
-  Result<AuthStep> sasl(const struct AuthenticationRequest& request);
+  Result<AuthStep> sasl(const AuthenticationRequest& request);
   Result<AuthStep> md5(std::string_view salt);
 
   std::string user_;

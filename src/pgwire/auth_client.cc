@@ -1,0 +1,94 @@
+#include "pgwire/auth_client.h"
+
+#include <algorithm>
+
+#include "pgwire/md5.h"
+#include "pgwire/messages.h"
+
+namespace pgb::pgwire {
+namespace {
+
+AuthStep sending(std::string bytes) {
+  AuthStep step;
+  step.send = std::move(bytes);
+  return step;
+}
+
+Error refused(const std::string& what) {
+  return Error(Code::kAuth, what).with("try", "use scram-sha-256 for this user in the server's pg_hba.conf");
+}
+
+Error out_of_turn() { return Error(Code::kProtocol, "the server sent a SASL message out of turn"); }
+
+}  // namespace
+
+AuthClient::AuthClient(std::string user, Secret password, Options options)
+    : user_(std::move(user)), password_(std::move(password)), options_(options) {}
+
+AuthClient::AuthClient(std::string user, ScramKeys keys) : user_(std::move(user)), keys_(std::move(keys)) {}
+
+Result<AuthStep> AuthClient::feed(std::string_view payload) {
+  auto request = decode_authentication(payload);
+  if (!request) return std::move(request).error();
+  switch (request->code) {
+    case AuthCode::kOk: {
+      // A server that begins SCRAM must finish it, or an impostor could skip its own proof.
+      if (scram_ && !server_verified_) return Error(Code::kAuth, "the server let us in without proving that it knows the password");
+      AuthStep step;
+      step.done = true;
+      return step;
+    }
+    case AuthCode::kMd5Password:
+      return md5(request->data);
+    case AuthCode::kCleartextPassword: {
+      if (!options_.allow_cleartext) return refused("the server asks for the password in cleartext, which is not sent here");
+      std::string bytes;
+      encode(bytes, PasswordMessage{password_});
+      return sending(std::move(bytes));
+    }
+    case AuthCode::kSasl:
+    case AuthCode::kSaslContinue:
+    case AuthCode::kSaslFinal:
+      return sasl(*request);
+    default:
+      return refused("the server asks for authentication method " + std::to_string(static_cast<uint32_t>(request->code)) +
+                     ", which is not supported");
+  }
+}
+
+Result<AuthStep> AuthClient::md5(std::string_view salt) {
+  if (keys_) return refused("the server asks for md5, but only SCRAM keys are at hand");
+  if (scram_) return out_of_turn();
+  auto digest = md5_response(password_, user_, salt);
+  if (!digest) return std::move(digest).error();
+  std::string bytes;
+  encode(bytes, PasswordMessage{std::move(*digest)});
+  return sending(std::move(bytes));
+}
+
+Result<AuthStep> AuthClient::sasl(const AuthenticationRequest& request) {
+  std::string bytes;
+  if (request.code == AuthCode::kSasl) {
+    const auto& offered = request.mechanisms;
+    if (scram_) return out_of_turn();
+    if (std::find(offered.begin(), offered.end(), kScramSha256) == offered.end()) {
+      return refused("the server offers no SASL mechanism that we know (SCRAM-SHA-256)");
+    }
+    if (!keys_ && password_.empty()) return Error(Code::kAuth, "the server asks for a password and none is set");
+    scram_ = keys_ ? ScramClient(*keys_) : ScramClient(password_);
+    encode(bytes, SaslInitialResponse{kScramSha256, scram_->first()});
+    return sending(std::move(bytes));
+  }
+  if (!scram_ || server_verified_) return out_of_turn();
+  if (request.code == AuthCode::kSaslContinue) {
+    auto final = scram_->final(request.data);
+    if (!final) return std::move(final).error();
+    encode(bytes, SaslResponse{std::move(*final)});
+    return sending(std::move(bytes));
+  }
+  PGB_TRY(scram_->verify(request.data));
+  server_verified_ = true;
+  return AuthStep{};
+}
+
+}  // namespace pgb::pgwire
