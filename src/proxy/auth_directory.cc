@@ -1,0 +1,163 @@
+#include "proxy/auth_directory.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace pgb::proxy {
+namespace {
+
+using std::chrono::milliseconds;
+constexpr milliseconds kRemember{5000};
+constexpr milliseconds kRetry{200};
+constexpr milliseconds kAskTimeout{3000};
+constexpr milliseconds kKeepIdle{10'000};
+constexpr size_t kMostKnown = 10'000;  // invented user names must not fill the memory
+
+std::string query_for(const std::string& user) {
+  return "SELECT pgbalancer.get_auth(" + pgclient::quote_literal(user) + ")";
+}
+
+std::optional<pgwire::ScramVerifier> read_verifier(const std::string& user,
+                                                   const std::vector<pgclient::ResultSet>& results) {
+  if (results.empty() || results[0].rows.empty() || results[0].rows[0].empty()) return std::nullopt;
+  const std::optional<std::string>& text = results[0].rows[0][0];
+  if (!text || text->empty()) return std::nullopt;
+  auto verifier = pgwire::parse_scram_verifier(*text);
+  if (verifier) return std::move(*verifier);
+  log::warn("user \"" + user + "\" has no SCRAM-SHA-256 password and cannot log in here; set it anew with " +
+            "password_encryption = 'scram-sha-256'");
+  return std::nullopt;
+}
+
+}  // namespace
+
+AuthDirectory::AuthDirectory(const Settings& settings, TopologyPtr topology)
+    : settings_(settings), topology_(std::move(topology)), thread_([this] { run(); }) {}
+
+AuthDirectory::~AuthDirectory() { stop(); }
+
+void AuthDirectory::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopped_ = true;
+  }
+  changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void AuthDirectory::look_up(const std::string& user, Deadline deadline, OnAnswer on_answer) {
+  if (auto verifier = known(user)) return on_answer(std::move(*verifier));
+  {
+    const std::lock_guard lock(mutex_);
+    requests_.push_back({user, deadline, std::move(on_answer)});
+  }
+  changed_.notify_all();
+}
+
+void AuthDirectory::forget(const std::string& user) {
+  const std::lock_guard lock(mutex_);
+  known_.erase(user);
+}
+
+void AuthDirectory::apply(TopologyPtr topology) {
+  {
+    const std::lock_guard lock(mutex_);
+    topology_ = std::move(topology);
+  }
+  changed_.notify_all();
+}
+
+std::optional<std::optional<pgwire::ScramVerifier>> AuthDirectory::known(const std::string& user) {
+  const std::lock_guard lock(mutex_);
+  const auto found = known_.find(user);
+  if (found == known_.end() || found->second.until.expired()) return std::nullopt;
+  return found->second.verifier;
+}
+
+void AuthDirectory::run() {
+  for (;;) {
+    std::vector<Request> requests;
+    {
+      std::unique_lock lock(mutex_);
+      const auto wanted = [this] { return stopped_ || !requests_.empty(); };
+      if (connection_) {
+        changed_.wait_for(lock, idle_at_.remaining(), wanted);
+      } else {
+        changed_.wait(lock, wanted);
+      }
+      if (stopped_) return;
+      requests.swap(requests_);
+    }
+    if (requests.empty()) connection_.reset();  // idle for long
+    serve(std::move(requests));
+  }
+}
+
+// Answers what can be answered; what cannot waits for another topology or the next try.
+void AuthDirectory::serve(std::vector<Request> requests) {
+  std::vector<Request> waiting;
+  for (Request& request : requests) {
+    if (auto verifier = known(request.user)) {
+      request.on_answer(std::move(*verifier));
+      continue;
+    }
+    Answer answer = ask(request.user);
+    if (answer || request.deadline.expired()) {
+      request.on_answer(std::move(answer));
+    } else {
+      waiting.push_back(std::move(request));
+    }
+  }
+  idle_at_ = Deadline::after(kKeepIdle);
+  if (waiting.empty()) return;
+  std::unique_lock lock(mutex_);
+  const TopologyPtr before = topology_;
+  const size_t asked = requests_.size();
+  changed_.wait_for(lock, kRetry, [&] { return stopped_ || topology_ != before || requests_.size() != asked; });
+  std::move(waiting.begin(), waiting.end(), std::back_inserter(requests_));
+}
+
+AuthDirectory::Answer AuthDirectory::ask(const std::string& user) {
+  PGB_TRY(connect());
+  auto results = connection_->query(query_for(user), Deadline::after(kAskTimeout));
+  if (!results) {
+    connection_.reset();
+    return std::move(results).error().in("asking " + connected_to_ + " for the password of a user");
+  }
+  std::optional<pgwire::ScramVerifier> verifier = read_verifier(user, *results);
+  const std::lock_guard lock(mutex_);
+  if (known_.size() >= kMostKnown) known_.clear();
+  known_.insert_or_assign(user, Known{verifier, Deadline::after(kRemember)});
+  return verifier;
+}
+
+// Any healthy server will do, the primary first: it knows of new users soonest.
+Status AuthDirectory::connect() {
+  TopologyPtr topology;
+  {
+    const std::lock_guard lock(mutex_);
+    topology = topology_;
+  }
+  const NodeView* chosen = topology->primary();
+  for (const NodeView& node : topology->nodes) {
+    if (chosen == nullptr && node.healthy) chosen = &node;
+  }
+  if (chosen == nullptr) return Error(Code::kUnreachable, "no server answers: " + topology->describe());
+  if (connection_ && connected_to_ == chosen->name) return Status();
+  connection_.reset();
+  pgclient::ConnInfo info;
+  info.host = chosen->host;
+  info.port = chosen->port;
+  info.user = settings_.auth_user;
+  info.password = settings_.auth_password;
+  info.database = settings_.auth_database;
+  info.application_name = "pgbalancer auth";
+  auto opened = pgclient::Connection::open(info, Deadline::after(kAskTimeout));
+  if (!opened) return std::move(opened).error().in(chosen->name + " (" + chosen->address() + ")");
+  connection_ = std::move(*opened);
+  connected_to_ = chosen->name;
+  return Status();
+}
+
+}  // namespace pgb::proxy

@@ -1,0 +1,76 @@
+#include "proxy/proxy.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "net/socket.h"
+
+namespace pgb::proxy {
+
+Proxy::Proxy(Settings settings, TopologyPtr topology)
+    : settings_(std::move(settings)), topology_(topology), auth_(settings_, topology) {
+  counters_.max_clients = settings_.max_clients;
+}
+
+Proxy::~Proxy() { stop(); }
+
+Result<std::unique_ptr<Proxy>> Proxy::start(Settings settings, TopologyPtr topology) {
+  std::unique_ptr<Proxy> proxy(new Proxy(std::move(settings), std::move(topology)));
+  PGB_TRY(proxy->listen());
+  for (const auto& reactor : proxy->reactors_) reactor->start();
+  return proxy;
+}
+
+Status Proxy::listen() {
+  auto address = net::Address::parse(settings_.listen_address, settings_.port);
+  if (!address) return std::move(address).error();
+  if (settings_.port != 0) PGB_TRY(net::check_port_free(*address));
+  const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
+  const unsigned threads = settings_.threads == 0 ? cores : settings_.threads;
+  const Shared shared{settings_, counters_, cancels_, auth_, mock_secret_};
+  for (unsigned i = 0; i < threads; ++i) {
+    auto listener = net::listen_on(*address);
+    if (!listener) return std::move(listener).error();
+    if (i == 0) *address = net::Address::local_of(listener->get());
+    auto reactor = Reactor::create(std::move(*listener), shared, topology());
+    if (!reactor) return std::move(reactor).error();
+    reactors_.push_back(std::move(*reactor));
+  }
+  port_ = address->port();
+  return Status();
+}
+
+void Proxy::stop() {
+  auth_.stop();  // first: its answers reach into the reactors
+  for (const auto& reactor : reactors_) reactor->stop();
+}
+
+TopologyPtr Proxy::topology() const {
+  const std::lock_guard lock(mutex_);
+  return topology_;
+}
+
+void Proxy::apply(TopologyPtr snapshot) {
+  {
+    const std::lock_guard lock(mutex_);
+    topology_ = snapshot;
+  }
+  auth_.apply(snapshot);
+  for (const auto& reactor : reactors_) reactor->apply(snapshot);
+}
+
+Stats Proxy::stats() const {
+  Stats stats;
+  stats.uptime_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
+  stats.clients = counters_.clients;
+  stats.max_clients = counters_.max_clients;
+  stats.servers = counters_.servers;
+  stats.sessions_total = counters_.sessions_total;
+  stats.refused_total = counters_.refused_total;
+  stats.bytes_from_clients = counters_.bytes_from_clients;
+  stats.bytes_from_servers = counters_.bytes_from_servers;
+  stats.nodes = counters_.nodes();
+  return stats;
+}
+
+}  // namespace pgb::proxy

@@ -1,0 +1,50 @@
+// The proxy: reactor threads that serve PostgreSQL clients from the group's servers.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "base/result.h"
+#include "proxy/admin.h"
+#include "proxy/auth_directory.h"
+#include "proxy/cancel_registry.h"
+#include "proxy/counters.h"
+#include "proxy/reactor.h"
+#include "proxy/settings.h"
+
+namespace pgb::proxy {
+
+class Proxy final : public Admin {
+ public:
+  // Listens and begins to serve. kPortInUse, kConfig (address), kIo.
+  static Result<std::unique_ptr<Proxy>> start(Settings settings, TopologyPtr topology);
+  ~Proxy() override;
+
+  // Tells all clients that the balancer shuts down, closes everything and waits for the threads.
+  void stop();
+
+  Stats stats() const override;
+  TopologyPtr topology() const override;
+  void apply(TopologyPtr snapshot) override;
+  void set_max_clients(unsigned count) override { counters_.max_clients = count; }
+  uint16_t port() const override { return port_; }
+
+ private:
+  Proxy(Settings settings, TopologyPtr topology);
+  Status listen();
+
+  const Settings settings_;
+  const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+  const Secret mock_secret_ = Secret::random(32);
+  uint16_t port_ = 0;
+  mutable std::mutex mutex_;
+  TopologyPtr topology_;  // guarded by mutex_
+  Counters counters_;
+  CancelRegistry cancels_;
+  AuthDirectory auth_;
+  std::vector<std::unique_ptr<Reactor>> reactors_;
+};
+
+}  // namespace pgb::proxy
