@@ -145,13 +145,16 @@ Result<std::string> read_file(const std::string& path, size_t limit) {
   }
 }
 
-Status write_file_atomic(const std::string& path, std::string_view content, mode_t mode) {
+Status write_file_atomic(const std::string& path, std::string_view content, mode_t mode, std::optional<Owner> owner) {
   static std::atomic<unsigned> counter{0};
   std::string temp = path + ".tmp." + std::to_string(::getpid()) + "." + std::to_string(counter++);
   ::unlink(temp.c_str());  // left by a killed process that had our number
   UniqueFd fd(::open(temp.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd) return errno_error("create", temp, errno);
   Status status = write_all(fd.get(), content, path);
+  if (status.ok() && owner && ::fchown(fd.get(), owner->uid, owner->gid) != 0) {
+    status = errno_error("chown", path, errno);
+  }
   if (status.ok() && ::fchmod(fd.get(), mode) != 0) status = errno_error("chmod", path, errno);
   if (status.ok() && ::fsync(fd.get()) != 0) status = errno_error("sync", path, errno);
   if (status.ok() && ::rename(temp.c_str(), path.c_str()) != 0) status = errno_error("replace", path, errno);

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,8 +18,14 @@ namespace pgb::os {
 Result<std::string> read_file(const std::string& path, size_t limit = 64u << 20);
 
 // Replaces the file in one step (temporary file beside it, fsync, rename, fsync of the directory):
-// readers and a power cut see the old or the new content. Never readable beyond `mode`.
-Status write_file_atomic(const std::string& path, std::string_view content, mode_t mode);
+// readers and a power cut see the old or the new content. Never readable beyond `mode`, and never at
+// that path with another owner than the given one (else: us).
+struct Owner {
+  uid_t uid;
+  gid_t gid;
+};
+Status write_file_atomic(const std::string& path, std::string_view content, mode_t mode,
+                         std::optional<Owner> owner = std::nullopt);
 
 // mkdir -p; new directories get exactly `mode`, existing ones are left alone.
 Status make_dirs(const std::string& path, mode_t mode);

@@ -26,6 +26,16 @@ TEST(File, WritesAndReadsBack) {
   EXPECT_EQ(list_dir(dir.path).value(), std::vector<std::string>{"a"});  // no temporary file left
 }
 
+TEST(File, WritesForAnotherOwner) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  TestDir dir;
+  ASSERT_TRUE(write_file_atomic(dir.path + "/a", "one", 0600, Owner{65534, 65534}).ok());
+  struct stat info {};
+  ASSERT_EQ(::lstat((dir.path + "/a").c_str(), &info), 0);
+  EXPECT_EQ(info.st_uid, 65534u);
+  EXPECT_EQ(mode_of(dir.path + "/a"), 0600u);
+}
+
 TEST(File, ReadTellsAbsentAndTooLong) {
   TestDir dir;
   EXPECT_EQ(read_file(dir.path + "/none").error().code, Code::kNotFound);

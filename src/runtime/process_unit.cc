@@ -140,14 +140,16 @@ Status UnitDir::create(const UnitSpec& unit, const std::optional<os::User>& run_
 }
 
 Status UnitDir::write_files(const std::vector<FileSpec>& files, const std::optional<os::User>& run_as) const {
+  std::optional<os::Owner> owner;
+  if (run_as) owner = os::Owner{run_as->uid, run_as->gid};
   for (const FileSpec& spec : files) {
     std::vector<std::string> parts = split(spec.name, '/');
     if (!std::all_of(parts.begin(), parts.end(), is_plain_name)) {
       return Error(Code::kConfig, "'" + spec.name + "' cannot be the name of a file of " + name_);
     }
     PGB_TRY(make_subdirs(path_, parts, run_as));
-    PGB_TRY(os::write_file_atomic(file(spec.name), spec.content, 0600));
-    PGB_TRY(own(file(spec.name), run_as));
+    // With its owner from the start: the program may be reading its files just now.
+    PGB_TRY(os::write_file_atomic(file(spec.name), spec.content, 0600, owner));
   }
   return {};
 }
