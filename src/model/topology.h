@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/secret.h"
@@ -87,6 +88,13 @@ struct Network {
   bool operator==(const Network&) const = default;
 };
 
+// How eagerly a group watches its leader. Seconds.
+struct Ha {
+  double lease = 3;  // a leader that cannot renew it for so long has lost it
+  double loop = 1;   // between two looks
+  bool operator==(const Ha&) const = default;
+};
+
 struct Cluster {
   std::string cluster_name;
   Network network;
@@ -96,10 +104,14 @@ struct Cluster {
   Durability durability = Durability::kAsync;
   bool protect = false;
   std::vector<Balancer> balancers;
+  Ha ha;
+  std::vector<std::string> dcs_etcd;  // URLs of an etcd cluster; empty: the embedded store
 
   // Null if there is none of that name. Owned by the cluster.
   const Balancer* find_balancer(std::string_view name) const;
   Balancer* find_balancer(std::string_view name);
+  // What holds for one group: quorum needs two replicas, a smaller group is async.
+  Durability durability_of(const Balancer& balancer) const;
   bool operator==(const Cluster&) const = default;
 };
 

@@ -1,0 +1,154 @@
+#include "model/key_table.h"
+
+namespace pgb::model {
+
+const Key* KeyTable::find(std::string_view name) const {
+  for (const auto& key : keys) {
+    if (key.name == name) return &key;
+  }
+  return nullptr;
+}
+
+std::vector<std::string_view> KeyTable::names() const {
+  std::vector<std::string_view> all;
+  for (const auto& key : keys) all.push_back(key.name);
+  return all;
+}
+
+namespace {
+
+constexpr double kMaxBalancers = 64;
+constexpr double kMaxReplicas = 64;
+
+const KeyTable& network_keys() {
+  static const KeyTable table{
+      "network",
+      {{"name", Kind::kName, "", "`<cluster_name>_net`", "name of the container network", 1, 128},
+       {"subnet", Kind::kSubnet, R"("172.31.0.0/16")", "", "its IPv4 addresses, a /8 to /28; the first one is the gateway's"}}};
+  return table;
+}
+
+const KeyTable& postgres_keys() {
+  static const KeyTable table{
+      "postgres",
+      {{"image", Kind::kText, R"("postgres:17")", "", "container image of the servers"},
+       {"bin_dir", Kind::kText, "", "the newest found", "folder of the server programs, for the process runtime"},
+       {"database", Kind::kText, R"("testdb")", "", "database made on the new primary", 1, 63},
+       {"superuser", Kind::kText, R"("postgres")", "", "name of the superuser", 1, 63},
+       {"password", Kind::kPassword, "", "generated", "the superuser's password"},
+       {"replication_user", Kind::kText, R"("replicator")", "", "role the replicas stream with", 1, 63},
+       {"replication_password", Kind::kPassword, "", "generated", "that role's password"},
+       {"parameters", Kind::kParameters, "", "see below", "server settings, added to the defaults"},
+       {"init_sql", Kind::kTexts, "[]", "", "SQL files run once on the new primary, relative to the cluster file", 0, 1000}}};
+  return table;
+}
+
+const KeyTable& ha_keys() {
+  static const KeyTable table{
+      "ha",
+      {{"lease", Kind::kNumber, "3", "", "seconds after which a leader that cannot renew its lease has lost it", 1, 600},
+       {"loop", Kind::kNumber, "1", "", "seconds between two looks at the group; less than the lease", 0.1, 60}}};
+  return table;
+}
+
+const KeyTable& config_keys() {
+  static const KeyTable table{
+      "balancers[].config",
+      {{"num_init_children", Kind::kWhole, "32", "", "clients served at the same time", 1, 100000},
+       {"max_pool", Kind::kWhole, "4", "", "server connections kept for each of them", 1, 1000},
+       {"load_balance_mode", Kind::kSwitch, "true", "", "send reads to replicas"},
+       {"pool_mode", Kind::kChoice, R"("session")", "", "when a server connection goes back to the pool", 0, 0, {"session"}},
+       {"tls_cert_file", Kind::kText, "", "no TLS", "certificate shown to clients (PEM), relative to the cluster file"},
+       {"tls_key_file", Kind::kText, "", "no TLS", "its private key (PEM); both or none"}}};
+  return table;
+}
+
+const KeyTable& primary_keys() {
+  static const KeyTable table{
+      "balancers[].primary",
+      {{"host", Kind::kName, "", "`primary1`, …", "host name, unique in the file", 1, 63},
+       {"port", Kind::kPort, "", "15432, 25432, …", "published port"},
+       {"container_name", Kind::kName, "", "the host", "name of its container", 1, 63},
+       {"ip_address", Kind::kAddress, "", "the subnet's .1.20, .2.20, …", "address inside network.subnet"},
+       {"weight", Kind::kNumber, "1", "", "its share of the reads", 0, 1000}}};
+  return table;
+}
+
+const KeyTable& replica_keys() {
+  static const KeyTable table{
+      "balancers[].replicas[]",
+      {{"node_id", Kind::kWhole, "", "counts from 1", "number, unique in the group; 0 is the primary", 1, 1000000},
+       {"host", Kind::kName, "", "`replica1`, …", "host name, unique in the file", 1, 63},
+       {"port", Kind::kPort, "", "15433, 15434, …", "published port"},
+       {"container_name", Kind::kName, "", "the host", "name of its container", 1, 63},
+       {"ip_address", Kind::kAddress, "", "the subnet's .1.21, .1.22, …", "address inside network.subnet"},
+       {"weight", Kind::kNumber, "1", "", "its share of the reads", 0, 1000}}};
+  return table;
+}
+
+const KeyTable& balancer_keys() {
+  static const KeyTable table{
+      "balancers[]",
+      {{"name", Kind::kName, "", "`lb1`, `lb2`, …", "name, unique in the file", 1, 63},
+       {"container_name", Kind::kName, "", "`pgbalancer_<name>`", "name of its container", 1, 80},
+       {"ip_address", Kind::kAddress, "", "the subnet's .1.10, .2.10, …", "address inside network.subnet"},
+       {"port", Kind::kPort, "", "19999, 29999, …", "port for PostgreSQL clients"},
+       {"pcp_port", Kind::kPort, "", "19898, 29898, …", "port for the pcp_* commands"},
+       {"rest_api_port", Kind::kPort, "", "18080, 28080, …", "port of REST API, metrics and web page"},
+       {"config", Kind::kObject, "", "", "the pooler's own settings", 0, 0, {}, &config_keys()},
+       {"primary", Kind::kObject, "", "", "the group's first primary", 0, 0, {}, &primary_keys()},
+       {"replicas", Kind::kObjects, "", "two", "its replicas; `[]` for none", 0, kMaxReplicas, {}, &replica_keys()}}};
+  return table;
+}
+
+}  // namespace
+
+const KeyTable& cluster_keys() {
+  static const KeyTable table{
+      "The file",
+      {{"cluster_name", Kind::kName, "", "", "name of the cluster", 1, 63, {}, nullptr, true},
+       {"network", Kind::kObject, "", "", "the container network", 0, 0, {}, &network_keys()},
+       {"runtime", Kind::kChoice, R"("auto")", "", "containers, or plain local processes; auto takes Docker if it answers",
+        0, 0, {"auto", "docker", "process"}},
+       {"bind_address", Kind::kAddress, R"("127.0.0.1")", "", "where published ports listen"},
+       {"postgres", Kind::kObject, "", "", "the servers", 0, 0, {}, &postgres_keys()},
+       {"durability", Kind::kChoice, "", "`quorum` if a group has two replicas or more, else `async`",
+        "`quorum`: in groups of two replicas or more a commit waits for one of them", 0, 0, {"async", "quorum"}},
+       {"protect", Kind::kBool, "false", "", "refuse to destroy this cluster"},
+       {"ha", Kind::kObject, "", "", "failover", 0, 0, {}, &ha_keys()},
+       {"dcs", Kind::kDcs, R"("embedded")", "", "where the leader lease is kept: embedded, or {\"etcd\": [urls]}"},
+       {"balancers", Kind::kObjects, "", "one", "the balancers, each with its group of servers", 1, kMaxBalancers, {},
+        &balancer_keys()}}};
+  return table;
+}
+
+const std::vector<OwnedParameter>& owned_parameters() {
+  static const std::vector<OwnedParameter> table = {
+      {"port", "it is the node's own \"port\""},
+      {"listen_addresses", "it follows from the runtime and \"bind_address\""},
+      {"data_directory", "the agent chooses it"},
+      {"config_file", "the agent writes it"},
+      {"hba_file", "the agent writes it"},
+      {"ident_file", "the agent writes it"},
+      {"external_pid_file", "the agent is the server's parent"},
+      {"unix_socket_directories", "the agent chooses it"},
+      {"cluster_name", "it is the node's host name"},
+      {"logging_collector", "the server logs to the agent"},
+      {"primary_conninfo", "it follows from who is primary"},
+      {"primary_slot_name", "it follows from who is primary"},
+      {"recovery_target_timeline", "replicas always follow the newest timeline"},
+      {"synchronous_standby_names", "it follows from \"durability\""},
+  };
+  return table;
+}
+
+const std::vector<DefaultParameter>& default_parameters() {
+  static const std::vector<DefaultParameter> table = {
+      {"hot_standby", "on"},           {"max_connections", "200"},         {"max_replication_slots", "10"},
+      {"max_slot_wal_keep_size", "1GB"}, {"max_wal_senders", "10"},        {"password_encryption", "scram-sha-256"},
+      {"wal_level", "replica"},        {"wal_log_hints", "on"},
+  };
+  return table;
+}
+
+}  // namespace pgb::model
