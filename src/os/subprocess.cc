@@ -12,7 +12,6 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
-#include <grp.h>
 
 #include "base/strings.h"
 #include "os/file.h"
@@ -85,10 +84,14 @@ void child_signals() {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
+// The bare system calls: the C library's wrappers want to tell all threads, and after a fork they wait for
+// ever for threads that are not here.
 void child_user(const Plan& plan) {
-  if (plan.set_uid && ::geteuid() == 0 && ::setgroups(0, nullptr) != 0) child_fail(kReportFd, Step::kUser);
-  if (plan.set_gid && ::setresgid(plan.gid, plan.gid, plan.gid) != 0) child_fail(kReportFd, Step::kUser);
-  if (plan.set_uid && ::setresuid(plan.uid, plan.uid, plan.uid) != 0) child_fail(kReportFd, Step::kUser);
+  bool ok = true;
+  if (plan.set_uid && ::geteuid() == 0) ok = ::syscall(SYS_setgroups, 0, nullptr) == 0;
+  if (ok && plan.set_gid) ok = ::syscall(SYS_setresgid, plan.gid, plan.gid, plan.gid) == 0;
+  if (ok && plan.set_uid) ok = ::syscall(SYS_setresuid, plan.uid, plan.uid, plan.uid) == 0;
+  if (!ok) child_fail(kReportFd, Step::kUser);
 }
 
 [[noreturn]] void child_main(const Plan& plan) {

@@ -7,7 +7,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
+#include <thread>
 
 #include "os/file.h"
 #include "os/pidfile.h"
@@ -155,6 +157,19 @@ TEST(SpawnDetached, LeadsItsOwnSessionAndIsNotOurChild) {
   EXPECT_EQ(cmdline(*pid), (std::vector<std::string>{"/bin/sleep", "100"}));
   EXPECT_EQ(::waitpid(*pid, nullptr, WNOHANG), -1);
   ::kill(*pid, SIGKILL);
+}
+
+TEST(SpawnDetached, ChangesTheUserWhileOtherThreadsComeAndGo) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  std::atomic<bool> stop{false};
+  std::thread churn([&] {
+    while (!stop) std::thread([] {}).join();
+  });
+  SpawnOptions options = command({"/bin/true"});
+  options.uid = options.gid = 65534;
+  for (int i = 0; i < 100; ++i) EXPECT_TRUE(spawn_detached(options).ok());
+  stop = true;
+  churn.join();
 }
 
 TEST(SpawnDetached, SaysThatItCannotRun) {
