@@ -1,0 +1,1 @@
+pgb_program(pgbalancer DEPS base os net http pgclient proxy control)

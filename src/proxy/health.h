@@ -1,0 +1,55 @@
+// Asks every node twice a second whether it answers and whether it is the primary, each on a thread
+// of its own so that a silent one delays none of the others.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/secret.h"
+#include "proxy/topology_snapshot.h"
+
+namespace pgb::proxy {
+
+struct HealthSettings {
+  std::string user;
+  Secret password;
+  std::string database = "postgres";
+  std::chrono::milliseconds interval{500};
+  std::chrono::milliseconds deadline{1000};
+};
+
+class HealthMonitor {
+ public:
+  // Called with a new snapshot when a role, a health or a reason has changed; from the monitor's
+  // threads, one call at a time, versions growing.
+  using OnChange = std::function<void(TopologyPtr)>;
+
+  // Starts to ask the nodes of `first`.
+  HealthMonitor(HealthSettings settings, TopologyPtr first, OnChange on_change);
+  ~HealthMonitor();  // waits for the threads, at most about the deadline
+  HealthMonitor(const HealthMonitor&) = delete;
+  HealthMonitor& operator=(const HealthMonitor&) = delete;
+
+  TopologyPtr topology() const;
+
+ private:
+  void watch(size_t index);
+  void report(size_t index, NodeRole role, bool healthy, const std::string& error);
+  bool pause();  // false: stop
+
+  const HealthSettings settings_;
+  const OnChange on_change_;
+  mutable std::mutex mutex_;
+  std::mutex order_;  // held while a change is told, so that snapshots arrive in order
+  std::condition_variable stop_;
+  bool stopped_ = false;
+  TopologyPtr topology_;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace pgb::proxy
