@@ -149,9 +149,8 @@ class Balancer {
     }
     auto snapshot = std::make_shared<const proxy::TopologySnapshot>(std::move(first));
     proxy_->apply(snapshot);
-    monitor_ = std::make_unique<proxy::HealthMonitor>(std::move(settings), snapshot, [this](proxy::TopologyPtr changed) {
-      proxy_->apply(std::move(changed));
-    });
+    monitor_ = std::make_unique<proxy::HealthMonitor>(
+        std::move(settings), snapshot, [this](proxy::TopologyPtr changed) { proxy_->apply(std::move(changed)); });
   }
 
   const std::string path_;

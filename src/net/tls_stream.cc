@@ -47,7 +47,8 @@ BIO_METHOD* bio_method() {
 
 class TlsStream final : public Stream {
  public:
-  TlsStream(os::UniqueFd fd, std::unique_ptr<SSL, decltype(&SSL_free)> ssl) : fd_(std::move(fd)), ssl_(std::move(ssl)) {}
+  TlsStream(os::UniqueFd fd, std::unique_ptr<SSL, decltype(&SSL_free)> ssl)
+      : fd_(std::move(fd)), ssl_(std::move(ssl)) {}
 
   IoResult read(char* data, size_t size) override {
     ERR_clear_error();

@@ -11,7 +11,7 @@ namespace pgb::proxy {
 
 struct Stats {
   double uptime_s = 0;
-  uint64_t clients = 0;         // past their startup packet
+  uint64_t clients = 0;  // past their startup packet
   uint64_t max_clients = 0;
   uint64_t servers = 0;         // connections to servers
   uint64_t sessions_total = 0;  // that ever reached a server

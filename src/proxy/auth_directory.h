@@ -16,9 +16,9 @@
 #include "base/deadline.h"
 #include "base/result.h"
 #include "pgclient/connection.h"
+#include "pgwire/scram.h"
 #include "proxy/settings.h"
 #include "proxy/topology_snapshot.h"
-#include "pgwire/scram.h"
 
 namespace pgb::proxy {
 
@@ -61,7 +61,7 @@ class AuthDirectory {
   const Settings& settings_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  bool stopped_ = false;                 // guarded by mutex_, like all up to known_
+  bool stopped_ = false;  // guarded by mutex_, like all up to known_
   TopologyPtr topology_;
   std::vector<Request> requests_;
   std::map<std::string, Known> known_;

@@ -18,7 +18,8 @@ Result<std::unique_ptr<Reactor>> Reactor::create(os::UniqueFd listener, const Sh
 
 Reactor::Reactor(std::unique_ptr<net::EventLoop> loop, os::UniqueFd listener, const Shared& shared,
                  TopologyPtr topology)
-    : loop_(std::move(loop)), listener_(std::move(listener)), context_{*loop_, shared, std::move(topology), {}, {}, {}} {
+    : loop_(std::move(loop)), listener_(std::move(listener)), context_{*loop_, shared, std::move(topology),
+                                                                       {},     {},     {}} {
   context_.find = [this](uint64_t id) {
     const auto found = sessions_.find(id);
     return found == sessions_.end() ? nullptr : found->second.get();

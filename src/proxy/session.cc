@@ -9,16 +9,15 @@
 namespace pgb::proxy {
 namespace {
 using std::chrono::milliseconds;
-constexpr size_t kMaxPending = 65536;           // bytes kept for a slow reader before we stop reading for it
-constexpr size_t kMaxEarly = 65536;             // what a client may send before its login is through
+constexpr size_t kMaxPending = 65536;  // bytes kept for a slow reader before we stop reading for it
+constexpr size_t kMaxEarly = 65536;    // what a client may send before its login is through
 constexpr milliseconds kLastWordsTimeout{5000};
 constexpr milliseconds kLingerTimeout{1000};
 }  // namespace
 
 const char* Session::name(State state) {
-  static constexpr const char* kNames[] = {"startup",    "lookup",       "authenticating", "finding-primary",
-                                           "connecting", "server-login", "relay",          "cancelling",
-                                           "closing",    "closed"};
+  static constexpr const char* kNames[] = {"startup",      "lookup", "authenticating", "finding-primary", "connecting",
+                                           "server-login", "relay",  "cancelling",     "closing",         "closed"};
   return kNames[static_cast<size_t>(state)];
 }
 

@@ -55,9 +55,9 @@ class Session {
   struct Link {
     std::unique_ptr<net::Stream> stream;
     net::EventLoop::Watch watch = 0;
-    net::Buffer out;  // not yet taken by the kernel
-    MessageWalk walk;  // over what was read from here, in kRelay
-    bool hung_up = false;    // reported by the kernel: a watch without interest would spin
+    net::Buffer out;          // not yet taken by the kernel
+    MessageWalk walk;         // over what was read from here, in kRelay
+    bool hung_up = false;     // reported by the kernel: a watch without interest would spin
     bool write_dead = false;  // writes fail; what can still be read is read
   };
   using Handler = void (Session::*)(uint32_t);
@@ -139,7 +139,7 @@ class Session {
   NodeView node_;             // the server connected to
   net::Address server_address_;
   bool counted_server_ = false;
-  uint32_t cancel_pid_ = 0;     // in the registry; 0 if none
+  uint32_t cancel_pid_ = 0;    // in the registry; 0 if none
   std::string cancel_packet_;  // kCancelling
 };
 

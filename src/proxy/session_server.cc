@@ -135,8 +135,9 @@ bool Session::server_authentication(std::string_view payload) {
 
 bool Session::server_refused(const pgwire::Step& step) {
   const auto error = pgwire::decode_error(step.payload);
-  const bool comes_back = error && !server_authenticated_ &&
-                          (error->sqlstate == sqlstate::kCannotConnectNow || error->sqlstate == sqlstate::kAdminShutdown);
+  const bool comes_back =
+      error && !server_authenticated_ &&
+      (error->sqlstate == sqlstate::kCannotConnectNow || error->sqlstate == sqlstate::kAdminShutdown);
   if (comes_back) {
     server_unreachable(pgwire::describe(*error));
     return false;

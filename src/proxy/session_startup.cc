@@ -113,12 +113,14 @@ void Session::startup(const pgwire::StartupMessage& message) {
   }
   transition(State::kLookup);
   const Deadline deadline = Deadline::after(context_.shared.settings.server_timeout);
-  context_.shared.auth.look_up(params_["user"], deadline, [&context = context_, id = id_](AuthDirectory::Answer answer) {
-    auto shared_answer = std::make_shared<AuthDirectory::Answer>(std::move(answer));
-    context.loop.post([&context, id, shared_answer] {
-      if (Session* session = context.find(id)) session->on_verifier(std::move(*shared_answer));
-    });
-  });
+  context_.shared.auth.look_up(params_["user"], deadline,
+                               [&context = context_, id = id_](AuthDirectory::Answer answer) {
+                                 auto shared_answer = std::make_shared<AuthDirectory::Answer>(std::move(answer));
+                                 context.loop.post([&context, id, shared_answer] {
+                                   if (Session* session = context.find(id))
+                                     session->on_verifier(std::move(*shared_answer));
+                                 });
+                               });
 }
 
 void Session::negotiate(const pgwire::StartupMessage& message) {

@@ -1,8 +1,9 @@
+#include "proxy/session.h"
+
 #include <gtest/gtest.h>
 
 #include "proxy/cancel_registry.h"
 #include "proxy/message_walk.h"
-#include "proxy/session.h"
 #include "proxy/topology_snapshot.h"
 
 namespace pgb::proxy {

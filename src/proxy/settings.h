@@ -14,8 +14,8 @@ namespace pgb::proxy {
 struct Settings {
   std::string group;
   std::string listen_address = "0.0.0.0";
-  uint16_t port = 9999;      // 0 takes a free one
-  unsigned threads = 0;      // 0: one a core
+  uint16_t port = 9999;  // 0 takes a free one
+  unsigned threads = 0;  // 0: one a core
   unsigned max_clients = 64;
   std::string auth_user = "pgbalancer";  // asks the servers for other users' verifiers
   Secret auth_password;
