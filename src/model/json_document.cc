@@ -231,8 +231,10 @@ class Parser {
 
   std::string found() const {
     if (at_end()) return ", but the file ends";
+    if (peek() == '"') return ", not a string";
+    const auto is_letter = [](char c) { return c == '_' || std::isalnum(static_cast<unsigned char>(c)) != 0; };
     size_t end = at_ + 1;
-    while (end < text_.size() && end - at_ < 20 && (std::isalnum(static_cast<unsigned char>(text_[end])) != 0)) ++end;
+    while (end < text_.size() && end - at_ < 20 && is_letter(text_[end])) ++end;
     while (end < text_.size() && (static_cast<unsigned char>(text_[end]) & 0xC0) == 0x80) ++end;
     return ", not " + shown(text_.substr(at_, end - at_));
   }

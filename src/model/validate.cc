@@ -106,7 +106,7 @@ class Validator {
   bool expect(JsonValue& value, JsonKind kind, const std::string& path) {
     if (value.is(kind)) return true;
     std::string text = "must be " + std::string(kind_name(kind)) + ", not " + std::string(kind_name(value.kind));
-    if (value.is(JsonKind::kNull)) text += "; leave the key out for its default";
+    if (value.is(JsonKind::kNull) && path.back() != ']') text += "; leave the key out for its default";
     if (kind == JsonKind::kNumber && value.is(JsonKind::kString) && parse_u64(value.text)) {
       text += "; write " + value.text.substr(0, 20) + " without quotes";
     }
