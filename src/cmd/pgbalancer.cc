@@ -189,6 +189,7 @@ Status run(const Options& options) {
   if (!settings) return std::move(settings).error();
   if (options.check) return Status();
 
+  log::debug("starting");  // the default logger must exist before one of the same name replaces it
   log::setup("pgbalancer", log::Level::kInfo);
   raise_file_limit();
   auto signals = os::SignalFd::open({SIGTERM, SIGINT, SIGHUP});
