@@ -112,9 +112,12 @@ class Reader {
     read(object, "password", pg.password);
     read(object, "replication_user", pg.replication_user);
     read(object, "replication_password", pg.replication_password);
-    const auto* user = usable(object, "replication_user");
-    if (user != nullptr && pg.replication_user == pg.superuser) {
-      mistakes_.add(user->place, "postgres.replication_user", shown(user->text) + " is the superuser; give the replicas a role of their own");
+    const bool given = usable(object, "replication_user") != nullptr;
+    const std::string key = given ? "replication_user" : "superuser";
+    if (pg.replication_user == pg.superuser && usable(object, key) != nullptr) {
+      mistakes_.add(usable(object, key)->place, "postgres." + key,
+                    given ? shown(pg.superuser) + " is the superuser; give the replicas a role of their own"
+                          : shown(pg.superuser) + " is the replicas' role; set \"replication_user\" to another name");
     }
     for (const auto& [name, value] : default_parameters()) pg.parameters[std::string(name)] = value;
     if (const auto* files = usable(object, "init_sql")) {
