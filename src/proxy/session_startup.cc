@@ -27,7 +27,7 @@ void Session::read_login() {
     const net::IoResult got = client_.stream->read(context_.scratch.data(), context_.scratch.size());
     if (got.kind == Kind::kWait) return;
     if (got.kind != Kind::kDone) return end();
-    if (state_ == State::kClosing || state_ == State::kCancelling) continue;
+    if (state_ == State::kClosing || state_ == State::kCancelling) return;  // once: it may never stop sending
     const std::string_view bytes(context_.scratch.data(), got.count);
     if (state_ == State::kStartup) {
       first_bytes_.append(bytes);
