@@ -1,0 +1,181 @@
+#include "http/connection.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/beast/core/basic_stream.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http.hpp>
+#include <exception>
+#include <optional>
+
+#include "base/deadline.h"
+#include "base/log.h"
+
+namespace pgb::http {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+using ErrorCode = boost::system::error_code;
+using Protocol = asio::generic::stream_protocol;
+using Stream = beast::basic_stream<Protocol, asio::io_context::executor_type>;
+using Parser = beast::http::request_parser<beast::http::string_body>;
+
+Request to_request(const Parser& parser) {
+  const auto& message = parser.get();
+  Request request;
+  request.method.assign(message.method_string().data(), message.method_string().size());
+  request.target.assign(message.target().data(), message.target().size());
+  for (const auto& field : message) {
+    std::string name(field.name_string().data(), field.name_string().size());
+    for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+    std::string& value = request.headers[name];
+    if (!value.empty()) value += ", ";
+    value.append(field.value().data(), field.value().size());
+  }
+  request.body = message.body();
+  return request;
+}
+
+bool is_clean(const Response& response) {
+  for (const auto& [name, value] : response.headers) {
+    if (name.empty() || name.find_first_of("\r\n: ") != std::string::npos) return false;
+    if (value.find_first_of("\r\n") != std::string::npos) return false;
+  }
+  return response.status >= 200 && response.status <= 599;
+}
+
+Response handled(const Server::Handler& handler, const Request& request) {
+  try {
+    Response response = handler(request);
+    if (is_clean(response)) return response;
+    log::error("the answer to " + request.method + " " + request.target + " has a malformed header or status");
+  } catch (const std::exception& failure) {
+    log::error("the handler of " + request.method + " " + request.target + " failed: " + failure.what());
+  } catch (...) {
+    log::error("the handler of " + request.method + " " + request.target + " failed");
+  }
+  return problem(500, "an unforeseen failure; the log has more");
+}
+
+class Connection {
+ public:
+  Connection(int fd, const Server::Handler& handler, const std::atomic<bool>& stopping, const ServeLimits& limits)
+      : fd_(fd), handler_(handler), stopping_(stopping), limits_(limits), stream_(io_) {
+    sockaddr_storage name = {};
+    socklen_t size = sizeof name;
+    int family = ::getsockname(fd, reinterpret_cast<sockaddr*>(&name), &size) == 0 ? name.ss_family : AF_INET;
+    stream_.socket().assign(Protocol(family, 0), fd);
+  }
+
+  void serve() {
+    bool go_on = true;
+    while (go_on && !stopping_) go_on = serve_one();
+  }
+
+ private:
+  template <class Start>
+  ErrorCode wait(Start start) {
+    ErrorCode result = asio::error::operation_aborted;
+    start([&result](ErrorCode ec, auto&&...) { result = ec; });
+    io_.restart();
+    io_.run();
+    return result;
+  }
+
+  bool serve_one() {
+    Parser parser;
+    parser.header_limit(limits_.header_bytes);
+    parser.body_limit(limits_.body_bytes);
+    stream_.expires_after(std::chrono::seconds(limits_.seconds));
+    ErrorCode ec = wait([&](auto done) { beast::http::async_read_header(stream_, buffer_, parser, done); });
+    if (ec) return refuse(ec);
+    auto expect = parser.get().find(beast::http::field::expect);
+    if (expect != parser.get().end() && beast::iequals(expect->value(), "100-continue") && !parser.is_done()) {
+      auto length = parser.content_length_remaining();
+      if (length && *length > limits_.body_bytes) return refuse(beast::http::error::body_limit);
+      beast::http::response<beast::http::empty_body> go_on(beast::http::status::continue_, 11);
+      if (wait([&](auto done) { beast::http::async_write(stream_, go_on, done); })) return false;
+    }
+    ec = wait([&](auto done) { beast::http::async_read(stream_, buffer_, parser, done); });
+    if (ec) return refuse(ec);
+    bool keep_alive = parser.get().keep_alive();
+    bool head = parser.get().method() == beast::http::verb::head;
+    Response response = handled(handler_, to_request(parser));
+    return send(response, parser.get().version(), head, keep_alive && !stopping_);
+  }
+
+  // Tells the peer what was wrong with its request, if it made one; the connection ends.
+  bool refuse(const ErrorCode& ec) {
+    namespace http = beast::http;
+    if (ec == http::error::header_limit || ec == http::error::buffer_overflow) {
+      send(problem(431, "the request's header is longer than 16 KiB"), 11, false, false);
+    } else if (ec == http::error::body_limit) {
+      send(problem(413, "the request's body is longer than 1 MiB"), 11, false, false);
+    } else if (ec == beast::error::timeout || ec == http::error::end_of_stream || ec == http::error::partial_message) {
+      return false;
+    } else if (ec.category() == http::make_error_code(http::error::bad_method).category()) {
+      send(problem(400, "this is no HTTP/1.1 request: " + ec.message()), 11, false, false);
+    } else {
+      return false;
+    }
+    drain();
+    return false;
+  }
+
+  bool send(const Response& response, unsigned version, bool head, bool keep_alive) {
+    beast::http::response<beast::http::span_body<const char>> message;
+    fill(message, response, version, keep_alive);
+    bool bodiless = response.status == 204 || response.status == 304;
+    if (!bodiless) message.content_length(response.body.size());
+    if (!head && !bodiless) message.body() = {response.body.data(), response.body.size()};
+    stream_.expires_after(std::chrono::seconds(limits_.seconds));
+    ErrorCode ec = wait([&](auto done) { beast::http::async_write(stream_, message, done); });
+    return !ec && keep_alive;
+  }
+
+  template <class Message>
+  static void fill(Message& message, const Response& response, unsigned version, bool keep_alive) {
+    message.version(version);
+    message.result(static_cast<unsigned>(response.status));
+    for (const auto& [name, value] : response.headers) message.set(name, value);
+    message.keep_alive(keep_alive);
+  }
+
+  // Reads away what the peer still sends, for a moment: closing with unread bytes would reset the
+  // connection, and the peer would lose our answer.
+  void drain() {
+    ::shutdown(fd_, SHUT_WR);
+    Deadline limit = Deadline::after(std::chrono::seconds(1));
+    char bytes[16384];
+    while (!limit.expired() && !stopping_) {
+      pollfd wanted = {fd_, POLLIN, 0};
+      if (::poll(&wanted, 1, limit.poll_ms()) <= 0) return;
+      if (::recv(fd_, bytes, sizeof bytes, MSG_DONTWAIT) <= 0) return;
+    }
+  }
+
+  int fd_;
+  const Server::Handler& handler_;
+  const std::atomic<bool>& stopping_;
+  const ServeLimits& limits_;
+  asio::io_context io_{1};
+  Stream stream_;
+  beast::flat_buffer buffer_;  // keeps what came after a request: the next one
+};
+
+}  // namespace
+
+void serve_connection(int fd, const Server::Handler& handler, const std::atomic<bool>& stopping,
+                      const ServeLimits& limits) {
+  try {
+    Connection(fd, handler, stopping, limits).serve();
+  } catch (const std::exception& failure) {
+    log::error(std::string("an HTTP connection failed: ") + failure.what());
+  }
+}
+
+}  // namespace pgb::http

@@ -1,0 +1,21 @@
+// Inside http only: serves the requests of one accepted connection, one after the other.
+#pragma once
+
+#include <atomic>
+
+#include "http/server.h"
+
+namespace pgb::http {
+
+struct ServeLimits {
+  uint32_t header_bytes = 16u << 10;
+  uint64_t body_bytes = 1u << 20;
+  int seconds = 10;  // for each request to come, and for each answer to go
+};
+
+// Takes the descriptor and closes it. Returns when the peer is done, breaks a rule or is too slow, or,
+// between two requests, when `stopping` is set (shutdown(2) for reading wakes it). Never throws.
+void serve_connection(int fd, const Server::Handler& handler, const std::atomic<bool>& stopping,
+                      const ServeLimits& limits);
+
+}  // namespace pgb::http

@@ -1,0 +1,68 @@
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/secret.h"
+#include "base/strings.h"
+#include "http/server.h"
+
+namespace pgb::http {
+namespace {
+
+Code code_of(int status) {
+  switch (status) {
+    case 400:
+    case 405:
+    case 413:
+    case 431:
+      return Code::kUsage;
+    case 401:
+    case 403:
+      return Code::kAuth;
+    case 404:
+      return Code::kNotFound;
+    case 408:
+    case 504:
+      return Code::kTimeout;
+    case 409:
+      return Code::kBusy;
+    case 422:
+      return Code::kConfig;
+    case 503:
+      return Code::kNotReady;
+    default:
+      return Code::kInternal;
+  }
+}
+
+bool is_bearer(std::string_view scheme) {
+  constexpr std::string_view kBearer = "bearer";
+  if (scheme.size() != kBearer.size()) return false;
+  for (size_t i = 0; i < scheme.size(); ++i) {
+    if ((scheme[i] | 0x20) != kBearer[i]) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+bool has_bearer(const Request& request, const std::string& token) {
+  auto header = request.headers.find("authorization");
+  if (header == request.headers.end() || token.empty()) return false;
+  std::string_view text = trim(header->second);
+  size_t blank = text.find(' ');
+  if (blank == std::string_view::npos || !is_bearer(text.substr(0, blank))) return false;
+  return Secret(token).equals(trim(text.substr(blank + 1)));
+}
+
+Response problem(int status, std::string_view message) {
+  nlohmann::ordered_json body = {{"error", std::string(message)},
+                                 {"code", std::string(error_info(code_of(status)).id)}};
+  Response response;
+  response.status = status;
+  response.headers["content-type"] = "application/json";
+  // The message may hold bytes from outside that are no UTF-8.
+  response.body = body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  return response;
+}
+
+}  // namespace pgb::http
