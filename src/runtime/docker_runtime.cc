@@ -275,6 +275,12 @@ class DockerRuntime : public Runtime {
       image = *balancer;
     }
     std::string spec = container_spec(unit, image, networks->front().name, mount);
+    auto made = client_.create_container(container_name_of(unit), spec, deadline);
+    bool image_gone = !made.ok() && made.error().code == Code::kImage && unit.kind == UnitSpec::Kind::kBalancer;
+    if (!image_gone) return made;
+    // Another cluster's remove_shared() took it for unused between the look and the use.
+    auto again = balancer_image(deadline);
+    if (!again.ok()) return std::move(again).error();
     return client_.create_container(container_name_of(unit), spec, deadline);
   }
 

@@ -1,0 +1,242 @@
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <stdexcept>
+#include <thread>
+
+#include "http/test_peers.h"
+
+namespace pgb::http {
+namespace {
+
+using std::chrono::seconds;
+
+TEST(HttpRoundTrip, CarriesMethodTargetHeadersAndBody) {
+  auto server = serve(echo);
+  Request request;
+  request.method = "PUT";
+  request.target = "/a/b?c=d%20e";
+  request.headers["x-asked"] = "yes";
+  request.body = std::string("zero\0byte", 9) + std::string(200000, 'x');
+  auto response = call(tcp(server->port()), request, soon());
+  ASSERT_TRUE(response.ok()) << response.error().message;
+  EXPECT_EQ(response->status, 200);
+  EXPECT_EQ(response->headers.at("x-method"), "PUT");
+  EXPECT_EQ(response->headers.at("x-target"), "/a/b?c=d%20e");
+  EXPECT_EQ(response->headers.at("x-asked"), "yes");
+  EXPECT_EQ(response->body, request.body);
+}
+
+TEST(HttpRoundTrip, AnAnswerOfAnyStatusIsASuccess) {
+  auto server = serve([](const Request&) { return problem(404, "there is no \"x\""); });
+  auto response = call(tcp(server->port()), {}, soon());
+  ASSERT_TRUE(response.ok());
+  EXPECT_EQ(response->status, 404);
+  EXPECT_EQ(response->body, "{\"error\":\"there is no \\\"x\\\"\",\"code\":\"PGB-NOT-FOUND\"}\n");
+}
+
+TEST(HttpRoundTrip, HeadHasNoBody) {
+  auto server = serve([](const Request&) { return problem(200, "text"); });
+  Request request;
+  request.method = "HEAD";
+  auto response = call(tcp(server->port()), request, soon());
+  ASSERT_TRUE(response.ok()) << response.error().message;
+  EXPECT_EQ(response->body, "");
+  EXPECT_NE(response->headers.at("content-length"), "0");
+}
+
+TEST(HttpRoundTrip, ManyClientsAtOnce) {
+  auto server = serve(echo);
+  std::vector<std::thread> threads;
+  std::atomic<int> good{0};
+  for (int i = 0; i < 16; ++i) {
+    threads.emplace_back([&, i] {
+      Request request;
+      request.method = "POST";
+      request.body = std::to_string(i);
+      auto response = call(tcp(server->port()), request, soon());
+      if (response.ok() && response->body == request.body) ++good;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(good, 16);
+}
+
+TEST(HttpServer, AnExceptionBecomesA500AndTheServerLivesOn) {
+  auto server = serve([](const Request& request) -> Response {
+    if (request.target == "/bad") throw std::runtime_error("secret detail");
+    return {};
+  });
+  Request bad;
+  bad.target = "/bad";
+  auto response = call(tcp(server->port()), bad, soon());
+  ASSERT_TRUE(response.ok());
+  EXPECT_EQ(response->status, 500);
+  EXPECT_EQ(response->body.find("secret"), std::string::npos);
+  EXPECT_EQ(call(tcp(server->port()), {}, soon()).value().status, 200);
+}
+
+TEST(HttpServer, AHeaderWithALineBreakIsNotSent) {
+  auto server = serve([](const Request&) {
+    Response response;
+    response.headers["x"] = "a\r\nset-cookie: b";
+    return response;
+  });
+  auto response = call(tcp(server->port()), {}, soon());
+  ASSERT_TRUE(response.ok());
+  EXPECT_EQ(response->status, 500);
+  EXPECT_EQ(response->headers.count("set-cookie"), 0u);
+}
+
+TEST(HttpServer, KeepsTheConnectionAndServesPipelinedRequests) {
+  auto server = serve(echo);
+  Raw peer(server->port());
+  peer.say("POST /1 HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\noneGET /2 HTTP/1.1\r\nhost: x\r\n\r\n");
+  EXPECT_NE(peer.hear("/2").find("one"), std::string::npos);
+  peer.say("GET /3 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+  EXPECT_NE(peer.hear().find("/3"), std::string::npos);
+}
+
+TEST(HttpServer, ReadsChunkedBodies) {
+  auto server = serve(echo);
+  Raw peer(server->port());
+  peer.say("POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n");
+  peer.say("3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n");
+  std::string answer = peer.hear();
+  EXPECT_NE(answer.find("\r\n\r\nabcdefg"), std::string::npos) << answer;
+}
+
+TEST(HttpServer, AnswersExpectContinue) {
+  auto server = serve(echo);
+  Raw peer(server->port());
+  peer.say("PUT / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n");
+  EXPECT_EQ(peer.hear("\r\n\r\n").substr(0, 12), "HTTP/1.1 100");
+  peer.say("ok");
+  EXPECT_NE(peer.hear().find("\r\n\r\nok"), std::string::npos);
+}
+
+TEST(HttpServer, RefusesAnOversizedHeader) {
+  auto server = serve(echo);
+  Request request;
+  request.headers["x-long"] = std::string(20000, 'h');
+  auto response = call(tcp(server->port()), request, soon());
+  ASSERT_TRUE(response.ok()) << response.error().message;
+  EXPECT_EQ(response->status, 431);
+}
+
+TEST(HttpServer, RefusesAnOversizedBody) {
+  std::atomic<int> handled{0};
+  auto server = serve([&](const Request& request) { return ++handled, echo(request); });
+  Request request;
+  request.method = "POST";
+  request.body = std::string((1u << 20) + 1, 'b');
+  auto response = call(tcp(server->port()), request, soon());
+  ASSERT_TRUE(response.ok()) << response.error().message;
+  EXPECT_EQ(response->status, 413);
+  EXPECT_EQ(handled, 0);
+  Raw peer(server->port());  // chunked, so that the length is not known beforehand
+  peer.say("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n");
+  for (int i = 0; i < 20; ++i) peer.say("10000\r\n" + std::string(0x10000, 'c') + "\r\n");
+  EXPECT_NE(peer.hear().find("HTTP/1.1 413"), std::string::npos);
+  EXPECT_EQ(handled, 0);
+  request.body.pop_back();
+  EXPECT_EQ(call(tcp(server->port()), request, soon()).value().status, 200);
+}
+
+TEST(HttpServer, AnswersGarbageWith400AndLivesOn) {
+  auto server = serve(echo);
+  for (const char* garbage : {"\x16\x03\x01\x02 TLS hello\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n",
+                              "GET / HTTP/1.1\r\nno colon\r\n\r\n", "POST / HTTP/1.1\r\ncontent-length: x\r\n\r\n"}) {
+    Raw peer(server->port());
+    peer.say(garbage);
+    EXPECT_EQ(peer.hear().substr(0, 12), "HTTP/1.1 400") << garbage;
+  }
+  EXPECT_EQ(call(tcp(server->port()), {}, soon()).value().status, 200);
+}
+
+TEST(HttpServer, TurnsAwayMoreThan64Connections) {
+  auto server = serve(echo);
+  std::vector<std::unique_ptr<Raw>> peers;
+  for (int i = 0; i < 64; ++i) {
+    peers.push_back(std::make_unique<Raw>(server->port()));
+    peers.back()->say("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+    ASSERT_EQ(peers.back()->hear("\r\n\r\n").substr(0, 12), "HTTP/1.1 200");
+  }
+  Raw late(server->port());
+  EXPECT_EQ(late.hear().substr(0, 12), "HTTP/1.1 503");
+  peers.clear();
+  Deadline limit = soon();
+  int status = 0;
+  while (status != 200 && !limit.expired()) {
+    auto response = call(tcp(server->port()), {}, soon());
+    if (response.ok()) status = response->status;
+  }
+  EXPECT_EQ(status, 200);  // those that left make room
+}
+
+TEST(HttpServer, EndsAtOnceWithIdleConnections) {
+  auto server = serve(echo);
+  Raw silent(server->port()), half(server->port()), idle(server->port());
+  half.say("GET / HT");
+  idle.say("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+  idle.hear("\r\n\r\n");
+  auto before = Deadline::Clock::now();
+  server.reset();
+  EXPECT_LT(Deadline::Clock::now() - before, seconds(2));
+}
+
+TEST(HttpServer, ARunningHandlerMayAnswerWhenTheServerEnds) {
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool running = false, go_on = false;
+  auto server = serve([&](const Request&) {
+    std::unique_lock lock(mutex);
+    running = true;
+    changed.notify_all();
+    changed.wait(lock, [&] { return go_on; });
+    return problem(200, "late");
+  });
+  Result<Response> response = Error();
+  std::thread client([&, port = server->port()] { response = call(tcp(port), {}, soon()); });
+  {
+    std::unique_lock lock(mutex);
+    changed.wait(lock, [&] { return running; });
+  }
+  std::thread ender([&] { server.reset(); });
+  {
+    std::lock_guard lock(mutex);
+    go_on = true;
+  }
+  changed.notify_all();
+  ender.join();
+  client.join();
+  ASSERT_TRUE(response.ok()) << response.error().message;
+  EXPECT_NE(response->body.find("late"), std::string::npos);
+}
+
+TEST(HttpServer, TellsWhenThePortIsTaken) {
+  auto server = serve(echo);
+  auto second = Server::start("127.0.0.1", server->port(), echo);
+  ASSERT_FALSE(second.ok());
+  EXPECT_EQ(second.error().code, Code::kPortInUse);
+  EXPECT_FALSE(Server::start("not an address", 0, echo).ok());
+  EXPECT_EQ(Server::start("192.0.2.1", 0, echo).error().code, Code::kIo);
+}
+
+TEST(HttpServer, HasBearerWantsTheWholeToken) {
+  Request request;
+  EXPECT_FALSE(has_bearer(request, "t0ken"));
+  request.headers["authorization"] = "Bearer t0ken";
+  EXPECT_TRUE(has_bearer(request, "t0ken"));
+  EXPECT_FALSE(has_bearer(request, "t0ke"));
+  EXPECT_FALSE(has_bearer(request, "t0kenn"));
+  request.headers["authorization"] = "Basic t0ken";
+  EXPECT_FALSE(has_bearer(request, "t0ken"));
+  request.headers["authorization"] = "Bearer ";
+  EXPECT_FALSE(has_bearer(request, ""));  // no token set: nobody gets in
+}
+
+}  // namespace
+}  // namespace pgb::http
