@@ -114,7 +114,10 @@ make_tar() {
   work=
 }
 
-cached_tar() { find "$cache" -maxdepth 1 -name "$suite-$arch-postgres-*.tar" 2> /dev/null | sort -V | tail -1; }
+cached_tar() {
+  [ -d "$cache" ] || return 0
+  find "$cache" -maxdepth 1 -name "$suite-$arch-postgres-*.tar" | sort -V | tail -1
+}
 
 # Imports over the Engine's API, for machines without the docker command.
 import_with_curl() {

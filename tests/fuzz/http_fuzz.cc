@@ -3,8 +3,10 @@
 #include <arpa/inet.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -50,6 +52,11 @@ void send_all(int fd, std::string_view bytes) {
 void to_server(std::string_view bytes) {
   static std::unique_ptr<http::Server> server = std::move(http::Server::start("127.0.0.1", 0, checked)).value();
   int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+  // From another address of this machine each time, or the ports would run out.
+  static uint32_t count = 0;
+  sockaddr_in source = local(0);
+  source.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + count++ % 0xfffff0);
+  require(::bind(fd, reinterpret_cast<sockaddr*>(&source), sizeof source) == 0);
   sockaddr_in name = local(server->port());
   if (::connect(fd, reinterpret_cast<sockaddr*>(&name), sizeof name) == 0) {
     send_all(fd, bytes);
@@ -58,7 +65,9 @@ void to_server(std::string_view bytes) {
     pollfd wanted = {fd, POLLIN, 0};
     // After our end of stream the server has nothing to wait for.
     for (;;) {
-      require(::poll(&wanted, 1, 5000) == 1);
+      int ready = ::poll(&wanted, 1, 5000);
+      if (ready < 0 && errno == EINTR) continue;  // the fuzzer's own timer
+      require(ready == 1);
       if (::recv(fd, answer, sizeof answer, 0) <= 0) break;
     }
   }
@@ -66,11 +75,12 @@ void to_server(std::string_view bytes) {
 }
 
 void to_client(std::string_view bytes) {
-  int listener = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in name = local(0);
-  socklen_t size = sizeof name;
-  require(::bind(listener, reinterpret_cast<sockaddr*>(&name), size) == 0 && ::listen(listener, 1) == 0);
-  ::getsockname(listener, reinterpret_cast<sockaddr*>(&name), &size);
+  static const std::string path = "/tmp/http_fuzz." + std::to_string(::getpid());
+  int listener = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un name = {};
+  name.sun_family = AF_UNIX;
+  path.copy(name.sun_path, sizeof name.sun_path - 1);
+  require(::bind(listener, reinterpret_cast<sockaddr*>(&name), sizeof name) == 0 && ::listen(listener, 1) == 0);
   std::thread peer([&] {
     int fd = ::accept(listener, nullptr, nullptr);
     char request[4096];
@@ -79,12 +89,13 @@ void to_client(std::string_view bytes) {
     ::close(fd);
   });
   http::Endpoint endpoint;
-  endpoint.host = "127.0.0.1";
-  endpoint.port = ntohs(name.sin_port);
+  endpoint.kind = http::Endpoint::Kind::kUnix;
+  endpoint.path = path;
   auto response = http::call(endpoint, {}, Deadline::after(std::chrono::seconds(5)));
   require(response.ok() || response.error().code != Code::kTimeout);
   peer.join();
   ::close(listener);
+  ::unlink(path.c_str());
 }
 
 }  // namespace
