@@ -18,13 +18,13 @@ static spdlog::level::level_enum to_spdlog(Level level) {
 }
 
 static std::shared_ptr<spdlog::logger>& logger() {
-  static std::shared_ptr<spdlog::logger> instance = spdlog::stderr_logger_mt("pgbalancer");
+  static std::shared_ptr<spdlog::logger> instance = 
+      std::make_shared<spdlog::logger>("pgbalancer", std::make_shared<spdlog::sinks::stderr_sink_mt>());
   return instance;
 }
 
 void setup(std::string_view program, Level least) {
-  spdlog::drop("pgbalancer");
-  logger() = spdlog::stderr_logger_mt(std::string(program));
+  logger() = std::make_shared<spdlog::logger>(std::string(program), std::make_shared<spdlog::sinks::stderr_sink_mt>());
   logger()->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %-7l %n: %v", spdlog::pattern_time_type::utc);
   logger()->set_level(to_spdlog(least));
   logger()->flush_on(spdlog::level::debug);

@@ -1,0 +1,71 @@
+#include "api/agent_api.h"
+
+#include <nlohmann/json.hpp>
+
+#include "http/client.h"
+
+namespace pgb::api {
+
+using nlohmann::json;
+
+std::string to_json(const AgentState& s) {
+  return json{{"name", s.name},         {"role", s.role},       {"phase", s.phase},
+              {"detail", s.detail},     {"answers", s.answers}, {"postmaster_pid", s.postmaster_pid},
+              {"query_ms", s.query_ms}}
+      .dump();
+}
+
+Result<AgentState> parse_agent_state(const std::string& text) {
+  const json doc = json::parse(text, nullptr, false);
+  if (!doc.is_object()) return Error(Code::kProtocol, "the agent's answer is not a JSON object");
+  try {
+    AgentState s;
+    s.name = doc.at("name").get<std::string>();
+    s.role = doc.at("role").get<std::string>();
+    s.phase = doc.at("phase").get<std::string>();
+    s.detail = doc.at("detail").get<std::string>();
+    s.answers = doc.at("answers").get<bool>();
+    s.postmaster_pid = doc.at("postmaster_pid").get<int64_t>();
+    s.query_ms = doc.at("query_ms").get<double>();
+    return s;
+  } catch (const json::exception& e) {
+    return Error(Code::kProtocol, std::string("the agent's answer lacks a field: ") + e.what());
+  }
+}
+
+static Result<http::Response> ask(const AgentAddress& address, http::Request request, Deadline deadline) {
+  http::Endpoint endpoint;
+  endpoint.kind = http::Endpoint::Kind::kTcp;
+  endpoint.host = address.host;
+  endpoint.port = address.port;
+  request.headers["authorization"] = "Bearer " + address.token.reveal();
+  auto response = http::call(endpoint, request, deadline);
+  if (!response.ok()) return std::move(response).error().in("agent at " + endpoint.str());
+  if (response->status == 401) return Error(Code::kAuth, "the agent at " + endpoint.str() + " refuses our token");
+  return response;
+}
+
+Result<AgentState> agent_state(const AgentAddress& address, Deadline deadline) {
+  http::Request request;
+  request.target = "/v1/state";
+  auto response = ask(address, request, deadline);
+  if (!response.ok()) return std::move(response).error();
+  if (response->status != 200) {
+    return Error(Code::kProtocol, "the agent answered with HTTP " + std::to_string(response->status));
+  }
+  return parse_agent_state(response->body);
+}
+
+Status drop_slot(const AgentAddress& address, const std::string& slot, Deadline deadline) {
+  http::Request request;
+  request.method = "POST";
+  request.target = "/v1/slots/drop?" + slot;
+  auto response = ask(address, request, deadline);
+  if (!response.ok()) return std::move(response).error();
+  if (response->status != 200) {
+    return Error(Code::kSql, "slot " + slot + " cannot be dropped: " + response->body);
+  }
+  return {};
+}
+
+}  // namespace pgb::api

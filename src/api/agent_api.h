@@ -1,0 +1,43 @@
+// What the agent answers and what it can be asked: HTTP/1.1 with JSON bodies and a bearer token.
+//   GET  /v1/state              the state of the agent and its server, asked at that moment
+//   POST /v1/slots/drop?NAME    drops a replication slot of the (primary) server
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/deadline.h"
+#include "base/result.h"
+#include "base/secret.h"
+
+namespace pgb::api {
+
+struct AgentState {
+  std::string name;
+  std::string role;    // "primary" or "replica": what the server says; what it is to be, until it answers
+  std::string phase;   // "starting", "initdb", "waiting", "copying", "running", "stopping", "failed"
+  std::string detail;  // what is being done or waited for, or why it failed; one sentence
+  int64_t postmaster_pid = 0;
+  bool answers = false;  // the server answered a query just now
+  double query_ms = 0;   // how long that took
+
+  bool healthy() const { return phase == "running" && answers; }
+};
+
+// Where an agent listens.
+struct AgentAddress {
+  std::string host;
+  uint16_t port = 0;
+  Secret token;
+};
+
+std::string to_json(const AgentState& state);
+Result<AgentState> parse_agent_state(const std::string& json);  // kProtocol
+
+// Asks the agent. kUnreachable, kTimeout, kAuth (wrong token), kProtocol.
+Result<AgentState> agent_state(const AgentAddress& address, Deadline deadline);
+
+// Drops the slot; a slot that is not there is a success. kSql with the server's sentence otherwise.
+Status drop_slot(const AgentAddress& address, const std::string& slot, Deadline deadline);
+
+}  // namespace pgb::api
