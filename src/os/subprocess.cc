@@ -129,9 +129,11 @@ void child_user(const Plan& plan) {
 // Above 9, so that the child's dup2 never overwrites one that it still needs.
 UniqueFd high(UniqueFd fd) { return UniqueFd(fd ? ::fcntl(fd.get(), F_DUPFD_CLOEXEC, 10) : -1); }
 
-Result<UniqueFd> open_output(const SpawnOptions& options, const std::string& path) {
+Result<UniqueFd> open_output(const SpawnOptions& options, const std::string& path, int inherited) {
   UniqueFd fd;
-  if (path.empty()) {
+  if (path.empty() && options.inherit_output) {
+    fd = UniqueFd(::fcntl(inherited, F_DUPFD_CLOEXEC, 10));
+  } else if (path.empty()) {
     fd = UniqueFd(::open("/dev/null", O_WRONLY | O_CLOEXEC));
   } else {
     fd = UniqueFd(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
@@ -199,10 +201,10 @@ Result<Plan> make_plan(const SpawnOptions& options) {
   auto in = open_input(options.stdin_text);
   if (!in.ok()) return std::move(in).error();
   plan.in = std::move(*in);
-  auto out = open_output(options, options.stdout_file);
+  auto out = open_output(options, options.stdout_file, 1);
   if (!out.ok()) return std::move(out).error();
   plan.out = std::move(*out);
-  auto err = open_output(options, options.stderr_file);
+  auto err = open_output(options, options.stderr_file, 2);
   if (!err.ok()) return std::move(err).error();
   plan.err = std::move(*err);
   plan.cwd = options.cwd.empty() ? nullptr : options.cwd.c_str();

@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "os/file.h"
-#include "runtime/bin_dir.h"
+#include "os/bin_dir.h"
 #include "runtime/ports.h"
 #include "runtime/process_unit.h"
 

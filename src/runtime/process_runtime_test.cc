@@ -10,7 +10,7 @@
 #include "os/pidfile.h"
 #include "os/process.h"
 #include "os/subprocess.h"
-#include "runtime/bin_dir.h"
+#include "os/bin_dir.h"
 #include "runtime/ports.h"
 #include "runtime/process_end.h"
 #include "runtime/process_test_harness.h"

@@ -1,4 +1,4 @@
-#include "runtime/bin_dir.h"
+#include "os/bin_dir.h"
 
 #include <unistd.h>
 
@@ -9,7 +9,7 @@
 #include "os/file.h"
 #include "os/subprocess.h"
 
-namespace pgb::runtime {
+namespace pgb::os {
 namespace {
 
 // The first needed program that the directory lacks; empty if it has all.
@@ -78,4 +78,4 @@ Result<std::string> find_bin_dir(const std::string& wanted) {
       .with("try", "apt-get install postgresql, or set postgres.bin_dir in the cluster file");
 }
 
-}  // namespace pgb::runtime
+}  // namespace pgb::os

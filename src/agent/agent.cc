@@ -1,0 +1,189 @@
+#include "agent/agent.h"
+
+#include <grp.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+
+#include "agent/agent_server.h"
+#include "agent/bootstrap.h"
+#include "agent/data_dir.h"
+#include "agent/postmaster.h"
+#include "agent/progress.h"
+#include "api/agent_api.h"
+#include "os/bin_dir.h"
+#include "os/file.h"
+#include "os/signals.h"
+#include "os/users.h"
+
+namespace pgb::agent {
+namespace {
+
+using std::chrono::milliseconds;
+
+// Gives our directories to the user that will run postgres, then becomes that user for good.
+Status become_user(const AgentConfig& config, const DataDir& dir) {
+  PGB_TRY(os::make_dirs(dir.parent(), 0700));
+  if (geteuid() != 0 || config.run_as_user.empty()) return {};
+  auto user = os::find_user(config.run_as_user);
+  if (!user.ok()) return std::move(user).error();
+  if (chown(dir.parent().c_str(), user->uid, user->gid) != 0) return os::errno_error("chown", dir.parent(), errno);
+  PGB_TRY(os::chown_tree(config.config_dir, user->uid, user->gid));
+  if (setgroups(0, nullptr) != 0 || setgid(user->gid) != 0 || setuid(user->uid) != 0) {
+    return os::errno_error("become user", user->name, errno);
+  }
+  prctl(PR_SET_DUMPABLE, 1);  // /proc/self belongs to the new user again
+  return {};
+}
+
+class Agent {
+ public:
+  Agent(const AgentConfig& config, std::string bin_dir, os::SignalFd signals)
+      : config_(config), bin_dir_(bin_dir), dir_(config.data_dir), postmaster_(config, bin_dir),
+        signals_(std::move(signals)) {}
+
+  int run() {
+    auto server = serve(config_, progress_, postmaster_);
+    if (!server.ok()) return fail(server.error());
+    while (!stopping_) {
+      if (const Status up = bring_up(); !up.ok()) {
+        progress_.set(up.error().code == Code::kNotReady ? "waiting" : "failed", up.error().message);
+        back_off();
+        continue;
+      }
+      progress_.set("running", "");
+      failures_ = 0;
+      supervise();
+    }
+    progress_.set("stopping", "fast shutdown");
+    postmaster_.stop(Deadline::after(milliseconds(20000)));
+    return 0;
+  }
+
+ private:
+  int fail(const Error& error) {
+    log::error(error.message);
+    return error_info(error.code).exit_code;
+  }
+
+  // Whatever stands in the data directory, afterwards a server of ours runs on it.
+  Status bring_up() {
+    switch (dir_.look()) {
+      case DataStage::kForeign:
+        return Error(Code::kForeign, dir_.path() + " holds files that we did not make; nothing was touched");
+      case DataStage::kMaking:
+        progress_.set("starting", "removing an unfinished copy");
+        PGB_TRY(dir_.wipe_unfinished());
+        [[fallthrough]];
+      case DataStage::kEmpty:
+        PGB_TRY(fill());
+        break;
+      case DataStage::kInitialised:
+      case DataStage::kReady:
+        break;
+    }
+    // Beyond this point the directory is whole; only roles and init SQL may be missing.
+    PGB_TRY(write_server_files(config_, dir_));
+    return start_server();
+  }
+
+  Status fill() {
+    if (!config_.primary) return make_replica_dir(config_, bin_dir_, dir_, progress_);
+    progress_.set("initdb", "making " + dir_.path());
+    return make_primary_dir(config_, bin_dir_, dir_);
+  }
+
+  Status start_server() {
+    progress_.set("starting", "postgres on port " + std::to_string(config_.port));
+    if (postmaster_.pid() == 0) PGB_TRY(postmaster_.start());
+    const bool furnished = dir_.look() == DataStage::kReady;
+    const std::string user = furnished ? "pgbalancer_agent" : config_.superuser;
+    const Secret& password = furnished ? config_.agent_password : config_.superuser_password;
+    for (;;) {  // crash recovery may take long; a signal ends the wait
+      const Status up = postmaster_.wait_ready(user, password, "postgres", Deadline::after(milliseconds(200)));
+      if (up.ok()) break;
+      if (up.error().code != Code::kTimeout) return up;
+      progress_.set("starting", up.error().message);
+      if (take_signals(0)) return Error(Code::kTerminated, "told to stop");
+    }
+    if (furnished) return {};
+    progress_.set("starting", "roles, database and init SQL");
+    return furnish_primary(config_, dir_);
+  }
+
+  // Until the server ends or we are told to stop.
+  void supervise() {
+    while (!take_signals(1000)) {
+      std::string how;
+      if (!postmaster_.reap(&how)) continue;
+      progress_.set("starting", "postgres ended unexpectedly (" + how + "), starting it again");
+      return;
+    }
+  }
+
+  // True once we are to stop. SIGCHLD only wakes us.
+  bool take_signals(int wait_ms) {
+    pollfd ready{signals_.fd(), POLLIN, 0};
+    poll(&ready, 1, wait_ms);
+    while (auto signal = signals_.read()) stopping_ = stopping_ || *signal != SIGCHLD;
+    return stopping_;
+  }
+
+  // 100 ms at first (a replica waits for its primary), then longer, at most 5 s.
+  void back_off() {
+    const int wait = dir_.look() == DataStage::kEmpty && !config_.primary ? 100 : std::min(100 << failures_, 5000);
+    failures_ = std::min(failures_ + 1, 6);
+    const Deadline until = Deadline::after(milliseconds(wait));
+    while (!until.expired() && !take_signals(until.poll_ms())) {
+      std::string how;
+      postmaster_.reap(&how);
+    }
+  }
+
+  const AgentConfig& config_;
+  std::string bin_dir_;
+  DataDir dir_;
+  Progress progress_;
+  Postmaster postmaster_;
+  os::SignalFd signals_;
+  bool stopping_ = false;
+  int failures_ = 0;
+};
+
+int report(const Error& error) {
+  std::fprintf(stderr, "pgbalancer_agent: %s\n", error.message.c_str());
+  return error_info(error.code).exit_code;
+}
+
+}  // namespace
+
+int run(const AgentConfig& config) {
+  log::setup("pgbalancer_agent", log::Level::kInfo);
+  umask(077);
+  if (const Status done = become_user(config, DataDir(config.data_dir)); !done.ok()) return report(done.error());
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
+  auto signals = os::SignalFd::open({SIGTERM, SIGINT, SIGCHLD});
+  if (!signals.ok()) return report(signals.error());
+  auto bin_dir = os::find_bin_dir(config.bin_dir);
+  if (!bin_dir.ok()) return report(bin_dir.error());
+  return Agent(config, *bin_dir, std::move(*signals)).run();
+}
+
+int health(const AgentConfig& config) {
+  api::AgentAddress address;
+  address.host = config.agent_address == "0.0.0.0" ? "127.0.0.1" : config.agent_address;
+  address.port = config.agent_port;
+  address.token = config.token;
+  auto state = api::agent_state(address, Deadline::after(milliseconds(1500)));
+  if (!state.ok()) return report(state.error());
+  std::printf("%s %s %s\n", state->role.c_str(), state->phase.c_str(), state->detail.c_str());
+  return state->healthy() ? 0 : 1;
+}
+
+}  // namespace pgb::agent

@@ -1,0 +1,88 @@
+#include "agent/agent_config.h"
+
+#include <nlohmann/json.hpp>
+
+#include "os/file.h"
+
+namespace pgb::agent {
+
+using nlohmann::json;
+
+std::string AgentConfig::local_host() const {
+  return listen_address.empty() || listen_address == "*" || listen_address == "0.0.0.0" ? "127.0.0.1" : listen_address;
+}
+
+Result<AgentConfig> parse_agent_config(const std::string& text) {
+  const json doc = json::parse(text, nullptr, false);
+  if (!doc.is_object()) return Error(Code::kConfig, "agent.json is not a JSON object");
+  try {
+    AgentConfig c;
+    auto secret = [&](const char* key) { return Secret(doc.at(key).get<std::string>()); };
+    doc.at("cluster").get_to(c.cluster);
+    doc.at("name").get_to(c.name);
+    doc.at("primary").get_to(c.primary);
+    doc.at("data_dir").get_to(c.data_dir);
+    doc.at("bin_dir").get_to(c.bin_dir);
+    doc.at("run_as_user").get_to(c.run_as_user);
+    doc.at("listen_address").get_to(c.listen_address);
+    doc.at("port").get_to(c.port);
+    doc.at("agent_address").get_to(c.agent_address);
+    doc.at("agent_port").get_to(c.agent_port);
+    c.token = secret("token");
+    doc.at("superuser").get_to(c.superuser);
+    doc.at("database").get_to(c.database);
+    doc.at("replication_user").get_to(c.replication_user);
+    c.superuser_password = secret("superuser_password");
+    c.replication_password = secret("replication_password");
+    c.agent_password = secret("agent_password");
+    c.balancer_password = secret("balancer_password");
+    doc.at("parameters").get_to(c.parameters);
+    doc.at("init_sql").get_to(c.init_sql);
+    doc.at("primary_host").get_to(c.primary_host);
+    doc.at("primary_port").get_to(c.primary_port);
+    doc.at("slot").get_to(c.slot);
+    return c;
+  } catch (const json::exception& e) {
+    return Error(Code::kConfig, std::string("agent.json: ") + e.what());
+  }
+}
+
+Result<AgentConfig> load_agent_config(const std::string& file) {
+  auto text = os::read_file(file);
+  if (!text.ok()) return Error(Code::kConfigUnreadable, text.error().message);
+  auto config = parse_agent_config(*text);
+  if (config.ok()) {
+    const size_t slash = file.rfind('/');
+    config->config_dir = slash == std::string::npos ? "." : file.substr(0, slash);
+  }
+  return config;
+}
+
+std::string to_json(const AgentConfig& c) {
+  return json{{"cluster", c.cluster},
+              {"name", c.name},
+              {"primary", c.primary},
+              {"data_dir", c.data_dir},
+              {"bin_dir", c.bin_dir},
+              {"run_as_user", c.run_as_user},
+              {"listen_address", c.listen_address},
+              {"port", c.port},
+              {"agent_address", c.agent_address},
+              {"agent_port", c.agent_port},
+              {"token", c.token.reveal()},
+              {"superuser", c.superuser},
+              {"database", c.database},
+              {"replication_user", c.replication_user},
+              {"superuser_password", c.superuser_password.reveal()},
+              {"replication_password", c.replication_password.reveal()},
+              {"agent_password", c.agent_password.reveal()},
+              {"balancer_password", c.balancer_password.reveal()},
+              {"parameters", c.parameters},
+              {"init_sql", c.init_sql},
+              {"primary_host", c.primary_host},
+              {"primary_port", c.primary_port},
+              {"slot", c.slot}}
+      .dump(2);
+}
+
+}  // namespace pgb::agent

@@ -1,0 +1,40 @@
+// Starts and stops one postgres server, our child.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <string>
+
+#include "agent/agent_config.h"
+#include "base/deadline.h"
+#include "base/result.h"
+
+namespace pgb::agent {
+
+class Postmaster {
+ public:
+  Postmaster(const AgentConfig& config, std::string bin_dir) : config_(config), bin_dir_(std::move(bin_dir)) {}
+
+  // Forks postgres; it dies with us (parent-death signal SIGQUIT, an immediate shutdown).
+  Status start();
+
+  // Waits until it answers a query as `user`. kNotReady if it died meanwhile, kTimeout.
+  Status wait_ready(const std::string& user, const Secret& password, const std::string& database, Deadline deadline);
+
+  // Fast shutdown (SIGINT); immediate (SIGQUIT) at the deadline. Returns when it is gone.
+  void stop(Deadline deadline);
+
+  // Collects dead children, orphans included (we may be PID 1). True if our server is among them;
+  // `how` then says how it ended.
+  bool reap(std::string* how);
+
+  pid_t pid() const { return pid_.load(); }  // 0: not running; any thread
+
+ private:
+  const AgentConfig& config_;
+  std::string bin_dir_;
+  std::atomic<pid_t> pid_{0};
+};
+
+}  // namespace pgb::agent

@@ -1,0 +1,84 @@
+// What every verb works with: the cluster file, the recorded state and the runtime.
+//
+// <state_dir>/<cluster>/cluster.json   the cluster as it was last made real, extra replicas included
+// <state_dir>/<cluster>/secrets.json   generated passwords and tokens, 0600
+// <state_dir>/<cluster>/events.jsonl   what was done when
+// <state_dir>/<cluster>/lock           held while a verb changes something
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "base/deadline.h"
+#include "base/result.h"
+#include "base/secret.h"
+#include "model/topology.h"
+#include "runtime/runtime.h"
+
+namespace pgb::cluster {
+
+// One line of progress: the same id again replaces the line.
+struct Event {
+  enum class State { kRunning, kWaiting, kOk, kFailed };
+  std::string id;    // "check", "network", "replica1"
+  State state = State::kRunning;
+  std::string text;  // "base backup", "waits for primary1"
+  double seconds = 0;  // since this id began
+};
+
+struct Secrets {
+  Secret superuser_password, replication_password;  // as the file says, else generated
+  Secret agent_password, balancer_password;         // roles pgbalancer_agent and pgbalancer
+  Secret agent_token, balancer_token;
+};
+
+struct OpenOptions {
+  std::string file = "pgbalancer_cluster.json";
+  std::string runtime;                           // "docker", "process"; empty: as the file says
+  runtime::Trace trace;                          // -v
+  std::function<void(const Event&)> on_event;    // called from several threads, one at a time
+  const std::atomic<int>* interrupted = nullptr; // a signal's number once it came
+  Deadline deadline = Deadline::never();
+};
+
+class Session {
+ public:
+  // Reads the file, then looks for the runtime. kConfig…, kNoEngine, kNoPostgres. Changes nothing.
+  static Result<std::unique_ptr<Session>> open(OpenOptions options);
+
+  OpenOptions options;
+  model::Cluster wanted;                         // the file
+  std::unique_ptr<runtime::Runtime> runtime;
+  std::string runtime_note;                      // "no container engine answers (…): using local processes"
+  std::string state_dir;                         // of all clusters
+
+  std::string cluster_dir() const { return state_dir + "/" + wanted.cluster_name; }
+
+  // The recorded cluster, if it was ever made; kNoCluster otherwise.
+  Result<model::Cluster> recorded() const;
+  Status record(const model::Cluster& cluster) const;
+
+  // Loads the secrets; makes the missing ones if `create`. kNoCluster without `create`.
+  Result<Secrets> secrets(bool create) const;
+
+  // Appends to events.jsonl; failures are ignored (history is not worth a failed init).
+  void log_event(const std::string& text) const;
+  std::string events_file() const { return cluster_dir() + "/events.jsonl"; }
+
+  void tell(const std::string& id, Event::State state, const std::string& text) const;
+
+  // kInterrupted or kTerminated once a signal came, kTimeout after the deadline.
+  Status check_interrupted() const;
+
+ private:
+  mutable std::map<std::string, Deadline::Clock::time_point> began_;
+  mutable std::unique_ptr<std::mutex> mutex_ = std::make_unique<std::mutex>();
+};
+
+// $PGBALANCER_STATE_DIR, else /var/lib/pgbalancer for root, else $XDG_STATE_HOME/pgbalancer.
+std::string default_state_dir();
+
+}  // namespace pgb::cluster

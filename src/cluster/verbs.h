@@ -1,0 +1,81 @@
+// What the manager can do with a cluster. Every verb that changes something takes the cluster's lock
+// (kBusy), tells its steps through Session::tell, stops between steps when interrupted, and can be
+// run again.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cluster/session.h"
+
+namespace pgb::cluster {
+
+struct InitResult {
+  int made = 0;       // units made or started; 0: there was nothing to do
+  double seconds = 0;
+  model::Cluster cluster;  // as it stands now, extra replicas included
+  std::vector<std::string> notes;
+};
+// Makes what is missing, starts what is stopped, waits until all replicas stream and the balancers
+// answer queries. Errors: kPortInUse and the like before anything was touched (detail "changed:
+// nothing"); afterwards with details "standing" and "try".
+Result<InitResult> init(Session& session);
+
+// What init would do, one line a step; empty if nothing.
+Result<std::vector<std::string>> plan(Session& session);
+
+struct DestroyPreview {
+  std::vector<std::string> units;
+  bool exists = false;
+};
+Result<DestroyPreview> look_before_destroy(Session& session);
+
+struct DestroyResult {
+  bool existed = false;
+  double seconds = 0;
+  std::vector<std::string> left;  // what could not be removed; empty: looked again, nothing is left
+};
+Result<DestroyResult> destroy(Session& session, bool keep_data);
+
+// One unit, or all if `name` is empty. kNoNode, kNoCluster.
+Status stop(Session& session, const std::string& name);
+Status start(Session& session, const std::string& name);
+Status restart(Session& session, const std::string& name);
+
+struct Added {
+  model::Node node;
+  double seconds = 0;  // until it streamed
+};
+// kNoBalancer, kNoCluster. `save` writes the cluster file anew.
+Result<std::vector<Added>> add_replica(Session& session, const std::string& balancer, int count, bool save);
+
+// By node id or name. kNoNode, kIsPrimary.
+Result<std::string> remove_replica(Session& session, const std::string& balancer, const std::string& node);
+
+Result<std::string> logs(Session& session, const std::string& name, int lines);
+
+struct UrlOptions {
+  std::string direct;  // a node's name: past the balancer
+  std::string balancer;  // empty: the first
+  bool show_password = false;
+  std::string format = "uri";  // uri, dsn, jdbc, env, pgpass
+  bool check = true;           // connect once before it is given out
+};
+Result<std::string> url(Session& session, const UrlOptions& options);
+
+struct Listed {
+  std::string name;
+  std::string runtime;
+  size_t units = 0, running = 0;
+};
+// All clusters of this machine, from both runtimes; needs no cluster file.
+Result<std::vector<Listed>> list(const OpenOptions& options);
+
+struct Check {
+  enum class Result { kOk, kWarning, kFailed } result;
+  std::string what, text;
+};
+// Can this machine run a cluster? Engine, PostgreSQL programs, ports, disk, leftovers.
+std::vector<Check> doctor(const OpenOptions& options);
+
+}  // namespace pgb::cluster
