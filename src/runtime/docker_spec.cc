@@ -149,10 +149,12 @@ Result<std::string> unit_archive(const UnitSpec& unit, const std::string& agent_
   std::set<std::string> made;
   const std::string dir = std::string(kUnitDir) + "/";
   PGB_TRY(add_parents(tar, made, dir));
+  // A balancer gives up root and must still be able to read its file again.
+  const unsigned owner = unit.kind == UnitSpec::Kind::kBalancer ? kBalancerUser : 0;
   if (!agent_program.empty()) PGB_TRY(tar.add_file(kAgent + 1, agent_program, 0755));
   for (const FileSpec& file : unit.files) {
     PGB_TRY(add_parents(tar, made, dir + file.name));
-    PGB_TRY(tar.add_file(dir + file.name, file.content, 0600));
+    PGB_TRY(tar.add_file(dir + file.name, file.content, 0600, owner));
   }
   return tar.finish();
 }

@@ -21,6 +21,9 @@ inline constexpr char kKindBalancerImage[] = "balancer-image";
 // The directory in the container that holds the program and its configuration.
 inline constexpr char kUnitDir[] = "pgbalancer";
 
+// The user that a balancer becomes in its container ("nobody"); its files are this user's.
+inline constexpr unsigned kBalancerUser = 65534;
+
 std::string container_name_of(const UnitSpec& unit);  // as given, else <cluster>_<name>
 std::string volume_name_of(const std::string& cluster, const std::string& unit);
 std::string bind_address_of(const UnitSpec& unit);  // as given, else 127.0.0.1
@@ -38,7 +41,7 @@ std::string data_mount(const std::vector<std::string>& declared);
 std::string container_spec(const UnitSpec& unit, const std::string& image, const std::string& network,
                            const std::string& mount);
 
-// A tar to unpack at "/": the unit's directory, its files (0600, root) and, if it is not empty, the agent.
+// A tar to unpack at "/": the unit's directory, its files (0600, root or kBalancerUser) and, if it is not empty, the agent.
 Result<std::string> unit_archive(const UnitSpec& unit, const std::string& agent_program);
 
 }  // namespace pgb::runtime

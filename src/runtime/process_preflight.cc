@@ -92,7 +92,7 @@ std::vector<Error> process_obstacles(const ProcessOptions& options, const std::o
   }
   if (nodes) {
     const std::string& wanted = cluster.postgres.bin_dir.empty() ? options.bin_dir : cluster.postgres.bin_dir;
-    auto bin_dir = find_bin_dir(wanted);
+    auto bin_dir = os::find_bin_dir(wanted);
     if (!bin_dir.ok()) errors.push_back(std::move(bin_dir).error());
     add(errors, check_binary(options.agent_binary, run_as));
   }

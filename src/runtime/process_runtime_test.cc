@@ -218,12 +218,12 @@ TEST(BinDir, NeedsAllPrograms) {
   for (const char* program : {"postgres", "initdb", "pg_basebackup", "pg_controldata"}) {
     ASSERT_TRUE(os::write_file_atomic(dir.path + "/" + program, "", 0755).ok());
   }
-  auto found = find_bin_dir(dir.path);
+  auto found = os::find_bin_dir(dir.path);
   ASSERT_FALSE(found.ok());
   EXPECT_EQ(found.error().code, Code::kNoPostgres);
   EXPECT_NE(found.error().message.find("pg_rewind"), std::string::npos);
   ASSERT_TRUE(os::write_file_atomic(dir.path + "/pg_rewind", "", 0755).ok());
-  EXPECT_EQ(find_bin_dir(dir.path).value(), dir.path);
+  EXPECT_EQ(os::find_bin_dir(dir.path).value(), dir.path);
 }
 
 TEST(Ports, AFreePortCanBeBoundAndATakenOneCannot) {

@@ -51,7 +51,7 @@ size_t cut_of(std::string_view name) {
 
 }  // namespace
 
-Status TarWriter::add_header(std::string_view name, size_t size, unsigned mode, char type) {
+Status TarWriter::add_header(std::string_view name, size_t size, unsigned mode, char type, unsigned owner) {
   if (!is_safe(name)) return Error(Code::kUsage, "'" + std::string(name) + "' cannot be the name of a file in a unit");
   if (size > kMaxSize) return Error(Code::kUsage, std::string(name) + " is too long for an archive");
   Header header;
@@ -66,14 +66,16 @@ Status TarWriter::add_header(std::string_view name, size_t size, unsigned mode, 
     header.text(345, name.substr(0, cut));
   }
   header.octal(100, 7, mode & 07777);
-  header.octal(108, 7, 0);  // uid
-  header.octal(116, 7, 0);  // gid
+  header.octal(108, 7, owner);  // uid
+  header.octal(116, 7, owner);  // gid
   header.octal(124, 11, size);
   header.octal(136, 11, 0);  // time of last change: none, so that equal contents make equal archives
   header.bytes[156] = type;
   header.text(257, std::string_view("ustar\0" "00", 8));
-  header.text(265, "root");
-  header.text(297, "root");
+  if (owner == 0) {
+    header.text(265, "root");
+    header.text(297, "root");
+  }
   header.checksum();
   bytes_.append(header.bytes.data(), header.bytes.size());
   return {};
@@ -81,8 +83,8 @@ Status TarWriter::add_header(std::string_view name, size_t size, unsigned mode, 
 
 Status TarWriter::add_dir(std::string_view name, unsigned mode) { return add_header(name, 0, mode, '5'); }
 
-Status TarWriter::add_file(std::string_view name, std::string_view content, unsigned mode) {
-  PGB_TRY(add_header(name, content.size(), mode, '0'));
+Status TarWriter::add_file(std::string_view name, std::string_view content, unsigned mode, unsigned owner) {
+  PGB_TRY(add_header(name, content.size(), mode, '0', owner));
   bytes_ += content;
   bytes_.append((kBlock - content.size() % kBlock) % kBlock, '\0');
   return {};

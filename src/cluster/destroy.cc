@@ -1,0 +1,58 @@
+#include "cluster/parallel.h"
+#include "cluster/units.h"
+#include "cluster/verbs.h"
+#include "os/file.h"
+#include "os/lock_file.h"
+
+namespace pgb::cluster {
+
+using std::chrono::seconds;
+
+Result<DestroyPreview> look_before_destroy(Session& session) {
+  if (session.wanted.protect) {
+    return Error(Code::kProtected, "cluster " + session.wanted.cluster_name + " is protected by \"protect\": true in " +
+                                       session.options.file)
+        .with("changed", "nothing")
+        .with("try", "set it to false first");
+  }
+  auto units = existing_units(session, Deadline::after(seconds(30)));
+  if (!units.ok()) return std::move(units).error();
+  DestroyPreview preview;
+  for (const auto& [name, unit] : *units) preview.units.push_back(name);
+  preview.exists = !units->empty() || os::exists(session.cluster_dir());
+  return preview;
+}
+
+Result<DestroyResult> destroy(Session& session, bool keep_data) {
+  const auto began = Deadline::Clock::now();
+  auto preview = look_before_destroy(session);
+  if (!preview.ok()) return std::move(preview).error();
+  const std::string& cluster = session.wanted.cluster_name;
+  DestroyResult result;
+  result.existed = preview->exists;
+  if (preview->exists) {
+    PGB_TRY(os::make_dirs(session.cluster_dir(), 0755));
+    auto lock = os::LockFile::acquire(session.cluster_dir() + "/lock", "destroy");
+    if (!lock.ok()) return std::move(lock).error();
+    std::vector<Status> removed(preview->units.size());
+    in_parallel(preview->units.size(), [&](size_t i) {
+      const std::string& name = preview->units[i];
+      session.tell(name, Event::State::kRunning, "removing");
+      removed[i] = session.runtime->remove(cluster, name, keep_data, Deadline::after(seconds(25)));
+      session.tell(name, removed[i].ok() ? Event::State::kOk : Event::State::kFailed,
+                   removed[i].ok() ? "removed" : removed[i].error().message);
+    });
+    for (Status& one : removed) {
+      if (!one.ok()) result.left.push_back(one.error().message);
+    }
+  }
+  // Looks even if nothing was known: volumes and networks may have been left by a half-made cluster.
+  auto left = session.runtime->remove_shared(cluster, keep_data, Deadline::after(seconds(30)));
+  if (!left.ok()) return std::move(left).error();
+  result.left.insert(result.left.end(), left->begin(), left->end());
+  if (result.left.empty() && !keep_data) PGB_TRY(os::remove_tree(session.cluster_dir()));
+  result.seconds = std::chrono::duration<double>(Deadline::Clock::now() - began).count();
+  return result;
+}
+
+}  // namespace pgb::cluster

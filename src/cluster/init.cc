@@ -1,0 +1,176 @@
+#include <algorithm>
+
+#include "cluster/effective.h"
+#include "cluster/parallel.h"
+#include "cluster/probe.h"
+#include "cluster/verbs.h"
+#include "cluster/wait.h"
+#include "os/file.h"
+#include "os/lock_file.h"
+
+namespace pgb::cluster {
+
+using runtime::UnitSpec;
+using runtime::UnitState;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+namespace {
+
+constexpr seconds kEngineDeadline{60};
+
+// The first error, with what stands and how to go on.
+Error explain(const Session& session, Error error, const std::vector<Error>& others) {
+  for (const Error& other : others) error.with("also", other.message);
+  auto units = existing_units(session, Deadline::after(milliseconds(5000)));
+  std::string standing;
+  if (units.ok()) {
+    for (const auto& [name, unit] : *units) standing += (standing.empty() ? "" : ", ") + name;
+  }
+  error.with("standing", standing.empty() ? "nothing" : standing);
+  error.with("go on", "pgbalancer_cluster init --config " + session.options.file);
+  error.with("undo", "pgbalancer_cluster destroy --config " + session.options.file);
+  return error;
+}
+
+// All obstacles as one error; nothing has been touched.
+Status preflight(Session& session, const model::Cluster& cluster, const std::vector<UnitSpec>& units) {
+  session.tell("check", Event::State::kRunning, "ports, names, image, disk");
+  std::vector<Error> obstacles = session.runtime->preflight(cluster, units, Deadline::after(kEngineDeadline));
+  if (obstacles.empty()) {
+    session.tell("check", Event::State::kOk, "ports, names, image, disk");
+    return {};
+  }
+  session.tell("check", Event::State::kFailed, obstacles[0].message);
+  Error error = obstacles[0];
+  for (size_t i = 1; i < obstacles.size(); ++i) {
+    error.with("also", obstacles[i].message);
+    for (auto& [label, text] : obstacles[i].details) error.with(label, text);
+  }
+  error.with("changed", "nothing");
+  return error;
+}
+
+// Makes one unit and waits until it does what it is for.
+Status bring_up(Session& session, const Waiting& waiting, const UnitSpec& unit) {
+  session.tell(unit.name, Event::State::kRunning, "creating");
+  PGB_TRY(session.runtime->ensure(unit, Deadline::after(kEngineDeadline)));
+  for (const model::Balancer& balancer : waiting.cluster.balancers) {
+    if (balancer.name == unit.name) return wait_for_balancer(waiting, balancer);
+    for (const model::Node& node : balancer.nodes()) {
+      if (node.name == unit.name) return wait_for_node(waiting, balancer, node);
+    }
+  }
+  return {};
+}
+
+// All at once: who needs another one waits for it by itself.
+Status bring_all_up(Session& session, const Waiting& waiting, const std::vector<UnitSpec>& units) {
+  std::vector<Status> results(units.size());
+  in_parallel(units.size(), [&](size_t i) {
+    results[i] = bring_up(session, waiting, units[i]);
+    if (!results[i].ok()) session.tell(units[i].name, Event::State::kFailed, results[i].error().message);
+  });
+  std::vector<Error> errors;
+  for (Status& result : results) {
+    if (!result.ok()) errors.push_back(std::move(result).error());
+  }
+  if (errors.empty()) return {};
+  // What waits for a failed one fails too, by time: the cause is the other one.
+  std::stable_partition(errors.begin(), errors.end(), [](const Error& e) { return e.code != Code::kTimeout; });
+  Error first = errors[0];
+  const bool stopped = first.code == Code::kInterrupted || first.code == Code::kTerminated;
+  errors.erase(errors.begin());
+  return explain(session, std::move(first), stopped ? std::vector<Error>{} : errors);
+}
+
+struct Goal {
+  model::Cluster cluster;
+  std::vector<std::string> extras;
+};
+
+Goal find_goal(const Session& session) {
+  Goal goal;
+  auto recorded = session.recorded();
+  goal.cluster = recorded.ok() ? with_extra_replicas(session.wanted, *recorded, &goal.extras) : session.wanted;
+  return goal;
+}
+
+// Those that do not run yet.
+std::vector<UnitSpec> missing_units(const std::vector<UnitSpec>& units, const UnitMap& existing) {
+  std::vector<UnitSpec> missing;
+  for (const UnitSpec& unit : units) {
+    const auto known = existing.find(unit.name);
+    if (known == existing.end() || known->second.state != UnitState::kRunning) missing.push_back(unit);
+  }
+  return missing;
+}
+
+}  // namespace
+
+Result<InitResult> init(Session& session) {
+  const auto began = Deadline::Clock::now();
+  Goal goal = find_goal(session);
+  auto existing = existing_units(session, Deadline::after(kEngineDeadline));
+  if (!existing.ok()) return std::move(existing).error();
+  // Units whose record and secrets are gone cannot be finished: their passwords are unknown.
+  if (!existing->empty() && !session.secrets(false).ok()) {
+    return Error(Code::kForeign, "parts of cluster " + goal.cluster.cluster_name + " exist, but their secrets are not in " +
+                                     session.cluster_dir())
+        .with("changed", "nothing")
+        .with("try", "pgbalancer_cluster destroy, then init");
+  }
+  auto lock_dir = os::make_dirs(session.cluster_dir(), 0755);
+  if (!lock_dir.ok()) return std::move(lock_dir).error().with("try", "set PGBALANCER_STATE_DIR to a directory you may write");
+  auto lock = os::LockFile::acquire(session.cluster_dir() + "/lock", "init");
+  if (!lock.ok()) return std::move(lock).error();
+
+  const bool fresh = !session.secrets(false).ok();
+  Secrets placeholder;
+  auto planned = make_units(session, goal.cluster, placeholder, *existing);
+  if (!planned.ok()) return std::move(planned).error().with("changed", "nothing");
+  if (Status clear = preflight(session, goal.cluster, *planned); !clear.ok()) {
+    if (fresh) (void)os::remove_tree(session.cluster_dir());  // the lock's own directory is all there is
+    return std::move(clear).error();
+  }
+  PGB_TRY(session.check_interrupted());
+
+  // Beyond this point things are made; the record comes first, so that destroy finds all of them.
+  auto secrets = session.secrets(true);
+  if (!secrets.ok()) return std::move(secrets).error();
+  PGB_TRY(session.record(goal.cluster));
+  auto units = make_units(session, goal.cluster, *secrets, *existing);
+  if (!units.ok()) return std::move(units).error();
+  Status prepared = session.runtime->prepare(
+      goal.cluster, *units, [&](const std::string& text) { session.tell("prepare", Event::State::kRunning, text); },
+      Deadline::after(std::chrono::minutes(30)));
+  if (!prepared.ok()) return explain(session, std::move(prepared).error(), {});
+
+  InitResult result;
+  result.made = static_cast<int>(missing_units(*units, *existing).size());
+  PGB_TRY(bring_all_up(session, Waiting{session, goal.cluster, *secrets}, *units));
+  result.cluster = goal.cluster;
+  for (const std::string& name : goal.extras) result.notes.push_back(name + " was added later and is kept");
+  result.seconds = std::chrono::duration<double>(Deadline::Clock::now() - began).count();
+  if (result.made > 0) session.log_event("init made or started " + std::to_string(result.made) + " units");
+  return result;
+}
+
+Result<std::vector<std::string>> plan(Session& session) {
+  Goal goal = find_goal(session);
+  auto existing = existing_units(session, Deadline::after(kEngineDeadline));
+  if (!existing.ok()) return std::move(existing).error();
+  auto units = make_units(session, goal.cluster, Secrets{}, *existing);
+  if (!units.ok()) return std::move(units).error();
+  std::vector<std::string> steps;
+  for (const UnitSpec& unit : missing_units(*units, *existing)) {
+    const bool there = existing->count(unit.name) != 0;
+    steps.push_back(std::string(there ? "start " : "make ") + unit.name + " on " + unit.bind_address + ":" +
+                    std::to_string(unit.ports[0].second));
+  }
+  std::vector<Error> obstacles = session.runtime->preflight(goal.cluster, *units, Deadline::after(kEngineDeadline));
+  if (!obstacles.empty()) return obstacles[0].with("changed", "nothing");
+  return steps;
+}
+
+}  // namespace pgb::cluster

@@ -1,0 +1,178 @@
+#include "cluster/session.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <fstream>
+#include <mutex>
+#include <nlohmann/json.hpp>
+
+#include "cluster/time_text.h"
+#include "model/topology_json.h"
+#include "os/file.h"
+#include "runtime/docker_runtime.h"
+#include "runtime/process_runtime.h"
+
+namespace pgb::cluster {
+
+using nlohmann::json;
+
+namespace {
+
+using RuntimeResult = Result<std::unique_ptr<runtime::Runtime>>;
+
+RuntimeResult make_docker(const Session& session) {
+  runtime::DockerOptions options;
+  options.agent_binary_path = os::self_exe_dir() + "/pgbalancer_agent";
+  options.balancer_binary_path = os::self_exe_dir() + "/pgbalancer";
+  options.state_dir = session.state_dir;
+  options.trace = session.options.trace;
+  return runtime::make_docker_runtime(std::move(options));
+}
+
+RuntimeResult make_process(const Session& session) {
+  runtime::ProcessOptions options;
+  options.agent_binary = os::self_exe_dir() + "/pgbalancer_agent";
+  options.balancer_binary = os::self_exe_dir() + "/pgbalancer";
+  options.state_dir = session.state_dir;
+  options.bin_dir = session.wanted.postgres.bin_dir;
+  options.trace = session.options.trace;
+  return runtime::make_process_runtime(std::move(options));
+}
+
+// With "auto", what the cluster was made with goes before what the machine has now.
+RuntimeResult choose_runtime(Session& session) {
+  std::string kind = session.options.runtime;
+  if (kind.empty()) kind = std::string(model::to_string(session.wanted.runtime));
+  if (kind == "auto") {
+    const auto recorded = os::read_file(session.cluster_dir() + "/runtime", 64);
+    if (recorded.ok()) kind = *recorded;
+  }
+  if (kind == "process") return make_process(session);
+  auto docker = make_docker(session);
+  if (docker.ok() || kind == "docker") return docker;
+  session.runtime_note = docker.error().message + ": using local processes";
+  return make_process(session);
+}
+
+Result<Secret> resolve(const model::PasswordSource& source, const std::string& key, const std::string& base) {
+  using Kind = model::PasswordSource::Kind;
+  switch (source.kind) {
+    case Kind::kGenerated: return Secret::random(16);
+    case Kind::kLiteral: return source.literal;
+    case Kind::kEnv:
+      if (const char* value = std::getenv(source.name.c_str()); value != nullptr && *value != '\0') return Secret(value);
+      return Error(Code::kConfig, key + ": the environment has no variable " + source.name)
+          .with("try", "export " + source.name + "=…");
+    case Kind::kFile: {
+      auto text = os::read_file(source.name[0] == '/' ? source.name : base + source.name, 4096);
+      if (!text.ok()) return Error(Code::kConfig, key + ": " + text.error().message);
+      while (!text->empty() && (text->back() == '\n' || text->back() == '\r')) text->pop_back();
+      return Secret(*text);
+    }
+  }
+  return Error(Code::kInternal, "unknown kind of password");
+}
+
+}  // namespace
+
+std::string default_state_dir() {
+  if (const char* dir = std::getenv("PGBALANCER_STATE_DIR"); dir != nullptr && *dir == '/') return dir;
+  if (geteuid() == 0) return "/var/lib/pgbalancer";
+  if (const char* dir = std::getenv("XDG_STATE_HOME"); dir != nullptr && *dir == '/') return std::string(dir) + "/pgbalancer";
+  const char* home = std::getenv("HOME");
+  return std::string(home != nullptr ? home : "/tmp") + "/.local/state/pgbalancer";
+}
+
+Result<std::unique_ptr<Session>> Session::open(OpenOptions open_options) {
+  auto session = std::make_unique<Session>();
+  session->options = std::move(open_options);
+  session->state_dir = default_state_dir();
+  auto cluster = model::load_cluster(session->options.file);
+  if (!cluster.ok()) return std::move(cluster).error();
+  session->wanted = std::move(*cluster);
+  auto runtime = choose_runtime(*session);
+  if (!runtime.ok()) return std::move(runtime).error();
+  session->runtime = std::move(*runtime);
+  return session;
+}
+
+Result<model::Cluster> Session::recorded() const {
+  auto text = os::read_file(cluster_dir() + "/cluster.json");
+  if (!text.ok()) {
+    return Error(Code::kNoCluster, "cluster " + wanted.cluster_name + " was not made")
+        .with("try", "pgbalancer_cluster init --config " + options.file);
+  }
+  model::Parsed parsed = model::parse_cluster(*text);
+  if (!parsed.mistakes.empty()) {
+    return Error(Code::kInternal, parsed.mistakes[0].str(cluster_dir() + "/cluster.json"));
+  }
+  return std::move(parsed.cluster);
+}
+
+Status Session::record(const model::Cluster& cluster) const {
+  PGB_TRY(os::make_dirs(cluster_dir(), 0755));
+  PGB_TRY(os::write_file_atomic(cluster_dir() + "/runtime", model::to_string(runtime->kind()), 0644));
+  return os::write_file_atomic(cluster_dir() + "/cluster.json", model::to_json(cluster), 0600);
+}
+
+Result<Secrets> Session::secrets(bool create) const {
+  const std::string file = cluster_dir() + "/secrets.json";
+  auto text = os::read_file(file);
+  if (text.ok()) {
+    const json doc = json::parse(*text, nullptr, false);
+    auto get = [&](const char* key) { return Secret(doc.is_object() ? doc.value(key, "") : ""); };
+    Secrets known{get("superuser_password"), get("replication_password"), get("agent_password"),
+                  get("balancer_password"),  get("agent_token"),          get("balancer_token")};
+    if (known.superuser_password.empty() || known.agent_token.empty()) {
+      return Error(Code::kIo, file + " is damaged").with("try", "pgbalancer_cluster destroy, then init");
+    }
+    return known;
+  }
+  if (!create) return Error(Code::kNoCluster, "cluster " + wanted.cluster_name + " was not made");
+  const size_t slash = options.file.rfind('/');
+  const std::string base = slash == std::string::npos ? "" : options.file.substr(0, slash + 1);
+  auto super = resolve(wanted.postgres.password, "postgres.password", base);
+  if (!super.ok()) return std::move(super).error();
+  auto replication = resolve(wanted.postgres.replication_password, "postgres.replication_password", base);
+  if (!replication.ok()) return std::move(replication).error();
+  Secrets made{*super,           *replication,       Secret::random(16), Secret::random(16),
+               Secret::random(16), Secret::random(16)};
+  const json doc{{"superuser_password", made.superuser_password.reveal()},
+                 {"replication_password", made.replication_password.reveal()},
+                 {"agent_password", made.agent_password.reveal()},
+                 {"balancer_password", made.balancer_password.reveal()},
+                 {"agent_token", made.agent_token.reveal()},
+                 {"balancer_token", made.balancer_token.reveal()}};
+  PGB_TRY(os::make_dirs(cluster_dir(), 0755));
+  PGB_TRY(os::write_file_atomic(file, doc.dump(2), 0600));
+  return made;
+}
+
+void Session::log_event(const std::string& text) const {
+  std::ofstream out(events_file(), std::ios::app);
+  if (out) out << json{{"time", utc_now()}, {"cluster", wanted.cluster_name}, {"text", text}}.dump() << "\n";
+}
+
+void Session::tell(const std::string& id, Event::State state, const std::string& text) const {
+  if (!options.on_event) return;
+  const std::lock_guard lock(*mutex_);
+  const auto now = Deadline::Clock::now();
+  const auto [began, fresh] = began_.try_emplace(id, now);
+  (void)fresh;
+  options.on_event({id, state, text, std::chrono::duration<double>(now - began->second).count()});
+}
+
+Status Session::check_interrupted() const {
+  const int signal = options.interrupted != nullptr ? options.interrupted->load() : 0;
+  if (signal == SIGTERM) return Error(Code::kTerminated, "terminated");
+  if (signal != 0) return Error(Code::kInterrupted, "interrupted");
+  if (options.deadline.expired()) return Error(Code::kTimeout, "the time limit passed");
+  return {};
+}
+
+}  // namespace pgb::cluster

@@ -1,0 +1,229 @@
+#include "cluster/units.h"
+
+#include <nlohmann/json.hpp>
+
+#include "os/file.h"
+#include "runtime/docker_spec.h"
+#include "runtime/ports.h"
+#include "runtime/process_runtime.h"
+
+namespace pgb::cluster {
+
+using nlohmann::json;
+using runtime::UnitSpec;
+
+namespace {
+
+// FNV-1a, 64 bits: tells one specification from another, no more.
+std::string hash_of(const std::string& text) {
+  uint64_t hash = 14695981039346656037u;
+  for (unsigned char c : text) hash = (hash ^ c) * 1099511628211u;
+  char out[17];
+  std::snprintf(out, sizeof out, "%016llx", static_cast<unsigned long long>(hash));
+  return out;
+}
+
+class UnitMaker {
+ public:
+  UnitMaker(const Session& session, const model::Cluster& cluster, const Secrets& secrets, const UnitMap& existing)
+      : session_(session), cluster_(cluster), secrets_(secrets), existing_(existing),
+        docker_(session.runtime->kind() == model::RuntimeKind::kDocker) {}
+
+  Result<std::vector<UnitSpec>> all() {
+    std::vector<UnitSpec> units;
+    PGB_TRY(load_init_files());
+    for (const model::Balancer& balancer : cluster_.balancers) {
+      for (const model::Node& node : balancer.nodes()) {
+        auto unit = make_node(balancer, node);
+        if (!unit.ok()) return std::move(unit).error();
+        units.push_back(std::move(*unit));
+      }
+      units.push_back(make_balancer(balancer));
+    }
+    return units;
+  }
+
+ private:
+  UnitSpec common(const model::Balancer& group, const std::string& name) const {
+    UnitSpec unit;
+    unit.cluster = cluster_.cluster_name;
+    unit.group = group.name;
+    unit.name = name;
+    unit.bind_address = cluster_.bind_address;
+    return unit;
+  }
+
+  // Read once, from beside the cluster file; the agent gets copies.
+  Status load_init_files() {
+    const std::string& file = session_.options.file;
+    const size_t slash = file.rfind('/');
+    const std::string base = slash == std::string::npos ? "" : file.substr(0, slash + 1);
+    int number = 0;
+    for (const std::string& name : cluster_.postgres.init_sql) {
+      auto text = os::read_file(name[0] == '/' ? name : base + name);
+      if (!text.ok()) return Error(Code::kConfig, "postgres.init_sql: " + text.error().message);
+      const std::string plain = name.substr(name.rfind('/') + 1);
+      init_files_.push_back({std::to_string(++number) + "-" + plain, *text});
+    }
+    return {};
+  }
+
+  Result<uint16_t> agent_port(const std::string& name) const {
+    if (docker_) return uint16_t{0};  // the engine chooses the outside port
+    const auto known = existing_.find(name);
+    if (known != existing_.end()) {
+      const auto port = known->second.ports.find(kAgentPort);
+      if (port != known->second.ports.end() && port->second != 0) return port->second;
+    }
+    return runtime::free_port(cluster_.bind_address);
+  }
+
+  Result<UnitSpec> make_node(const model::Balancer& group, const model::Node& node) {
+    UnitSpec unit = common(group, node.name);
+    auto port = agent_port(node.name);
+    if (!port.ok()) return std::move(port).error();
+    unit.kind = UnitSpec::Kind::kNode;
+    unit.container_name = node.container_name;
+    unit.ip_address = node.ip_address;
+    unit.image = cluster_.postgres.image;
+    unit.ports = {{kPostgresPort, node.port}, {kAgentPort, *port}};
+    unit.spec_hash = hash_of(unit.image + "|" + unit.container_name + "|" + unit.ip_address + "|" +
+                             unit.bind_address + "|" + std::to_string(node.port));
+    unit.files.push_back({"agent.json", agent_json(group, node, *port)});
+    if (node.role == model::Role::kPrimary) {
+      unit.files.insert(unit.files.end(), init_files_.begin(), init_files_.end());
+    }
+    return unit;
+  }
+
+  std::string agent_json(const model::Balancer& group, const model::Node& node, uint16_t port) const {
+    const std::string process_data =
+        runtime::process_unit_dir(session_.state_dir, cluster_.cluster_name, node.name) + "/data/pgdata";
+    json init = json::array();
+    if (node.role == model::Role::kPrimary) {
+      for (const auto& file : init_files_) init.push_back(file.name);
+    }
+    return json{{"cluster", cluster_.cluster_name},
+                {"name", node.name},
+                {"primary", node.role == model::Role::kPrimary},
+                {"data_dir", docker_ ? "/var/lib/postgresql/data/pgdata" : process_data},
+                {"bin_dir", docker_ ? "" : cluster_.postgres.bin_dir},
+                {"run_as_user", docker_ ? "postgres" : ""},
+                {"listen_address", docker_ ? "0.0.0.0" : cluster_.bind_address},
+                {"port", docker_ ? kPostgresPort : node.port},
+                {"agent_address", docker_ ? "0.0.0.0" : cluster_.bind_address},
+                {"agent_port", docker_ ? kAgentPort : port},
+                {"token", secrets_.agent_token.reveal()},
+                {"superuser", cluster_.postgres.superuser},
+                {"database", cluster_.postgres.database},
+                {"replication_user", cluster_.postgres.replication_user},
+                {"superuser_password", secrets_.superuser_password.reveal()},
+                {"replication_password", secrets_.replication_password.reveal()},
+                {"agent_password", secrets_.agent_password.reveal()},
+                {"balancer_password", secrets_.balancer_password.reveal()},
+                {"parameters", cluster_.postgres.parameters},
+                {"init_sql", init},
+                {"primary_host", docker_ ? group.primary.ip_address : reachable_host(cluster_)},
+                {"primary_port", docker_ ? kPostgresPort : group.primary.port},
+                {"slot", slot_name(node.name)}}
+        .dump(2);
+  }
+
+  UnitSpec make_balancer(const model::Balancer& group) const {
+    UnitSpec unit = common(group, group.name);
+    unit.kind = UnitSpec::Kind::kBalancer;
+    unit.container_name = group.container_name;
+    unit.ip_address = group.ip_address;
+    unit.ports = {{kBalancerPort, group.port}, {kRestPort, group.rest_api_port}};
+    unit.spec_hash = hash_of(unit.container_name + "|" + unit.ip_address + "|" + unit.bind_address + "|" +
+                             std::to_string(group.port) + "|" + std::to_string(group.rest_api_port));
+    unit.files.push_back({"balancer.json", balancer_json(group)});
+    return unit;
+  }
+
+  std::string balancer_json(const model::Balancer& group) const {
+    json nodes = json::array();
+    for (const model::Node& node : group.nodes()) {
+      nodes.push_back({{"name", node.name},
+                       {"host", docker_ ? node.ip_address : reachable_host(cluster_)},
+                       {"port", docker_ ? kPostgresPort : node.port}});
+    }
+    json doc{{"group", group.name},
+             {"listen_address", docker_ ? "0.0.0.0" : cluster_.bind_address},
+             {"port", docker_ ? kBalancerPort : group.port},
+             {"rest_address", docker_ ? "0.0.0.0" : cluster_.bind_address},
+             {"rest_port", docker_ ? kRestPort : group.rest_api_port},
+             {"token", secrets_.balancer_token.reveal()},
+             {"max_clients", group.config.num_init_children},
+             {"auth_password", secrets_.balancer_password.reveal()},
+             {"nodes", nodes}};
+    if (docker_) {
+      doc["run_as_user"] = runtime::kBalancerUser;
+      doc["run_as_group"] = runtime::kBalancerUser;
+    }
+    return doc.dump(2);
+  }
+
+  const Session& session_;
+  const model::Cluster& cluster_;
+  const Secrets& secrets_;
+  const UnitMap& existing_;
+  const bool docker_;
+  std::vector<runtime::FileSpec> init_files_;
+};
+
+}  // namespace
+
+std::string slot_name(const std::string& node) {
+  std::string slot;
+  for (char c : node) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+    if (plain) {
+      slot.push_back(c);
+    } else if (c >= 'A' && c <= 'Z') {
+      slot.push_back(static_cast<char>(c - 'A' + 'a'));
+    } else {
+      slot.push_back('_');
+    }
+  }
+  return slot;
+}
+
+Result<UnitMap> existing_units(const Session& session, Deadline deadline) {
+  auto listed = session.runtime->list(session.wanted.cluster_name, deadline);
+  if (!listed.ok()) return std::move(listed).error();
+  UnitMap units;
+  for (const runtime::UnitInfo& unit : *listed) units[unit.name] = unit;
+  return units;
+}
+
+Result<std::vector<UnitSpec>> make_units(const Session& session, const model::Cluster& cluster, const Secrets& secrets,
+                                         const UnitMap& existing) {
+  return UnitMaker(session, cluster, secrets, existing).all();
+}
+
+std::string reachable_host(const model::Cluster& cluster) {
+  return cluster.bind_address == "0.0.0.0" ? "127.0.0.1" : cluster.bind_address;
+}
+
+pgclient::ConnInfo server_conninfo(const model::Cluster& cluster, const Secrets& secrets, uint16_t port) {
+  pgclient::ConnInfo info;
+  info.host = reachable_host(cluster);
+  info.port = port;
+  info.user = cluster.postgres.superuser;
+  info.password = secrets.superuser_password;
+  info.database = cluster.postgres.database;
+  info.application_name = "pgbalancer_cluster";
+  return info;
+}
+
+api::AgentAddress agent_address(const model::Cluster& cluster, const Secrets& secrets, const runtime::UnitInfo& unit) {
+  api::AgentAddress address;
+  address.host = reachable_host(cluster);
+  const auto port = unit.ports.find(kAgentPort);
+  address.port = port == unit.ports.end() ? uint16_t{0} : port->second;
+  address.token = secrets.agent_token;
+  return address;
+}
+
+}  // namespace pgb::cluster

@@ -1,0 +1,109 @@
+#include "cluster/wait.h"
+
+#include <poll.h>
+
+#include "cluster/probe.h"
+
+namespace pgb::cluster {
+
+using std::chrono::milliseconds;
+
+namespace {
+
+constexpr milliseconds kPatience{120000};  // without an answer of any kind
+constexpr int kTick = 25;                  // milliseconds between two looks
+
+// What a unit that does not run any more said last.
+Error ended(const Waiting& waiting, const std::string& name) {
+  auto logs = waiting.session.runtime->logs(waiting.cluster.cluster_name, name, 20, Deadline::after(milliseconds(3000)));
+  return Error(Code::kNotReady, name + ": its program ended")
+      .with("last output", logs.ok() ? *logs : logs.error().message)
+      .with("try", "pgbalancer_cluster logs " + name);
+}
+
+std::optional<runtime::UnitInfo> find_unit(const Waiting& waiting, const std::string& name) {
+  auto units = existing_units(waiting.session, Deadline::after(milliseconds(5000)));
+  if (!units.ok()) return std::nullopt;
+  const auto unit = units->find(name);
+  return unit == units->end() ? std::nullopt : std::optional(unit->second);
+}
+
+// True once the primary lists the replica as streaming.
+bool streams(const Waiting& waiting, const model::Balancer& group, const model::Node& node) {
+  pgclient::ConnInfo info = server_conninfo(waiting.cluster, waiting.secrets, group.primary.port);
+  info.database = "postgres";
+  auto connection = pgclient::Connection::open(info, Deadline::after(milliseconds(1000)));
+  if (!connection.ok()) return false;
+  auto answer = (*connection)->query("SELECT 1 FROM pg_stat_replication WHERE state = 'streaming' AND application_name = " +
+                                         pgclient::quote_literal(node.name),
+                                     Deadline::after(milliseconds(1000)));
+  return answer.ok() && !answer->at(0).rows.empty();
+}
+
+}  // namespace
+
+Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const model::Node& node) {
+  const Session& session = waiting.session;
+  auto unit = find_unit(waiting, node.name);
+  if (!unit) return Error(Code::kNotReady, node.name + " is not there");
+  const api::AgentAddress address = agent_address(waiting.cluster, waiting.secrets, *unit);
+  const bool primary = node.role == model::Role::kPrimary;
+  Deadline patience = Deadline::after(kPatience);
+  Deadline next_look = Deadline::after(milliseconds(1000));
+  std::string last;
+  for (;; poll(nullptr, 0, kTick)) {
+    PGB_TRY(session.check_interrupted());
+    auto state = api::agent_state(address, Deadline::after(milliseconds(1000)));
+    if (state.ok() && state->healthy() && (primary || streams(waiting, group, node))) {
+      session.tell(node.name, Event::State::kOk, primary ? "accepting writes" : "streaming");
+      return {};
+    }
+    if (state.ok()) {
+      if (state->phase == "failed") {
+        return Error(Code::kTool, node.name + ": " + state->detail).with("try", "pgbalancer_cluster logs " + node.name);
+      }
+      std::string doing = state->phase + (state->detail.empty() ? "" : ": " + state->detail);
+      if (doing != last) {
+        patience = Deadline::after(kPatience);
+        session.tell(node.name, state->phase == "waiting" ? Event::State::kWaiting : Event::State::kRunning, doing);
+        last = std::move(doing);
+      }
+    } else if (next_look.expired()) {  // the agent is silent: is it there at all?
+      next_look = Deadline::after(milliseconds(1000));
+      unit = find_unit(waiting, node.name);
+      if (!unit || unit->state != runtime::UnitState::kRunning) return ended(waiting, node.name);
+    }
+    if (patience.expired() && last.rfind("copying", 0) != 0) {
+      return Error(Code::kTimeout, node.name + " is not ready after two minutes: " +
+                                       (state.ok() ? last : state.error().message));
+    }
+  }
+}
+
+Status wait_for_balancer(const Waiting& waiting, const model::Balancer& balancer) {
+  const Session& session = waiting.session;
+  const Deadline patience = Deadline::after(kPatience);
+  Deadline next_look = Deadline::after(milliseconds(1000));
+  session.tell(balancer.name, Event::State::kWaiting, "waits for " + balancer.primary.name);
+  for (;; poll(nullptr, 0, kTick)) {
+    PGB_TRY(session.check_interrupted());
+    auto query = probe_query(server_conninfo(waiting.cluster, waiting.secrets, balancer.port),
+                             Deadline::after(milliseconds(2000)));
+    if (query.ok()) {
+      session.tell(balancer.name, Event::State::kOk,
+                   "listening on " + reachable_host(waiting.cluster) + ":" + std::to_string(balancer.port));
+      return {};
+    }
+    if (next_look.expired()) {
+      next_look = Deadline::after(milliseconds(1000));
+      const auto unit = find_unit(waiting, balancer.name);
+      if (!unit || unit->state != runtime::UnitState::kRunning) return ended(waiting, balancer.name);
+    }
+    if (patience.expired()) {
+      return Error(Code::kTimeout, balancer.name + " lets no query through: " + query.error().message)
+          .with("try", "pgbalancer_cluster logs " + balancer.name);
+    }
+  }
+}
+
+}  // namespace pgb::cluster

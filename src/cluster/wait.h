@@ -1,0 +1,21 @@
+// Waits for units to be what they are to be, and says meanwhile what they wait for.
+#pragma once
+
+#include "cluster/units.h"
+
+namespace pgb::cluster {
+
+struct Waiting {
+  const Session& session;
+  const model::Cluster& cluster;
+  const Secrets& secrets;
+};
+
+// Until the server answers, and, for a replica, until its primary sees it stream. kNotReady if its
+// program ended (with its last output), the agent's reason if that failed, kTimeout, kInterrupted.
+Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const model::Node& node);
+
+// Until a query goes through the balancer.
+Status wait_for_balancer(const Waiting& waiting, const model::Balancer& balancer);
+
+}  // namespace pgb::cluster
