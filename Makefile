@@ -1,9 +1,10 @@
 # make help prints this list.
 BUILD ?= build
 JOBS  ?= $(shell nproc)
+FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test check fuzz asan tsan bench clean help deps programs
+.PHONY: build demo test unit check format tidy fuzz asan tsan bench clean help deps deps-test deps-check programs
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -11,33 +12,58 @@ help: ## this list
 deps:
 	@tools/install_deps.sh
 
-build: deps programs ## install what is missing, build the three programs into build/bin
+deps-test:
+	@PGB_DEPS=test tools/install_deps.sh
+
+deps-check:
+	@PGB_DEPS=check tools/install_deps.sh
+
+build: deps ## install what is missing, build the programs into build/bin
+	@$(MAKE) --no-print-directory programs
 
 programs:
 	@cmake -S . -B $(BUILD) -G Ninja -DCMAKE_BUILD_TYPE=Release -DPGB_STATIC=ON >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
 	@rm -f $(BUILD).log
 	@cmake --build $(BUILD) -j $(JOBS)
 
-demo: build ## build and bring up examples/simple, show it and how to connect
-	@tools/demo.sh
+demo: build ## build, bring examples/simple up, show it and how to connect
+	@tools/demo.sh $(BUILD)/bin
 
-test: build ## build everything and run all tests
+test: deps-test ## build, run all tests; the last line counts them
+	@$(MAKE) --no-print-directory programs
 	@/usr/bin/python3 tools/run_tests.py $(BUILD)
 
+unit: build ## the tests without the end-to-end ones
+	@/usr/bin/python3 tools/run_tests.py --unit $(BUILD)
+
+check: ## format, tidy, all tests, sanitizers, each fuzzer for a minute
+	@$(MAKE) --no-print-directory format
+	@$(MAKE) --no-print-directory tidy
+	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory asan
+	@$(MAKE) --no-print-directory tsan
+	@$(MAKE) --no-print-directory fuzz
+
+format: deps-check ## is every C++ file as clang-format writes it?
+	@find src tests bench \( -name '*.cc' -o -name '*.h' \) -print0 | xargs -0 clang-format-14 --dry-run -Werror
+
+tidy: deps-check ## clang-tidy over all sources
+	@CXX=clang++-14 cmake --preset clang >/dev/null
+	@run-clang-tidy-14 -quiet -p build-clang -j $(JOBS) '^$(CURDIR)/src/' >build-clang/tidy.log 2>&1 || \
+	  { grep -E '(error|warning): ' build-clang/tidy.log | sort -u; exit 1; }
+
 asan: deps ## unit tests under AddressSanitizer and UBSan
-	@cmake -S . -B build-asan -G Ninja -DCMAKE_BUILD_TYPE=Debug -DPGB_SANITIZE=address,undefined >/dev/null
-	@cmake --build build-asan -j $(JOBS)
+	@cmake --preset asan >/dev/null
+	@cmake --build --preset asan -j $(JOBS)
 	@/usr/bin/python3 tools/run_tests.py --unit build-asan
 
 tsan: deps ## unit tests under ThreadSanitizer
-	@cmake -S . -B build-tsan -G Ninja -DCMAKE_BUILD_TYPE=Debug -DPGB_SANITIZE=thread >/dev/null
-	@cmake --build build-tsan -j $(JOBS)
+	@cmake --preset tsan >/dev/null
+	@cmake --build --preset tsan -j $(JOBS)
 	@/usr/bin/python3 tools/run_tests.py --unit build-tsan
 
-fuzz: deps ## each fuzz target for a minute
-	@tools/fuzz.sh 60
-
-check: test asan tsan fuzz ## all of the above
+fuzz: deps-check ## each fuzz target for a minute
+	@tools/fuzz.sh $(FUZZ_SECONDS)
 
 bench: build ## time the life cycle against the bare PostgreSQL tools
 	@/usr/bin/python3 bench/lifecycle.py $(BUILD)/bin

@@ -1,10 +1,16 @@
 #!/bin/sh
-# Brings the example cluster up and shows it. Run again: nothing to do.
+# Brings the example cluster up and shows it. Run again: nothing to do. $1: folder of the programs.
 set -eu
 cd "$(dirname "$0")/.."
+manager=./${1:-build/bin}/pgbalancer_cluster
 file=examples/simple/pgbalancer_cluster_simple.json
-./build/bin/pgbalancer_cluster --init --config "$file"
-./build/bin/pgbalancer_cluster --status --config "$file"
+
+"$manager" --init --config "$file"
 echo
-echo "password: ./build/bin/pgbalancer_cluster url --show-password --config $file"
-echo "take it away: ./build/bin/pgbalancer_cluster --destroy --config $file"
+"$manager" --status --config "$file"
+cat <<END
+
+connect       psql "\$($manager url --show-password --config $file)"
+a server      psql "\$($manager url --show-password --direct replica1 --config $file)"
+take it away  $manager --destroy --config $file
+END

@@ -1,32 +1,74 @@
 #!/bin/sh
-# Installs the Debian packages that building and testing need. Says nothing and does nothing when
-# all are there.
+# Installs the Debian packages that building and running need. Says nothing and does nothing when all
+# are there. PGB_DEPS=test adds what the Docker tests want, PGB_DEPS=check the clang tools as well.
 set -eu
-packages="g++ cmake ninja-build make nlohmann-json3-dev libspdlog-dev libfmt-dev libssl-dev
-  libboost1.81-dev libgtest-dev python3 python3-pytest python3-psycopg2 postgresql postgresql-client curl"
-if [ "${PGB_DEPS:-}" = all ]; then packages="$packages clang-14 libclang-rt-14-dev docker.io debootstrap iptables"; fi
+packages="g++ cmake ninja-build make libcli11-dev nlohmann-json3-dev libspdlog-dev libfmt-dev libssl-dev
+  libboost1.81-dev libgtest-dev libc-ares-dev python3 python3-pytest python3-psycopg2 postgresql postgresql-client"
+engine="docker.io debootstrap iptables curl"
+clang="clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14 clang-tools-14"
 
-missing=""
-for package in $packages; do
-  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
-done
-[ -z "$missing" ] && exit 0
+# Those of the arguments that are not installed.
+missing_of() {
+  # shellcheck disable=SC2016  # dpkg-query expands it
+  have=$(dpkg-query -W -f='${Package} ${db:Status-Status}\n' "$@" 2>/dev/null | sed -n 's/ installed$//p' || true)
+  for package in "$@"; do
+    printf '%s\n' "$have" | grep -qxF "$package" || printf '%s ' "$package"
+  done
+}
 
 as_root=""
-if [ "$(id -u)" -ne 0 ]; then
-  command -v sudo >/dev/null || { echo "error: root or sudo is needed to install:$missing" >&2; exit 1; }
-  as_root="sudo"
-fi
-echo "installing:$missing"
+[ "$(id -u)" -eq 0 ] || as_root="sudo"
+updated=""
+install_missing() {
+  missing=$(missing_of "$@")
+  missing=${missing% }
+  [ -n "$missing" ] || return 0
+  if [ -n "$as_root" ] && ! command -v sudo >/dev/null; then
+    echo "error: root or sudo is needed to install: $missing" >&2
+    return 1
+  fi
+  echo "installing: $missing"
+  case " $missing " in *" postgresql "*) forbid_default_server ;; esac
+  if [ -z "$updated" ]; then
+    $as_root apt-get update -q >/dev/null || echo "warning: apt-get update failed; trying with the lists at hand" >&2
+    updated=1
+  fi
+  # shellcheck disable=SC2086
+  $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+    -o Dpkg::Options::=--force-confold $missing >/dev/null
+}
+
 # Debian's package would start a server of its own on port 5432: nobody asked for it.
-case "$missing" in *" postgresql "*|*" postgresql")
-  if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
-    $as_root mkdir -p /etc/postgresql-common
-    echo "create_main_cluster = false" | $as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
-  fi ;;
-esac
-export DEBIAN_FRONTEND=noninteractive
-$as_root apt-get update -q >/dev/null || echo "warning: apt-get update failed; trying with the lists at hand" >&2
+forbid_default_server() {
+  [ ! -e /etc/postgresql-common/createcluster.conf ] || return 0
+  $as_root mkdir -p /etc/postgresql-common
+  echo "create_main_cluster = false" | $as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
+}
+
+# The tests start an engine of their own: the package need not start the machine's.
+install_engine() {
+  # shellcheck disable=SC2086
+  [ -n "$(missing_of $engine)" ] || return 0
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e "$policy" ] && { [ -z "$as_root" ] || command -v sudo >/dev/null; }; then
+    trap '$as_root rm -f "$policy"' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
+    $as_root chmod 755 "$policy"
+  fi
+  # shellcheck disable=SC2086
+  install_missing $engine
+}
+
 # shellcheck disable=SC2086
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
-  -o Dpkg::Options::=--force-confold $missing >/dev/null
+install_missing $packages
+case "${PGB_DEPS:-}" in
+  test|check|all)
+    install_engine || echo "warning: no container engine could be installed: the Docker tests will be skipped" >&2 ;;
+esac
+case "${PGB_DEPS:-}" in
+  check|all)
+    # shellcheck disable=SC2086
+    install_missing $clang ;;
+esac
