@@ -1,0 +1,1 @@
+pgb_program(pgbalancer_cluster DEPS cluster)
