@@ -1,0 +1,114 @@
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from harness.engine import Engine, Unavailable  # noqa: E402
+from harness.sandbox import PRODUCTION, SIMPLE, Sandbox  # noqa: E402
+
+RUNTIMES = ["process", "docker"]
+
+
+def wants_docker(item) -> bool:
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    return "docker" in parameters.values() or item.get_closest_marker("docker") is not None
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "docker: needs a Docker Engine")
+    config.engine = None
+    config.engine_missing = "no test wanted one"
+
+
+def pytest_collection_finish(session):
+    """Before the first test: the engine's network namespace becomes ours, too."""
+    config = session.config
+    if config.option.collectonly or not any(wants_docker(item) for item in session.items):
+        return
+    engine = Engine()
+    try:
+        engine.start()
+        config.engine = engine
+    except Unavailable as reason:
+        config.engine_missing = str(reason)
+
+
+def pytest_unconfigure(config):
+    if getattr(config, "engine", None):
+        config.engine.stop()
+
+
+def docker_host_for(runtime: str, config) -> str | None:
+    if runtime != "docker":
+        return None
+    if not config.engine:
+        pytest.skip(f"no Docker Engine: {config.engine_missing}")
+    return config.engine.host
+
+
+@pytest.fixture(scope="module", params=RUNTIMES)
+def runtime(request) -> str:
+    docker_host_for(request.param, request.config)
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def make_sandbox(request):
+    """A new sandbox each call; all are gone at the end of the session at the latest."""
+    made = []
+
+    def make(runtime: str, example=SIMPLE) -> Sandbox:
+        made.append(Sandbox(runtime, docker_host_for(runtime, request.config), example))
+        return made[-1]
+
+    yield make
+    for sandbox in made:
+        if sandbox.folder.exists():
+            sandbox.close()
+
+
+@pytest.fixture
+def fresh(runtime, make_sandbox):
+    """A cluster file of this test's own; nothing is made yet."""
+    with make_sandbox(runtime) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def fresh_production(runtime, make_sandbox):
+    with make_sandbox(runtime, PRODUCTION) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def standing(runtime, make_sandbox):
+    """A healthy cluster that the tests of a module share; each leaves it healthy."""
+    with make_sandbox(runtime) as sandbox:
+        sandbox.first_init = sandbox.init()
+        yield sandbox
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """The servers' last words stand beside a failure."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.when != "call" or not report.failed:
+        return
+    for value in item.funcargs.values():
+        if isinstance(value, Sandbox) and value.folder.exists():
+            report.sections.append((f"logs of {value.name}", last_words(value)))
+
+
+def last_words(sandbox: Sandbox) -> str:
+    texts = []
+    try:
+        texts.append(str(sandbox.run("status", expect=None, limit=20)))
+        for balancer in sandbox.document["balancers"]:
+            for unit in [balancer["name"], *sandbox.hosts(balancer["name"])]:
+                texts.append(f"--- {unit}\n" + "\n".join(sandbox.run("logs", unit, expect=None, limit=20).out.splitlines()[-15:]))
+    except Exception as error:  # pylint: disable=broad-except
+        texts.append(f"(no more: {error})")
+    return "\n".join(texts)
