@@ -23,6 +23,7 @@ namespace pgb::os {
 namespace {
 
 constexpr size_t kMaxCapture = 64u << 20;
+constexpr int kImageFd = 4;   // the program itself, when it runs as another user
 constexpr int kReportFd = 3;  // where the child keeps the pipe to us until exec closes it
 
 // Everything the child needs, made ready before fork: it may not allocate.
@@ -32,6 +33,7 @@ struct Plan {
   std::vector<std::string> env_text;
   std::vector<char*> envp;
   UniqueFd in, out, err, report;
+  UniqueFd image;  // the program, opened by us: another user may be unable to walk to it (a clone in /root)
   const char* cwd = nullptr;
   bool set_uid = false, set_gid = false, new_session = false, own_group = false;
   uid_t uid = 0;
@@ -100,7 +102,8 @@ void child_user(const Plan& plan) {
       ::dup3(report, kReportFd, O_CLOEXEC) < 0) {
     child_fail(report, Step::kFds);
   }
-  close_from(kReportFd + 1);
+  if (plan.image && ::dup3(plan.image.get(), kImageFd, O_CLOEXEC) < 0) child_fail(report, Step::kFds);
+  close_from(plan.image ? kImageFd + 1 : kReportFd + 1);
   if (plan.new_session && ::setsid() < 0) child_fail(kReportFd, Step::kSession);
   if (!plan.new_session && plan.own_group && ::setpgid(0, 0) != 0) child_fail(kReportFd, Step::kSession);
   child_user(plan);
@@ -110,6 +113,8 @@ void child_user(const Plan& plan) {
     if (::getppid() != plan.parent) ::_exit(127);
   }
   child_signals();
+  // A script cannot be run by descriptor (its interpreter could not open it): then by path, below.
+  if (plan.image) ::syscall(SYS_execveat, kImageFd, "", plan.argv.data(), plan.envp.data(), AT_EMPTY_PATH);
   ::execve(plan.program.c_str(), plan.argv.data(), plan.envp.data());
   child_fail(kReportFd, Step::kExec);
 }
@@ -195,6 +200,7 @@ Result<Plan> make_plan(const SpawnOptions& options) {
   auto program = find_program(options.argv[0]);
   if (!program.ok()) return std::move(program).error();
   plan.program = std::move(*program);
+  if (options.uid) plan.image = high(UniqueFd(::open(plan.program.c_str(), O_PATH | O_CLOEXEC)));
   for (const std::string& arg : options.argv) plan.argv.push_back(const_cast<char*>(arg.c_str()));
   plan.argv.push_back(nullptr);
   fill_env(plan, options);

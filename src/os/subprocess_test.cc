@@ -113,6 +113,19 @@ TEST(Run, DropsTheUserAndItsGroups) {
   EXPECT_EQ(result->out.find("root"), std::string::npos);
 }
 
+TEST(Run, AnotherUserNeedNotReachTheProgramItself) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  TestDir dir;  // 0700, like root's home
+  const auto program = read_file("/usr/bin/id");
+  ASSERT_TRUE(program.ok());
+  ASSERT_TRUE(write_file_atomic(dir.path + "/id", *program, 0755).ok());
+  SpawnOptions options = command({dir.path + "/id"});
+  options.uid = options.gid = 65534;
+  auto result = run(options, soon());
+  ASSERT_TRUE(result.ok()) << result.error().message;
+  EXPECT_EQ(result->out.find("uid=65534"), 0u);
+}
+
 TEST(Run, AppendsToFiles) {
   TestDir dir;
   SpawnOptions options = command({"/bin/sh", "-c", "echo a; echo b >&2"});

@@ -38,14 +38,14 @@ void check_ports(std::vector<Error>& errors, const UnitSpec& unit, const UnitInf
 }
 
 // Another user must be able to go through every directory on the way.
-Status check_reach(const std::string& path, const os::User& user, const std::string& what) {
+Status check_reach(const std::string& path, const os::User& user) {
   for (size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
     std::string dir = path.substr(0, slash);
     struct stat info {};
     if (::stat(dir.c_str(), &info) != 0) return {};  // the rest will be made by us
     mode_t need = info.st_uid == user.uid ? S_IXUSR : info.st_gid == user.gid ? S_IXGRP : S_IXOTH;
     if ((info.st_mode & need) == 0) {
-      return Error(Code::kIo, what + " " + path + " is out of reach for user " + user.name + ", as whom the programs run")
+      return Error(Code::kIo, "state directory " + path + " is out of reach for user " + user.name + ", as whom the programs run")
           .with("because", "directory " + dir + " lets only its owner in")
           .with("try", "chmod o+x " + dir + ", or use a directory like /var/lib/pgbalancer");
     }
@@ -53,11 +53,11 @@ Status check_reach(const std::string& path, const os::User& user, const std::str
   }
 }
 
-Status check_binary(const std::string& path, const std::optional<os::User>& run_as) {
+Status check_binary(const std::string& path) {
   if (::access(path.c_str(), X_OK) != 0) {
     return os::errno_error("run", path, errno).with("try", "install the programs of pgbalancer into one directory");
   }
-  return run_as ? check_reach(path, *run_as, "program") : Status();
+  return {};
 }
 
 Status check_disk(const ProcessOptions& options, size_t new_nodes) {
@@ -94,10 +94,10 @@ std::vector<Error> process_obstacles(const ProcessOptions& options, const std::o
     const std::string& wanted = cluster.postgres.bin_dir.empty() ? options.bin_dir : cluster.postgres.bin_dir;
     auto bin_dir = os::find_bin_dir(wanted);
     if (!bin_dir.ok()) errors.push_back(std::move(bin_dir).error());
-    add(errors, check_binary(options.agent_binary, run_as));
+    add(errors, check_binary(options.agent_binary));
   }
-  if (balancers) add(errors, check_binary(options.balancer_binary, run_as));
-  if (run_as) add(errors, check_reach(options.state_dir, *run_as, "state directory"));
+  if (balancers) add(errors, check_binary(options.balancer_binary));
+  if (run_as) add(errors, check_reach(options.state_dir, *run_as));
   add(errors, check_disk(options, new_nodes));
   return errors;
 }
