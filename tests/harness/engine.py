@@ -80,6 +80,7 @@ class Engine:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="pgb-engine-", dir="/var/tmp"))
         self.host = f"unix://{self.folder}/docker.sock"
         log = self.folder / "log"
+        (self.folder / "daemon.json").write_text("{}")  # instead of the machine's
         environment = {key: value for key, value in os.environ.items() if not key.startswith("DOCKER_")}
         with log.open("w") as output:
             self.daemon = subprocess.Popen(
