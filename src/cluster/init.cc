@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "cluster/effective.h"
@@ -84,6 +86,26 @@ Status bring_all_up(Session& session, const Waiting& waiting, const std::vector<
   return explain(session, std::move(first), stopped ? std::vector<Error>{} : errors);
 }
 
+// A refused first init leaves nothing of ours. The directory stays if it holds anything else.
+void forget_lock(const Session& session) {
+  ::unlink((session.cluster_dir() + "/lock").c_str());
+  ::rmdir(session.cluster_dir().c_str());
+}
+
+// A program that was killed may have left servers that are still on their way out and hold its port.
+Status end_leftovers(Session& session, const UnitMap& existing) {
+  std::vector<std::string> names;
+  for (const auto& [name, unit] : existing) {
+    if (unit.state != UnitState::kRunning) names.push_back(name);
+  }
+  std::vector<Status> results(names.size());
+  in_parallel(names.size(), [&](size_t i) {
+    results[i] = session.runtime->stop(session.wanted.cluster_name, names[i], Deadline::after(kEngineDeadline));
+  });
+  for (Status& result : results) PGB_TRY(std::move(result));
+  return {};
+}
+
 struct Goal {
   model::Cluster cluster;
   std::vector<std::string> extras;
@@ -125,12 +147,13 @@ Result<InitResult> init(Session& session) {
   auto lock = os::LockFile::acquire(session.cluster_dir() + "/lock", "init");
   if (!lock.ok()) return std::move(lock).error();
 
+  PGB_TRY(end_leftovers(session, *existing));
   const bool fresh = !session.secrets(false).ok();
   Secrets placeholder;
   auto planned = make_units(session, goal.cluster, placeholder, *existing);
   if (!planned.ok()) return std::move(planned).error().with("changed", "nothing");
   if (Status clear = preflight(session, goal.cluster, *planned); !clear.ok()) {
-    if (fresh) (void)os::remove_tree(session.cluster_dir());  // the lock's own directory is all there is
+    if (fresh) forget_lock(session);
     return std::move(clear).error();
   }
   PGB_TRY(session.check_interrupted());

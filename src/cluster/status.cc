@@ -147,12 +147,12 @@ void ask_balancer(const model::Cluster& cluster, const Secrets& secrets, const U
   const auto unit = units.find(balancer.name);
   if (unit == units.end() || unit->second.state == runtime::UnitState::kAbsent) {
     status.state = "absent";
-    status.reason = "it does not exist; init makes it";
+    status.reason = status.query_error = "it does not exist; init makes it";
     return;
   }
   if (unit->second.state != runtime::UnitState::kRunning) {
     status.state = "stopped";
-    status.reason = "its container or process does not run; start brings it back";
+    status.reason = status.query_error = "its container or process does not run; start brings it back";
     return;
   }
   auto query = probe_query(server_conninfo(cluster, secrets, balancer.port), Deadline::after(kServerDeadline));
@@ -212,7 +212,8 @@ Result<StatusDocument> status(const Session& session) {
   const auto began = Deadline::Clock::now();
   StatusDocument document;
   document.cluster = session.wanted.cluster_name;
-  document.runtime = session.runtime->describe();
+  document.runtime = model::to_string(session.runtime->kind());
+  document.engine = session.runtime->describe();
   document.time = utc_now();
   auto units = existing_units(session, Deadline::after(milliseconds(2000)).sooner(session.options.deadline.remaining()));
   if (!units.ok()) return std::move(units).error();

@@ -49,7 +49,8 @@ struct BalancerStatus {
 struct StatusDocument {
   std::string cluster;
   std::string state;  // healthy, degraded, no_primary, not_created
-  std::string runtime;
+  std::string runtime;  // docker, process
+  std::string engine;   // "docker 28.2 (unix:///var/run/docker.sock)"
   std::string time;   // RFC 3339 UTC
   double seconds = 0; // how long asking took
   std::vector<std::string> notes;  // what is wrong and what to do, one sentence each

@@ -51,6 +51,7 @@ std::string to_json(const StatusDocument& document) {
               {"cluster", document.cluster},
               {"state", document.state},
               {"runtime", document.runtime},
+              {"engine", document.engine},
               {"time", document.time},
               {"seconds", document.seconds},
               {"notes", document.notes},
