@@ -15,7 +15,7 @@ MOMENTS = 4
 
 def kill_init_after_lines(cluster, lines: int, number: signal.Signals) -> subprocess.Popen:
     """Starts init and ends it as soon as it told so many steps."""
-    init = cluster.manager.popen("init", "--progress", "plain", "--config", cluster.file)
+    init = cluster.manager.popen("init", "--config", cluster.file)
     for _ in range(lines):
         if not init.stderr.readline():
             break

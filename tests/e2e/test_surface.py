@@ -79,7 +79,7 @@ def test_what_was_never_made_has_no_url(cluster):
 
 
 def test_doctor_finds_the_server_programs(cluster):
-    assert "PostgreSQL" in cluster.manager.run("doctor", expect=None).out
+    assert "/bin" in cluster.manager.run("doctor", expect=None).out
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

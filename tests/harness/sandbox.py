@@ -71,8 +71,8 @@ class Sandbox:
 
     # --- the program
 
-    def run(self, *arguments, **options) -> Done:
-        return self.manager.run(*arguments, "--config", self.file, **options)
+    def run(self, verb: str, *arguments, **options) -> Done:
+        return self.manager.run(verb, "--config", self.file, *arguments, **options)
 
     def init(self) -> Done:
         done = self.run("init")
