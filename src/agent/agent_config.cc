@@ -51,9 +51,13 @@ Result<AgentConfig> load_agent_config(const std::string& file) {
   auto text = os::read_file(file);
   if (!text.ok()) return Error(Code::kConfigUnreadable, text.error().message);
   auto config = parse_agent_config(*text);
-  if (config.ok()) {
-    const size_t slash = file.rfind('/');
-    config->config_dir = slash == std::string::npos ? "." : file.substr(0, slash);
+  if (!config.ok()) return config;
+  const size_t slash = file.rfind('/');
+  config->config_dir = slash == std::string::npos ? "." : file.substr(0, slash);
+  for (const std::string& name : config->init_sql) {
+    auto sql = os::read_file(config->config_dir + "/" + name);
+    if (!sql.ok()) return Error(Code::kConfigUnreadable, sql.error().message);
+    config->init_texts.push_back(std::move(*sql));
   }
   return config;
 }

@@ -30,7 +30,9 @@ struct AgentConfig {
   Secret agent_password;     // role pgbalancer_agent
   Secret balancer_password;  // role pgbalancer
   std::map<std::string, std::string> parameters;
-  std::vector<std::string> init_sql;
+  std::vector<std::string> init_sql;  // names in config_dir
+  // Their texts, read together with agent.json: once root is given up they may be out of reach.
+  std::vector<std::string> init_texts;
 
   std::string primary_host;  // replicas only
   uint16_t primary_port = 0;

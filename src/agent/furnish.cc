@@ -1,6 +1,5 @@
 // Roles, database and init SQL of a new primary.
 #include "agent/bootstrap.h"
-#include "os/file.h"
 #include "pgclient/connection.h"
 #include "pgwire/scram.h"
 
@@ -95,10 +94,8 @@ static Status run_init_sql(const AgentConfig& config) {
       "CREATE TABLE IF NOT EXISTS pgbalancer.init_files (name text PRIMARY KEY, at timestamptz DEFAULT now())",
       Deadline::after(minutes(1)));
   if (!made.ok()) return std::move(made).error();
-  for (const std::string& file : config.init_sql) {
-    auto text = os::read_file(config.config_dir + "/" + file);
-    if (!text.ok()) return std::move(text).error();
-    PGB_TRY(run_init_file(file, *text, **database));
+  for (size_t i = 0; i < config.init_texts.size(); ++i) {
+    PGB_TRY(run_init_file(config.init_sql[i], config.init_texts[i], **database));
   }
   return {};
 }

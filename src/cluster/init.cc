@@ -86,9 +86,13 @@ Status bring_all_up(Session& session, const Waiting& waiting, const std::vector<
   return explain(session, std::move(first), stopped ? std::vector<Error>{} : errors);
 }
 
-// A refused first init leaves nothing of ours. The directory stays if it holds anything else.
-void forget_lock(const Session& session) {
-  ::unlink((session.cluster_dir() + "/lock").c_str());
+// An init that failed before it made a unit leaves nothing of ours. What else is there stays.
+void forget(const Session& session) {
+  auto left = session.runtime->remove_shared(session.wanted.cluster_name, true, Deadline::after(kEngineDeadline));
+  if (!left.ok() || !left->empty()) return;  // something stands: the record must stay, too
+  for (const char* name : {"cluster.json", "runtime", "secrets.json", "events.jsonl", "lock"}) {
+    ::unlink((session.cluster_dir() + "/" + name).c_str());
+  }
   ::rmdir(session.cluster_dir().c_str());
 }
 
@@ -153,7 +157,7 @@ Result<InitResult> init(Session& session) {
   auto planned = make_units(session, goal.cluster, placeholder, *existing);
   if (!planned.ok()) return std::move(planned).error().with("changed", "nothing");
   if (Status clear = preflight(session, goal.cluster, *planned); !clear.ok()) {
-    if (fresh) forget_lock(session);
+    if (fresh) forget(session);
     return std::move(clear).error();
   }
   PGB_TRY(session.check_interrupted());
@@ -167,6 +171,10 @@ Result<InitResult> init(Session& session) {
   Status prepared = session.runtime->prepare(
       goal.cluster, *units, [&](const std::string& text) { session.tell("prepare", Event::State::kRunning, text); },
       Deadline::after(std::chrono::minutes(30)));
+  if (!prepared.ok() && fresh) {
+    forget(session);
+    return std::move(prepared).error().with("changed", "nothing");
+  }
   if (!prepared.ok()) return explain(session, std::move(prepared).error(), {});
 
   InitResult result;
