@@ -163,7 +163,7 @@ class Sandbox:
     def postgres_pids(self, unit: str) -> list[int]:
         """The postmaster first, then its children."""
         pids = [pid for pid, command in self.pids(unit).items()
-                if "pgbalancer_agent" not in command and "postgres" in command.split()[0]]
+                if "pgbalancer_agent" not in command and "postgres" in command.partition(" ")[0]]
         assert pids, f"no postgres runs in {unit}"
         return sorted(pids, key=lambda pid: (ledger.parent_of(pid) in pids, pid))
 
