@@ -4,7 +4,9 @@ JOBS  ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test unit check format tidy fuzz asan tsan bench clean help deps deps-test deps-check programs
+PROGRAMS = pgbalancer pgbalancer_agent pgbalancer_cluster
+.PHONY: build demo test unit check format tidy fuzz asan tsan bench clean help deps deps-test deps-check \
+  configure programs everything
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -21,19 +23,25 @@ deps-check:
 build: deps ## install what is missing, build the programs into build/bin
 	@$(MAKE) --no-print-directory programs
 
-programs:
+configure:
 	@cmake -S . -B $(BUILD) -G Ninja -DCMAKE_BUILD_TYPE=Release -DPGB_STATIC=ON >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
 	@rm -f $(BUILD).log
+
+programs: configure
+	@cmake --build $(BUILD) -j $(JOBS) --target $(PROGRAMS)
+
+everything: configure
 	@cmake --build $(BUILD) -j $(JOBS)
 
 demo: build ## build, bring examples/simple up, show it and how to connect
 	@tools/demo.sh $(BUILD)/bin
 
 test: deps-test ## build, run all tests; the last line counts them
-	@$(MAKE) --no-print-directory programs
+	@$(MAKE) --no-print-directory everything
 	@/usr/bin/python3 tools/run_tests.py $(BUILD)
 
-unit: build ## the tests without the end-to-end ones
+unit: deps ## the tests without the end-to-end ones
+	@$(MAKE) --no-print-directory everything
 	@/usr/bin/python3 tools/run_tests.py --unit $(BUILD)
 
 check: ## format, tidy, all tests, sanitizers, each fuzzer for a minute
