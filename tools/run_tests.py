@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
 """Runs every test that CTest knows in a build folder (unit tests, layer check) and, unless --unit, the
-end-to-end tests. The last line is 'N passed, N failed, N skipped', counted by test case; the exit code
+end-to-end tests; for the latter and the Docker runtime's own tests a Docker Engine is started, if one can
+run here (tests/harness/engine.py). The last line is 'N passed, N failed, N skipped', counted by test case; the exit code
 is 0 only if something ran and nothing failed."""
 import argparse
+import collections
+import contextlib
 import json
 import os
 import pathlib
@@ -13,6 +16,10 @@ import tempfile
 import xml.etree.ElementTree as xml
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from harness.engine import Engine, Unavailable  # noqa: E402
+
 UNIT_LIMIT = 300  # seconds that one program may take
 E2E_LIMIT = 2400
 
@@ -29,6 +36,7 @@ def outcome(case: xml.Element) -> str:
 def count(report: pathlib.Path) -> list[int]:
     """passed, failed, skipped of a JUnit file; skips are printed with their reason."""
     total = {"passed": 0, "failed": 0, "skipped": 0}
+    reasons = collections.Counter()
     for case in xml.parse(report).getroot().iter("testcase"):
         name = f"{case.get('classname')}.{case.get('name')}"
         result = outcome(case)
@@ -38,7 +46,9 @@ def count(report: pathlib.Path) -> list[int]:
         elif result == "skipped":
             skip = case.find("skipped")
             text = "disabled" if skip is None else skip.get("message") or skip.text or "no reason given"
-            print(f"   skipped {name}: {' '.join(text.split())}")
+            reasons[" ".join(text.split())] += 1
+    for text, number in reasons.items():
+        print(f"   {number} skipped: {text}")
     return list(total.values())
 
 
@@ -117,6 +127,25 @@ def jobs_of(build: pathlib.Path, reports: pathlib.Path, unit_only: bool):
         yield "e2e", command, report, E2E_LIMIT
 
 
+@contextlib.contextmanager
+def engine_for_tests(wanted: bool):
+    """The tests find it, or why there is none, in the environment."""
+    engine = Engine()
+    if wanted:
+        print("== Docker Engine", flush=True)
+        try:
+            engine.start()
+            os.environ["PGB_TEST_DOCKER_HOST"] = os.environ["PGB_TEST_DOCKER"] = engine.host
+            print(f"   {engine.host}", flush=True)
+        except Unavailable as reason:
+            os.environ["PGB_TEST_NO_DOCKER"] = str(reason)
+            print(f"   none: {reason}", flush=True)
+    try:
+        yield
+    finally:
+        engine.stop()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--unit", action="store_true", help="leave the end-to-end tests out")
@@ -125,7 +154,7 @@ def main() -> int:
     build = (ROOT / arguments.build).resolve()
     os.environ["PGB_BIN"] = str(build / "bin")
     total = [0, 0, 0]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, engine_for_tests(not arguments.unit):
         for job in jobs_of(build, pathlib.Path(folder), arguments.unit):
             total = [a + b for a, b in zip(total, run(*job))]
     print(f"{total[0]} passed, {total[1]} failed, {total[2]} skipped")

@@ -1,7 +1,8 @@
 """A Docker Engine of our own: in a network namespace and folders of its own, so that neither the
 machine's engine nor its firewall nor its ports notice. Ended with everything in it.
 
-PGB_TEST_DOCKER_HOST names an engine to use instead (it must have the image postgres:17)."""
+PGB_TEST_DOCKER_HOST names an engine to use instead (it must have the image postgres:17), and
+PGB_TEST_NO_DOCKER says why none is to be started."""
 import contextlib
 import ctypes
 import fcntl
@@ -63,6 +64,8 @@ class Engine:
         self.folder = None
 
     def check_possible(self) -> None:
+        if os.environ.get("PGB_TEST_NO_DOCKER"):
+            raise Unavailable(os.environ["PGB_TEST_NO_DOCKER"])
         if not shutil.which("docker"):
             raise Unavailable("the command docker is missing")
         if self.own and os.geteuid() != 0:
