@@ -1,1 +1,1 @@
-pgb_program(pgbalancer_cluster DEPS cluster)
+pgb_program(pgbalancer_cluster DEPS cli)

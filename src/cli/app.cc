@@ -1,0 +1,63 @@
+#include "cli/app.h"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+
+#include "cli/context.h"
+#include "cli/report.h"
+
+namespace pgb::cli {
+
+namespace {
+
+std::atomic<int> interrupted{0};
+
+void on_signal(int signal) {
+  if (interrupted.exchange(signal) != 0) std::_Exit(128 + signal);
+  constexpr char kText[] = "\nfinishing the step in hand (again: stop at once)\n";
+  [[maybe_unused]] const auto n = ::write(2, kText, sizeof kText - 1);
+}
+
+struct Row {
+  const char* name;
+  Verb function;
+};
+
+constexpr Row kFunctions[] = {
+    {"new", verb_new},         {"validate", verb_validate}, {"plan", verb_plan},
+    {"init", verb_init},       {"status", verb_status},     {"destroy", verb_destroy},
+    {"stop", verb_stop},       {"start", verb_start},       {"restart", verb_restart},
+    {"list", verb_list},       {"logs", verb_logs},         {"add-replica", verb_add_replica},
+    {"doctor", verb_doctor},   {"events", verb_events},     {"remove-replica", verb_remove_replica},
+    {"url", verb_url},         {"psql", verb_psql},         {"env", verb_env},
+    {"help", verb_help},       {"schema", verb_schema},     {"completion", verb_completion},
+    {"version", verb_version},
+};
+
+}  // namespace
+
+Verb find_function(const std::string& verb) {
+  for (const Row& row : kFunctions) {
+    if (verb == row.name) return row.function;
+  }
+  return nullptr;
+}
+
+int run(const std::vector<std::string>& words) {
+  auto line = parse_command_line(words);
+  if (!line.ok()) {
+    std::fputs(render_error(line.error()).c_str(), stderr);
+    return error_info(line.error().code).exit_code;
+  }
+  std::signal(SIGINT, on_signal);
+  std::signal(SIGTERM, on_signal);
+  Context context(std::move(*line), &interrupted);
+  const Verb verb = find_function(std::string(context.line.verb->name));
+  return verb(context);
+}
+
+}  // namespace pgb::cli

@@ -1,0 +1,79 @@
+#include "cli/context.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "base/strings.h"
+#include "cli/report.h"
+
+namespace pgb::cli {
+
+static std::string environment(const char* name, std::string fallback) {
+  const char* value = std::getenv(name);
+  return value == nullptr || *value == '\0' ? fallback : value;
+}
+
+static std::string color_of(const CommandLine& line) {
+  return line.has("--no-color") ? "never" : line.get("--color", "auto");
+}
+
+Context::Context(CommandLine words, const std::atomic<int>* interrupted)
+    : line(std::move(words)),
+      json(line.has("--json") || line.get("--output") == "json"),
+      out(Terminal::of(STDOUT_FILENO, color_of(line))),
+      err(Terminal::of(STDERR_FILENO, color_of(line))),
+      interrupted_(interrupted) {}
+
+std::string Context::file() const {
+  return line.get("--config", environment("PGBALANCER_CONFIG", "pgbalancer_cluster.json"));
+}
+
+Result<cluster::OpenOptions> Context::open_options() {
+  cluster::OpenOptions options;
+  options.file = file();
+  options.runtime = line.get("--runtime");
+  if (!options.runtime.empty() && options.runtime != "docker" && options.runtime != "process" && options.runtime != "auto") {
+    return Error(Code::kUsage, "--runtime is docker or process, not " + options.runtime);
+  }
+  options.interrupted = interrupted_;
+  if (line.has("--timeout")) {
+    const auto limit = parse_duration_ms(line.get("--timeout"));
+    if (!limit) return Error(Code::kUsage, "--timeout " + line.get("--timeout") + " is no time: 500ms, 30s, 2m");
+    options.deadline = Deadline::after(std::chrono::milliseconds(*limit));
+  }
+  std::string mode = json ? "json" : line.get("--progress", environment("PGBALANCER_PROGRESS", "auto"));
+  if (line.has("--quiet")) mode = "quiet";
+  if (line.verbosity > 0) {  // traces and a redrawn list would overwrite each other
+    if (mode == "auto" || mode == "tty") mode = "plain";
+    options.trace = [](const std::string& what, std::chrono::milliseconds took) {
+      std::fprintf(stderr, "  %s  %lld ms\n", what.c_str(), static_cast<long long>(took.count()));
+    };
+  }
+  progress_ = make_progress(mode, err);
+  options.on_event = [this](const cluster::Event& event) {
+    if (progress_) progress_->show(event);
+  };
+  return options;
+}
+
+Result<std::unique_ptr<cluster::Session>> Context::open() {
+  auto options = open_options();
+  if (!options.ok()) return std::move(options).error();
+  auto session = cluster::Session::open(std::move(*options));
+  if (session.ok() && !(*session)->runtime_note.empty() && !line.has("--quiet")) {
+    std::fprintf(stderr, "%s\n", (*session)->runtime_note.c_str());
+  }
+  return session;
+}
+
+int Context::fail(const Error& error) {
+  end_progress();
+  if (json) std::printf("%s\n", error_json(error).c_str());
+  std::fflush(stdout);
+  std::fputs(render_error(error).c_str(), stderr);
+  return error_info(error.code).exit_code;
+}
+
+}  // namespace pgb::cli

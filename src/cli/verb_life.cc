@@ -1,0 +1,127 @@
+// init, plan, destroy, stop, start, restart: what changes a whole cluster.
+#include <unistd.h>
+
+#include <cstdio>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "cli/context.h"
+#include "cluster/verbs.h"
+
+namespace pgb::cli {
+
+using nlohmann::json;
+
+static void print_connect(const Context& context, const cluster::InitResult& made) {
+  const model::Cluster& cluster = made.cluster;
+  size_t replicas = 0;
+  std::string primaries, balancers;
+  for (const model::Balancer& balancer : cluster.balancers) {
+    replicas += balancer.replicas.size();
+    primaries += (primaries.empty() ? "" : ", ") + balancer.primary.name;
+    balancers += (balancers.empty() ? "" : ", ") + balancer.name;
+  }
+  std::printf("Cluster %s is up in %.1f s: %s, %zu replicas streaming, balancer %s.\n\n", cluster.cluster_name.c_str(),
+              made.seconds, primaries.c_str(), replicas, balancers.c_str());
+  const std::string host = cluster.bind_address == "0.0.0.0" ? "127.0.0.1" : cluster.bind_address;
+  for (const model::Balancer& balancer : cluster.balancers) {
+    std::printf("  connect   psql \"postgresql://%s@%s:%u/%s\"\n", cluster.postgres.superuser.c_str(), host.c_str(),
+                unsigned{balancer.port}, cluster.postgres.database.c_str());
+  }
+  std::printf("  password  %s\n  look      %s\n  undo      %s\n", context.again("url --show-password").c_str(),
+              context.again("status --watch").c_str(), context.again("destroy").c_str());
+  for (const std::string& note : made.notes) std::printf("  note      %s\n", note.c_str());
+}
+
+int verb_init(Context& context) {
+  if (context.line.has("--dry-run")) return verb_plan(context);
+  auto session = context.open();
+  if (!session.ok()) return context.fail(session.error());
+  auto made = cluster::init(**session);
+  context.end_progress();
+  if (!made.ok()) return context.fail(made.error());
+  if (context.json) {
+    std::printf("%s\n", json{{"v", 1}, {"event", "result"}, {"ok", true}, {"changed", made->made}, {"seconds", made->seconds}}
+                            .dump().c_str());
+  } else if (made->made == 0) {
+    std::printf("Cluster %s is as %s says. Nothing to do (%.1f s).\n", made->cluster.cluster_name.c_str(),
+                context.file().c_str(), made->seconds);
+    for (const std::string& note : made->notes) std::printf("  note      %s\n", note.c_str());
+  } else {
+    print_connect(context, *made);
+  }
+  return 0;
+}
+
+int verb_plan(Context& context) {
+  auto session = context.open();
+  if (!session.ok()) return context.fail(session.error());
+  auto steps = cluster::plan(**session);
+  context.end_progress();
+  if (!steps.ok()) return context.fail(steps.error());
+  if (context.json) {
+    std::printf("%s\n", json{{"v", 1}, {"steps", *steps}}.dump().c_str());
+  } else {
+    for (const std::string& step : *steps) std::printf("%s\n", step.c_str());
+    if (steps->empty()) std::printf("Nothing to do.\n");
+  }
+  return context.line.has("--exit-code") && !steps->empty() ? 20 : 0;
+}
+
+// The verb asks where somebody can answer; the old flag never did.
+static Status confirm(const Context& context, const std::string& name, const cluster::DestroyPreview& preview) {
+  if (context.line.flag_form || context.line.has("--yes") || !preview.exists) return {};
+  const Error refused = Error(Code::kNeedsYes, "destroy removes cluster " + name + " and all its data")
+                            .with("changed", "nothing")
+                            .with("try", context.again("destroy --yes"));
+  if (isatty(STDIN_FILENO) == 0 || context.line.has("--no-input")) return refused;
+  std::string units;
+  for (const std::string& unit : preview.units) units += " " + unit;
+  std::fprintf(stderr, "This removes cluster %s and all its data:%s\nType the cluster's name to go on: ", name.c_str(),
+               units.c_str());
+  std::string answer;
+  std::getline(std::cin, answer);
+  if (answer == name) return {};
+  return Error(Code::kNeedsYes, "that is not " + name).with("changed", "nothing");
+}
+
+int verb_destroy(Context& context) {
+  auto session = context.open();
+  if (!session.ok()) return context.fail(session.error());
+  auto preview = cluster::look_before_destroy(**session);
+  if (!preview.ok()) return context.fail(preview.error());
+  const std::string name = (*session)->wanted.cluster_name;
+  if (const Status yes = confirm(context, name, *preview); !yes.ok()) return context.fail(yes.error());
+  auto gone = cluster::destroy(**session, context.line.has("--keep-data"));
+  context.end_progress();
+  if (!gone.ok()) return context.fail(gone.error());
+  if (!gone->left.empty()) {
+    Error error(Code::kIo, "cluster " + name + " is not gone");
+    for (const std::string& left : gone->left) error.with("left", left);
+    return context.fail(std::move(error).with("try", context.again("destroy")));
+  }
+  if (context.json) {
+    std::printf("%s\n", json{{"v", 1}, {"event", "result"}, {"ok", true}, {"existed", gone->existed}, {"seconds", gone->seconds}}
+                            .dump().c_str());
+  } else if (!gone->existed) {
+    std::printf("Nothing of cluster %s exists.\n", name.c_str());
+  } else if (context.line.has("--keep-data")) {
+    std::printf("Removed in %.1f s; the data is kept, init takes it up again.\n", gone->seconds);
+  } else {
+    std::printf("Gone in %.1f s. Looked again: nothing of %s is left.\n", gone->seconds, name.c_str());
+  }
+  return 0;
+}
+
+static int on_units(Context& context, Status (*verb)(cluster::Session&, const std::string&)) {
+  auto session = context.open();
+  if (!session.ok()) return context.fail(session.error());
+  return context.done(verb(**session, context.line.words.empty() ? "" : context.line.words[0]));
+}
+
+int verb_stop(Context& context) { return on_units(context, cluster::stop); }
+int verb_start(Context& context) { return on_units(context, cluster::start); }
+int verb_restart(Context& context) { return on_units(context, cluster::restart); }
+
+}  // namespace pgb::cli

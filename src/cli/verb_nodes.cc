@@ -1,0 +1,120 @@
+// add-replica, remove-replica, logs, list, events, doctor.
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "base/strings.h"
+#include "cli/context.h"
+#include "cluster/verbs.h"
+#include "os/file.h"
+
+namespace pgb::cli {
+
+using nlohmann::json;
+
+int verb_add_replica(Context& context) {
+  const auto count = parse_u64(context.line.get("--count", "1"));
+  if (!count || *count < 1 || *count > 64) {
+    return context.fail(Error(Code::kUsage, "--count is a number from 1 to 64, not " + context.line.get("--count")));
+  }
+  auto session = context.open();
+  if (!session.ok()) return context.fail(session.error());
+  auto added = cluster::add_replica(**session, context.line.get("--balancer"), static_cast<int>(*count),
+                                    context.line.has("--save"));
+  context.end_progress();
+  if (!added.ok()) return context.fail(added.error());
+  for (const cluster::Added& one : *added) {
+    if (context.json) {
+      std::printf("%s\n", json{{"v", 1}, {"event", "added"}, {"name", one.node.name}, {"node_id", one.node.node_id},
+                               {"port", one.node.port}, {"seconds", one.seconds}}.dump().c_str());
+    } else {
+      std::printf("%s  id %d  port %u  streaming after %.1f s\n", one.node.name.c_str(), one.node.node_id,
+                  unsigned{one.node.port}, one.seconds);
+    }
+  }
+  return 0;
+}
+
+int verb_remove_replica(Context& context) {
+  if (!context.line.has("--node")) {
+    return context.fail(Error(Code::kUsage, "which replica?").with("try", context.again("remove-replica --node 2")));
+  }
+  auto session = context.open();
+  if (!session.ok()) return context.fail(session.error());
+  auto removed = cluster::remove_replica(**session, context.line.get("--balancer"), context.line.get("--node"));
+  context.end_progress();
+  if (!removed.ok()) return context.fail(removed.error());
+  if (context.json) {
+    std::printf("%s\n", json{{"v", 1}, {"event", "removed"}, {"name", *removed}}.dump().c_str());
+  } else {
+    std::printf("%s is removed with its data and slot.\n", removed->c_str());
+  }
+  return 0;
+}
+
+int verb_logs(Context& context) {
+  if (context.line.words.empty()) {
+    return context.fail(Error(Code::kUsage, "whose log?").with("try", context.again("logs primary1")));
+  }
+  const auto lines = parse_u64(context.line.get("--lines", "200"));
+  if (!lines || *lines > 1000000) return context.fail(Error(Code::kUsage, "--lines wants a number"));
+  auto session = context.open();
+  if (!session.ok()) return context.fail(session.error());
+  auto text = cluster::logs(**session, context.line.words[0], static_cast<int>(*lines));
+  if (!text.ok()) return context.fail(text.error());
+  std::fputs(text->c_str(), stdout);
+  return 0;
+}
+
+int verb_list(Context& context) {
+  cluster::OpenOptions options;
+  options.file = context.file();
+  auto found = cluster::list(options);
+  if (!found.ok()) return context.fail(found.error());
+  json all = json::array();
+  for (const cluster::Listed& one : *found) {
+    if (context.json) {
+      all.push_back({{"name", one.name}, {"runtime", one.runtime}, {"units", one.units}, {"running", one.running}});
+    } else {
+      std::printf("%-32s %-8s %zu of %zu running\n", one.name.c_str(), one.runtime.c_str(), one.running, one.units);
+    }
+  }
+  if (context.json) std::printf("%s\n", json{{"v", 1}, {"clusters", all}}.dump().c_str());
+  if (found->empty() && !context.json) std::fprintf(stderr, "No cluster exists here.\n");
+  return 0;
+}
+
+int verb_events(Context& context) {
+  auto session = context.open();
+  if (!session.ok()) return context.fail(session.error());
+  auto text = os::read_file((*session)->events_file());
+  if (!text.ok()) return context.fail(Error(Code::kNoCluster, "cluster " + (*session)->wanted.cluster_name + " was not made"));
+  for (const std::string& line : split(*text, '\n')) {
+    const json event = json::parse(line, nullptr, false);
+    if (!event.is_object()) continue;
+    if (context.json) {
+      std::printf("%s\n", line.c_str());
+    } else {
+      std::printf("%s  %s\n", event.value("time", "").c_str(), event.value("text", "").c_str());
+    }
+  }
+  return 0;
+}
+
+int verb_doctor(Context& context) {
+  cluster::OpenOptions options;
+  options.file = context.file();
+  json all = json::array();
+  int code = 0;
+  for (const cluster::Check& check : cluster::doctor(options)) {
+    using Kind = cluster::Check::Result;
+    if (check.result == Kind::kFailed) code = 4;
+    const Mark kind = check.result == Kind::kOk ? Mark::kOk : check.result == Kind::kWarning ? Mark::kWarning : Mark::kBad;
+    const char* word = kind == Mark::kOk ? "ok" : kind == Mark::kWarning ? "warning" : "failed";
+    all.push_back({{"what", check.what}, {"result", word}, {"text", check.text}});
+    if (!context.json) std::printf("%s %-17s %s\n", mark(context.out, kind).c_str(), check.what.c_str(), check.text.c_str());
+  }
+  if (context.json) std::printf("%s\n", json{{"v", 1}, {"checks", all}}.dump().c_str());
+  return code;
+}
+
+}  // namespace pgb::cli

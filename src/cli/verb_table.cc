@@ -1,0 +1,206 @@
+#include "cli/verb_table.h"
+
+#include <algorithm>
+
+#include "base/strings.h"
+
+namespace pgb::cli {
+
+const std::vector<VerbRow>& verb_table() {
+  static const std::vector<VerbRow> table = {
+      {"new", "Cluster", "NAME", "write a small cluster file; never overwrites one", "", "new demo"},
+      {"validate", "Cluster", "", "every mistake of the cluster file at once", "", "validate"},
+      {"plan", "Cluster", "", "what init would do; touches nothing", "--exit-code", "plan"},
+      {"init", "Cluster", "", "make the cluster real; again: finish or repair it", "--dry-run", "init"},
+      {"status", "Cluster", "", "the truth, asked from the servers", "--watch --exit-code --wait", "status --watch"},
+      {"destroy", "Cluster", "", "remove the cluster and its data", "--yes --keep-data", "destroy --yes"},
+      {"stop", "Cluster", "[NAME]", "stop all, or one server or balancer", "", "stop replica1"},
+      {"start", "Cluster", "[NAME]", "start all, or one server or balancer", "", "start"},
+      {"list", "Cluster", "", "all clusters of this machine", "", "list"},
+      {"add-replica", "Nodes", "", "add replicas to a balancer's group", "--balancer --count --save",
+       "add-replica --balancer lb1 --count 2"},
+      {"remove-replica", "Nodes", "", "remove a replica with its data and slot", "--balancer --node",
+       "remove-replica --balancer lb1 --node 3"},
+      {"restart", "Nodes", "[NAME]", "stop and start", "", "restart replica1"},
+      {"logs", "Nodes", "NAME", "the last lines of a server or balancer", "--lines", "logs primary1"},
+      {"doctor", "Understand", "", "can this machine run a cluster?", "", "doctor"},
+      {"events", "Understand", "", "what was done when", "", "events"},
+      {"url", "Use", "", "how to connect; tried once before it is printed",
+       "--direct --balancer --format --show-password", "url --format jdbc"},
+      {"psql", "Use", "[ARGUMENT...]", "psql, connected", "--direct --balancer", "psql -- -c 'SELECT 1'"},
+      {"env", "Use", "", "PGHOST and the like, for a shell", "--direct --balancer --show-password", "env"},
+      {"completion", "Tool", "SHELL", "completion for bash, zsh or fish", "", "completion bash"},
+      {"help", "Tool", "[VERB]", "this help, or a verb's", "--man", "help init"},
+      {"schema", "Tool", "", "the cluster file's JSON Schema", "", "schema"},
+      {"version", "Tool", "", "the version of this program", "", "version"},
+  };
+  return table;
+}
+
+const std::vector<OptionRow>& option_table() {
+  static const std::vector<OptionRow> table = {
+      {"--config", "-c", "FILE", "cluster file, - for stdin; PGBALANCER_CONFIG"},
+      {"--output", "-o", "FORMAT", "text, wide or json"},
+      {"--json", "", "", "the same as -o json"},
+      {"--progress", "", "MODE", "auto tty plain json quiet; PGBALANCER_PROGRESS"},
+      {"--color", "", "WHEN", "auto, always or never"},
+      {"--no-color", "", "", "the same as --color never; NO_COLOR"},
+      {"--quiet", "-q", "", "no progress"},
+      {"--verbose", "-v", "", "each engine call and command with its time"},
+      {"--timeout", "", "TIME", "give up after 500ms, 30s, 2m"},
+      {"--runtime", "", "KIND", "docker or process, instead of what the file says"},
+      {"--no-input", "", "", "never ask"},
+      {"--help", "-h", "", "help, also for a verb"},
+      {"--version", "", "", "the version"},
+      {"--dry-run", "-n", "", "only say what would be done"},
+      {"--yes", "-y", "", "do not ask"},
+      {"--exit-code", "", "", "status: 10 degraded, 11 no primary, 12 not created; plan: 20 something to do"},
+      {"--watch", "", "[SEC]", "again every second, or every SEC seconds (--watch=SEC)"},
+      {"--wait", "", "STATE", "until it is healthy"},
+      {"--keep-data", "", "", "keep the data directories or volumes"},
+      {"--balancer", "", "NAME", "which balancer"},
+      {"--node", "", "NODE", "a replica's id or name"},
+      {"--count", "", "N", "how many, 1 to 64"},
+      {"--save", "", "", "write the change into the cluster file, too"},
+      {"--lines", "", "N", "how many lines"},
+      {"--direct", "", "NODE", "past the balancer, to this server"},
+      {"--format", "", "FORMAT", "uri, dsn, jdbc, env or pgpass"},
+      {"--show-password", "", "", "with the password"},
+      {"--man", "", "", "as a man page"},
+  };
+  return table;
+}
+
+const std::vector<std::string_view>& global_options() {
+  static const std::vector<std::string_view> names = {"--config",  "--output",  "--json",    "--progress", "--color",
+                                                      "--no-color", "--quiet",  "--verbose", "--timeout",  "--runtime",
+                                                      "--no-input", "--help",   "--version"};
+  return names;
+}
+
+const VerbRow* find_verb(std::string_view name) {
+  for (const VerbRow& row : verb_table()) {
+    if (row.name == name) return &row;
+  }
+  return nullptr;
+}
+
+const OptionRow* find_option(std::string_view name) {
+  for (const OptionRow& row : option_table()) {
+    if (row.name == name || (!row.letter.empty() && row.letter == name)) return &row;
+  }
+  return nullptr;
+}
+
+bool takes(const VerbRow& verb, std::string_view option) {
+  const auto& global = global_options();
+  if (std::find(global.begin(), global.end(), option) != global.end()) return true;
+  for (const std::string& own : split(verb.options, ' ')) {
+    if (own == option) return true;
+  }
+  return false;
+}
+
+static std::string padded(std::string text, size_t width) {
+  text.resize(std::max(width, text.size() + 1), ' ');
+  return text;
+}
+
+static std::string option_line(const OptionRow& row) {
+  std::string name = row.letter.empty() ? "    " : std::string(row.letter) + ", ";
+  name += row.name;
+  if (!row.argument.empty()) name += " " + std::string(row.argument);
+  return "    " + padded(name, 24) + std::string(row.help) + "\n";
+}
+
+std::string help_text() {
+  std::string out =
+      "Usage: pgbalancer_cluster [--config FILE] [options] VERB\n\n"
+      "  Start here\n"
+      "    pgbalancer_cluster new demo        write a small cluster file\n"
+      "    pgbalancer_cluster init            make it real; again: finish or repair it\n"
+      "    pgbalancer_cluster status --watch  look at it\n"
+      "    pgbalancer_cluster psql            use it\n"
+      "    pgbalancer_cluster destroy         remove it and its data\n";
+  std::string_view group;
+  for (const VerbRow& row : verb_table()) {
+    if (row.group != group) out += "\n  " + std::string(row.group) + "\n";
+    group = row.group;
+    out += "    " + padded(std::string(row.name) + " " + std::string(row.arguments), 24) + std::string(row.help) + "\n";
+  }
+  out += "\n  As flags, too: --init --status --destroy --add-replica --remove-replica\n\n  Options everywhere\n";
+  for (std::string_view name : global_options()) out += option_line(*find_option(name));
+  return out;
+}
+
+std::string help_text(const VerbRow& verb) {
+  std::string out = "Usage: pgbalancer_cluster " + std::string(verb.name);
+  if (!verb.arguments.empty()) out += " " + std::string(verb.arguments);
+  out += " [options]\n\n  " + std::string(verb.help) + "\n";
+  if (!verb.options.empty()) out += "\n  Options\n";
+  for (const std::string& name : split(verb.options, ' ')) {
+    if (const OptionRow* row = find_option(name)) out += option_line(*row);
+  }
+  return out + "\n  Example\n    pgbalancer_cluster " + std::string(verb.example) + "\n";
+}
+
+// A backslash or a leading dot or quote would be read as a roff command.
+static std::string roff(std::string_view text) {
+  std::string out;
+  for (char c : text) {
+    if (c == '\\' || c == '-') out.push_back('\\');
+    out.push_back(c);
+  }
+  return !out.empty() && (out[0] == '.' || out[0] == '\'') ? "\\&" + out : out;
+}
+
+std::string man_page() {
+  std::string out =
+      ".TH PGBALANCER_CLUSTER 1 \"\" \"pgbalancer " PGB_VERSION
+      "\"\n.SH NAME\npgbalancer_cluster \\- make, watch and remove a PostgreSQL cluster\n.SH SYNOPSIS\n"
+      ".B pgbalancer_cluster\n[\\fB\\-\\-config\\fR FILE] [options] VERB\n.SH VERBS\n";
+  for (const VerbRow& row : verb_table()) {
+    out += ".TP\n.B " + roff(row.name) + " " + roff(row.arguments) + "\n" + roff(row.help) + "\n";
+  }
+  out += ".SH OPTIONS\n";
+  for (const OptionRow& row : option_table()) {
+    out += ".TP\n.B " + roff(row.name) + " " + roff(row.argument) + "\n" + roff(row.help) + "\n";
+  }
+  return out;
+}
+
+std::string completion(std::string_view shell) {
+  std::vector<std::string> verbs, options;
+  for (const VerbRow& row : verb_table()) verbs.emplace_back(row.name);
+  for (const OptionRow& row : option_table()) options.emplace_back(row.name);
+  for (const char* old : {"--init", "--status", "--destroy", "--add-replica", "--remove-replica"}) options.emplace_back(old);
+  const std::string words = join(verbs, " "), flags = join(options, " ");
+  if (shell == "bash") {
+    return "_pgbalancer_cluster() {\n  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}\n"
+           "  case $before in -c|--config) COMPREPLY=($(compgen -f -- \"$word\")); return ;; esac\n"
+           "  case $word in\n    -*) COMPREPLY=($(compgen -W \"" + flags + "\" -- \"$word\")) ;;\n"
+           "    *) COMPREPLY=($(compgen -W \"" + words + "\" -- \"$word\")) ;;\n  esac\n}\n"
+           "complete -F _pgbalancer_cluster pgbalancer_cluster\n";
+  }
+  if (shell == "zsh") {
+    std::string out = "#compdef pgbalancer_cluster\nlocal -a verbs\nverbs=(\n";
+    for (const VerbRow& row : verb_table()) {
+      std::string help(row.help);
+      std::replace(help.begin(), help.end(), '\'', ' ');
+      out += "  '" + std::string(row.name) + ":" + help + "'\n";
+    }
+    return out + ")\n_arguments '*:verb:{_describe verb verbs}' '(-c --config)'{-c,--config}'[cluster file]:file:_files'\n";
+  }
+  if (shell == "fish") {
+    std::string out;
+    for (const VerbRow& row : verb_table()) {
+      out += "complete -c pgbalancer_cluster -n __fish_use_subcommand -a " + std::string(row.name) + " -d '" +
+             std::string(row.help.substr(0, row.help.find('\''))) + "'\n";
+    }
+    for (const std::string& flag : options) out += "complete -c pgbalancer_cluster -l " + flag.substr(2) + "\n";
+    return out;
+  }
+  return "";
+}
+
+}  // namespace pgb::cli

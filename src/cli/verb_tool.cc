@@ -1,0 +1,72 @@
+// new, validate, completion, help, schema, version: what needs no cluster.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "cli/context.h"
+#include "model/schema.h"
+#include "model/topology_json.h"
+#include "os/file.h"
+
+namespace pgb::cli {
+
+int verb_new(Context& context) {
+  if (context.line.words.empty()) return context.fail(Error(Code::kUsage, "a name is needed").with("try", "pgbalancer_cluster new demo"));
+  const std::string text = nlohmann::ordered_json{{"cluster_name", context.line.words[0]}}.dump(2) + "\n";
+  const model::Parsed parsed = model::parse_cluster(text);
+  if (!parsed.mistakes.empty()) return context.fail(Error(Code::kUsage, parsed.mistakes[0].text));
+  const std::string file = context.file();
+  const int fd = open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);  // never over an existing one
+  if (fd < 0) return context.fail(os::errno_error("write", file, errno).with("changed", "nothing"));
+  const bool whole = write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
+  close(fd);
+  if (!whole) return context.fail(Error(Code::kDiskFull, "cannot write all of " + file));
+  std::printf("%s is written: one balancer, a primary, two replicas.\n\n  next      %s\n", file.c_str(),
+              context.again("init").c_str());
+  return 0;
+}
+
+int verb_validate(Context& context) {
+  auto loaded = model::load_cluster(context.file());
+  if (!loaded.ok()) return context.fail(loaded.error());
+  size_t servers = 0;
+  for (const model::Balancer& balancer : loaded->balancers) servers += 1 + balancer.replicas.size();
+  if (context.json) {
+    std::printf("%s\n", nlohmann::json{{"v", 1}, {"ok", true}, {"cluster", loaded->cluster_name}}.dump().c_str());
+  } else {
+    std::printf("%s is right: cluster %s, %zu balancers, %zu servers.\n", context.file().c_str(),
+                loaded->cluster_name.c_str(), loaded->balancers.size(), servers);
+  }
+  return 0;
+}
+
+int verb_completion(Context& context) {
+  const std::string shell = context.line.words.empty() ? "" : context.line.words[0];
+  const std::string text = completion(shell);
+  if (text.empty()) {
+    return context.fail(Error(Code::kUsage, "completion for which shell?").with("try", "pgbalancer_cluster completion bash"));
+  }
+  std::fputs(text.c_str(), stdout);
+  return 0;
+}
+
+int verb_help(Context& context) {
+  if (context.line.has("--man")) {
+    std::fputs(man_page().c_str(), stdout);
+  } else if (context.line.words.empty()) {
+    std::fputs(help_text().c_str(), stdout);
+  } else if (const VerbRow* verb = find_verb(context.line.words[0])) {
+    std::fputs(help_text(*verb).c_str(), stdout);
+  } else {
+    return context.fail(Error(Code::kUsage, "there is no verb " + context.line.words[0]).with("try", "pgbalancer_cluster help"));
+  }
+  return 0;
+}
+
+int verb_schema(Context&) { return std::printf("%s\n", model::json_schema().c_str()) < 0; }
+
+int verb_version(Context&) { return std::printf("pgbalancer_cluster %s\n", PGB_VERSION) < 0; }
+
+}  // namespace pgb::cli

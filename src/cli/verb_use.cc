@@ -1,0 +1,85 @@
+// url, env, psql: how to connect.
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "base/strings.h"
+#include "cli/context.h"
+#include "cluster/verbs.h"
+#include "os/subprocess.h"
+
+namespace pgb::cli {
+
+static cluster::UrlOptions url_options(const Context& context) {
+  cluster::UrlOptions options;
+  options.direct = context.line.get("--direct");
+  options.balancer = context.line.get("--balancer");
+  options.show_password = context.line.has("--show-password");
+  return options;
+}
+
+static Result<std::string> ask_url(Context& context, const cluster::UrlOptions& options) {
+  auto session = context.open();
+  if (!session.ok()) return std::move(session).error();
+  return cluster::url(**session, options);
+}
+
+// 'it'\''s': one word for any shell.
+static std::string shell_quote(const std::string& text) {
+  std::string out = "'";
+  for (char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
+int verb_url(Context& context) {
+  cluster::UrlOptions options = url_options(context);
+  options.format = context.line.get("--format", "uri");
+  for (const char* known : {"uri", "dsn", "jdbc", "env", "pgpass"}) {
+    if (options.format != known) continue;
+    auto text = ask_url(context, options);
+    if (!text.ok()) return context.fail(text.error());
+    std::printf("%s\n", text->c_str());
+    return 0;
+  }
+  return context.fail(Error(Code::kUsage, "--format is uri, dsn, jdbc, env or pgpass, not " + options.format));
+}
+
+int verb_env(Context& context) {
+  cluster::UrlOptions options = url_options(context);
+  options.format = "env";
+  auto text = ask_url(context, options);
+  if (!text.ok()) return context.fail(text.error());
+  for (const std::string& line : split(*text, '\n')) {
+    const size_t equals = line.find('=');
+    std::printf("%s=%s\n", line.substr(0, equals).c_str(), shell_quote(line.substr(equals + 1)).c_str());
+  }
+  return 0;
+}
+
+// Becomes psql. The password goes by the environment: arguments can be read by everybody.
+int verb_psql(Context& context) {
+  cluster::UrlOptions options = url_options(context);
+  options.format = "env";
+  options.show_password = true;
+  auto text = ask_url(context, options);
+  if (!text.ok()) return context.fail(text.error());
+  auto program = os::find_program("psql");
+  if (!program.ok()) {
+    return context.fail(Error(Code::kNoPostgres, "psql is not on this machine").with("try", "apt-get install postgresql-client"));
+  }
+  for (const std::string& line : split(*text, '\n')) {
+    const size_t equals = line.find('=');
+    setenv(line.substr(0, equals).c_str(), line.substr(equals + 1).c_str(), 1);
+  }
+  context.end_progress();
+  std::vector<std::string> words = {"psql"};
+  words.insert(words.end(), context.line.words.begin(), context.line.words.end());
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  execv(program->c_str(), argv.data());
+  return context.fail(Error(Code::kIo, "cannot run " + *program));
+}
+
+}  // namespace pgb::cli
