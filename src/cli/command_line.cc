@@ -1,5 +1,7 @@
 #include "cli/command_line.h"
 
+#include <algorithm>
+
 #include "base/strings.h"
 
 namespace pgb::cli {
@@ -19,6 +21,8 @@ bool is_old_flag(std::string_view word) {
   }
   return false;
 }
+
+bool is_option(const std::string& word) { return word.size() > 1 && word[0] == '-'; }  // "-" is standard input
 
 Error unknown(std::string what, std::string_view word, const std::vector<std::string_view>& known) {
   Error error(Code::kUsage, "there is no " + what + " " + std::string(word));
@@ -48,7 +52,7 @@ class Parser {
         line_.words.insert(line_.words.end(), words_.begin() + static_cast<std::ptrdiff_t>(next_), words_.end());
         break;
       }
-      if (word.size() > 1 && word[0] == '-') {
+      if (is_option(word)) {
         PGB_TRY(option(word));
       } else {
         PGB_TRY(plain(word));
@@ -79,15 +83,23 @@ class Parser {
       if (equals != std::string::npos) return Error(Code::kUsage, name + " takes no value");
       return set_flag(row->name, 1);
     }
+    const bool optional = row->argument[0] == '[';
     std::string value;
     if (equals != std::string::npos) {
       value = word.substr(equals + 1);
-    } else if (row->argument[0] != '[') {
-      if (next_ >= words_.size()) return Error(Code::kUsage, name + " needs a value: " + std::string(row->argument));
+    } else if (next_ < words_.size() && (optional ? parse_duration_ms(words_[next_]).has_value() : !is_option(words_[next_]))) {
       value = words_[next_++];
     }
+    if (value.empty() && !optional) return Error(Code::kUsage, name + " needs a value: " + std::string(row->argument));
     line_.options[std::string(row->name)] = value;
-    return {};
+    return check_choice(*row, value);
+  }
+
+  static Status check_choice(const OptionRow& row, const std::string& value) {
+    if (row.choices.empty()) return {};
+    const std::vector<std::string> choices = split(row.choices, ' ');
+    if (std::find(choices.begin(), choices.end(), value) != choices.end()) return {};
+    return Error(Code::kUsage, std::string(row.name) + " does not know " + value).with("try", join(choices, ", "));
   }
 
   Status set_flag(std::string_view name, int times) {
@@ -110,11 +122,9 @@ class Parser {
   }
 
   Result<CommandLine> finish() {
-    if (line_.has("--version") && line_.verb == nullptr) line_.verb = find_verb("version");
-    if (line_.has("--help") && line_.verb != nullptr && line_.verb->name != "help") {
-      line_.words = {std::string(line_.verb->name)};
-      line_.verb = find_verb("help");
-    }
+    // Who asks for help or the version wants nothing else done, whatever else stands there.
+    if (line_.has("--help")) return instead("help", line_.verb != nullptr && line_.verb->name != "help");
+    if (line_.has("--version")) return instead("version", false);
     if (line_.verb == nullptr) line_.verb = find_verb("help");
     for (const auto& [name, value] : line_.options) {
       if (!takes(*line_.verb, name)) {
@@ -122,9 +132,18 @@ class Parser {
             .with("try", "pgbalancer_cluster help " + std::string(line_.verb->name));
       }
     }
-    if (line_.words.size() > 1 && line_.verb->name != "psql") {
-      return Error(Code::kUsage, std::string(line_.verb->name) + ": too many words: " + line_.words[1]);
+    const size_t most = most_words(*line_.verb);
+    if (line_.words.size() > most) {  // `destroy NAME` must not remove another cluster than NAME
+      return Error(Code::kUsage, std::string(line_.verb->name) + " does not take the word " + line_.words[most])
+          .with("try", "pgbalancer_cluster help " + std::string(line_.verb->name));
     }
+    return std::move(line_);
+  }
+
+  Result<CommandLine> instead(std::string_view verb, bool of_verb) {
+    if (of_verb) line_.words = {std::string(line_.verb->name)};
+    if (verb == "version") line_.words.clear();
+    line_.verb = find_verb(verb);
     return std::move(line_);
   }
 

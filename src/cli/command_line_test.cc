@@ -64,8 +64,34 @@ TEST(CommandLine, RefusesWhatCannotBeMeant) {
   EXPECT_NE(refusal({"--init", "--status"}).find("two actions"), std::string::npos);
   EXPECT_NE(refusal({"status", "--config"}).find("needs a value"), std::string::npos);
   EXPECT_NE(refusal({"status", "--count", "2"}).find("does not take --count"), std::string::npos);
-  EXPECT_NE(refusal({"validate", "a", "b"}).find("too many words"), std::string::npos);
+  EXPECT_NE(refusal({"status", "--config", "--json"}).find("needs a value"), std::string::npos);
+  EXPECT_NE(refusal({"status", "--config="}).find("needs a value"), std::string::npos);
+  EXPECT_NE(refusal({"stop", "a", "b"}).find("does not take the word b"), std::string::npos);
   EXPECT_NE(refusal({"init", "--json=1"}).find("takes no value"), std::string::npos);
+}
+
+TEST(CommandLine, AWordThatAVerbHasNoUseForIsNeverPassedOver) {
+  EXPECT_NE(refusal({"destroy", "another_cluster", "--yes"}).find("another_cluster"), std::string::npos);
+  EXPECT_NE(refusal({"--destroy", "another_cluster"}).find("another_cluster"), std::string::npos);
+}
+
+TEST(CommandLine, HelpAndVersionDoNothingElse) {
+  EXPECT_EQ(parse({"--destroy", "--version"}).verb->name, "version");
+  EXPECT_EQ(parse({"destroy", "--yes", "--help"}).verb->name, "help");
+  EXPECT_EQ(parse({"add-replica", "--count", "2", "--help"}).words, std::vector<std::string>{"add-replica"});
+}
+
+TEST(CommandLine, OnlyTheListedValuesAreTaken) {
+  EXPECT_NE(refusal({"status", "-o", "jsn"}).find("json"), std::string::npos);
+  EXPECT_NE(refusal({"init", "--progress=loud"}).find("plain"), std::string::npos);
+  EXPECT_NE(refusal({"init", "--runtime", "podman"}).find("docker"), std::string::npos);
+  EXPECT_EQ(parse({"status", "--output=wide"}).get("--output"), "wide");
+}
+
+TEST(CommandLine, StandardInputAndAnIntervalApartAreValues) {
+  EXPECT_EQ(parse({"validate", "--config", "-"}).get("--config"), "-");
+  EXPECT_EQ(parse({"status", "--watch", "2"}).get("--watch"), "2");
+  EXPECT_EQ(parse({"status", "--watch", "--json"}).get("--watch"), "");
 }
 
 TEST(CommandLine, WhatFollowsTwoDashesIsLeftAlone) {

@@ -34,9 +34,6 @@ Result<cluster::OpenOptions> Context::open_options() {
   cluster::OpenOptions options;
   options.file = file();
   options.runtime = line.get("--runtime");
-  if (!options.runtime.empty() && options.runtime != "docker" && options.runtime != "process" && options.runtime != "auto") {
-    return Error(Code::kUsage, "--runtime is docker or process, not " + options.runtime);
-  }
   options.interrupted = interrupted_;
   if (line.has("--timeout")) {
     const auto limit = parse_duration_ms(line.get("--timeout"));

@@ -92,6 +92,11 @@ int verb_destroy(Context& context) {
   auto preview = cluster::look_before_destroy(**session);
   if (!preview.ok()) return context.fail(preview.error());
   const std::string name = (*session)->wanted.cluster_name;
+  if (context.line.has("--dry-run")) {
+    for (const std::string& unit : preview->units) std::printf("remove %s\n", unit.c_str());
+    if (!preview->exists) std::printf("Nothing of cluster %s exists.\n", name.c_str());
+    return 0;
+  }
   if (const Status yes = confirm(context, name, *preview); !yes.ok()) return context.fail(yes.error());
   auto gone = cluster::destroy(**session, context.line.has("--keep-data"));
   context.end_progress();

@@ -95,18 +95,15 @@ Result<StatusDocument> wait_healthy(const cluster::Session& session) {
 }  // namespace
 
 int verb_status(Context& context) {
+  const std::string every = context.line.get("--watch");
+  const auto interval = parse_duration_ms(every.empty() ? "1" : every);
+  if (!interval || *interval < 100 || *interval > 3600 * 1000) {
+    return context.fail(Error(Code::kUsage, "--watch=" + every + " is no interval").with("try", "--watch=1 or --watch=500ms"));
+  }
   auto session = context.open();
   if (!session.ok()) return context.fail(session.error());
-  if (context.line.has("--watch")) {
-    const std::string text = context.line.get("--watch");
-    const auto interval = parse_duration_ms(text.empty() ? "1" : text);
-    if (!interval || *interval < 100) return context.fail(Error(Code::kUsage, "--watch=" + text + " is no interval: 1, 500ms"));
-    return watch(context, **session, static_cast<int>(*interval));
-  }
+  if (context.line.has("--watch")) return watch(context, **session, static_cast<int>(*interval));
   const bool waiting = context.line.has("--wait");
-  if (waiting && context.line.get("--wait") != "healthy") {
-    return context.fail(Error(Code::kUsage, "--wait knows only healthy, not " + context.line.get("--wait")));
-  }
   auto document = waiting ? wait_healthy(**session) : cluster::status(**session);
   if (!document.ok()) return context.fail(document.error());
   std::fputs(rendered(context, *document).c_str(), stdout);

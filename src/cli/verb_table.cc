@@ -1,6 +1,7 @@
 #include "cli/verb_table.h"
 
 #include <algorithm>
+#include <cstdint>
 
 #include "base/strings.h"
 
@@ -13,7 +14,7 @@ const std::vector<VerbRow>& verb_table() {
       {"plan", "Cluster", "", "what init would do; touches nothing", "--exit-code", "plan"},
       {"init", "Cluster", "", "make the cluster real; again: finish or repair it", "--dry-run", "init"},
       {"status", "Cluster", "", "the truth, asked from the servers", "--watch --exit-code --wait", "status --watch"},
-      {"destroy", "Cluster", "", "remove the cluster and its data", "--yes --keep-data", "destroy --yes"},
+      {"destroy", "Cluster", "", "remove the cluster and its data", "--keep-data --dry-run", "destroy --yes"},
       {"stop", "Cluster", "[NAME]", "stop all, or one server or balancer", "", "stop replica1"},
       {"start", "Cluster", "[NAME]", "start all, or one server or balancer", "", "start"},
       {"list", "Cluster", "", "all clusters of this machine", "", "list"},
@@ -40,23 +41,23 @@ const std::vector<VerbRow>& verb_table() {
 const std::vector<OptionRow>& option_table() {
   static const std::vector<OptionRow> table = {
       {"--config", "-c", "FILE", "cluster file, - for stdin; PGBALANCER_CONFIG"},
-      {"--output", "-o", "FORMAT", "text, wide or json"},
+      {"--output", "-o", "FORMAT", "text, wide, json or name", "text wide json name"},
       {"--json", "", "", "the same as -o json"},
-      {"--progress", "", "MODE", "auto tty plain json quiet; PGBALANCER_PROGRESS"},
-      {"--color", "", "WHEN", "auto, always or never"},
+      {"--progress", "", "MODE", "auto tty plain json quiet; PGBALANCER_PROGRESS", "auto tty plain json quiet"},
+      {"--color", "", "WHEN", "auto, always or never", "auto always never"},
       {"--no-color", "", "", "the same as --color never; NO_COLOR"},
       {"--quiet", "-q", "", "no progress"},
       {"--verbose", "-v", "", "each engine call and command with its time"},
       {"--timeout", "", "TIME", "give up after 500ms, 30s, 2m"},
-      {"--runtime", "", "KIND", "docker or process, instead of what the file says"},
+      {"--runtime", "", "KIND", "docker or process, instead of what the file says", "auto docker process"},
       {"--no-input", "", "", "never ask"},
       {"--help", "-h", "", "help, also for a verb"},
       {"--version", "", "", "the version"},
       {"--dry-run", "-n", "", "only say what would be done"},
       {"--yes", "-y", "", "do not ask"},
       {"--exit-code", "", "", "status: 10 degraded, 11 no primary, 12 not created; plan: 20 something to do"},
-      {"--watch", "", "[SEC]", "again every second, or every SEC seconds (--watch=SEC)"},
-      {"--wait", "", "STATE", "until it is healthy"},
+      {"--watch", "", "[SEC]", "again every second, or every SEC seconds"},
+      {"--wait", "", "STATE", "until it is healthy", "healthy"},
       {"--keep-data", "", "", "keep the data directories or volumes"},
       {"--balancer", "", "NAME", "which balancer"},
       {"--node", "", "NODE", "a replica's id or name"},
@@ -64,7 +65,7 @@ const std::vector<OptionRow>& option_table() {
       {"--save", "", "", "write the change into the cluster file, too"},
       {"--lines", "", "N", "how many lines"},
       {"--direct", "", "NODE", "past the balancer, to this server"},
-      {"--format", "", "FORMAT", "uri, dsn, jdbc, env or pgpass"},
+      {"--format", "", "FORMAT", "uri, dsn, jdbc, env or pgpass", "uri dsn jdbc env pgpass"},
       {"--show-password", "", "", "with the password"},
       {"--man", "", "", "as a man page"},
   };
@@ -74,7 +75,7 @@ const std::vector<OptionRow>& option_table() {
 const std::vector<std::string_view>& global_options() {
   static const std::vector<std::string_view> names = {"--config",  "--output",  "--json",    "--progress", "--color",
                                                       "--no-color", "--quiet",  "--verbose", "--timeout",  "--runtime",
-                                                      "--no-input", "--help",   "--version"};
+                                                      "--yes",      "--no-input", "--help",   "--version"};
   return names;
 }
 
@@ -99,6 +100,11 @@ bool takes(const VerbRow& verb, std::string_view option) {
     if (own == option) return true;
   }
   return false;
+}
+
+size_t most_words(const VerbRow& verb) {
+  if (verb.arguments.empty()) return 0;
+  return verb.arguments.find("...") == std::string_view::npos ? 1 : SIZE_MAX;
 }
 
 static std::string padded(std::string text, size_t width) {

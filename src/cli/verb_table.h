@@ -12,6 +12,7 @@ struct OptionRow {
   std::string_view letter;    // "-c", or empty
   std::string_view argument;  // "N"; empty: a flag
   std::string_view help;
+  std::string_view choices = {};  // the only values it takes, apart by blanks; empty: any
 };
 
 struct VerbRow {
@@ -30,6 +31,7 @@ const std::vector<std::string_view>& global_options(); // names of those that ev
 const VerbRow* find_verb(std::string_view name);        // null if there is none
 const OptionRow* find_option(std::string_view name);    // by name or letter
 bool takes(const VerbRow& verb, std::string_view option);
+size_t most_words(const VerbRow& verb);                 // how many arguments that are no options
 
 std::string help_text();
 std::string help_text(const VerbRow& verb);

@@ -35,14 +35,13 @@ static std::string shell_quote(const std::string& text) {
 int verb_url(Context& context) {
   cluster::UrlOptions options = url_options(context);
   options.format = context.line.get("--format", "uri");
-  for (const char* known : {"uri", "dsn", "jdbc", "env", "pgpass"}) {
-    if (options.format != known) continue;
-    auto text = ask_url(context, options);
-    if (!text.ok()) return context.fail(text.error());
-    std::printf("%s\n", text->c_str());
-    return 0;
+  if (options.format == "pgpass" && !options.show_password) {  // such a line is nothing without one
+    return context.fail(Error(Code::kUsage, "a pgpass line holds the password").with("try", "add --show-password"));
   }
-  return context.fail(Error(Code::kUsage, "--format is uri, dsn, jdbc, env or pgpass, not " + options.format));
+  auto text = ask_url(context, options);
+  if (!text.ok()) return context.fail(text.error());
+  std::printf("%s\n", text->c_str());
+  return 0;
 }
 
 int verb_env(Context& context) {
