@@ -2,6 +2,8 @@
 
 #include <poll.h>
 
+#include <optional>
+
 #include "cluster/probe.h"
 
 namespace pgb::cluster {
@@ -11,6 +13,7 @@ using std::chrono::milliseconds;
 namespace {
 
 constexpr milliseconds kPatience{120000};  // without an answer of any kind
+constexpr milliseconds kTries{3000};       // for an agent to get over a failure: it tries again by itself
 constexpr int kTick = 25;                  // milliseconds between two looks
 
 // What a unit that does not run any more said last.
@@ -50,6 +53,7 @@ Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const
   const bool primary = node.role == model::Role::kPrimary;
   Deadline patience = Deadline::after(kPatience);
   Deadline next_look = Deadline::after(milliseconds(1000));
+  std::optional<Deadline> failing_until;
   std::string last;
   for (;; poll(nullptr, 0, kTick)) {
     PGB_TRY(session.check_interrupted());
@@ -59,7 +63,9 @@ Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const
       return {};
     }
     if (state.ok()) {
-      if (state->phase == "failed") {
+      if (state->phase == "running") failing_until.reset();
+      if (state->phase == "failed" && !failing_until) failing_until = Deadline::after(kTries);
+      if (state->phase == "failed" && failing_until->expired()) {
         return Error(Code::kTool, node.name + ": " + state->detail).with("try", "pgbalancer_cluster logs " + node.name);
       }
       std::string doing = state->phase + (state->detail.empty() ? "" : ": " + state->detail);

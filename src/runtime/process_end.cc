@@ -104,13 +104,18 @@ std::vector<pid_t> followers(const UnitDir& dir, std::optional<pid_t> leader) {
   return found;
 }
 
-std::optional<pid_t> find_program_of(const UnitDir& dir, const std::vector<std::string>& argv) {
+std::optional<pid_t> look_for_program(const UnitDir& dir, const std::vector<std::string>& argv) {
   if (auto pid = os::live_pid(dir.pid_file())) return pid;
   for (pid_t pid : os::all_pids()) {
-    if (os::cmdline(pid) != argv || os::session_of(pid) != pid) continue;
-    if (os::write_pidfile(dir.pid_file(), pid).ok()) return pid;
+    if (os::cmdline(pid) == argv && os::session_of(pid) == pid) return pid;
   }
   return std::nullopt;
+}
+
+std::optional<pid_t> find_program_of(const UnitDir& dir, const std::vector<std::string>& argv) {
+  auto pid = look_for_program(dir, argv);
+  if (pid && os::live_pid(dir.pid_file()) != pid && !os::write_pidfile(dir.pid_file(), *pid).ok()) return std::nullopt;
+  return pid;
 }
 
 Status end_unit(const UnitDir& dir, Deadline deadline) {

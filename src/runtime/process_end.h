@@ -22,6 +22,10 @@ Status end_unit(const UnitDir& dir, Deadline deadline);
 // have been so a moment ago) and postgres processes whose working directory is in the data directory.
 std::vector<pid_t> followers(const UnitDir& dir, std::optional<pid_t> leader);
 
+// The unit's running program: by its pid file, or, where an init was ended before it could write one, by its
+// arguments. Writes nothing.
+std::optional<pid_t> look_for_program(const UnitDir& dir, const std::vector<std::string>& argv);
+
 // The program, if it runs: by the pid file, or, if an earlier command was ended between starting it and writing
 // that file, by its exact command line (and the pid file is written then).
 std::optional<pid_t> find_program_of(const UnitDir& dir, const std::vector<std::string>& argv);

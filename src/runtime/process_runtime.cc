@@ -180,7 +180,7 @@ Result<std::vector<UnitInfo>> ProcessRuntime::list(const std::string& cluster, D
     info.kind = record->kind;
     info.spec_hash = record->spec_hash;
     info.ports = record->ports;
-    auto pid = os::live_pid(dir->pid_file());
+    auto pid = look_for_program(*dir, argv_of(*dir, record->kind));
     bool ran = os::exists(dir->log_file());
     info.state = pid ? UnitState::kRunning : ran ? UnitState::kStopped : UnitState::kCreated;
     if (pid) info.id = std::to_string(*pid);
@@ -214,6 +214,7 @@ Result<std::vector<std::string>> ProcessRuntime::remove_shared(const std::string
     bool is_kept = dir.ok() && !dir->record() && dir->kept();
     if (is_kept && !keep_data) PGB_TRY(dir->remove(false));
     kept = kept || (is_kept && keep_data);
+    if (dir.ok() && dir->unfinished()) PGB_TRY(os::remove_tree(dir->path()));
     if (is_kept || !os::exists(units + "/" + name)) continue;
     auto pid = os::live_pid(units + "/" + name + "/pid");
     left.push_back(units + "/" + name + (pid ? " (running, pid " + std::to_string(*pid) + ")" : ""));

@@ -114,28 +114,36 @@ bool UnitDir::kept() const {
   return text.ok() && parse_record(*text).has_value();
 }
 
+bool UnitDir::unfinished() const {
+  auto names = os::list_dir(path_);
+  const std::string temporary = std::string(kRecord) + ".tmp.";
+  return names.ok() && std::all_of(names->begin(), names->end(), [&](const std::string& name) {
+           return name.compare(0, temporary.size(), temporary) == 0;
+         });
+}
+
 Status UnitDir::check_ours() const {
   if (!os::exists(path_) || record() || kept()) return {};
-  auto names = os::list_dir(path_);
-  if (names.ok() && names->empty()) return {};  // an init was ended right after mkdir
+  if (unfinished()) return {};
   return Error(Code::kNameInUse, path_ + " exists and was not made by pgbalancer")
       .with("try", "move it away, or give the unit '" + name_ + "' another name");
 }
 
-Status UnitDir::create(const UnitSpec& unit, const std::optional<os::User>& run_as) const {
-  PGB_TRY(check_ours());
-  if (record()) return {};
-  PGB_TRY(os::make_dirs(path_, 0700));
-  // The mark first: a directory that an interrupted init leaves is known as ours.
+Status UnitDir::write_record(const UnitSpec& unit) const {
   auto ports = settle_ports(unit);
   if (!ports.ok()) return std::move(ports).error();
   UnitRecord record{unit.kind, unit.group, unit.spec_hash, std::move(*ports)};
   PGB_TRY(os::write_file_atomic(file(kRecord), to_text(record), 0600));
-  PGB_TRY(os::remove_tree(file(kKept)));
-  if (!os::exists(data_dir())) {
-    PGB_TRY(os::make_dirs(data_dir(), 0700));
-    PGB_TRY(own(data_dir(), run_as));
-  }
+  return os::remove_tree(file(kKept));
+}
+
+Status UnitDir::create(const UnitSpec& unit, const std::optional<os::User>& run_as) const {
+  PGB_TRY(check_ours());
+  PGB_TRY(os::make_dirs(path_, 0700));
+  // The mark first: a directory that an interrupted init leaves is known as ours, and finished by the next one.
+  if (!record()) PGB_TRY(write_record(unit));
+  if (!os::exists(data_dir())) PGB_TRY(os::make_dirs(data_dir(), 0700));
+  PGB_TRY(own(data_dir(), run_as));
   return own(path_, run_as);
 }
 

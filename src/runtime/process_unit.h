@@ -32,6 +32,7 @@ class UnitDir {
 
   // The record; nothing if there is no unit of ours here.
   std::optional<UnitRecord> record() const;
+  bool unfinished() const;  // made by an init that was ended before it could write the mark
   bool kept() const;  // only its data is left, by remove with keep_data
 
   // kNameInUse if the directory exists without our mark.
@@ -47,6 +48,7 @@ class UnitDir {
   Status remove(bool keep_data) const;
 
  private:
+  Status write_record(const UnitSpec& unit) const;
   UnitDir(std::string path, std::string name) : path_(std::move(path)), name_(std::move(name)) {}
   std::string path_;
   std::string name_;
