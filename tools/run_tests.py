@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Runs every test that CTest knows in a build folder (unit tests, layer check) and, unless --unit, the
 end-to-end tests; for the latter and the Docker runtime's own tests a Docker Engine is started, if one can
-run here (tests/harness/engine.py). The last line is 'N passed, N failed, N skipped', counted by test case; the exit code
-is 0 only if something ran and nothing failed."""
+run here (tests/harness/engine.py). The last line is 'N passed, N failed, N skipped', counted by test case; the
+exit code is 0 only if something ran and nothing failed."""
 import argparse
 import collections
 import contextlib
@@ -123,7 +123,8 @@ def jobs_of(build: pathlib.Path, reports: pathlib.Path, unit_only: bool):
         yield name, command + ([f"--gtest_output=xml:{report}"] if report else []), report, UNIT_LIMIT
     if not unit_only:
         report = reports / "e2e.xml"
-        command = ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/e2e", f"--junitxml={report}"]
+        command = ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/e2e",
+                   f"--junitxml={report}"]
         yield "e2e", command, report, E2E_LIMIT
 
 

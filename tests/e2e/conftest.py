@@ -108,7 +108,8 @@ def last_words(sandbox: Sandbox) -> str:
         texts.append(str(sandbox.run("status", expect=None, limit=20)))
         for balancer in sandbox.document["balancers"]:
             for unit in [balancer["name"], *sandbox.hosts(balancer["name"])]:
-                texts.append(f"--- {unit}\n" + "\n".join(sandbox.run("logs", unit, expect=None, limit=20).out.splitlines()[-15:]))
+                lines = sandbox.run("logs", unit, expect=None, limit=20).out.splitlines()
+                texts.append("\n".join([f"--- {unit}", *lines[-15:]]))
     except Exception as error:  # pylint: disable=broad-except
         texts.append(f"(no more: {error})")
     return "\n".join(texts)

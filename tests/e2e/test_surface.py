@@ -6,8 +6,8 @@ import pytest
 
 from harness.manager import bin_dir
 
-VERBS = ["new", "validate", "plan", "init", "status", "list", "destroy", "stop", "start", "restart", "logs", "add-replica",
-         "remove-replica", "url", "psql", "env", "doctor", "events", "completion", "help", "schema", "version"]
+VERBS = ["new", "validate", "plan", "init", "status", "list", "destroy", "stop", "start", "restart", "logs",
+         "add-replica", "remove-replica", "url", "psql", "env", "doctor", "events", "completion", "help", "schema", "version"]
 
 
 @pytest.fixture(scope="module")

@@ -97,7 +97,7 @@ class Sandbox:
             for node in balancer["nodes"]:
                 assert node["state"] in ("accepting", "streaming", "not_streaming", "starting", "unresponsive",
                                          "stopped", "down", "absent"), node
-                assert node["state"] in ("accepting", "streaming") or node["reason"], f"a bad state has no reason: {node}"
+                assert node["state"] in ("accepting", "streaming") or node["reason"], f"no reason is given: {node}"
         return document
 
     def group(self, name: str = "lb1", document: dict | None = None) -> dict:
