@@ -45,7 +45,10 @@ Status become_user(const AgentConfig& config, const DataDir& dir) {
 class Agent {
  public:
   Agent(const AgentConfig& config, std::string bin_dir, os::SignalFd signals)
-      : config_(config), bin_dir_(bin_dir), dir_(config.data_dir), postmaster_(config, bin_dir),
+      : config_(config),
+        bin_dir_(bin_dir),
+        dir_(config.data_dir),
+        postmaster_(config, bin_dir),
         signals_(std::move(signals)) {}
 
   int run() {
@@ -81,12 +84,9 @@ class Agent {
         progress_.set("starting", "removing an unfinished copy");
         PGB_TRY(dir_.wipe_unfinished());
         [[fallthrough]];
-      case DataStage::kEmpty:
-        PGB_TRY(fill());
-        break;
+      case DataStage::kEmpty: PGB_TRY(fill()); break;
       case DataStage::kInitialised:
-      case DataStage::kReady:
-        break;
+      case DataStage::kReady: break;
     }
     // Beyond this point the directory is whole; only roles and init SQL may be missing.
     PGB_TRY(write_server_files(config_, dir_));

@@ -47,8 +47,12 @@ static http::Response drop_slot(const AgentConfig& config, const std::string& sl
   const Deadline deadline = Deadline::after(milliseconds(5000));
   auto connection = connect(config, deadline);
   if (!connection.ok()) return http::problem(503, connection.error().message);
-  auto dropped = (*connection)->query("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
-                                      "WHERE slot_name = " + pgclient::quote_literal(slot), deadline);
+  auto dropped = (*connection)
+                     ->query(
+                         "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
+                         "WHERE slot_name = " +
+                             pgclient::quote_literal(slot),
+                         deadline);
   if (!dropped.ok()) return http::problem(409, dropped.error().message);
   return http::Response{200, {}, "{}"};
 }
@@ -58,8 +62,8 @@ Result<std::unique_ptr<http::Server>> serve(const AgentConfig& config, const Pro
   auto handler = [&](const http::Request& request) {
     if (!http::has_bearer(request, config.token.reveal())) return http::problem(401, "a bearer token is needed");
     if (request.method == "GET" && request.target == "/v1/state") {
-      return http::Response{200, {{"content-type", "application/json"}},
-                            api::to_json(observe(config, progress, postmaster))};
+      return http::Response{
+          200, {{"content-type", "application/json"}}, api::to_json(observe(config, progress, postmaster))};
     }
     const std::string drop = "/v1/slots/drop?";
     if (request.method == "POST" && request.target.rfind(drop, 0) == 0) {

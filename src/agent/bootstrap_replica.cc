@@ -22,9 +22,10 @@ static Status make_slot(const AgentConfig& config) {
   if (!connection.ok()) {
     return Error(Code::kNotReady, "the primary does not take us yet: " + connection.error().message);
   }
-  const auto made = (*connection)->query(
-      "CREATE_REPLICATION_SLOT " + pgclient::quote_identifier(config.slot) + " PHYSICAL RESERVE_WAL",
-      Deadline::after(milliseconds(30000)));
+  const auto made =
+      (*connection)
+          ->query("CREATE_REPLICATION_SLOT " + pgclient::quote_identifier(config.slot) + " PHYSICAL RESERVE_WAL",
+                  Deadline::after(milliseconds(30000)));
   if (made.ok()) return {};
   for (const auto& [label, text] : made.error().details) {
     if (label == "sqlstate" && text == "42710") return {};  // duplicate_object

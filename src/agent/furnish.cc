@@ -81,8 +81,10 @@ static Status run_init_file(const std::string& file, const std::string& text, Co
   auto done = database.query(text + "\n;INSERT INTO pgbalancer.init_files (name) VALUES (" + name + ")",
                              Deadline::after(minutes(60)));
   if (done.ok()) return {};
-  return std::move(done).error().in("init SQL " + name).with(
-      "note", "a file runs as one transaction, without psql's \\ commands; nothing of it was kept");
+  return std::move(done)
+      .error()
+      .in("init SQL " + name)
+      .with("note", "a file runs as one transaction, without psql's \\ commands; nothing of it was kept");
 }
 
 static Status run_init_sql(const AgentConfig& config) {

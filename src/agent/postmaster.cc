@@ -38,8 +38,8 @@ Status Postmaster::wait_ready(const std::string& user, const Secret& password, c
     if (connection.ok() && (*connection)->query("SELECT 1", deadline.sooner(milliseconds(2000))).ok()) return {};
     if (std::string how; reap(&how)) return Error(Code::kNotReady, "postgres ended while starting: " + how);
     if (deadline.expired()) {
-      return Error(Code::kTimeout, "postgres does not answer" +
-                                       (connection.ok() ? std::string() : ": " + connection.error().message));
+      return Error(Code::kTimeout,
+                   "postgres does not answer" + (connection.ok() ? std::string() : ": " + connection.error().message));
     }
     poll(nullptr, 0, 20);
   }

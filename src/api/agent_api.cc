@@ -9,8 +9,8 @@ namespace pgb::api {
 using nlohmann::json;
 
 std::string to_json(const AgentState& s) {
-  return json{{"name", s.name},         {"role", s.role},       {"phase", s.phase},
-              {"detail", s.detail},     {"answers", s.answers}, {"postmaster_pid", s.postmaster_pid},
+  return json{{"name", s.name},        {"role", s.role},       {"phase", s.phase},
+              {"detail", s.detail},    {"answers", s.answers}, {"postmaster_pid", s.postmaster_pid},
               {"query_ms", s.query_ms}}
       .dump();
 }

@@ -18,7 +18,7 @@ static spdlog::level::level_enum to_spdlog(Level level) {
 }
 
 static std::shared_ptr<spdlog::logger>& logger() {
-  static std::shared_ptr<spdlog::logger> instance = 
+  static std::shared_ptr<spdlog::logger> instance =
       std::make_shared<spdlog::logger>("pgbalancer", std::make_shared<spdlog::sinks::stderr_sink_mt>());
   return instance;
 }

@@ -69,9 +69,9 @@ class [[nodiscard]] Status {
 }  // namespace pgb
 
 // Leaves the function with the error of `expr`, if it has one.
-#define PGB_TRY(expr)                                                  \
-  do {                                                                 \
-    if (auto pgb_status = (expr); !pgb_status.ok()) {                  \
-      return std::move(pgb_status).error();                            \
-    }                                                                  \
+#define PGB_TRY(expr)                                 \
+  do {                                                \
+    if (auto pgb_status = (expr); !pgb_status.ok()) { \
+      return std::move(pgb_status).error();           \
+    }                                                 \
   } while (false)

@@ -32,7 +32,8 @@ Error unknown(std::string what, std::string_view word, const std::vector<std::st
     }
   }
   const std::string_view near = nearest(word, known);
-  return std::move(error).with("try", near.empty() ? "pgbalancer_cluster help" : "did you mean " + std::string(near) + "?");
+  return std::move(error).with("try",
+                               near.empty() ? "pgbalancer_cluster help" : "did you mean " + std::string(near) + "?");
 }
 
 Error unknown_option(std::string_view word) {
@@ -87,7 +88,8 @@ class Parser {
     std::string value;
     if (equals != std::string::npos) {
       value = word.substr(equals + 1);
-    } else if (next_ < words_.size() && (optional ? parse_duration_ms(words_[next_]).has_value() : !is_option(words_[next_]))) {
+    } else if (next_ < words_.size() &&
+               (optional ? parse_duration_ms(words_[next_]).has_value() : !is_option(words_[next_]))) {
       value = words_[next_++];
     }
     if (value.empty() && !optional) return Error(Code::kUsage, name + " needs a value: " + std::string(row->argument));

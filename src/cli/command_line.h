@@ -11,9 +11,9 @@
 namespace pgb::cli {
 
 struct CommandLine {
-  const VerbRow* verb = nullptr;   // never null after parse()
-  bool flag_form = false;          // --destroy, not destroy
-  std::vector<std::string> words;  // arguments that are no options; all that follows "--"
+  const VerbRow* verb = nullptr;                            // never null after parse()
+  bool flag_form = false;                                   // --destroy, not destroy
+  std::vector<std::string> words;                           // arguments that are no options; all that follows "--"
   std::map<std::string, std::string, std::less<>> options;  // by name; flags have an empty value
   int verbosity = 0;
 

@@ -24,8 +24,9 @@ std::string refusal(const std::vector<std::string>& words) {
 }
 
 TEST(CommandLine, OldFlagsMeanTheVerbsInAnyOrder) {
-  for (const auto& words : std::vector<std::vector<std::string>>{
-           {"--config", "f.json", "-v", "--init"}, {"--init", "--config=f.json", "-v"}, {"-v", "--init", "-c", "f.json"}}) {
+  for (const auto& words : std::vector<std::vector<std::string>>{{"--config", "f.json", "-v", "--init"},
+                                                                 {"--init", "--config=f.json", "-v"},
+                                                                 {"-v", "--init", "-c", "f.json"}}) {
     const CommandLine line = parse(words);
     EXPECT_EQ(line.verb->name, "init");
     EXPECT_TRUE(line.flag_form);

@@ -60,8 +60,12 @@ class PlainProgress : public Progress {
 class JsonProgress : public Progress {
  public:
   void show(const Event& event) override {
-    const nlohmann::json doc{{"v", 1},         {"event", "step"},      {"id", event.id}, {"state", state_word(event.state)},
-                             {"text", event.text}, {"seconds", event.seconds}};
+    const nlohmann::json doc{{"v", 1},
+                             {"event", "step"},
+                             {"id", event.id},
+                             {"state", state_word(event.state)},
+                             {"text", event.text},
+                             {"seconds", event.seconds}};
     std::printf("%s\n", doc.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
     std::fflush(stdout);
   }

@@ -12,7 +12,7 @@ namespace pgb::cli {
 
 class Progress {
  public:
-  virtual ~Progress() = default;  // leaves the last state on the screen
+  virtual ~Progress() = default;                       // leaves the last state on the screen
   virtual void show(const cluster::Event& event) = 0;  // one call at a time
 };
 

@@ -95,7 +95,8 @@ TEST(StatusView, SizesHaveUnitsApart) {
 }
 
 TEST(Report, DetailsStandUnderTheMessageAndTheCodeLast) {
-  const Error error = Error(Code::kPortInUse, "port 15432 is taken").with("held by", "postgres, pid 1").with("try", "a\nb");
+  const Error error =
+      Error(Code::kPortInUse, "port 15432 is taken").with("held by", "postgres, pid 1").with("try", "a\nb");
   EXPECT_EQ(render_error(error),
             "error: port 15432 is taken\n"
             "  held by   postgres, pid 1\n"

@@ -60,7 +60,8 @@ std::string ms_text(double ms) {
 
 std::string lag_of(const NodeStatus& node) {
   if (node.role == "primary" || node.source != "server") return "-";
-  return right(node.lag_bytes ? size_text(*node.lag_bytes) : "?", 7) + right(node.lag_ms ? ms_text(*node.lag_ms) : "", 9);
+  return right(node.lag_bytes ? size_text(*node.lag_bytes) : "?", 7) +
+         right(node.lag_ms ? ms_text(*node.lag_ms) : "", 9);
 }
 
 void add_narrow(std::string& out, const BalancerStatus& balancer, const Terminal& terminal) {
@@ -78,8 +79,8 @@ void add_wide(std::string& out, const BalancerStatus& balancer, const Terminal& 
     const auto text = [](const std::string& value) { return value.empty() ? std::string("-") : value; };
     out += "  " + padded(shorten(node.name, 15), 16) + padded(node.role, 9) + with_mark(terminal, node.state, 15) +
            padded(node.address + ":" + std::to_string(node.port), 22) + padded(text(node.version), 7) +
-           right(node.timeline == 0 ? "-" : std::to_string(node.timeline), 3) + "  " + padded(text(node.flush_lsn), 12) +
-           padded(text(node.replay_lsn), 12) + lag_of(node) + "\n";
+           right(node.timeline == 0 ? "-" : std::to_string(node.timeline), 3) + "  " +
+           padded(text(node.flush_lsn), 12) + padded(text(node.replay_lsn), 12) + lag_of(node) + "\n";
   }
 }
 

@@ -7,9 +7,9 @@
 namespace pgb::cli {
 
 struct Terminal {
-  bool tty = false;    // a terminal that can move its cursor
+  bool tty = false;  // a terminal that can move its cursor
   bool color = false;
-  bool utf8 = false;   // marks as ✔ ! ✘ ? ·, else as words of two letters
+  bool utf8 = false;  // marks as ✔ ! ✘ ? ·, else as words of two letters
   int width = 80;
 
   // Asks the stream and the environment (TERM, NO_COLOR, COLUMNS, LC_ALL …). `color` is auto, always, never.
@@ -20,7 +20,8 @@ enum class Mark { kOk, kWarning, kBad, kUnknown, kWaiting };
 
 // "✔" in green, or "ok" without UTF-8; no escape byte without colour.
 std::string mark(const Terminal& terminal, Mark kind);
-std::string paint(const Terminal& terminal, std::string_view color, std::string_view text);  // "green", "red", "yellow", "dim"
+std::string paint(const Terminal& terminal, std::string_view color,
+                  std::string_view text);  // "green", "red", "yellow", "dim"
 
 // Cuts the middle out of a name that is wider than `width`.
 std::string shorten(const std::string& name, size_t width);

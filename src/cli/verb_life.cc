@@ -42,8 +42,10 @@ int verb_init(Context& context) {
   context.end_progress();
   if (!made.ok()) return context.fail(made.error());
   if (context.json) {
-    std::printf("%s\n", json{{"v", 1}, {"event", "result"}, {"ok", true}, {"changed", made->made}, {"seconds", made->seconds}}
-                            .dump().c_str());
+    std::printf("%s\n",
+                json{{"v", 1}, {"event", "result"}, {"ok", true}, {"changed", made->made}, {"seconds", made->seconds}}
+                    .dump()
+                    .c_str());
   } else if (made->made == 0) {
     std::printf("Cluster %s is as %s says. Nothing to do (%.1f s).\n", made->cluster.cluster_name.c_str(),
                 context.file().c_str(), made->seconds);
@@ -107,8 +109,11 @@ int verb_destroy(Context& context) {
     return context.fail(std::move(error).with("try", context.again("destroy")));
   }
   if (context.json) {
-    std::printf("%s\n", json{{"v", 1}, {"event", "result"}, {"ok", true}, {"existed", gone->existed}, {"seconds", gone->seconds}}
-                            .dump().c_str());
+    std::printf(
+        "%s\n",
+        json{{"v", 1}, {"event", "result"}, {"ok", true}, {"existed", gone->existed}, {"seconds", gone->seconds}}
+            .dump()
+            .c_str());
   } else if (!gone->existed) {
     std::printf("Nothing of cluster %s exists.\n", name.c_str());
   } else if (context.line.has("--keep-data")) {

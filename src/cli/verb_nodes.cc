@@ -24,8 +24,14 @@ int verb_add_replica(Context& context) {
   if (!added.ok()) return context.fail(added.error());
   for (const cluster::Added& one : *added) {
     if (context.json) {
-      std::printf("%s\n", json{{"v", 1}, {"event", "added"}, {"name", one.node.name}, {"node_id", one.node.node_id},
-                               {"port", one.node.port}, {"seconds", one.seconds}}.dump().c_str());
+      std::printf("%s\n", json{{"v", 1},
+                               {"event", "added"},
+                               {"name", one.node.name},
+                               {"node_id", one.node.node_id},
+                               {"port", one.node.port},
+                               {"seconds", one.seconds}}
+                              .dump()
+                              .c_str());
     } else {
       std::printf("%s  id %d  port %u  streaming after %.1f s\n", one.node.name.c_str(), one.node.node_id,
                   unsigned{one.node.port}, one.seconds);
@@ -87,7 +93,8 @@ int verb_events(Context& context) {
   auto session = context.open();
   if (!session.ok()) return context.fail(session.error());
   auto text = os::read_file((*session)->events_file());
-  if (!text.ok()) return context.fail(Error(Code::kNoCluster, "cluster " + (*session)->wanted.cluster_name + " was not made"));
+  if (!text.ok())
+    return context.fail(Error(Code::kNoCluster, "cluster " + (*session)->wanted.cluster_name + " was not made"));
   for (const std::string& line : split(*text, '\n')) {
     const json event = json::parse(line, nullptr, false);
     if (!event.is_object()) continue;
@@ -108,10 +115,13 @@ int verb_doctor(Context& context) {
   for (const cluster::Check& check : cluster::doctor(options)) {
     using Kind = cluster::Check::Result;
     if (check.result == Kind::kFailed) code = 4;
-    const Mark kind = check.result == Kind::kOk ? Mark::kOk : check.result == Kind::kWarning ? Mark::kWarning : Mark::kBad;
+    const Mark kind = check.result == Kind::kOk        ? Mark::kOk
+                      : check.result == Kind::kWarning ? Mark::kWarning
+                                                       : Mark::kBad;
     const char* word = kind == Mark::kOk ? "ok" : kind == Mark::kWarning ? "warning" : "failed";
     all.push_back({{"what", check.what}, {"result", word}, {"text", check.text}});
-    if (!context.json) std::printf("%s %-17s %s\n", mark(context.out, kind).c_str(), check.what.c_str(), check.text.c_str());
+    if (!context.json)
+      std::printf("%s %-17s %s\n", mark(context.out, kind).c_str(), check.what.c_str(), check.text.c_str());
   }
   if (context.json) std::printf("%s\n", json{{"v", 1}, {"checks", all}}.dump().c_str());
   return code;

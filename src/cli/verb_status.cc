@@ -98,7 +98,8 @@ int verb_status(Context& context) {
   const std::string every = context.line.get("--watch");
   const auto interval = parse_duration_ms(every.empty() ? "1" : every);
   if (!interval || *interval < 100 || *interval > 3600 * 1000) {
-    return context.fail(Error(Code::kUsage, "--watch=" + every + " is no interval").with("try", "--watch=1 or --watch=500ms"));
+    return context.fail(
+        Error(Code::kUsage, "--watch=" + every + " is no interval").with("try", "--watch=1 or --watch=500ms"));
   }
   auto session = context.open();
   if (!session.ok()) return context.fail(session.error());

@@ -73,9 +73,9 @@ const std::vector<OptionRow>& option_table() {
 }
 
 const std::vector<std::string_view>& global_options() {
-  static const std::vector<std::string_view> names = {"--config",  "--output",  "--json",    "--progress", "--color",
-                                                      "--no-color", "--quiet",  "--verbose", "--timeout",  "--runtime",
-                                                      "--yes",      "--no-input", "--help",   "--version"};
+  static const std::vector<std::string_view> names = {
+      "--config",  "--output",  "--json",    "--progress", "--color",    "--no-color", "--quiet",
+      "--verbose", "--timeout", "--runtime", "--yes",      "--no-input", "--help",     "--version"};
   return names;
 }
 
@@ -161,10 +161,9 @@ static std::string roff(std::string_view text) {
 }
 
 std::string man_page() {
-  std::string out =
-      ".TH PGBALANCER_CLUSTER 1 \"\" \"pgbalancer " PGB_VERSION
-      "\"\n.SH NAME\npgbalancer_cluster \\- make, watch and remove a PostgreSQL cluster\n.SH SYNOPSIS\n"
-      ".B pgbalancer_cluster\n[\\fB\\-\\-config\\fR FILE] [options] VERB\n.SH VERBS\n";
+  std::string out = ".TH PGBALANCER_CLUSTER 1 \"\" \"pgbalancer " PGB_VERSION
+                    "\"\n.SH NAME\npgbalancer_cluster \\- make, watch and remove a PostgreSQL cluster\n.SH SYNOPSIS\n"
+                    ".B pgbalancer_cluster\n[\\fB\\-\\-config\\fR FILE] [options] VERB\n.SH VERBS\n";
   for (const VerbRow& row : verb_table()) {
     out += ".TP\n.B " + roff(row.name) + " " + roff(row.arguments) + "\n" + roff(row.help) + "\n";
   }
@@ -179,13 +178,18 @@ std::string completion(std::string_view shell) {
   std::vector<std::string> verbs, options;
   for (const VerbRow& row : verb_table()) verbs.emplace_back(row.name);
   for (const OptionRow& row : option_table()) options.emplace_back(row.name);
-  for (const char* old : {"--init", "--status", "--destroy", "--add-replica", "--remove-replica"}) options.emplace_back(old);
+  for (const char* old : {"--init", "--status", "--destroy", "--add-replica", "--remove-replica"})
+    options.emplace_back(old);
   const std::string words = join(verbs, " "), flags = join(options, " ");
   if (shell == "bash") {
     return "_pgbalancer_cluster() {\n  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}\n"
            "  case $before in -c|--config) COMPREPLY=($(compgen -f -- \"$word\")); return ;; esac\n"
-           "  case $word in\n    -*) COMPREPLY=($(compgen -W \"" + flags + "\" -- \"$word\")) ;;\n"
-           "    *) COMPREPLY=($(compgen -W \"" + words + "\" -- \"$word\")) ;;\n  esac\n}\n"
+           "  case $word in\n    -*) COMPREPLY=($(compgen -W \"" +
+           flags +
+           "\" -- \"$word\")) ;;\n"
+           "    *) COMPREPLY=($(compgen -W \"" +
+           words +
+           "\" -- \"$word\")) ;;\n  esac\n}\n"
            "complete -F _pgbalancer_cluster pgbalancer_cluster\n";
   }
   if (shell == "zsh") {
@@ -195,7 +199,8 @@ std::string completion(std::string_view shell) {
       std::replace(help.begin(), help.end(), '\'', ' ');
       out += "  '" + std::string(row.name) + ":" + help + "'\n";
     }
-    return out + ")\n_arguments '*:verb:{_describe verb verbs}' '(-c --config)'{-c,--config}'[cluster file]:file:_files'\n";
+    return out +
+           ")\n_arguments '*:verb:{_describe verb verbs}' '(-c --config)'{-c,--config}'[cluster file]:file:_files'\n";
   }
   if (shell == "fish") {
     std::string out;

@@ -13,7 +13,8 @@
 namespace pgb::cli {
 
 int verb_new(Context& context) {
-  if (context.line.words.empty()) return context.fail(Error(Code::kUsage, "a name is needed").with("try", "pgbalancer_cluster new demo"));
+  if (context.line.words.empty())
+    return context.fail(Error(Code::kUsage, "a name is needed").with("try", "pgbalancer_cluster new demo"));
   const std::string text = nlohmann::ordered_json{{"cluster_name", context.line.words[0]}}.dump(2) + "\n";
   const model::Parsed parsed = model::parse_cluster(text);
   if (!parsed.mistakes.empty()) return context.fail(Error(Code::kUsage, parsed.mistakes[0].text));
@@ -46,7 +47,8 @@ int verb_completion(Context& context) {
   const std::string shell = context.line.words.empty() ? "" : context.line.words[0];
   const std::string text = completion(shell);
   if (text.empty()) {
-    return context.fail(Error(Code::kUsage, "completion for which shell?").with("try", "pgbalancer_cluster completion bash"));
+    return context.fail(
+        Error(Code::kUsage, "completion for which shell?").with("try", "pgbalancer_cluster completion bash"));
   }
   std::fputs(text.c_str(), stdout);
   return 0;
@@ -60,7 +62,8 @@ int verb_help(Context& context) {
   } else if (const VerbRow* verb = find_verb(context.line.words[0])) {
     std::fputs(help_text(*verb).c_str(), stdout);
   } else {
-    return context.fail(Error(Code::kUsage, "there is no verb " + context.line.words[0]).with("try", "pgbalancer_cluster help"));
+    return context.fail(
+        Error(Code::kUsage, "there is no verb " + context.line.words[0]).with("try", "pgbalancer_cluster help"));
   }
   return 0;
 }

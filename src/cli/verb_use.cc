@@ -65,7 +65,8 @@ int verb_psql(Context& context) {
   if (!text.ok()) return context.fail(text.error());
   auto program = os::find_program("psql");
   if (!program.ok()) {
-    return context.fail(Error(Code::kNoPostgres, "psql is not on this machine").with("try", "apt-get install postgresql-client"));
+    return context.fail(
+        Error(Code::kNoPostgres, "psql is not on this machine").with("try", "apt-get install postgresql-client"));
   }
   for (const std::string& line : split(*text, '\n')) {
     const size_t equals = line.find('=');

@@ -69,7 +69,8 @@ std::string next_name(const Balancer& balancer, int id, const std::set<std::stri
   stem.erase(stem.find_last_not_of("0123456789") + 1);
   if (stem.empty()) stem = "replica";
   for (int number = id;; ++number) {
-    for (const std::string& name : {stem + std::to_string(number), balancer.name + "_" + stem + std::to_string(number)}) {
+    for (const std::string& name :
+         {stem + std::to_string(number), balancer.name + "_" + stem + std::to_string(number)}) {
       if (taken.count(name) == 0) return name;
     }
   }

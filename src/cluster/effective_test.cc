@@ -61,9 +61,7 @@ TEST(ExtraReplicas, StayWhenTheFileDoesNotNameThem) {
   EXPECT_EQ(extras, std::vector<std::string>{"replica3"});
 }
 
-TEST(SlotName, HasOnlyTheLettersPostgresAllows) {
-  EXPECT_EQ(slot_name("Replica-1.b_c"), "replica_1_b_c");
-}
+TEST(SlotName, HasOnlyTheLettersPostgresAllows) { EXPECT_EQ(slot_name("Replica-1.b_c"), "replica_1_b_c"); }
 
 }  // namespace
 }  // namespace pgb::cluster

@@ -141,13 +141,14 @@ Result<InitResult> init(Session& session) {
   if (!existing.ok()) return std::move(existing).error();
   // Units whose record and secrets are gone cannot be finished: their passwords are unknown.
   if (!existing->empty() && !session.secrets(false).ok()) {
-    return Error(Code::kForeign, "parts of cluster " + goal.cluster.cluster_name + " exist, but their secrets are not in " +
-                                     session.cluster_dir())
+    return Error(Code::kForeign, "parts of cluster " + goal.cluster.cluster_name +
+                                     " exist, but their secrets are not in " + session.cluster_dir())
         .with("changed", "nothing")
         .with("try", "pgbalancer_cluster destroy, then init");
   }
   auto lock_dir = os::make_dirs(session.cluster_dir(), 0755);
-  if (!lock_dir.ok()) return std::move(lock_dir).error().with("try", "set PGBALANCER_STATE_DIR to a directory you may write");
+  if (!lock_dir.ok())
+    return std::move(lock_dir).error().with("try", "set PGBALANCER_STATE_DIR to a directory you may write");
   auto lock = os::LockFile::acquire(session.cluster_dir() + "/lock", "init");
   if (!lock.ok()) return std::move(lock).error();
 

@@ -61,8 +61,8 @@ std::string format_url(const pgclient::ConnInfo& info, const UrlOptions& options
            " user=" + conninfo_quote(info.user) + (password.empty() ? "" : " password=" + conninfo_quote(password));
   }
   if (options.format == "jdbc") {
-    return "jdbc:postgresql://" + info.host + ":" + port + "/" + percent(info.database) + "?user=" + percent(info.user) +
-           (password.empty() ? "" : "&password=" + percent(password));
+    return "jdbc:postgresql://" + info.host + ":" + port + "/" + percent(info.database) +
+           "?user=" + percent(info.user) + (password.empty() ? "" : "&password=" + percent(password));
   }
   if (options.format == "env") {
     return "PGHOST=" + info.host + "\nPGPORT=" + port + "\nPGUSER=" + info.user + "\nPGDATABASE=" + info.database +

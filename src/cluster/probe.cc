@@ -77,7 +77,8 @@ Result<ServerFacts> probe_server(const pgclient::ConnInfo& info, Deadline deadli
   if (!connection.ok()) return std::move(connection).error();
   auto answer = (*connection)->query(std::string(kFactsSql) + ";" + kFollowersSql + ";" + kSlotsSql, deadline);
   if (!answer.ok()) return std::move(answer).error();
-  if (answer->size() != 3 || answer->at(0).rows.empty()) return Error(Code::kProtocol, "the server's answer is not whole");
+  if (answer->size() != 3 || answer->at(0).rows.empty())
+    return Error(Code::kProtocol, "the server's answer is not whole");
   ServerFacts facts = read_facts(answer->at(0));
   read_followers(answer->at(1), facts);
   read_slots(answer->at(2), facts);

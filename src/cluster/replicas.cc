@@ -28,7 +28,8 @@ Result<Balancer*> find_group(Cluster& cluster, const std::string& name) {
   if (found != nullptr) return found;
   std::string names;
   for (const Balancer& balancer : cluster.balancers) names += (names.empty() ? "" : ", ") + balancer.name;
-  return Error(Code::kNoBalancer, name.empty() ? "which balancer? the cluster has several" : "there is no balancer " + name)
+  return Error(Code::kNoBalancer,
+               name.empty() ? "which balancer? the cluster has several" : "there is no balancer " + name)
       .with("known", names)
       .with("try", "--balancer " + cluster.balancers[0].name);
 }
@@ -51,7 +52,8 @@ Status tell_balancer(Session& session, const Cluster& cluster, const Secrets& se
   request.headers["authorization"] = "Bearer " + secrets.balancer_token.reveal();
   auto answer = http::call(endpoint, request, Deadline::after(seconds(5)));
   if (!answer.ok()) return std::move(answer).error().in("balancer " + group.name);
-  if (answer->status != 200) return Error(Code::kNotReady, "balancer " + group.name + " did not reload: " + answer->body);
+  if (answer->status != 200)
+    return Error(Code::kNotReady, "balancer " + group.name + " did not reload: " + answer->body);
   return {};
 }
 
@@ -118,7 +120,8 @@ Result<std::vector<Added>> add_replica(Session& session, const std::string& bala
   });
   for (Status& result : results) {
     if (!result.ok()) {
-      return std::move(result).error()
+      return std::move(result)
+          .error()
           .with("standing", "the new replicas are recorded")
           .with("go on", "pgbalancer_cluster init --config " + session.options.file)
           .with("undo", "pgbalancer_cluster remove-replica --node " + added[0].node.name);
@@ -141,9 +144,8 @@ Result<std::string> remove_replica(Session& session, const std::string& balancer
     return Error(Code::kIsPrimary, from.primary.name + " is the primary of " + from.name + " and stays")
         .with("changed", "nothing");
   }
-  auto found = std::find_if(from.replicas.begin(), from.replicas.end(), [&](const Node& one) {
-    return one.name == node || std::to_string(one.node_id) == node;
-  });
+  auto found = std::find_if(from.replicas.begin(), from.replicas.end(),
+                            [&](const Node& one) { return one.name == node || std::to_string(one.node_id) == node; });
   if (found == from.replicas.end()) {
     std::string known;
     for (const Node& one : from.replicas) {
@@ -162,7 +164,8 @@ Result<std::string> remove_replica(Session& session, const std::string& balancer
   auto existing = existing_units(session, Deadline::after(kEngineDeadline));
   if (!existing.ok()) return std::move(existing).error();
   const auto primary = existing->find(group_now.primary.name);
-  if (primary == existing->end()) return Error(Code::kNotReady, group_now.primary.name + " is not there to drop the slot");
+  if (primary == existing->end())
+    return Error(Code::kNotReady, group_now.primary.name + " is not there to drop the slot");
   Status dropped;
   const Deadline until = Deadline::after(seconds(10));
   do {  // the primary may take a moment to see that its walsender's peer is gone

@@ -65,7 +65,8 @@ Result<Secret> resolve(const model::PasswordSource& source, const std::string& k
     case Kind::kGenerated: return Secret::random(16);
     case Kind::kLiteral: return source.literal;
     case Kind::kEnv:
-      if (const char* value = std::getenv(source.name.c_str()); value != nullptr && *value != '\0') return Secret(value);
+      if (const char* value = std::getenv(source.name.c_str()); value != nullptr && *value != '\0')
+        return Secret(value);
       return Error(Code::kConfig, key + ": the environment has no variable " + source.name)
           .with("try", "export " + source.name + "=…");
     case Kind::kFile: {
@@ -83,7 +84,8 @@ Result<Secret> resolve(const model::PasswordSource& source, const std::string& k
 std::string default_state_dir() {
   if (const char* dir = std::getenv("PGBALANCER_STATE_DIR"); dir != nullptr && *dir == '/') return dir;
   if (geteuid() == 0) return "/var/lib/pgbalancer";
-  if (const char* dir = std::getenv("XDG_STATE_HOME"); dir != nullptr && *dir == '/') return std::string(dir) + "/pgbalancer";
+  if (const char* dir = std::getenv("XDG_STATE_HOME"); dir != nullptr && *dir == '/')
+    return std::string(dir) + "/pgbalancer";
   const char* home = std::getenv("HOME");
   return std::string(home != nullptr ? home : "/tmp") + "/.local/state/pgbalancer";
 }
@@ -140,8 +142,7 @@ Result<Secrets> Session::secrets(bool create) const {
   if (!super.ok()) return std::move(super).error();
   auto replication = resolve(wanted.postgres.replication_password, "postgres.replication_password", base);
   if (!replication.ok()) return std::move(replication).error();
-  Secrets made{*super,           *replication,       Secret::random(16), Secret::random(16),
-               Secret::random(16), Secret::random(16)};
+  Secrets made{*super, *replication, Secret::random(16), Secret::random(16), Secret::random(16), Secret::random(16)};
   const json doc{{"superuser_password", made.superuser_password.reveal()},
                  {"replication_password", made.replication_password.reveal()},
                  {"agent_password", made.agent_password.reveal()},

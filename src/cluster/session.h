@@ -24,9 +24,9 @@ namespace pgb::cluster {
 // One line of progress: the same id again replaces the line.
 struct Event {
   enum class State { kRunning, kWaiting, kOk, kFailed };
-  std::string id;    // "check", "network", "replica1"
+  std::string id;  // "check", "network", "replica1"
   State state = State::kRunning;
-  std::string text;  // "base backup", "waits for primary1"
+  std::string text;    // "base backup", "waits for primary1"
   double seconds = 0;  // since this id began
 };
 
@@ -38,10 +38,10 @@ struct Secrets {
 
 struct OpenOptions {
   std::string file = "pgbalancer_cluster.json";
-  std::string runtime;                           // "docker", "process"; empty: as the file says
-  runtime::Trace trace;                          // -v
-  std::function<void(const Event&)> on_event;    // called from several threads, one at a time
-  const std::atomic<int>* interrupted = nullptr; // a signal's number once it came
+  std::string runtime;                            // "docker", "process"; empty: as the file says
+  runtime::Trace trace;                           // -v
+  std::function<void(const Event&)> on_event;     // called from several threads, one at a time
+  const std::atomic<int>* interrupted = nullptr;  // a signal's number once it came
   Deadline deadline = Deadline::never();
 };
 
@@ -51,10 +51,10 @@ class Session {
   static Result<std::unique_ptr<Session>> open(OpenOptions options);
 
   OpenOptions options;
-  model::Cluster wanted;                         // the file
+  model::Cluster wanted;  // the file
   std::unique_ptr<runtime::Runtime> runtime;
-  std::string runtime_note;                      // "no container engine answers (…): using local processes"
-  std::string state_dir;                         // of all clusters
+  std::string runtime_note;  // "no container engine answers (…): using local processes"
+  std::string state_dir;     // of all clusters
 
   std::string cluster_dir() const { return state_dir + "/" + wanted.cluster_name; }
 

@@ -40,7 +40,8 @@ NodeEvidence ask_node(const model::Cluster& cluster, const Secrets& secrets, con
       info.database = "postgres";
       evidence.server = probe_server(info, Deadline::after(kServerDeadline));
     } else {
-      evidence.agent = api::agent_state(agent_address(cluster, secrets, *evidence.unit), Deadline::after(kAgentDeadline));
+      evidence.agent =
+          api::agent_state(agent_address(cluster, secrets, *evidence.unit), Deadline::after(kAgentDeadline));
     }
   });
   return evidence;
@@ -183,9 +184,9 @@ BalancerStatus ask_group(const model::Cluster& cluster, const Secrets& secrets, 
   for (const NodeEvidence& one : evidence) {
     if (one.server.ok() && !one.server->in_recovery) primary = &*one.server;
   }
-  status.durability = primary == nullptr                             ? "unknown"
+  status.durability = primary == nullptr                           ? "unknown"
                       : primary->synchronous_standby_names.empty() ? "async"
-                                                                     : primary->synchronous_standby_names;
+                                                                   : primary->synchronous_standby_names;
   for (size_t i = 0; i < nodes.size(); ++i) {
     status.nodes.push_back(judge(nodes[i], reachable_host(cluster), evidence[i], primary));
   }
@@ -215,7 +216,8 @@ Result<StatusDocument> status(const Session& session) {
   document.runtime = model::to_string(session.runtime->kind());
   document.engine = session.runtime->describe();
   document.time = utc_now();
-  auto units = existing_units(session, Deadline::after(milliseconds(2000)).sooner(session.options.deadline.remaining()));
+  auto units =
+      existing_units(session, Deadline::after(milliseconds(2000)).sooner(session.options.deadline.remaining()));
   if (!units.ok()) return std::move(units).error();
   auto cluster = session.recorded();
   auto secrets = session.secrets(false);

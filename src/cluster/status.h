@@ -20,8 +20,8 @@ struct NodeStatus {
   uint16_t port = 0;
   std::string version;  // "17.6"
   int timeline = 0;
-  std::string flush_lsn;   // the primary's write position, the replica's received one
-  std::string replay_lsn;  // replicas
+  std::string flush_lsn;             // the primary's write position, the replica's received one
+  std::string replay_lsn;            // replicas
   std::optional<int64_t> lag_bytes;  // by the primary's position
   std::optional<double> lag_ms;      // by the replica's last replayed transaction; 0 when it has all
   std::string slot;
@@ -35,7 +35,7 @@ struct NodeStatus {
 
 struct BalancerStatus {
   std::string name;
-  std::string state;   // serving, refusing, stopped, down, absent
+  std::string state;  // serving, refusing, stopped, down, absent
   std::string reason;
   std::string address;
   uint16_t port = 0, pcp_port = 0, rest_api_port = 0;
@@ -48,11 +48,11 @@ struct BalancerStatus {
 
 struct StatusDocument {
   std::string cluster;
-  std::string state;  // healthy, degraded, no_primary, not_created
-  std::string runtime;  // docker, process
-  std::string engine;   // "docker 28.2 (unix:///var/run/docker.sock)"
-  std::string time;   // RFC 3339 UTC
-  double seconds = 0; // how long asking took
+  std::string state;               // healthy, degraded, no_primary, not_created
+  std::string runtime;             // docker, process
+  std::string engine;              // "docker 28.2 (unix:///var/run/docker.sock)"
+  std::string time;                // RFC 3339 UTC
+  double seconds = 0;              // how long asking took
   std::vector<std::string> notes;  // what is wrong and what to do, one sentence each
   std::vector<BalancerStatus> balancers;
 };

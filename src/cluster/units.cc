@@ -26,7 +26,10 @@ std::string hash_of(const std::string& text) {
 class UnitMaker {
  public:
   UnitMaker(const Session& session, const model::Cluster& cluster, const Secrets& secrets, const UnitMap& existing)
-      : session_(session), cluster_(cluster), secrets_(secrets), existing_(existing),
+      : session_(session),
+        cluster_(cluster),
+        secrets_(secrets),
+        existing_(existing),
         docker_(session.runtime->kind() == model::RuntimeKind::kDocker) {}
 
   Result<std::vector<UnitSpec>> all() {
@@ -87,8 +90,8 @@ class UnitMaker {
     unit.ip_address = node.ip_address;
     unit.image = cluster_.postgres.image;
     unit.ports = {{kPostgresPort, node.port}, {kAgentPort, *port}};
-    unit.spec_hash = hash_of(unit.image + "|" + unit.container_name + "|" + unit.ip_address + "|" +
-                             unit.bind_address + "|" + std::to_string(node.port));
+    unit.spec_hash = hash_of(unit.image + "|" + unit.container_name + "|" + unit.ip_address + "|" + unit.bind_address +
+                             "|" + std::to_string(node.port));
     unit.files.push_back({"agent.json", agent_json(group, node, *port)});
     if (node.role == model::Role::kPrimary) {
       unit.files.insert(unit.files.end(), init_files_.begin(), init_files_.end());

@@ -11,7 +11,7 @@
 namespace pgb::cluster {
 
 struct InitResult {
-  int made = 0;       // units made or started; 0: there was nothing to do
+  int made = 0;  // units made or started; 0: there was nothing to do
   double seconds = 0;
   model::Cluster cluster;  // as it stands now, extra replicas included
   std::vector<std::string> notes;
@@ -55,7 +55,7 @@ Result<std::string> remove_replica(Session& session, const std::string& balancer
 Result<std::string> logs(Session& session, const std::string& name, int lines);
 
 struct UrlOptions {
-  std::string direct;  // a node's name: past the balancer
+  std::string direct;    // a node's name: past the balancer
   std::string balancer;  // empty: the first
   bool show_password = false;
   std::string format = "uri";  // uri, dsn, jdbc, env, pgpass

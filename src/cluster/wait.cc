@@ -18,7 +18,8 @@ constexpr int kTick = 25;                  // milliseconds between two looks
 
 // What a unit that does not run any more said last.
 Error ended(const Waiting& waiting, const std::string& name) {
-  auto logs = waiting.session.runtime->logs(waiting.cluster.cluster_name, name, 20, Deadline::after(milliseconds(3000)));
+  auto logs =
+      waiting.session.runtime->logs(waiting.cluster.cluster_name, name, 20, Deadline::after(milliseconds(3000)));
   return Error(Code::kNotReady, name + ": its program ended")
       .with("last output", logs.ok() ? *logs : logs.error().message)
       .with("try", "pgbalancer_cluster logs " + name);
@@ -37,9 +38,10 @@ bool streams(const Waiting& waiting, const model::Balancer& group, const model::
   info.database = "postgres";
   auto connection = pgclient::Connection::open(info, Deadline::after(milliseconds(1000)));
   if (!connection.ok()) return false;
-  auto answer = (*connection)->query("SELECT 1 FROM pg_stat_replication WHERE state = 'streaming' AND application_name = " +
-                                         pgclient::quote_literal(node.name),
-                                     Deadline::after(milliseconds(1000)));
+  auto answer = (*connection)
+                    ->query("SELECT 1 FROM pg_stat_replication WHERE state = 'streaming' AND application_name = " +
+                                pgclient::quote_literal(node.name),
+                            Deadline::after(milliseconds(1000)));
   return answer.ok() && !answer->at(0).rows.empty();
 }
 
@@ -80,8 +82,8 @@ Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const
       if (!unit || unit->state != runtime::UnitState::kRunning) return ended(waiting, node.name);
     }
     if (patience.expired() && last.rfind("copying", 0) != 0) {
-      return Error(Code::kTimeout, node.name + " is not ready after two minutes: " +
-                                       (state.ok() ? last : state.error().message));
+      return Error(Code::kTimeout,
+                   node.name + " is not ready after two minutes: " + (state.ok() ? last : state.error().message));
     }
   }
 }

@@ -62,7 +62,8 @@ TEST(HttpClient, ASocketThatMayNotBeOpenedIsDenied) {
 }
 
 TEST(HttpClient, GivesUpAtTheDeadline) {
-  for (const auto& pieces : std::vector<std::vector<std::string>>{{}, {"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab"}}) {
+  for (const auto& pieces :
+       std::vector<std::vector<std::string>>{{}, {"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab"}}) {
     // A listening socket whose server sends too little and does not close.
     int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in name = {};
@@ -87,9 +88,9 @@ TEST(HttpClient, GivesUpAtTheDeadline) {
 }
 
 TEST(HttpClient, GarbageAndBrokenAnswersAreErrors) {
-  for (const char* garbage : {"SSH-2.0-OpenSSH_9.2\r\n\r\n", "HTTP/1.1 abc\r\n\r\n",
-                              "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nshort",
-                              "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n", "\r"}) {
+  for (const char* garbage :
+       {"SSH-2.0-OpenSSH_9.2\r\n\r\n", "HTTP/1.1 abc\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nshort",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n", "\r"}) {
     Canned server({garbage});
     EXPECT_EQ(code_of(call(server.endpoint(), {}, soon())), Code::kIo) << garbage;
   }
@@ -126,9 +127,9 @@ TEST(HttpEndpoint, ParsesAndPrints) {
   for (const char* url : {"unix:///var/run/docker.sock", "tcp://[::1]:2375", "https://127.0.0.1:2376"}) {
     EXPECT_EQ(Endpoint::parse(url).value().str(), url);
   }
-  for (const char* url : {"", "unix://", "unix://relative", "tcp://", "tcp://127.0.0.1:", "tcp://127.0.0.1:0",
-                          "tcp://127.0.0.1:65536", "tcp://[::1", "tcp://[::1]x", "ssh://host", "127.0.0.1:80",
-                          "tcp://example.invalid:1"}) {
+  for (const char* url :
+       {"", "unix://", "unix://relative", "tcp://", "tcp://127.0.0.1:", "tcp://127.0.0.1:0", "tcp://127.0.0.1:65536",
+        "tcp://[::1", "tcp://[::1]x", "ssh://host", "127.0.0.1:80", "tcp://example.invalid:1"}) {
     auto endpoint = Endpoint::parse(url);
     ASSERT_FALSE(endpoint.ok()) << url;
     EXPECT_EQ(endpoint.error().code, Code::kUsage);

@@ -13,24 +13,16 @@ Code code_of(int status) {
     case 400:
     case 405:
     case 413:
-    case 431:
-      return Code::kUsage;
+    case 431: return Code::kUsage;
     case 401:
-    case 403:
-      return Code::kAuth;
-    case 404:
-      return Code::kNotFound;
+    case 403: return Code::kAuth;
+    case 404: return Code::kNotFound;
     case 408:
-    case 504:
-      return Code::kTimeout;
-    case 409:
-      return Code::kBusy;
-    case 422:
-      return Code::kConfig;
-    case 503:
-      return Code::kNotReady;
-    default:
-      return Code::kInternal;
+    case 504: return Code::kTimeout;
+    case 409: return Code::kBusy;
+    case 422: return Code::kConfig;
+    case 503: return Code::kNotReady;
+    default: return Code::kInternal;
   }
 }
 

@@ -31,8 +31,6 @@ std::optional<Subnet> parse_subnet(std::string_view text) {
   return Subnet{*address, static_cast<int>(*prefix)};
 }
 
-uint32_t network_of(uint32_t address, int prefix) {
-  return prefix == 0 ? 0 : address & ~uint32_t{0} << (32 - prefix);
-}
+uint32_t network_of(uint32_t address, int prefix) { return prefix == 0 ? 0 : address & ~uint32_t{0} << (32 - prefix); }
 
 }  // namespace pgb::model

@@ -67,7 +67,8 @@ class Parser {
   bool document(JsonValue& root) {
     if (!encoding()) return false;
     blanks();
-    if (at_end()) return fail(Place{1, 1}, "the file is empty; the shortest cluster file is {\"cluster_name\": \"demo\"}");
+    if (at_end())
+      return fail(Place{1, 1}, "the file is empty; the shortest cluster file is {\"cluster_name\": \"demo\"}");
     if (!value(root, 1)) return false;
     blanks();
     if (!at_end()) return fail(place(), "the file goes on after its last brace; remove what follows");
@@ -176,7 +177,8 @@ class Parser {
       blanks();
       if (peek() == closer) break;
       if (at_end()) return truncated();
-      if (peek() == ',') return fail(place(), out.items.empty() ? "a comma too many" : "two commas in a row; remove one");
+      if (peek() == ',')
+        return fail(place(), out.items.empty() ? "a comma too many" : "two commas in a row; remove one");
       JsonValue item;
       if (closer == '}' && !key(item, seen)) return false;
       if (!value(item, depth + 1)) return false;
@@ -196,8 +198,8 @@ class Parser {
     const auto [first, fresh] = seen.emplace(item.key, item.key_place.line);
     if (!fresh) {
       mistakes_.add(item.key_place, "",
-                    "the key " + shown(item.key) + " is given twice; it stands on line " + std::to_string(first->second) +
-                        " already, keep one");
+                    "the key " + shown(item.key) + " is given twice; it stands on line " +
+                        std::to_string(first->second) + " already, keep one");
     }
     blanks();
     if (at_end()) return truncated();

@@ -24,7 +24,8 @@ const KeyTable& network_keys() {
   static const KeyTable table{
       "network",
       {{"name", Kind::kName, "", "`<cluster_name>_net`", "name of the container network", 1, 128},
-       {"subnet", Kind::kSubnet, R"("172.31.0.0/16")", "", "its IPv4 addresses, a /8 to /28; the first one is the gateway's"}}};
+       {"subnet", Kind::kSubnet, R"("172.31.0.0/16")", "",
+        "its IPv4 addresses, a /8 to /28; the first one is the gateway's"}}};
   return table;
 }
 
@@ -39,14 +40,16 @@ const KeyTable& postgres_keys() {
        {"replication_user", Kind::kText, R"("replicator")", "", "role the replicas stream with", 1, 63},
        {"replication_password", Kind::kPassword, "", "generated", "that role's password"},
        {"parameters", Kind::kParameters, "", "see below", "server settings, added to the defaults"},
-       {"init_sql", Kind::kTexts, "[]", "", "SQL files run once on the new primary, relative to the cluster file", 0, 1000}}};
+       {"init_sql", Kind::kTexts, "[]", "", "SQL files run once on the new primary, relative to the cluster file", 0,
+        1000}}};
   return table;
 }
 
 const KeyTable& ha_keys() {
   static const KeyTable table{
       "ha",
-      {{"lease", Kind::kNumber, "3", "", "seconds after which a leader that cannot renew its lease has lost it", 1, 600},
+      {{"lease", Kind::kNumber, "3", "", "seconds after which a leader that cannot renew its lease has lost it", 1,
+        600},
        {"loop", Kind::kNumber, "1", "", "seconds between two looks at the group; less than the lease", 0.1, 60}}};
   return table;
 }
@@ -57,7 +60,14 @@ const KeyTable& config_keys() {
       {{"num_init_children", Kind::kWhole, "32", "", "clients served at the same time", 1, 100000},
        {"max_pool", Kind::kWhole, "4", "", "server connections kept for each of them", 1, 1000},
        {"load_balance_mode", Kind::kSwitch, "true", "", "send reads to replicas"},
-       {"pool_mode", Kind::kChoice, R"("session")", "", "when a server connection goes back to the pool", 0, 0, {"session"}},
+       {"pool_mode",
+        Kind::kChoice,
+        R"("session")",
+        "",
+        "when a server connection goes back to the pool",
+        0,
+        0,
+        {"session"}},
        {"tls_cert_file", Kind::kText, "", "no TLS", "certificate shown to clients (PEM), relative to the cluster file"},
        {"tls_key_file", Kind::kText, "", "no TLS", "its private key (PEM); both or none"}}};
   return table;
@@ -108,16 +118,35 @@ const KeyTable& cluster_keys() {
       "The file",
       {{"cluster_name", Kind::kName, "", "", "name of the cluster", 1, 63, {}, nullptr, true},
        {"network", Kind::kObject, "", "", "the container network", 0, 0, {}, &network_keys()},
-       {"runtime", Kind::kChoice, R"("auto")", "", "containers, or plain local processes; auto takes Docker if it answers",
-        0, 0, {"auto", "docker", "process"}},
+       {"runtime",
+        Kind::kChoice,
+        R"("auto")",
+        "",
+        "containers, or plain local processes; auto takes Docker if it answers",
+        0,
+        0,
+        {"auto", "docker", "process"}},
        {"bind_address", Kind::kAddress, R"("127.0.0.1")", "", "where published ports listen"},
        {"postgres", Kind::kObject, "", "", "the servers", 0, 0, {}, &postgres_keys()},
-       {"durability", Kind::kChoice, "", "`quorum` if a group has two replicas or more, else `async`",
-        "`quorum`: in groups of two replicas or more a commit waits for one of them", 0, 0, {"async", "quorum"}},
+       {"durability",
+        Kind::kChoice,
+        "",
+        "`quorum` if a group has two replicas or more, else `async`",
+        "`quorum`: in groups of two replicas or more a commit waits for one of them",
+        0,
+        0,
+        {"async", "quorum"}},
        {"protect", Kind::kBool, "false", "", "refuse to destroy this cluster"},
        {"ha", Kind::kObject, "", "", "failover", 0, 0, {}, &ha_keys()},
        {"dcs", Kind::kDcs, R"("embedded")", "", "where the leader lease is kept: embedded, or {\"etcd\": [urls]}"},
-       {"balancers", Kind::kObjects, "", "one", "the balancers, each with its group of servers", 1, kMaxBalancers, {},
+       {"balancers",
+        Kind::kObjects,
+        "",
+        "one",
+        "the balancers, each with its group of servers",
+        1,
+        kMaxBalancers,
+        {},
         &balancer_keys()}}};
   return table;
 }
@@ -144,8 +173,9 @@ const std::vector<OwnedParameter>& owned_parameters() {
 
 const std::vector<DefaultParameter>& default_parameters() {
   static const std::vector<DefaultParameter> table = {
-      {"hot_standby", "on"},           {"max_connections", "200"},         {"max_replication_slots", "10"},
-      {"max_slot_wal_keep_size", "1GB"}, {"max_wal_senders", "10"},        {"password_encryption", "scram-sha-256"},
+      {"hot_standby", "on"},           {"max_connections", "200"},
+      {"max_replication_slots", "10"}, {"max_slot_wal_keep_size", "1GB"},
+      {"max_wal_senders", "10"},       {"password_encryption", "scram-sha-256"},
       {"wal_level", "replica"},        {"wal_log_hints", "on"},
   };
   return table;

@@ -94,7 +94,8 @@ class Reader {
     const auto* loop = usable(ha, "loop");
     const auto* given = loop != nullptr ? loop : usable(ha, "lease");
     if (given != nullptr && cluster_.ha.loop >= cluster_.ha.lease) {
-      mistakes_.add(given->place, std::string("ha.") + (loop != nullptr ? "loop" : "lease"), "the loop must be shorter than the lease");
+      mistakes_.add(given->place, std::string("ha.") + (loop != nullptr ? "loop" : "lease"),
+                    "the loop must be shorter than the lease");
     }
     const auto* dcs = usable(root_, "dcs");
     if (const auto* etcd = usable(dcs, "etcd")) {
@@ -146,7 +147,8 @@ class Reader {
     const auto* list = usable(root_, "balancers");
     cluster_.balancers.resize(list == nullptr ? 1 : list->items.size());
     for (size_t i = 0; list != nullptr && i < list->items.size(); ++i) {
-      if (list->items[i].usable) balancer(list->items[i], cluster_.balancers[i], "balancers[" + std::to_string(i) + "]");
+      if (list->items[i].usable)
+        balancer(list->items[i], cluster_.balancers[i], "balancers[" + std::to_string(i) + "]");
     }
     if (list == nullptr) cluster_.balancers[0].replicas.resize(kDefaultReplicas);
   }
@@ -217,10 +219,14 @@ class Reader {
     const uint32_t number = parse_ipv4(out).value_or(0);
     std::string text;
     if (!subnet_known_) return;
-    if (!subnet_.holds(number)) text = "is outside network.subnet, " + cluster_.network.subnet;
-    else if (number == subnet_.base) text = "is the address of the network itself";
-    else if (number == subnet_.base + 1) text = "is the network's gateway; take another one";
-    else if (number - subnet_.base == subnet_.size() - 1) text = "is the network's broadcast address; take another one";
+    if (!subnet_.holds(number))
+      text = "is outside network.subnet, " + cluster_.network.subnet;
+    else if (number == subnet_.base)
+      text = "is the address of the network itself";
+    else if (number == subnet_.base + 1)
+      text = "is the network's gateway; take another one";
+    else if (number - subnet_.base == subnet_.size() - 1)
+      text = "is the network's broadcast address; take another one";
     if (!text.empty()) mistakes_.add(value->place, at, out + " " + text);
   }
 

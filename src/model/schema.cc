@@ -28,7 +28,9 @@ std::string number(double value) {
 
 std::string object_schema(const KeyTable& table, const std::string& indent);
 
-std::string between(double min, double max) { return R"(, "minimum": )" + number(min) + R"(, "maximum": )" + number(max); }
+std::string between(double min, double max) {
+  return R"(, "minimum": )" + number(min) + R"(, "maximum": )" + number(max);
+}
 
 std::string text_schema(double longest) {
   return R"("type": "string", "minLength": 1, "maxLength": )" + number(longest > 0 ? longest : 1024);
@@ -37,7 +39,8 @@ std::string text_schema(double longest) {
 std::string pattern(std::string_view regex) { return R"("type": "string", "pattern": ")" + std::string(regex) + "\""; }
 
 std::string array_schema(const Key& key, const std::string& items) {
-  return R"("type": "array", "minItems": )" + number(key.min) + R"(, "maxItems": )" + number(key.max) + R"(, "items": )" + items;
+  return R"("type": "array", "minItems": )" + number(key.min) + R"(, "maxItems": )" + number(key.max) +
+         R"(, "items": )" + items;
 }
 
 std::string choices_schema(const Key& key) {
@@ -47,9 +50,10 @@ std::string choices_schema(const Key& key) {
 }
 
 std::string password_schema() {
-  const std::string named = R"("type": "object", "additionalProperties": false, "minProperties": 1, "maxProperties": 1)";
-  return R"("oneOf": [{)" + text_schema(0) + "}, {" + named + R"(, "properties": {"env": {)" + text_schema(0) + R"(}, "file": {)" +
-         text_schema(0) + "}}}]";
+  const std::string named =
+      R"("type": "object", "additionalProperties": false, "minProperties": 1, "maxProperties": 1)";
+  return R"("oneOf": [{)" + text_schema(0) + "}, {" + named + R"(, "properties": {"env": {)" + text_schema(0) +
+         R"(}, "file": {)" + text_schema(0) + "}}}]";
 }
 
 std::string parameters_schema() {
@@ -91,7 +95,8 @@ std::string object_schema(const KeyTable& table, const std::string& indent) {
   std::string properties;
   std::string required;
   for (const auto& key : table.keys) {
-    properties += (properties.empty() ? "\n" : ",\n") + indent + "  " + quoted(key.name) + ": {" + kind_schema(key, indent + "  ");
+    properties += (properties.empty() ? "\n" : ",\n") + indent + "  " + quoted(key.name) + ": {" +
+                  kind_schema(key, indent + "  ");
     properties += ", \"description\": " + quoted(key.about);
     if (!key.fallback.empty()) properties += ", \"default\": " + std::string(key.fallback);
     properties += "}";
@@ -139,7 +144,8 @@ std::string default_cell(const Key& key) {
 std::string chapter(const KeyTable& table) {
   std::string out = "## " + std::string(table.title) + "\n\n| key | value | default | meaning |\n|---|---|---|---|\n";
   for (const auto& key : table.keys) {
-    out += "| `" + std::string(key.name) + "` | " + value_cell(key) + " | " + default_cell(key) + " | " + std::string(key.about) + " |\n";
+    out += "| `" + std::string(key.name) + "` | " + value_cell(key) + " | " + default_cell(key) + " | " +
+           std::string(key.about) + " |\n";
   }
   for (const auto& key : table.keys) {
     if (key.child != nullptr) out += "\n" + chapter(*key.child);
@@ -156,11 +162,16 @@ std::string json_schema() {
 
 std::string reference_page() {
   std::string out =
-      "# The cluster file\n\nOne JSON file describes a cluster. `{\"cluster_name\": \"demo\"}` is a whole one; every other key has a\n"
-      "default. Unknown keys are mistakes. `${…}` is not replaced. This page is printed from the table that validates.\n\n";
+      "# The cluster file\n\nOne JSON file describes a cluster. `{\"cluster_name\": \"demo\"}` is a whole one; every "
+      "other key has a\n"
+      "default. Unknown keys are mistakes. `${…}` is not replaced. This page is printed from the table that "
+      "validates.\n\n";
   out += chapter(cluster_keys());
-  out += "\n## postgres.parameters\n\nValues are texts, numbers, true or false. Every server gets these unless the file says otherwise:\n\n";
-  for (const auto& [name, value] : default_parameters()) out += "- `" + std::string(name) + " = " + std::string(value) + "`\n";
+  out +=
+      "\n## postgres.parameters\n\nValues are texts, numbers, true or false. Every server gets these unless the file "
+      "says otherwise:\n\n";
+  for (const auto& [name, value] : default_parameters())
+    out += "- `" + std::string(name) + " = " + std::string(value) + "`\n";
   out += "\nThese cannot be set:\n\n";
   for (const auto& [name, why] : owned_parameters()) out += "- `" + std::string(name) + "`: " + std::string(why) + "\n";
   return out;

@@ -5,7 +5,7 @@
 
 namespace pgb::model {
 
-std::string json_schema();      // draft 2020-12
-std::string reference_page();   // Markdown
+std::string json_schema();     // draft 2020-12
+std::string reference_page();  // Markdown
 
 }  // namespace pgb::model

@@ -17,8 +17,8 @@ enum class RuntimeKind { kAuto, kDocker, kProcess };
 enum class Role { kPrimary, kReplica };
 enum class Durability { kAsync, kQuorum };
 
-std::string_view to_string(RuntimeKind kind);    // "auto", "docker", "process"
-std::string_view to_string(Role role);           // "primary", "replica"
+std::string_view to_string(RuntimeKind kind);       // "auto", "docker", "process"
+std::string_view to_string(Role role);              // "primary", "replica"
 std::string_view to_string(Durability durability);  // "async", "quorum"
 
 // One PostgreSQL server.

@@ -27,7 +27,8 @@ bool read_all(std::istream& in, std::string& out) {
 
 Error unreadable(const std::string& file, int reason) {
   Error error(Code::kConfigUnreadable, "cannot read the cluster file " + file + ": " + strerror(reason));
-  if (reason == ENOENT) error.with("try", "give its path with --config; {\"cluster_name\": \"demo\"} is a whole cluster file");
+  if (reason == ENOENT)
+    error.with("try", "give its path with --config; {\"cluster_name\": \"demo\"} is a whole cluster file");
   return error;
 }
 
@@ -71,7 +72,8 @@ Result<Cluster> load_cluster(const std::string& file) {
   if (parsed.mistakes.empty()) return std::move(parsed.cluster);
   const std::string name = standard_input ? "<stdin>" : file;
   const size_t count = parsed.mistakes.size();
-  Error error(Code::kConfig, name + ": " + std::to_string(count) + (count == 1 ? " mistake" : " mistakes") + " in the cluster file");
+  Error error(Code::kConfig,
+              name + ": " + std::to_string(count) + (count == 1 ? " mistake" : " mistakes") + " in the cluster file");
   for (const auto& mistake : parsed.mistakes) error.with("mistake", mistake.str(name));
   return error;
 }

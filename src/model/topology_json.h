@@ -12,8 +12,8 @@ namespace pgb::model {
 
 // One mistake: "demo.json:9:40 balancers[0].primary.port: must be 1..65535, not 70000".
 struct Mistake {
-  int line = 0;    // from 1; 0 where the whole file is meant
-  int column = 0;  // from 1, in bytes
+  int line = 0;      // from 1; 0 where the whole file is meant
+  int column = 0;    // from 1, in bytes
   std::string path;  // "balancers[0].replicas[1].port"; empty for the document
   std::string text;  // what is wrong and what to do
 

@@ -165,7 +165,8 @@ TEST(ClusterFile, WhatIsLeftOpenNeverCollidesWithWhatIsGiven) {
   std::string many = R"({"cluster_name": "demo", "balancers": [{})";
   for (int i = 1; i < 64; ++i) many += ", {}";
   expect_no_collisions(good(many + "]}"));
-  expect_no_collisions(good(R"({"cluster_name": "demo", "network": {"subnet": "10.9.8.16/28"}, "balancers": [{}, {}]})"));
+  expect_no_collisions(
+      good(R"({"cluster_name": "demo", "network": {"subnet": "10.9.8.16/28"}, "balancers": [{}, {}]})"));
 }
 
 const char* const kEverything = R"({"cluster_name": "all", "runtime": "process", "bind_address": "0.0.0.0",
@@ -198,7 +199,7 @@ TEST(ClusterFile, EveryKeyIsRead) {
 
 TEST(ClusterFile, PrintedAndReadAgainItIsTheSame) {
   for (const std::string& text : {std::string(kEverything), std::string(R"({"cluster_name": "demo"})"),
-                                 slurp(kRoot + "/examples/production/pgbalancer_cluster_production.json")}) {
+                                  slurp(kRoot + "/examples/production/pgbalancer_cluster_production.json")}) {
     const auto cluster = good(text);
     EXPECT_EQ(good(to_json(cluster)), cluster) << to_json(cluster);
   }
@@ -240,7 +241,8 @@ std::string all_defaults(const KeyTable& table) {
     std::string value(key.fallback);
     if (key.child != nullptr) {
       value = "{" + all_defaults(*key.child) + "}";
-      if (key.kind == Kind::kObjects) value = key.name == "replicas" ? "[" + value + "," + value + "]" : "[" + value + "]";
+      if (key.kind == Kind::kObjects)
+        value = key.name == "replicas" ? "[" + value + "," + value + "]" : "[" + value + "]";
     }
     if (key.required) value = "\"demo\"";
     if (!value.empty()) out += (out.empty() ? "\"" : ", \"") + std::string(key.name) + "\": " + value;

@@ -36,7 +36,8 @@ class Object {
   explicit Object(int level) : level_(level) {}
 
   Object& raw(std::string_view key, const std::string& json) {
-    body_ += (body_.empty() ? "\n" : ",\n") + std::string(static_cast<size_t>(level_) * 2, ' ') + quoted(key) + ": " + json;
+    body_ +=
+        (body_.empty() ? "\n" : ",\n") + std::string(static_cast<size_t>(level_) * 2, ' ') + quoted(key) + ": " + json;
     return *this;
   }
   Object& text(std::string_view key, std::string_view value) { return raw(key, quoted(value)); }

@@ -99,7 +99,8 @@ class Validator {
   void unknown(JsonValue& member, const std::vector<std::string_view>& known, const std::string& path) {
     member.usable = false;
     const auto hint = suggestion(member.key, known);
-    mistakes_.add(member.key_place, path, "unknown key" + (hint.empty() ? "; known here: " + quoted_list(known) : hint));
+    mistakes_.add(member.key_place, path,
+                  "unknown key" + (hint.empty() ? "; known here: " + quoted_list(known) : hint));
   }
 
   // Notes a mistake and is false if the value is of another kind.
@@ -164,7 +165,8 @@ class Validator {
     if (value.text.empty()) return wrong(value, path, "must not be empty; leave the key out for its default");
     if (has_control(value.text)) return wrong(value, path, "must not hold control characters or line ends");
     if (static_cast<double>(value.text.size()) > longest) {
-      wrong(value, path, "is " + std::to_string(value.text.size()) + " bytes long; at most " + plain(longest) + " are possible");
+      wrong(value, path,
+            "is " + std::to_string(value.text.size()) + " bytes long; at most " + plain(longest) + " are possible");
     }
   }
 
@@ -172,18 +174,23 @@ class Validator {
     if (!expect(value, JsonKind::kString, path)) return;
     const std::string& text = value.text;
     if (text.empty()) return wrong(value, path, "must not be empty");
-    if (text.find("${") != std::string::npos) return wrong(value, path, "${…} is not replaced in a cluster file; write the name itself");
-    if (!is_word(text, "_.-")) return wrong(value, path, shown(text) + " is no name; use letters, digits, _ . and - only");
-    if (!is_word(text.substr(0, 1), "")) return wrong(value, path, shown(text) + " must begin with a letter or a digit");
+    if (text.find("${") != std::string::npos)
+      return wrong(value, path, "${…} is not replaced in a cluster file; write the name itself");
+    if (!is_word(text, "_.-"))
+      return wrong(value, path, shown(text) + " is no name; use letters, digits, _ . and - only");
+    if (!is_word(text.substr(0, 1), ""))
+      return wrong(value, path, shown(text) + " must begin with a letter or a digit");
     if (static_cast<double>(text.size()) > key.max) {
-      wrong(value, path, "is " + std::to_string(text.size()) + " characters long; at most " + plain(key.max) + " are possible");
+      wrong(value, path,
+            "is " + std::to_string(text.size()) + " characters long; at most " + plain(key.max) + " are possible");
     }
   }
 
   void address(JsonValue& value, const std::string& path) {
     if (!expect(value, JsonKind::kString, path) || parse_ipv4(value.text)) return;
     const bool local = value.text == "localhost";
-    wrong(value, path, shown(value.text) + " is not an IPv4 address" + (local ? "; write \"127.0.0.1\"" : " such as 172.31.1.10"));
+    wrong(value, path,
+          shown(value.text) + " is not an IPv4 address" + (local ? "; write \"127.0.0.1\"" : " such as 172.31.1.10"));
   }
 
   void subnet(JsonValue& value, const std::string& path) {
@@ -195,7 +202,9 @@ class Validator {
     }
     const uint32_t base = network_of(net->base, net->prefix);
     if (base == net->base) return;
-    wrong(value, path, shown(value.text) + " has host bits set; did you mean \"" + format_ipv4(base) + "/" + std::to_string(net->prefix) + "\"?");
+    wrong(value, path,
+          shown(value.text) + " has host bits set; did you mean \"" + format_ipv4(base) + "/" +
+              std::to_string(net->prefix) + "\"?");
   }
 
   void whole(JsonValue& value, double min, double max, const std::string& path) {
@@ -203,8 +212,9 @@ class Validator {
     const auto number = whole_number(value);
     if (number && static_cast<double>(*number) >= min && static_cast<double>(*number) <= max) return;
     const bool fraction = value.text.find_first_of(".eE") != std::string::npos;
-    wrong(value, path, std::string("must be ") + (fraction ? "a whole number, " : "") + plain(min) + ".." + plain(max) +
-                           ", not " + value.text.substr(0, 40));
+    wrong(value, path,
+          std::string("must be ") + (fraction ? "a whole number, " : "") + plain(min) + ".." + plain(max) + ", not " +
+              value.text.substr(0, 40));
   }
 
   void number(JsonValue& value, const Key& key, const std::string& path) {
@@ -236,12 +246,16 @@ class Validator {
   void password(JsonValue& value, const std::string& path) {
     if (value.is(JsonKind::kString)) return text(value, path, 1024);
     if (!value.is(JsonKind::kObject)) {
-      return wrong(value, path, "must be a string, {\"env\": \"NAME\"} or {\"file\": \"path\"}, not " + std::string(kind_name(value.kind)));
+      return wrong(
+          value, path,
+          "must be a string, {\"env\": \"NAME\"} or {\"file\": \"path\"}, not " + std::string(kind_name(value.kind)));
     }
     for (auto& member : value.items) {
       const std::string at = join_path(path, member.key);
-      if (member.key != "env" && member.key != "file") unknown(member, {"env", "file"}, at);
-      else text(member, at, 1024);
+      if (member.key != "env" && member.key != "file")
+        unknown(member, {"env", "file"}, at);
+      else
+        text(member, at, 1024);
       if (!member.usable) value.usable = false;
     }
     if (value.items.size() == 1) return;
@@ -267,7 +281,9 @@ class Validator {
       if (owned.name == name) return wrong_name("cannot be set here: " + std::string(owned.why));
     }
     const auto text = parameter_text(member);
-    if (!text) return wrong(member, path, "must be a string, a number, true or false, not " + std::string(kind_name(member.kind)));
+    if (!text)
+      return wrong(member, path,
+                   "must be a string, a number, true or false, not " + std::string(kind_name(member.kind)));
     if (has_control(*text)) return wrong(member, path, "must not hold control characters or line ends");
     if (text->size() > 8192) return wrong(member, path, "is longer than 8192 bytes");
     if (name == "wal_level" && *text != "replica" && *text != "logical") {
@@ -286,10 +302,13 @@ class Validator {
     }
     for (auto& member : value.items) {
       const std::string at = join_path(path, member.key);
-      if (member.key != "etcd") unknown(member, {"etcd"}, at);
-      else if (counted(member, 1, 16, at)) urls(member, at);
+      if (member.key != "etcd")
+        unknown(member, {"etcd"}, at);
+      else if (counted(member, 1, 16, at))
+        urls(member, at);
     }
-    if (value.items.empty()) wrong(value, path, "must be \"embedded\" or {\"etcd\": [\"http://host:2379\"]}, not an empty object");
+    if (value.items.empty())
+      wrong(value, path, "must be \"embedded\" or {\"etcd\": [\"http://host:2379\"]}, not an empty object");
   }
 
   void urls(JsonValue& list, const std::string& path) {

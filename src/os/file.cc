@@ -96,9 +96,8 @@ Status size_at(int at, const char* name, const std::string& path, uint64_t& sum)
     if (errno == ENOENT) return {};
     return errno_error("open", path, errno);
   }
-  return each_entry(std::move(dir), path, [&](int fd, const char* child) {
-    return size_at(fd, child, path + "/" + child, sum);
-  });
+  return each_entry(std::move(dir), path,
+                    [&](int fd, const char* child) { return size_at(fd, child, path + "/" + child, sum); });
 }
 
 Status chown_at(int at, const char* name, const std::string& path, uid_t uid, gid_t gid) {
@@ -112,9 +111,8 @@ Status chown_at(int at, const char* name, const std::string& path, uid_t uid, gi
     if (errno == ENOTDIR || errno == ELOOP || errno == ENOENT || errno == ENXIO) return {};
     return errno_error("open", path, errno);
   }
-  return each_entry(std::move(dir), path, [&](int fd, const char* child) {
-    return chown_at(fd, child, path + "/" + child, uid, gid);
-  });
+  return each_entry(std::move(dir), path,
+                    [&](int fd, const char* child) { return chown_at(fd, child, path + "/" + child, uid, gid); });
 }
 
 }  // namespace

@@ -14,11 +14,11 @@ namespace pgb::os {
 // names one process for ever. Nothing if it is gone or a zombie.
 std::optional<uint64_t> process_start_time(pid_t pid);
 
-std::vector<std::string> cmdline(pid_t pid);            // empty if gone or a kernel thread
-std::optional<uint64_t> resident_bytes(pid_t pid);      // RSS
-std::optional<pid_t> session_of(pid_t pid);             // session id
-std::string process_cwd(pid_t pid);                     // empty if gone or not ours to see
-std::string process_name(pid_t pid);                    // "postgres"; empty if gone
+std::vector<std::string> cmdline(pid_t pid);        // empty if gone or a kernel thread
+std::optional<uint64_t> resident_bytes(pid_t pid);  // RSS
+std::optional<pid_t> session_of(pid_t pid);         // session id
+std::string process_cwd(pid_t pid);                 // empty if gone or not ours to see
+std::string process_name(pid_t pid);                // "postgres"; empty if gone
 std::vector<pid_t> all_pids();
 
 struct PortHolder {

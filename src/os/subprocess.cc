@@ -73,7 +73,8 @@ const char* step_text(Step step) {
 void close_from(int first) {
   if (::syscall(SYS_close_range, first, ~0u, 0) == 0) return;
   rlimit limit{};
-  int last = ::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 65536 ? static_cast<int>(limit.rlim_cur) : 65536;
+  int last =
+      ::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 65536 ? static_cast<int>(limit.rlim_cur) : 65536;
   for (int fd = first; fd < last; ++fd) ::close(fd);
 }
 

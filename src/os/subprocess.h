@@ -22,10 +22,10 @@ struct SpawnOptions {
   std::string stderr_file;        // likewise; may be the same file
   bool inherit_output = false;    // spawn(): ours instead of /dev/null where no file is named
   // The program need not be within that user's reach, only executable for it: we open it.
-  std::optional<uid_t> uid;       // supplementary groups are dropped when it is set
+  std::optional<uid_t> uid;  // supplementary groups are dropped when it is set
   std::optional<gid_t> gid;
-  bool new_session = false;       // setsid(2); run() always makes a process group
-  int pdeathsig = 0;              // signal sent to the child when our starting thread ends
+  bool new_session = false;  // setsid(2); run() always makes a process group
+  int pdeathsig = 0;         // signal sent to the child when our starting thread ends
 };
 
 struct RunResult {

@@ -58,7 +58,8 @@ TEST(Run, FeedsInputEnvironmentAndDirectory) {
 TEST(Run, KillsTheWholeGroupAtTheDeadline) {
   TestDir dir;
   std::string file = dir.path + "/child";
-  auto result = run(command({"/bin/sh", "-c", "sleep 100 & echo $! > " + file + "; wait"}), Deadline::after(milliseconds(300)));
+  auto result =
+      run(command({"/bin/sh", "-c", "sleep 100 & echo $! > " + file + "; wait"}), Deadline::after(milliseconds(300)));
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.error().code, Code::kTimeout);
   auto text = read_file(file);

@@ -20,8 +20,8 @@ class UniqueFd {
   UniqueFd& operator=(const UniqueFd&) = delete;
   ~UniqueFd() { reset(); }
 
-  int get() const { return fd_; }                       // -1 when empty
-  int release() { return std::exchange(fd_, -1); }      // the caller closes it from now on
+  int get() const { return fd_; }                   // -1 when empty
+  int release() { return std::exchange(fd_, -1); }  // the caller closes it from now on
   void reset(int fd = -1) {
     int old = std::exchange(fd_, fd);
     if (old >= 0) ::close(old);

@@ -169,8 +169,7 @@ Status WireConnection::take(Answer& answer, const Message& message, Deadline dea
       for (auto& field : description->fields) answer.current.columns.push_back(std::move(field.name));
       return Status();
     }
-    case be::kDataRow:
-      return take_row(answer.current, message);
+    case be::kDataRow: return take_row(answer.current, message);
     case be::kCommandComplete: {
       auto complete = pgwire::decode_command_complete(message.payload);
       if (!complete) return std::move(complete).error();
@@ -184,22 +183,17 @@ Status WireConnection::take(Answer& answer, const Message& message, Deadline dea
       if (!answer.error) answer.error = to_error(*response);
       return Status();
     }
-    case be::kReadyForQuery:
-      answer.ready = true;
-      return Status();
+    case be::kReadyForQuery: answer.ready = true; return Status();
     case be::kCopyInResponse:
-    case be::kCopyBothResponse:
-      return refuse_copy(message.tag, deadline);
+    case be::kCopyBothResponse: return refuse_copy(message.tag, deadline);
     case be::kCopyOutResponse:
       answer.error = Error(Code::kUsage, "COPY TO STDOUT is not supported here");
       return Status();
     case be::kBackendKeyData:
     case be::kEmptyQueryResponse:
     case be::kCopyData:
-    case be::kCopyDone:
-      return Status();
-    default:
-      return Error(Code::kProtocol, socket_.peer() + " sent a message that does not belong to a simple query");
+    case be::kCopyDone: return Status();
+    default: return Error(Code::kProtocol, socket_.peer() + " sent a message that does not belong to a simple query");
   }
 }
 
@@ -230,7 +224,8 @@ Result<std::vector<ResultSet>> WireConnection::query(const std::string& sql, Dea
     if (status.ok() || (!received.ok() && received.error().code == Code::kSql)) status = std::move(received);
   }
   if (!status.ok()) {
-    dead_ = Error(Code::kIo, "this connection to " + socket_.peer() + " was lost before").with("because", status.error().message);
+    dead_ = Error(Code::kIo, "this connection to " + socket_.peer() + " was lost before")
+                .with("because", status.error().message);
     return std::move(status).error();
   }
   if (answer.error) {

@@ -51,15 +51,18 @@ class Server {
     if (geteuid() == 0) run("chown postgres " + dir_);
     std::ofstream(dir_ + "/pw") << "owner pw\n";
     fs::permissions(dir_ + "/pw", fs::perms(0644));
-    ok_ = !bin_.empty() && run("cd / && " + user + bin_ + "/initdb -D " + dir_ + "/data -U owner -A scram-sha-256 --pwfile=" +
-                               dir_ + "/pw -N --no-locale -E UTF8 >" + dir_ + "/initdb.log 2>&1");
+    ok_ = !bin_.empty() &&
+          run("cd / && " + user + bin_ + "/initdb -D " + dir_ + "/data -U owner -A scram-sha-256 --pwfile=" + dir_ +
+              "/pw -N --no-locale -E UTF8 >" + dir_ + "/initdb.log 2>&1");
     if (!ok_) return;
-    std::ofstream(dir_ + "/data/pg_hba.conf") << "local all cleartext password\nlocal all all trust\n"
-                                                 "host all legacy 127.0.0.1/32 md5\nhost all cleartext 127.0.0.1/32 password\n"
-                                                 "host replication all 127.0.0.1/32 scram-sha-256\n"
-                                                 "host all all 127.0.0.1/32 scram-sha-256\n";
-    ok_ = run("cd / && " + user + bin_ + "/pg_ctl -w -s -D " + dir_ + "/data -l " + dir_ + "/log -o '-p " + std::to_string(port_) +
-              " -k " + dir_ + " -c listen_addresses=127.0.0.1 -c fsync=off' start >/dev/null 2>&1");
+    std::ofstream(dir_ + "/data/pg_hba.conf")
+        << "local all cleartext password\nlocal all all trust\n"
+           "host all legacy 127.0.0.1/32 md5\nhost all cleartext 127.0.0.1/32 password\n"
+           "host replication all 127.0.0.1/32 scram-sha-256\n"
+           "host all all 127.0.0.1/32 scram-sha-256\n";
+    ok_ = run("cd / && " + user + bin_ + "/pg_ctl -w -s -D " + dir_ + "/data -l " + dir_ + "/log -o '-p " +
+              std::to_string(port_) + " -k " + dir_ +
+              " -c listen_addresses=127.0.0.1 -c fsync=off' start >/dev/null 2>&1");
     stop_ = "cd / && " + user + bin_ + "/pg_ctl -w -s -m immediate -D " + dir_ + "/data stop >/dev/null 2>&1";
   }
   ~Server() {
@@ -99,7 +102,8 @@ class ConnectionTest : public testing::Test {
     ASSERT_TRUE(owner.ok()) << owner.error().message;
     auto made = (*owner)->query(
         "SET password_encryption = 'md5'; CREATE ROLE legacy LOGIN PASSWORD 'old'; RESET password_encryption;"
-        "CREATE ROLE cleartext LOGIN PASSWORD 'clear'", soon());
+        "CREATE ROLE cleartext LOGIN PASSWORD 'clear'",
+        soon());
     ASSERT_TRUE(made.ok()) << made.error().message;
   }
   static void TearDownTestSuite() { server_.reset(); }
@@ -163,7 +167,8 @@ TEST_F(ConnectionTest, TellsAWrongPasswordFromAMissingDatabase) {
 TEST_F(ConnectionTest, GivesAResultForEachStatement) {
   auto connection = owner();
   ASSERT_TRUE(connection);
-  auto results = connection->query("SELECT 1 AS a, NULL AS b; CREATE TEMP TABLE t(x int); INSERT INTO t VALUES (1),(2)", soon());
+  auto results =
+      connection->query("SELECT 1 AS a, NULL AS b; CREATE TEMP TABLE t(x int); INSERT INTO t VALUES (1),(2)", soon());
   ASSERT_TRUE(results.ok()) << results.error().message;
   ASSERT_EQ(results->size(), 3u);
   const auto& first = (*results)[0];

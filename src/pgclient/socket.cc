@@ -96,7 +96,8 @@ Status Socket::wait(short events, Deadline deadline, const char* doing) const {
     entry.events = events;
     int ready = ::poll(&entry, 1, deadline.poll_ms());
     if (ready > 0) return Status();
-    if (ready < 0 && errno != EINTR) return Error(Code::kIo, std::string("cannot wait for ") + peer_ + ": " + text_of(errno));
+    if (ready < 0 && errno != EINTR)
+      return Error(Code::kIo, std::string("cannot wait for ") + peer_ + ": " + text_of(errno));
     if (deadline.expired()) {
       return Error(Code::kTimeout, std::string("the time limit passed while ") + doing + " " + peer_);
     }

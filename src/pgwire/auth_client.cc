@@ -33,26 +33,26 @@ Result<AuthStep> AuthClient::feed(std::string_view payload) {
   switch (request->code) {
     case AuthCode::kOk: {
       // A server that begins SCRAM must finish it, or an impostor could skip its own proof.
-      if (scram_ && !server_verified_) return Error(Code::kAuth, "the server let us in without proving that it knows the password");
+      if (scram_ && !server_verified_)
+        return Error(Code::kAuth, "the server let us in without proving that it knows the password");
       AuthStep step;
       step.done = true;
       return step;
     }
-    case AuthCode::kMd5Password:
-      return md5(request->data);
+    case AuthCode::kMd5Password: return md5(request->data);
     case AuthCode::kCleartextPassword: {
-      if (!options_.allow_cleartext) return refused("the server asks for the password in cleartext, which is not sent here");
+      if (!options_.allow_cleartext)
+        return refused("the server asks for the password in cleartext, which is not sent here");
       std::string bytes;
       encode(bytes, PasswordMessage{password_});
       return sending(std::move(bytes));
     }
     case AuthCode::kSasl:
     case AuthCode::kSaslContinue:
-    case AuthCode::kSaslFinal:
-      return sasl(*request);
+    case AuthCode::kSaslFinal: return sasl(*request);
     default:
-      return refused("the server asks for authentication method " + std::to_string(static_cast<uint32_t>(request->code)) +
-                     ", which is not supported");
+      return refused("the server asks for authentication method " +
+                     std::to_string(static_cast<uint32_t>(request->code)) + ", which is not supported");
   }
 }
 

@@ -32,7 +32,8 @@ std::string hmac_sha256(std::string_view key, std::string_view data) {
   std::string digest(kSha256Size, '\0');
   unsigned size = kSha256Size;
   const char* bytes = key.empty() ? "" : key.data();  // a null key means "the previous one" to HMAC()
-  require(HMAC(EVP_sha256(), bytes, static_cast<int>(key.size()), in(data), data.size(), out(digest), &size) != nullptr);
+  require(HMAC(EVP_sha256(), bytes, static_cast<int>(key.size()), in(data), data.size(), out(digest), &size) !=
+          nullptr);
   return digest;
 }
 

@@ -39,8 +39,8 @@ struct ErrorResponse {
   std::string severity = "ERROR";  // sent as both S and V; read from V where there is one
   std::string sqlstate = sqlstate::kInternalError;
   std::string message;
-  std::string detail;  // left out when empty
-  std::string hint;    // left out when empty
+  std::string detail;                                // left out when empty
+  std::string hint;                                  // left out when empty
   std::vector<std::pair<char, std::string>> others;  // every other field, as it came
 
   bool fatal() const { return severity == "FATAL" || severity == "PANIC"; }

@@ -55,7 +55,7 @@ class Framer {
   void compact();
 
   std::string buffer_;
-  size_t at_ = 0;           // consumed prefix of buffer_
+  size_t at_ = 0;  // consumed prefix of buffer_
   size_t max_body_;
   size_t stream_left_ = 0;  // bytes of the streamed message still to hand out
   char stream_tag_ = 0;

@@ -86,8 +86,8 @@ TEST(Messages, BackendKeysOfFourToTwoHundredFiftySixBytes) {
 TEST(Messages, RefuseNonsenseThatIsLongEnough) {
   EXPECT_FALSE(decode_ready_for_query("X").ok());
   EXPECT_FALSE(decode_describe(std::string("Qx\0", 3)).ok());
-  EXPECT_FALSE(decode_data_row(std::string("\0\1\xff\xff\xff\xfe", 6)).ok());   // length -2
-  EXPECT_FALSE(decode_data_row(std::string("\0\1\x7f\xff\xff\xff", 6)).ok());   // 2 GB
+  EXPECT_FALSE(decode_data_row(std::string("\0\1\xff\xff\xff\xfe", 6)).ok());  // length -2
+  EXPECT_FALSE(decode_data_row(std::string("\0\1\x7f\xff\xff\xff", 6)).ok());  // 2 GB
   EXPECT_FALSE(decode_negotiate_protocol_version(std::string("\0\0\0\0\xff\xff\xff\xff", 8)).ok());
 }
 
@@ -155,9 +155,9 @@ TEST(Startup, KnowsTheFourFirstPackets) {
 TEST(Startup, RefusesOtherProtocolsAndBrokenPackets) {
   EXPECT_FALSE(decode_first_packet("GET / HTTP/1.1\r\n").ok());
   EXPECT_FALSE(decode_first_packet(std::string("\0\0\0\7", 4)).ok());
-  EXPECT_FALSE(decode_first_packet(std::string("\0\0\0\x08\0\2\0\0", 8)).ok());                  // protocol 2
-  EXPECT_FALSE(decode_first_packet(std::string("\0\0\0\x08\0\3\0\0", 8)).ok());                  // no end
-  EXPECT_FALSE(decode_first_packet(std::string("\0\0\0\x0d\0\3\0\0user\0", 13)).ok());           // no value
+  EXPECT_FALSE(decode_first_packet(std::string("\0\0\0\x08\0\2\0\0", 8)).ok());                   // protocol 2
+  EXPECT_FALSE(decode_first_packet(std::string("\0\0\0\x08\0\3\0\0", 8)).ok());                   // no end
+  EXPECT_FALSE(decode_first_packet(std::string("\0\0\0\x0d\0\3\0\0user\0", 13)).ok());            // no value
   EXPECT_FALSE(decode_first_packet(std::string("\0\0\0\x0c\x04\xd2\x16\x2e\0\0\0\1", 12)).ok());  // no key
 }
 

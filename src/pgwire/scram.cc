@@ -78,8 +78,8 @@ Status ScramClient::derive(const std::string& salt, uint32_t iterations) {
     return usable ? Status() : Status(Error(Code::kInternal, "SCRAM keys must have 32 bytes"));
   }
   if (iterations > kMaxIterations) {
-    return Error(Code::kProtocol, "the server asks for " + std::to_string(iterations) + " SCRAM iterations; the limit is " +
-                                      std::to_string(kMaxIterations));
+    return Error(Code::kProtocol, "the server asks for " + std::to_string(iterations) +
+                                      " SCRAM iterations; the limit is " + std::to_string(kMaxIterations));
   }
   Secret salted(pbkdf2_sha256(password_.reveal(), salt, iterations));
   keys_.client_key = Secret(hmac_sha256(salted.reveal(), "Client Key"));

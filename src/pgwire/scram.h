@@ -46,9 +46,9 @@ class ScramClient {
   // Pass-through: no password and no key derivation; the server must hold the verifier of these keys.
   explicit ScramClient(ScramKeys keys, std::string nonce = {}, std::string user = {});
 
-  std::string first();                                          // client-first-message
-  Result<std::string> final(std::string_view server_first);     // client-final-message; kProtocol
-  Status verify(std::string_view server_final);                 // kAuth: the server does not know the password
+  std::string first();                                       // client-first-message
+  Result<std::string> final(std::string_view server_first);  // client-final-message; kProtocol
+  Status verify(std::string_view server_final);              // kAuth: the server does not know the password
 
  private:
   Status derive(const std::string& salt, uint32_t iterations);
@@ -81,7 +81,7 @@ class ScramServer {
   ScramKeys keys_;
   bool mock_ = false;
   bool done_ = false;
-  std::string nonce_;         // ours, then client's + ours
+  std::string nonce_;  // ours, then client's + ours
   std::string gs2_header_;
   std::string first_bare_;
   std::string server_first_;

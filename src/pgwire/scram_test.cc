@@ -88,8 +88,8 @@ TEST(Scram, ClientUnmasksAServerWithoutThePassword) {
 }
 
 TEST(Scram, RefusesBrokenMessages) {
-  for (const char* text : {"", "n", "n,,", "n,,n=u", "n,,n=u,r=", "n,a=x,n=u,r=abc", "p=tls-unique,,n=u,r=abc", "x,,n=,r=a",
-                           "n,,m=ext,n=u,r=abc", "n,,n=u,r=a b"}) {
+  for (const char* text : {"", "n", "n,,", "n,,n=u", "n,,n=u,r=", "n,a=x,n=u,r=abc", "p=tls-unique,,n=u,r=abc",
+                           "x,,n=,r=a", "n,,m=ext,n=u,r=abc", "n,,n=u,r=a b"}) {
     EXPECT_FALSE(ScramServer(rfc_verifier()).first(text).ok()) << text;
   }
   for (const char* text : {"", "r=rOprNGfwEbeRWgbNEkqOx", "r=otherxxxxxxxxxxxxxxxxxxxxx,s=W22Z,i=4096",
@@ -127,7 +127,8 @@ TEST(ScramVerifier, ReadsWhatItWrites) {
 TEST(Base64, IsStrict) {
   for (const char* text : {"", "f", "fo", "foo", "foob"}) EXPECT_EQ(*from_base64(base64(text)), text);
   EXPECT_EQ(base64("foob"), "Zm9vYg==");
-  for (const char* text : {"Z", "Zg=", "Zh==", "Zg==\n", "====", "Zm=v", "Zm9v "}) EXPECT_FALSE(from_base64(text)) << text;
+  for (const char* text : {"Z", "Zg=", "Zh==", "Zg==\n", "====", "Zm=v", "Zm9v "})
+    EXPECT_FALSE(from_base64(text)) << text;
 }
 
 TEST(Md5, AnswersAsPostgresExpects) {

@@ -10,8 +10,10 @@ constexpr size_t kKeySize = 32;
 constexpr size_t kSaltSize = 16;
 
 Error bad_verifier() {
-  return Error(Code::kConfig, "a SCRAM verifier must look like SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>")
-      .with("try", "copy rolpassword from pg_authid, or set the password anew with password_encryption = 'scram-sha-256'");
+  return Error(Code::kConfig,
+               "a SCRAM verifier must look like SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>")
+      .with("try",
+            "copy rolpassword from pg_authid, or set the password anew with password_encryption = 'scram-sha-256'");
 }
 
 }  // namespace

@@ -38,14 +38,10 @@ Result<FirstPacket> decode_packet(std::string_view body) {
   Reader reader(body);
   uint32_t code = reader.u32();
   switch (code) {
-    case kSslRequestCode:
-      return finish<FirstPacket>(reader, SslRequest{}, "SSLRequest");
-    case kGssEncRequestCode:
-      return finish<FirstPacket>(reader, GssEncRequest{}, "GSSENCRequest");
-    case kCancelRequestCode:
-      return decode_cancel(reader);
-    default:
-      return decode_startup(code, reader);
+    case kSslRequestCode: return finish<FirstPacket>(reader, SslRequest{}, "SSLRequest");
+    case kGssEncRequestCode: return finish<FirstPacket>(reader, GssEncRequest{}, "GSSENCRequest");
+    case kCancelRequestCode: return decode_cancel(reader);
+    default: return decode_startup(code, reader);
   }
 }
 
@@ -61,8 +57,9 @@ Result<std::optional<FirstPacketRead>> decode_first_packet(std::string_view buff
   size_t length = reader.u32();
   if (reader.failed()) return std::optional<FirstPacketRead>();
   if (length < kMinFirstPacket || length > kMaxFirstPacket) {
-    return Error(Code::kProtocol, "the client does not speak the PostgreSQL protocol: its first packet states a length of " +
-                                      std::to_string(length) + " bytes");
+    return Error(Code::kProtocol,
+                 "the client does not speak the PostgreSQL protocol: its first packet states a length of " +
+                     std::to_string(length) + " bytes");
   }
   auto body = reader.bytes(length - 4);
   if (reader.failed()) return std::optional<FirstPacketRead>();

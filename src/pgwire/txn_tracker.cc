@@ -41,14 +41,9 @@ void TxnTracker::on_frontend(char tag) {
     case fe::kDescribe:
     case fe::kExecute:
     case fe::kClose:
-    case fe::kFlush:
-      unsynced_ = true;
-      break;
-    case fe::kTerminate:
-      terminated_ = true;
-      break;
-    default:
-      break;
+    case fe::kFlush: unsynced_ = true; break;
+    case fe::kTerminate: terminated_ = true; break;
+    default: break;
   }
 }
 
@@ -79,27 +74,16 @@ void TxnTracker::ready(std::string_view payload) {
 
 void TxnTracker::on_backend(char tag, std::string_view payload) {
   switch (tag) {
-    case be::kReadyForQuery:
-      ready(payload);
-      break;
-    case be::kCopyInResponse:
-      copy_in_started(Copy::kIn);
-      break;
-    case be::kCopyBothResponse:
-      copy_in_started(Copy::kBoth);
-      break;
-    case be::kCopyOutResponse:
-      copy_ = Copy::kOut;
-      break;
+    case be::kReadyForQuery: ready(payload); break;
+    case be::kCopyInResponse: copy_in_started(Copy::kIn); break;
+    case be::kCopyBothResponse: copy_in_started(Copy::kBoth); break;
+    case be::kCopyOutResponse: copy_ = Copy::kOut; break;
     case be::kCopyDone:
       if (copy_ == Copy::kOut) copy_ = Copy::kNone;
       break;
     case be::kErrorResponse:
-    case be::kCommandComplete:
-      copy_ = Copy::kNone;
-      break;
-    default:
-      break;
+    case be::kCommandComplete: copy_ = Copy::kNone; break;
+    default: break;
   }
 }
 

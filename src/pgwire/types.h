@@ -80,10 +80,10 @@ inline constexpr uint32_t kCancelRequestCode = (1234u << 16) | 5678u;
 inline constexpr uint32_t kSslRequestCode = (1234u << 16) | 5679u;
 inline constexpr uint32_t kGssEncRequestCode = (1234u << 16) | 5680u;
 
-inline constexpr size_t kHeaderSize = 5;             // tag and length
-inline constexpr size_t kMaxFirstPacket = 10000;     // what PostgreSQL itself accepts
-inline constexpr size_t kMaxBody = 0x3fffffff;       // PostgreSQL's largest allocation, 1 GB - 1
-inline constexpr size_t kMaxAuthBody = 65535;        // before a client has proved who it is
+inline constexpr size_t kHeaderSize = 5;          // tag and length
+inline constexpr size_t kMaxFirstPacket = 10000;  // what PostgreSQL itself accepts
+inline constexpr size_t kMaxBody = 0x3fffffff;    // PostgreSQL's largest allocation, 1 GB - 1
+inline constexpr size_t kMaxAuthBody = 65535;     // before a client has proved who it is
 
 inline constexpr char kScramSha256[] = "SCRAM-SHA-256";
 

@@ -19,7 +19,9 @@ Writer& Writer::u8(uint8_t value) {
 
 Writer& Writer::u16(uint16_t value) { return u8(static_cast<uint8_t>(value >> 8)).u8(static_cast<uint8_t>(value)); }
 
-Writer& Writer::u32(uint32_t value) { return u16(static_cast<uint16_t>(value >> 16)).u16(static_cast<uint16_t>(value)); }
+Writer& Writer::u32(uint32_t value) {
+  return u16(static_cast<uint16_t>(value >> 16)).u16(static_cast<uint16_t>(value));
+}
 
 Writer& Writer::bytes(std::string_view value) {
   out_.append(value);

@@ -120,8 +120,8 @@ Result<std::string> DockerClient::root_dir(Deadline deadline) const {
 
 Result<std::string> DockerClient::create_container(const std::string& name, const std::string& spec,
                                                    Deadline deadline) const {
-  auto answer = ask("create container " + name, {"POST", "/containers/create?name=" + url_escape(name), spec, kJsonType},
-                    deadline);
+  auto answer = ask("create container " + name,
+                    {"POST", "/containers/create?name=" + url_escape(name), spec, kJsonType}, deadline);
   if (!answer.ok()) return std::move(answer).error();
   std::string id = text_of(parse_json(*answer), "Id");
   if (id.empty()) return Error(Code::kEngine, "create container " + name + ": the engine told no id");
@@ -148,7 +148,8 @@ Status DockerClient::remove_container(const std::string& id, Deadline deadline) 
 
 Result<std::optional<DockerContainer>> DockerClient::inspect_container(const std::string& name,
                                                                        Deadline deadline) const {
-  auto answer = ask("inspect container " + name, {"GET", "/containers/" + url_escape(name) + "/json", "", ""}, deadline);
+  auto answer =
+      ask("inspect container " + name, {"GET", "/containers/" + url_escape(name) + "/json", "", ""}, deadline);
   if (!answer.ok()) return absent_or<DockerContainer>(std::move(answer).error());
   Json json = parse_json(*answer);
   DockerContainer container;

@@ -52,9 +52,9 @@ struct DockerImage {
 };
 
 struct EngineInfo {
-  std::string version;      // "20.10.24"
-  std::string api;          // "1.41", what we speak
-  std::string root_dir;     // "/var/lib/docker"; engine_info() only
+  std::string version;   // "20.10.24"
+  std::string api;       // "1.41", what we speak
+  std::string root_dir;  // "/var/lib/docker"; engine_info() only
   bool is_podman = false;
 };
 
@@ -69,8 +69,8 @@ class DockerClient {
 
   // `spec` is the JSON of POST /containers/create; returns the id.
   Result<std::string> create_container(const std::string& name, const std::string& spec, Deadline deadline) const;
-  Status start_container(const std::string& id, Deadline deadline) const;                // runs already: success
-  Status stop_container(const std::string& id, int seconds, Deadline deadline) const;    // stopped: success
+  Status start_container(const std::string& id, Deadline deadline) const;              // runs already: success
+  Status stop_container(const std::string& id, int seconds, Deadline deadline) const;  // stopped: success
   Status kill_container(const std::string& id, const std::string& signal, Deadline deadline) const;
   Status remove_container(const std::string& id, Deadline deadline) const;  // kills it; anonymous volumes too
   Result<std::optional<DockerContainer>> inspect_container(const std::string& name, Deadline deadline) const;

@@ -85,7 +85,8 @@ Status DockerClient::pull_image(const std::string& reference, const std::functio
 }
 
 Status DockerClient::remove_image(const std::string& reference, Deadline deadline) const {
-  return tell("remove image " + reference, {"DELETE", "/images/" + escape_reference(reference), "", ""}, deadline, true);
+  return tell("remove image " + reference, {"DELETE", "/images/" + escape_reference(reference), "", ""}, deadline,
+              true);
 }
 
 }  // namespace pgb::runtime

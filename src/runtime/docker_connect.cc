@@ -8,7 +8,9 @@ namespace {
 // A place where nobody listens says so at once; this is for one that listens but does not answer.
 constexpr auto kPatience = std::chrono::seconds(5);
 
-bool begins_with(const std::string& text, const std::string& start) { return text.compare(0, start.size(), start) == 0; }
+bool begins_with(const std::string& text, const std::string& start) {
+  return text.compare(0, start.size(), start) == 0;
+}
 
 std::string reason(const Error& error, const http::Endpoint& endpoint) {
   std::string prefix = endpoint.str() + ": ";
@@ -45,8 +47,8 @@ Result<DockerClient> connect_to_engine(const DockerEnvironment& environment, con
   for (const DockerCandidate& candidate : search.candidates) {
     auto client = DockerClient::connect(candidate.endpoint, trace, Deadline::after(kPatience));
     if (client.ok()) return client;
-    tried.push_back(candidate.endpoint.str() + " (" + candidate.source + "): " +
-                    reason(client.error(), candidate.endpoint));
+    tried.push_back(candidate.endpoint.str() + " (" + candidate.source +
+                    "): " + reason(client.error(), candidate.endpoint));
     if (client.error().code == Code::kEngineDenied && !refused) refused = candidate.endpoint;
   }
   return refused ? denied(*refused, tried) : nobody(tried);

@@ -56,9 +56,9 @@ TEST(Tar, TheTarProgramReadsWhatWeWrite) {
 }
 
 TEST(Tar, RefusesNamesThatLeaveTheDirectoryOrDoNotFit) {
-  for (const std::string& name : {std::string(), std::string("/etc/passwd"), std::string("../x"), std::string("a/../b"),
-                                  std::string("a//b"), std::string("./a"), std::string("a\0b", 3),
-                                  std::string(101, 'n'), std::string(200, 'p') + "/n"}) {
+  for (const std::string& name :
+       {std::string(), std::string("/etc/passwd"), std::string("../x"), std::string("a/../b"), std::string("a//b"),
+        std::string("./a"), std::string("a\0b", 3), std::string(101, 'n'), std::string(200, 'p') + "/n"}) {
     TarWriter tar;
     EXPECT_FALSE(tar.add_file(name, "x", 0600).ok()) << name;
     EXPECT_EQ(tar.finish().size(), 1024u);  // nothing but the end mark
@@ -239,11 +239,13 @@ TEST(DockerClient, PullTellsOfBytesAndOfTheErrorInTheStream) {
       "{\"status\":\"Downloading\",\"id\":\"b\",\"progressDetail\":{\"current\":1,\"total\":54000000}}\r\n"
       "{\"errorDetail\":{\"message\":\"m\"},\"error\":\"write /x: no space left on device\"}\r\n";
   std::string target;
-  FakeEngine fake(engine("1.41", [&](const http::Request& request) { return target = request.target, answer(200, stream); }));
+  FakeEngine fake(
+      engine("1.41", [&](const http::Request& request) { return target = request.target, answer(200, stream); }));
   auto client = DockerClient::connect(fake.endpoint(), nullptr, soon());
   ASSERT_TRUE(client.ok());
   std::vector<std::string> told;
-  auto status = client->pull_image("registry:5000/a/b:17", [&](const std::string& text) { told.push_back(text); }, soon());
+  auto status = client->pull_image(
+      "registry:5000/a/b:17", [&](const std::string& text) { told.push_back(text); }, soon());
   ASSERT_FALSE(status.ok());
   EXPECT_EQ(status.error().code, Code::kDiskFull);
   EXPECT_EQ(told, std::vector<std::string>{"43 / 100 MB"});  // the second comes too soon after

@@ -100,10 +100,10 @@ class Look {
       for (const PublishedPort& port : container.ports) {
         if (port.outside != outside || !same_address(port.address, address)) continue;
         if (own == &container) return;
-        errors_.push_back(Error(Code::kPortInUse, unit.name + ": port " + address + ":" + std::to_string(outside) +
-                                                      " is in use")
-                              .with("held by", "container " + container.name)
-                              .with("try", "stop that container, or give another port in the cluster file"));
+        errors_.push_back(
+            Error(Code::kPortInUse, unit.name + ": port " + address + ":" + std::to_string(outside) + " is in use")
+                .with("held by", "container " + container.name)
+                .with("try", "stop that container, or give another port in the cluster file"));
         return;
       }
     }
@@ -155,7 +155,8 @@ class Look {
     if (std::none_of(units_.begin(), units_.end(), of_kind)) return;
     auto program = os::read_file(path, 512u << 20);
     if (!program.ok()) {
-      errors_.push_back(std::move(program).error().with("try", "install the programs of pgbalancer into one directory"));
+      errors_.push_back(
+          std::move(program).error().with("try", "install the programs of pgbalancer into one directory"));
     } else if (is_dynamic_elf(*program)) {
       errors_.push_back(Error(Code::kIo, path + " is linked dynamically and cannot be put into any image")
                             .with("try", "use the packaged programs, or build with -DPGB_STATIC=ON"));
@@ -178,8 +179,8 @@ class Look {
     auto free = os::free_bytes(*root);
     uint64_t need = kBytesPerNode * new_nodes;
     if (!free.ok() || *free >= need) return;
-    errors_.push_back(Error(Code::kDiskFull, "not enough room for " + std::to_string(new_nodes) + " servers in " + *root +
-                                                 ": " + std::to_string(*free >> 20) + " MB free, " +
+    errors_.push_back(Error(Code::kDiskFull, "not enough room for " + std::to_string(new_nodes) + " servers in " +
+                                                 *root + ": " + std::to_string(*free >> 20) + " MB free, " +
                                                  std::to_string(need >> 20) + " MB needed")
                           .with("try", "free some space: docker system df shows what uses it"));
   }

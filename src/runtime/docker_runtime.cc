@@ -15,8 +15,8 @@ namespace pgb::runtime {
 namespace {
 
 constexpr size_t kProgramLimit = 512u << 20;
-constexpr auto kStopGrace = std::chrono::seconds(10);      // for a unit whose data goes, too
-constexpr auto kAnswerSlack = std::chrono::seconds(15);    // for the engine to kill and to answer
+constexpr auto kStopGrace = std::chrono::seconds(10);    // for a unit whose data goes, too
+constexpr auto kAnswerSlack = std::chrono::seconds(15);  // for the engine to kill and to answer
 
 // The Engine waits for the end of the program, so the answer may come a little after the deadline.
 Deadline later(Deadline deadline) {
@@ -30,7 +30,8 @@ int whole_seconds(Deadline deadline) {
 
 class DockerRuntime : public Runtime {
  public:
-  DockerRuntime(DockerClient client, DockerOptions options) : client_(std::move(client)), options_(std::move(options)) {}
+  DockerRuntime(DockerClient client, DockerOptions options)
+      : client_(std::move(client)), options_(std::move(options)) {}
 
   model::RuntimeKind kind() const override { return model::RuntimeKind::kDocker; }
 
@@ -155,8 +156,7 @@ class DockerRuntime : public Runtime {
     return what_is_left(ours, keep_data, deadline);
   }
 
-  Result<std::string> logs(const std::string& cluster, const std::string& name, int lines,
-                           Deadline deadline) override {
+  Result<std::string> logs(const std::string& cluster, const std::string& name, int lines, Deadline deadline) override {
     auto container = find_present(cluster, name, deadline);
     if (!container.ok()) return std::move(container).error();
     return client_.logs(container->id, lines, deadline);
@@ -225,8 +225,8 @@ class DockerRuntime : public Runtime {
     auto own = client_.list_networks({label_is(kLabelCluster, cluster.cluster_name)}, deadline);
     if (!own.ok()) return std::move(own).error();
     for (const DockerNetwork& network : *own) {
-      bool same = std::find(network.subnets.begin(), network.subnets.end(), cluster.network.subnet) !=
-                  network.subnets.end();
+      bool same =
+          std::find(network.subnets.begin(), network.subnets.end(), cluster.network.subnet) != network.subnets.end();
       if (network.name == name && same) return {};
       return Error(Code::kSubnetInUse, "the cluster's network is " + network.name + " (" +
                                            (network.subnets.empty() ? "no subnet" : network.subnets.front()) +
@@ -266,7 +266,8 @@ class DockerRuntime : public Runtime {
     if (unit.kind == UnitSpec::Kind::kNode) {
       auto info = client_.inspect_image(unit.image, deadline);
       if (!info.ok()) return std::move(info).error();
-      if (!info->has_value()) return Error(Code::kImage, "image " + unit.image + " is absent").with("try", "init again");
+      if (!info->has_value())
+        return Error(Code::kImage, "image " + unit.image + " is absent").with("try", "init again");
       mount = data_mount((*info)->volumes);
       PGB_TRY(ensure_volume(unit, deadline));
     } else {
@@ -310,10 +311,12 @@ class DockerRuntime : public Runtime {
     std::vector<std::string> left;
     auto containers = client_.list_containers(labels, deadline);
     if (!containers.ok()) return std::move(containers).error();
-    for (const auto& container : *containers) left.push_back("container " + container.name + " (" + container.state + ")");
+    for (const auto& container : *containers)
+      left.push_back("container " + container.name + " (" + container.state + ")");
     auto networks = client_.list_networks(labels, deadline);
     if (!networks.ok()) return std::move(networks).error();
-    for (const DockerNetwork& network : *networks) left.push_back("network " + network.name + holders(network, deadline));
+    for (const DockerNetwork& network : *networks)
+      left.push_back("network " + network.name + holders(network, deadline));
     if (keep_data) return left;
     auto volumes = client_.list_volumes(labels, deadline);
     if (!volumes.ok()) return std::move(volumes).error();

@@ -98,7 +98,8 @@ class DockerHarness : public ContractHarness {
     return spec;
   }
   Status make(const UnitSpec& spec) {
-    PGB_TRY(runtime_->prepare(cluster_, {spec}, [](const std::string&) {}, soon()));
+    PGB_TRY(runtime_->prepare(
+        cluster_, {spec}, [](const std::string&) {}, soon()));
     return runtime_->ensure(spec, soon());
   }
   UnitInfo info(const std::string& unit_name) {
@@ -153,9 +154,9 @@ class DockerRuntimeTest : public ::testing::Test {
   std::unique_ptr<DockerHarness> docker_;
 };
 
-#define ASSERT_GOOD(expr)                                                \
-  do {                                                                   \
-    auto result_ = (expr);                                               \
+#define ASSERT_GOOD(expr)                                                       \
+  do {                                                                          \
+    auto result_ = (expr);                                                      \
     ASSERT_TRUE(result_.ok()) << (result_.ok() ? "" : result_.error().message); \
   } while (false)
 
@@ -219,25 +220,29 @@ TEST_F(DockerRuntimeTest, AStaticAddressAndAPublishedPort) {
 TEST_F(DockerRuntimeTest, PreflightNamesTheNetworkThatHasTheSubnet) {
   DockerHarness other;
   other.file().network.subnet = "10.214.0.0/16";
-  ASSERT_GOOD(other.runtime().prepare(other.file(), {}, [](const std::string&) {}, soon()));
+  ASSERT_GOOD(other.runtime().prepare(
+      other.file(), {}, [](const std::string&) {}, soon()));
   docker_->file().network.subnet = "10.214.7.0/24";
   auto errors = docker_->runtime().preflight(docker_->file(), {}, soon());
   ASSERT_EQ(errors.size(), 1u);
   EXPECT_EQ(errors[0].code, Code::kSubnetInUse);
   EXPECT_NE(errors[0].message.find(other.file().network.name), std::string::npos) << errors[0].message;
-  Status status = docker_->runtime().prepare(docker_->file(), {}, [](const std::string&) {}, soon());
+  Status status = docker_->runtime().prepare(
+      docker_->file(), {}, [](const std::string&) {}, soon());
   ASSERT_FALSE(status.ok());
   EXPECT_EQ(status.error().code, Code::kSubnetInUse) << status.error().message;
 }
 
 TEST_F(DockerRuntimeTest, AnothersNetworkOfThatNameIsNotUsed) {
   DockerHarness other;
-  ASSERT_GOOD(other.runtime().prepare(other.file(), {}, [](const std::string&) {}, soon()));
+  ASSERT_GOOD(other.runtime().prepare(
+      other.file(), {}, [](const std::string&) {}, soon()));
   docker_->file().network.name = other.file().network.name;
   auto errors = docker_->runtime().preflight(docker_->file(), {}, soon());
   ASSERT_EQ(errors.size(), 1u);
   EXPECT_EQ(errors[0].code, Code::kNameInUse);
-  Status status = docker_->runtime().prepare(docker_->file(), {}, [](const std::string&) {}, soon());
+  Status status = docker_->runtime().prepare(
+      docker_->file(), {}, [](const std::string&) {}, soon());
   ASSERT_FALSE(status.ok());
   EXPECT_EQ(status.error().code, Code::kNameInUse);
 }
@@ -275,7 +280,8 @@ TEST_F(DockerRuntimeTest, AForeignContainerThatHoldsTheNetworkIsNamed) {
   auto left = docker_->runtime().remove_shared(docker_->name(), false, soon());
   ASSERT_GOOD(left);
   ASSERT_EQ(left->size(), 1u);
-  EXPECT_EQ(left->front(), "network " + docker_->file().network.name + ", used by container " + docker_->name() + "_guest");
+  EXPECT_EQ(left->front(),
+            "network " + docker_->file().network.name + ", used by container " + docker_->name() + "_guest");
   ASSERT_GOOD(docker_->client().remove_container(*id, soon()));
   EXPECT_TRUE(docker_->runtime().remove_shared(docker_->name(), false, soon()).value().empty());
 }
@@ -284,8 +290,8 @@ TEST_F(DockerRuntimeTest, AnImageThatCannotBeHadIsNamedWithAdvice) {
   UnitSpec spec = docker_->unit("node1");
   spec.image = "127.0.0.1:1/no/such:image";
   std::string told;
-  Status status =
-      docker_->runtime().prepare(docker_->file(), {spec}, [&](const std::string& text) { told = text; }, soon());
+  Status status = docker_->runtime().prepare(
+      docker_->file(), {spec}, [&](const std::string& text) { told = text; }, soon());
   ASSERT_FALSE(status.ok());
   EXPECT_EQ(status.error().code, Code::kImage);
   EXPECT_NE(status.error().message.find(spec.image), std::string::npos);

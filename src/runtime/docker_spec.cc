@@ -65,7 +65,9 @@ std::string container_name_of(const UnitSpec& unit) {
   return unit.container_name.empty() ? unit.cluster + "_" + unit.name : unit.container_name;
 }
 
-std::string volume_name_of(const std::string& cluster, const std::string& unit) { return cluster + "_" + unit + "_data"; }
+std::string volume_name_of(const std::string& cluster, const std::string& unit) {
+  return cluster + "_" + unit + "_data";
+}
 
 std::string bind_address_of(const UnitSpec& unit) {
   return unit.bind_address.empty() ? "127.0.0.1" : unit.bind_address;
@@ -103,9 +105,7 @@ UnitInfo to_unit_info(const DockerContainer& container) {
   info.spec_hash = label(kLabelSpec);
   info.id = container.id;
   bool runs = container.state == "running" || container.state == "paused" || container.state == "restarting";
-  info.state = runs                           ? UnitState::kRunning
-               : container.state == "created" ? UnitState::kCreated
-                                              : UnitState::kStopped;
+  info.state = runs ? UnitState::kRunning : container.state == "created" ? UnitState::kCreated : UnitState::kStopped;
   for (const PublishedPort& port : container.ports) info.ports[port.inside] = port.outside;
   return info;
 }

@@ -41,7 +41,8 @@ std::string data_mount(const std::vector<std::string>& declared);
 std::string container_spec(const UnitSpec& unit, const std::string& image, const std::string& network,
                            const std::string& mount);
 
-// A tar to unpack at "/": the unit's directory, its files (0600, root or kBalancerUser) and, if it is not empty, the agent.
+// A tar to unpack at "/": the unit's directory, its files (0600, root or kBalancerUser) and, if it is not empty, the
+// agent.
 Result<std::string> unit_archive(const UnitSpec& unit, const std::string& agent_program);
 
 }  // namespace pgb::runtime

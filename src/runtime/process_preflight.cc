@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
-#include "os/file.h"
 #include "os/bin_dir.h"
+#include "os/file.h"
 #include "runtime/ports.h"
 #include "runtime/process_unit.h"
 
@@ -45,7 +45,8 @@ Status check_reach(const std::string& path, const os::User& user) {
     if (::stat(dir.c_str(), &info) != 0) return {};  // the rest will be made by us
     mode_t need = info.st_uid == user.uid ? S_IXUSR : info.st_gid == user.gid ? S_IXGRP : S_IXOTH;
     if ((info.st_mode & need) == 0) {
-      return Error(Code::kIo, "state directory " + path + " is out of reach for user " + user.name + ", as whom the programs run")
+      return Error(Code::kIo,
+                   "state directory " + path + " is out of reach for user " + user.name + ", as whom the programs run")
           .with("because", "directory " + dir + " lets only its owner in")
           .with("try", "chmod o+x " + dir + ", or use a directory like /var/lib/pgbalancer");
     }
@@ -66,9 +67,9 @@ Status check_disk(const ProcessOptions& options, size_t new_nodes) {
   if (!free.ok()) return std::move(free).error();
   uint64_t need = kBytesPerNode * new_nodes;
   if (*free >= need) return {};
-  return Error(Code::kDiskFull, "not enough room for " + std::to_string(new_nodes) + " servers in " + options.state_dir +
-                                    ": " + std::to_string(*free >> 20) + " MB free, " + std::to_string(need >> 20) +
-                                    " MB needed")
+  return Error(Code::kDiskFull, "not enough room for " + std::to_string(new_nodes) + " servers in " +
+                                    options.state_dir + ": " + std::to_string(*free >> 20) + " MB free, " +
+                                    std::to_string(need >> 20) + " MB needed")
       .with("try", "free some space, or use a state directory on another disk");
 }
 

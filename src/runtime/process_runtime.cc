@@ -39,7 +39,8 @@ class ProcessRuntime final : public Runtime {
   Status remove(const std::string& cluster, const std::string& name, bool keep_data, Deadline deadline) override;
   Result<std::vector<UnitInfo>> list(const std::string& cluster, Deadline deadline) override;
   Result<std::vector<std::string>> clusters(Deadline deadline) override;
-  Result<std::vector<std::string>> remove_shared(const std::string& cluster, bool keep_data, Deadline deadline) override;
+  Result<std::vector<std::string>> remove_shared(const std::string& cluster, bool keep_data,
+                                                 Deadline deadline) override;
   Result<std::string> logs(const std::string& cluster, const std::string& name, int lines, Deadline deadline) override;
 
  private:

@@ -7,10 +7,10 @@
 #include <algorithm>
 #include <csignal>
 
+#include "os/bin_dir.h"
 #include "os/pidfile.h"
 #include "os/process.h"
 #include "os/subprocess.h"
-#include "os/bin_dir.h"
 #include "runtime/ports.h"
 #include "runtime/process_end.h"
 #include "runtime/process_test_harness.h"

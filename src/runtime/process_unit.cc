@@ -63,7 +63,8 @@ bool is_link(const std::string& path) {
 
 // The directories of "init/0001.sql" below `top`. A link there is not followed: the program's user could
 // have made it, and we may be root.
-Status make_subdirs(const std::string& top, const std::vector<std::string>& parts, const std::optional<os::User>& run_as) {
+Status make_subdirs(const std::string& top, const std::vector<std::string>& parts,
+                    const std::optional<os::User>& run_as) {
   std::string path = top;
   for (size_t i = 0; i + 1 < parts.size(); ++i) {
     path += "/" + parts[i];

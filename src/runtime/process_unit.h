@@ -33,7 +33,7 @@ class UnitDir {
   // The record; nothing if there is no unit of ours here.
   std::optional<UnitRecord> record() const;
   bool unfinished() const;  // made by an init that was ended before it could write the mark
-  bool kept() const;  // only its data is left, by remove with keep_data
+  bool kept() const;        // only its data is left, by remove with keep_data
 
   // kNameInUse if the directory exists without our mark.
   Status check_ours() const;

@@ -45,8 +45,8 @@ struct UnitInfo {
   UnitSpec::Kind kind = UnitSpec::Kind::kNode;
   UnitState state = UnitState::kAbsent;
   std::string spec_hash;
-  std::string id;                              // container id, or pid
-  std::map<uint16_t, uint16_t> ports;          // inside -> outside, as the runtime tells
+  std::string id;                      // container id, or pid
+  std::map<uint16_t, uint16_t> ports;  // inside -> outside, as the runtime tells
 };
 
 // Told about each Engine call or process command (-v prints them). Secrets never stand in `what`.
@@ -69,8 +69,8 @@ class Runtime {
                          const std::function<void(const std::string&)>& progress, Deadline deadline) = 0;
 
   // Makes the unit unless it exists, puts its files in place (again, if it exists) and starts it.
-  // Idempotent: a running unit only gets its new files. kNameInUse if one of that name is not ours. Any thread may call;
-  // units may be made in parallel.
+  // Idempotent: a running unit only gets its new files. kNameInUse if one of that name is not ours. Any thread may
+  // call; units may be made in parallel.
   virtual Status ensure(const UnitSpec& unit, Deadline deadline) = 0;
 
   // SIGTERM, then waits until it is gone; kills it at the deadline. Absent or stopped: success.

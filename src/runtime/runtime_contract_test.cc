@@ -38,9 +38,9 @@ UnitInfo RuntimeContract::info(const std::string& name) {
 
 namespace {
 
-#define EXPECT_OK(expr)                                                  \
-  do {                                                                   \
-    auto result_ = (expr);                                               \
+#define EXPECT_OK(expr)                                                         \
+  do {                                                                          \
+    auto result_ = (expr);                                                      \
     EXPECT_TRUE(result_.ok()) << (result_.ok() ? "" : result_.error().message); \
   } while (false)
 
@@ -53,7 +53,8 @@ TEST_P(RuntimeContract, NothingExistsAtFirst) {
 
 TEST_P(RuntimeContract, EnsureStartsTheUnitAndListTellsOfIt) {
   UnitSpec spec = unit("node1");
-  EXPECT_OK(runtime().prepare(harness_->cluster(), {spec}, [](const std::string&) {}, soon()));
+  EXPECT_OK(runtime().prepare(
+      harness_->cluster(), {spec}, [](const std::string&) {}, soon()));
   EXPECT_OK(runtime().ensure(spec, soon()));
   UnitInfo made = info("node1");
   EXPECT_EQ(made.state, UnitState::kRunning);
@@ -67,7 +68,8 @@ TEST_P(RuntimeContract, EnsureStartsTheUnitAndListTellsOfIt) {
 
 TEST_P(RuntimeContract, EnsureLeavesARunningUnitRunning) {
   UnitSpec spec = unit("node1");
-  EXPECT_OK(runtime().prepare(harness_->cluster(), {spec}, [](const std::string&) {}, soon()));
+  EXPECT_OK(runtime().prepare(
+      harness_->cluster(), {spec}, [](const std::string&) {}, soon()));
   EXPECT_OK(runtime().ensure(spec, soon()));
   std::string id = info("node1").id;
   spec.spec_hash = "hash-2";
@@ -78,7 +80,8 @@ TEST_P(RuntimeContract, EnsureLeavesARunningUnitRunning) {
 
 TEST_P(RuntimeContract, AUnitStopsAndStartsAgain) {
   UnitSpec spec = unit("lb", UnitSpec::Kind::kBalancer);
-  EXPECT_OK(runtime().prepare(harness_->cluster(), {spec}, [](const std::string&) {}, soon()));
+  EXPECT_OK(runtime().prepare(
+      harness_->cluster(), {spec}, [](const std::string&) {}, soon()));
   EXPECT_OK(runtime().ensure(spec, soon()));
   EXPECT_EQ(info("lb").kind, UnitSpec::Kind::kBalancer);
   EXPECT_OK(runtime().stop(cluster_name(), "lb", soon()));
@@ -101,7 +104,8 @@ TEST_P(RuntimeContract, AbsentUnitsStopAndGoButDoNotStart) {
 
 TEST_P(RuntimeContract, RemovedWithItsDataNothingIsLeft) {
   UnitSpec spec = unit("node1");
-  EXPECT_OK(runtime().prepare(harness_->cluster(), {spec}, [](const std::string&) {}, soon()));
+  EXPECT_OK(runtime().prepare(
+      harness_->cluster(), {spec}, [](const std::string&) {}, soon()));
   EXPECT_OK(runtime().ensure(spec, soon()));
   EXPECT_OK(runtime().remove(cluster_name(), "node1", false, soon()));
   EXPECT_EQ(info("node1").state, UnitState::kAbsent);
@@ -115,12 +119,14 @@ TEST_P(RuntimeContract, RemovedWithItsDataNothingIsLeft) {
 
 TEST_P(RuntimeContract, KeptDataCountsAsTheClusterUntilItIsRemoved) {
   UnitSpec spec = unit("node1");
-  EXPECT_OK(runtime().prepare(harness_->cluster(), {spec}, [](const std::string&) {}, soon()));
+  EXPECT_OK(runtime().prepare(
+      harness_->cluster(), {spec}, [](const std::string&) {}, soon()));
   EXPECT_OK(runtime().ensure(spec, soon()));
   EXPECT_OK(runtime().remove(cluster_name(), "node1", true, soon()));
   EXPECT_EQ(info("node1").state, UnitState::kAbsent);
   EXPECT_TRUE(runtime().remove_shared(cluster_name(), true, soon()).value().empty());
-  EXPECT_OK(runtime().prepare(harness_->cluster(), {spec}, [](const std::string&) {}, soon()));
+  EXPECT_OK(runtime().prepare(
+      harness_->cluster(), {spec}, [](const std::string&) {}, soon()));
   EXPECT_OK(runtime().ensure(spec, soon()));  // takes its data up again
   EXPECT_EQ(info("node1").state, UnitState::kRunning);
   EXPECT_OK(runtime().remove(cluster_name(), "node1", true, soon()));
@@ -131,7 +137,8 @@ TEST_P(RuntimeContract, KeptDataCountsAsTheClusterUntilItIsRemoved) {
 
 TEST_P(RuntimeContract, RemoveSharedTellsWhatIsLeft) {
   UnitSpec spec = unit("node1");
-  EXPECT_OK(runtime().prepare(harness_->cluster(), {spec}, [](const std::string&) {}, soon()));
+  EXPECT_OK(runtime().prepare(
+      harness_->cluster(), {spec}, [](const std::string&) {}, soon()));
   EXPECT_OK(runtime().ensure(spec, soon()));
   auto left = runtime().remove_shared(cluster_name(), false, soon());
   ASSERT_TRUE(left.ok()) << left.error().message;
@@ -141,7 +148,8 @@ TEST_P(RuntimeContract, RemoveSharedTellsWhatIsLeft) {
 
 TEST_P(RuntimeContract, LogsGivesTheLastLines) {
   UnitSpec spec = unit("node1");
-  EXPECT_OK(runtime().prepare(harness_->cluster(), {spec}, [](const std::string&) {}, soon()));
+  EXPECT_OK(runtime().prepare(
+      harness_->cluster(), {spec}, [](const std::string&) {}, soon()));
   EXPECT_OK(runtime().ensure(spec, soon()));
   Deadline limit = soon();
   std::string last;
@@ -156,7 +164,8 @@ TEST_P(RuntimeContract, LogsGivesTheLastLines) {
 TEST_P(RuntimeContract, WhatIsNotOursIsNeitherUsedNorRemoved) {
   harness_->make_foreign("node1");
   UnitSpec spec = unit("node1");
-  EXPECT_OK(runtime().prepare(harness_->cluster(), {spec}, [](const std::string&) {}, soon()));
+  EXPECT_OK(runtime().prepare(
+      harness_->cluster(), {spec}, [](const std::string&) {}, soon()));
   auto errors = runtime().preflight(harness_->cluster(), {spec}, soon());
   EXPECT_EQ(std::count_if(errors.begin(), errors.end(), [](const Error& e) { return e.code == Code::kNameInUse; }), 1);
   Status status = runtime().ensure(spec, soon());
@@ -182,7 +191,8 @@ TEST_P(RuntimeContract, PreflightTellsOfEveryTakenPortAtOnce) {
 TEST_P(RuntimeContract, APortThatIsLeftOpenIsChosen) {
   UnitSpec spec = unit("lb", UnitSpec::Kind::kBalancer);
   spec.ports = {{5432, 0}};
-  EXPECT_OK(runtime().prepare(harness_->cluster(), {spec}, [](const std::string&) {}, soon()));
+  EXPECT_OK(runtime().prepare(
+      harness_->cluster(), {spec}, [](const std::string&) {}, soon()));
   EXPECT_OK(runtime().ensure(spec, soon()));
   UnitInfo made = info("lb");
   ASSERT_EQ(made.ports.count(5432), 1u);
@@ -192,7 +202,8 @@ TEST_P(RuntimeContract, APortThatIsLeftOpenIsChosen) {
 TEST_P(RuntimeContract, UnitsAreMadeInParallel) {
   std::vector<UnitSpec> specs;
   for (int i = 0; i < 4; ++i) specs.push_back(unit("node" + std::to_string(i)));
-  EXPECT_OK(runtime().prepare(harness_->cluster(), specs, [](const std::string&) {}, soon()));
+  EXPECT_OK(runtime().prepare(
+      harness_->cluster(), specs, [](const std::string&) {}, soon()));
   std::vector<std::thread> threads;
   for (const UnitSpec& spec : specs) threads.emplace_back([&] { EXPECT_OK(runtime().ensure(spec, soon())); });
   for (std::thread& thread : threads) thread.join();

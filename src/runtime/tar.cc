@@ -71,7 +71,9 @@ Status TarWriter::add_header(std::string_view name, size_t size, unsigned mode, 
   header.octal(124, 11, size);
   header.octal(136, 11, 0);  // time of last change: none, so that equal contents make equal archives
   header.bytes[156] = type;
-  header.text(257, std::string_view("ustar\0" "00", 8));
+  header.text(257, std::string_view("ustar\0"
+                                    "00",
+                                    8));
   if (owner == 0) {
     header.text(265, "root");
     header.text(297, "root");

@@ -8,7 +8,8 @@
 
 namespace pgb::runtime {
 
-// Directories belong to root, files to `owner` (user and group). Names are relative, without "..", at most 255 bytes (kUsage otherwise).
+// Directories belong to root, files to `owner` (user and group). Names are relative, without "..", at most 255 bytes
+// (kUsage otherwise).
 class TarWriter {
  public:
   Status add_dir(std::string_view name, unsigned mode);
