@@ -55,7 +55,6 @@ Status preflight(Session& session, const model::Cluster& cluster, const std::vec
 
 // Makes one unit and waits until it does what it is for.
 Status bring_up(Session& session, const Waiting& waiting, const UnitSpec& unit) {
-  session.tell(unit.name, Event::State::kRunning, "creating");
   PGB_TRY(session.runtime->ensure(unit, Deadline::after(kEngineDeadline)));
   for (const model::Balancer& balancer : waiting.cluster.balancers) {
     if (balancer.name == unit.name) return wait_for_balancer(waiting, balancer);
@@ -69,6 +68,8 @@ Status bring_up(Session& session, const Waiting& waiting, const UnitSpec& unit) 
 // All at once: who needs another one waits for it by itself.
 Status bring_all_up(Session& session, const Waiting& waiting, const std::vector<UnitSpec>& units) {
   std::vector<Status> results(units.size());
+  for (const UnitSpec& unit : units)
+    session.tell(unit.name, Event::State::kRunning, "creating");  // in the file's order
   in_parallel(units.size(), [&](size_t i) {
     results[i] = bring_up(session, waiting, units[i]);
     if (!results[i].ok()) session.tell(units[i].name, Event::State::kFailed, results[i].error().message);

@@ -32,6 +32,15 @@ std::optional<runtime::UnitInfo> find_unit(const Waiting& waiting, const std::st
   return unit == units->end() ? std::nullopt : std::optional(unit->second);
 }
 
+// A short wait needs no reasons; a long one does.
+std::string what_it_does(const api::AgentState& state, const model::Balancer& group,
+                         Deadline::Clock::time_point began) {
+  const std::string detail = state.detail.empty() ? "" : ": " + state.detail;
+  if (state.phase != "waiting") return state.phase + detail;
+  const bool slow = Deadline::Clock::now() - began > std::chrono::seconds(10);
+  return "waits for " + group.primary.name + (slow ? detail : "");
+}
+
 // True once the primary lists the replica as streaming.
 bool streams(const Waiting& waiting, const model::Balancer& group, const model::Node& node) {
   pgclient::ConnInfo info = server_conninfo(waiting.cluster, waiting.secrets, group.primary.port);
@@ -53,6 +62,7 @@ Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const
   if (!unit) return Error(Code::kNotReady, node.name + " is not there");
   const api::AgentAddress address = agent_address(waiting.cluster, waiting.secrets, *unit);
   const bool primary = node.role == model::Role::kPrimary;
+  const auto began = Deadline::Clock::now();
   Deadline patience = Deadline::after(kPatience);
   Deadline next_look = Deadline::after(milliseconds(1000));
   std::optional<Deadline> failing_until;
@@ -70,7 +80,7 @@ Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const
       if (state->phase == "failed" && failing_until->expired()) {
         return Error(Code::kTool, node.name + ": " + state->detail).with("try", "pgbalancer_cluster logs " + node.name);
       }
-      std::string doing = state->phase + (state->detail.empty() ? "" : ": " + state->detail);
+      std::string doing = what_it_does(*state, group, began);
       if (doing != last) {
         patience = Deadline::after(kPatience);
         session.tell(node.name, state->phase == "waiting" ? Event::State::kWaiting : Event::State::kRunning, doing);
