@@ -16,6 +16,7 @@
 #include "agent/data_dir.h"
 #include "agent/postmaster.h"
 #include "agent/progress.h"
+#include "agent/quit_watch.h"
 #include "api/agent_api.h"
 #include "os/bin_dir.h"
 #include "os/file.h"
@@ -94,6 +95,7 @@ class Agent {
   }
 
   Status fill() {
+    const QuitWatch watch(signals_);
     if (!config_.primary) return make_replica_dir(config_, bin_dir_, dir_, progress_);
     progress_.set("initdb", "making " + dir_.path());
     return make_primary_dir(config_, bin_dir_, dir_);

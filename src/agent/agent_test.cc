@@ -1,0 +1,262 @@
+// The agent's program against real PostgreSQL servers: cut off at many moments, it carries on or starts over.
+#include "agent/agent.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "api/agent_api.h"
+#include "os/file.h"
+#include "os/subprocess.h"
+#include "os/test_dir.h"
+#include "os/users.h"
+#include "pgclient/connection.h"
+
+namespace pgb::agent {
+namespace {
+
+using std::chrono::milliseconds;
+
+// A port that nobody uses just now.
+uint16_t free_port();
+
+class AgentTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    ::chmod(dir_.path.c_str(), 0755);
+    primary_ = make_config("primary1", true);
+    replica_ = make_config("replica1", false);
+    replica_.primary_host = "127.0.0.1";
+    replica_.primary_port = primary_.port;
+  }
+  void TearDown() override {
+    for (pid_t pid : started_) end(pid, SIGKILL);
+  }
+
+  AgentConfig make_config(const std::string& name, bool primary) {
+    AgentConfig config;
+    config.cluster = "test";
+    config.name = name;
+    config.primary = primary;
+    config.config_dir = dir_.path + "/" + name;
+    config.data_dir = config.config_dir + "/data/pgdata";
+    config.run_as_user = "postgres";
+    config.listen_address = config.agent_address = "127.0.0.1";
+    config.port = free_port();
+    config.agent_port = free_port();
+    config.token = Secret("token");
+    config.superuser = "postgres";
+    config.database = "testdb";
+    config.replication_user = "replicator";
+    config.superuser_password = Secret("super");
+    config.replication_password = Secret("repl");
+    config.agent_password = Secret("agent");
+    config.balancer_password = Secret("balancer");
+    config.parameters = {{"wal_level", "replica"}, {"max_wal_senders", "10"}, {"fsync", "off"}};
+    config.slot = name;
+    EXPECT_TRUE(os::make_dirs(config.config_dir, 0755).ok());
+    return config;
+  }
+
+  void add_init_sql(AgentConfig& config, const std::string& sql) {
+    config.init_sql = {"1-init.sql"};
+    ASSERT_TRUE(os::write_file_atomic(config.config_dir + "/1-init.sql", sql, 0600).ok());
+  }
+
+  // A child process that is the agent.
+  pid_t start(const AgentConfig& config) {
+    EXPECT_TRUE(os::write_file_atomic(config.config_dir + "/agent.json", to_json(config), 0600).ok());
+    const pid_t pid = fork();
+    if (pid == 0) {
+      const int log = ::open((config.config_dir + "/log").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+      ::dup2(log, 1);
+      ::dup2(log, 2);
+      auto loaded = load_agent_config(config.config_dir + "/agent.json");
+      _exit(loaded.ok() ? run(*loaded) : 3);
+    }
+    started_.push_back(pid);
+    return pid;
+  }
+
+  static int end(pid_t pid, int signal) {
+    if (pid == 0) return -1;
+    ::kill(pid, signal);
+    int status = 0;
+    if (::waitpid(pid, &status, 0) != pid) return -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  }
+  int end_and_forget(pid_t pid, int signal) {
+    std::erase(started_, pid);
+    return end(pid, signal);
+  }
+
+  static Result<api::AgentState> state(const AgentConfig& config) {
+    return api::agent_state({"127.0.0.1", config.agent_port, config.token}, Deadline::after(milliseconds(2000)));
+  }
+
+  ::testing::AssertionResult becomes_healthy(const AgentConfig& config) {
+    const Deadline deadline = Deadline::after(milliseconds(30000));
+    auto last = state(config);
+    for (; !deadline.expired(); poll(nullptr, 0, 20), last = state(config)) {
+      if (last.ok() && last->healthy()) return ::testing::AssertionSuccess();
+    }
+    auto log = os::read_file(config.config_dir + "/log");
+    return ::testing::AssertionFailure() << (last.ok() ? last->phase + ": " + last->detail : last.error().message)
+                                         << (log.ok() ? *log : "");
+  }
+
+  static std::string ask(const AgentConfig& config, const std::string& sql) {
+    pgclient::ConnInfo info;
+    info.host = "127.0.0.1";
+    info.port = config.port;
+    info.user = "postgres";
+    info.password = Secret("super");
+    info.database = "testdb";
+    auto connection = pgclient::Connection::open(info, Deadline::after(milliseconds(5000)));
+    if (!connection.ok()) return "error: " + connection.error().message;
+    auto answer = (*connection)->query(sql, Deadline::after(milliseconds(5000)));
+    if (!answer.ok()) return "error: " + answer.error().message;
+    return answer->at(0).rows.empty() ? "" : answer->at(0).rows[0][0].value_or("null");
+  }
+
+  os::TestDir dir_;
+  AgentConfig primary_, replica_;
+  std::vector<pid_t> started_;
+};
+
+uint16_t free_port() {
+  const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ::bind(fd, reinterpret_cast<sockaddr*>(&address), size);
+  ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
+  ::close(fd);
+  return ntohs(address.sin_port);
+}
+
+TEST_F(AgentTest, APrimaryAndAReplicaThatTrulyStreams) {
+  start(primary_);
+  start(replica_);
+  ASSERT_TRUE(becomes_healthy(primary_));
+  ASSERT_TRUE(becomes_healthy(replica_));
+  EXPECT_EQ(ask(primary_, "SELECT pg_is_in_recovery()"), "f");
+  EXPECT_EQ(ask(replica_, "SELECT pg_is_in_recovery()"), "t");
+  EXPECT_EQ(state(replica_)->role, "replica");
+  ask(primary_, "CREATE TABLE seen AS SELECT 42 AS n");
+  std::string got;
+  for (int i = 0; i < 200 && got != "42"; ++i, poll(nullptr, 0, 20)) got = ask(replica_, "SELECT n FROM seen");
+  EXPECT_EQ(got, "42");
+  EXPECT_EQ(ask(primary_, "SELECT active FROM pg_replication_slots WHERE slot_name = 'replica1'"), "t");
+}
+
+TEST_F(AgentTest, KilledAtAnyMomentOfBootstrapItRunsTheInitSqlExactlyOnce) {
+  add_init_sql(primary_, "CREATE TABLE once (n int); INSERT INTO once VALUES (1);");
+  for (int wait : {20, 60, 150, 300, 450, 550, 650, 800}) {
+    const pid_t pid = start(primary_);
+    poll(nullptr, 0, wait);  // a moment, not a condition: wherever that is, the next start must cope
+    end_and_forget(pid, SIGKILL);
+  }
+  start(primary_);
+  ASSERT_TRUE(becomes_healthy(primary_));
+  EXPECT_EQ(ask(primary_, "SELECT count(*) FROM once"), "1");
+}
+
+TEST_F(AgentTest, AReplicaKilledWhileItCopiesStartsOverWithItsSlot) {
+  start(primary_);
+  ASSERT_TRUE(becomes_healthy(primary_));
+  for (int wait : {30, 100, 200, 300}) {
+    const pid_t pid = start(replica_);
+    poll(nullptr, 0, wait);
+    end_and_forget(pid, SIGKILL);
+  }
+  start(replica_);
+  ASSERT_TRUE(becomes_healthy(replica_));
+  EXPECT_EQ(ask(primary_, "SELECT count(*) FROM pg_replication_slots"), "1");
+}
+
+TEST_F(AgentTest, ToldToStopWhileInitdbRunsItStopsAtOnce) {
+  const pid_t pid = start(primary_);
+  const Deadline deadline = Deadline::after(milliseconds(5000));
+  while (!deadline.expired()) {
+    auto now = state(primary_);
+    if (now.ok() && now->phase == "initdb") break;
+    poll(nullptr, 0, 2);
+  }
+  const auto began = Deadline::Clock::now();
+  EXPECT_EQ(end_and_forget(pid, SIGTERM), 0);
+  EXPECT_LT(Deadline::Clock::now() - began, milliseconds(2000));
+}
+
+TEST_F(AgentTest, ACrashedServerIsStartedAgain) {
+  start(primary_);
+  ASSERT_TRUE(becomes_healthy(primary_));
+  const auto before = state(primary_)->postmaster_pid;
+  ::kill(static_cast<pid_t>(before), SIGKILL);
+  ASSERT_TRUE(becomes_healthy(primary_));
+  const Deadline deadline = Deadline::after(milliseconds(10000));
+  while (!deadline.expired() && (!state(primary_).ok() || state(primary_)->postmaster_pid == before))
+    poll(nullptr, 0, 20);
+  EXPECT_NE(state(primary_)->postmaster_pid, before);
+  EXPECT_TRUE(becomes_healthy(primary_));
+}
+
+TEST_F(AgentTest, StopsCleanlyAndKeepsTheData) {
+  pid_t pid = start(primary_);
+  ASSERT_TRUE(becomes_healthy(primary_));
+  ask(primary_, "CREATE TABLE kept AS SELECT 7 AS n");
+  EXPECT_EQ(end_and_forget(pid, SIGTERM), 0);
+  auto log = os::read_file(primary_.config_dir + "/log");
+  ASSERT_TRUE(log.ok());
+  EXPECT_NE(log->find("database system is shut down"), std::string::npos);
+  start(primary_);
+  ASSERT_TRUE(becomes_healthy(primary_));
+  EXPECT_EQ(ask(primary_, "SELECT n FROM kept"), "7");
+}
+
+TEST_F(AgentTest, NeverTouchesADirectoryItDidNotMake) {
+  ASSERT_TRUE(os::make_dirs(primary_.data_dir, 0755).ok());
+  ASSERT_TRUE(os::write_file_atomic(primary_.data_dir + "/PG_VERSION", "15\n", 0644).ok());
+  start(primary_);
+  const Deadline deadline = Deadline::after(milliseconds(5000));
+  auto now = state(primary_);
+  for (; !deadline.expired() && !(now.ok() && now->phase == "failed"); poll(nullptr, 0, 20)) now = state(primary_);
+  ASSERT_TRUE(now.ok());
+  EXPECT_EQ(now->phase, "failed");
+  EXPECT_NE(now->detail.find("did not make"), std::string::npos) << now->detail;
+  EXPECT_EQ(os::list_dir(primary_.data_dir).value().size(), 1u);
+}
+
+TEST_F(AgentTest, NobodyWithoutTheTokenLearnsAnything) {
+  start(primary_);
+  ASSERT_TRUE(becomes_healthy(primary_));
+  auto refused =
+      api::agent_state({"127.0.0.1", primary_.agent_port, Secret("wrong")}, Deadline::after(milliseconds(2000)));
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, Code::kAuth);
+}
+
+TEST_F(AgentTest, ReplicationIsRefusedToAllButItsUser) {
+  start(primary_);
+  ASSERT_TRUE(becomes_healthy(primary_));
+  pgclient::ConnInfo info;
+  info.host = "127.0.0.1";
+  info.port = primary_.port;
+  info.user = "postgres";
+  info.password = Secret("super");
+  info.replication = true;
+  EXPECT_FALSE(pgclient::Connection::open(info, Deadline::after(milliseconds(5000))).ok());
+  info.user = "replicator";
+  info.password = Secret("repl");
+  EXPECT_TRUE(pgclient::Connection::open(info, Deadline::after(milliseconds(5000))).ok());
+}
+
+}  // namespace
+}  // namespace pgb::agent
