@@ -9,6 +9,7 @@
 
 #include "cli/context.h"
 #include "cli/report.h"
+#include "cli/screen.h"
 
 namespace pgb::cli {
 
@@ -17,7 +18,10 @@ namespace {
 std::atomic<int> interrupted{0};
 
 void on_signal(int signal) {
-  if (interrupted.exchange(signal) != 0) std::_Exit(128 + signal);
+  if (interrupted.exchange(signal) != 0) {
+    restore_screen();
+    std::_Exit(128 + signal);
+  }
   constexpr char kText[] = "\nfinishing the step in hand (again: stop at once)\n";
   [[maybe_unused]] const auto n = ::write(2, kText, sizeof kText - 1);
 }
@@ -38,6 +42,15 @@ constexpr Row kFunctions[] = {
     {"version", verb_version},
 };
 
+// Of words that could not be understood: is a program to read the answer?
+bool wants_json(const std::vector<std::string>& words) {
+  for (size_t i = 0; i < words.size(); ++i) {
+    if (words[i] == "--json" || words[i] == "--output=json" || words[i] == "-o=json") return true;
+    if (words[i] == "json" && i > 0 && (words[i - 1] == "-o" || words[i - 1] == "--output")) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 Verb find_function(const std::string& verb) {
@@ -50,14 +63,15 @@ Verb find_function(const std::string& verb) {
 int run(const std::vector<std::string>& words) {
   auto line = parse_command_line(words);
   if (!line.ok()) {
-    std::fputs(render_error(line.error()).c_str(), stderr);
-    return error_info(line.error().code).exit_code;
+    return report(line.error(), wants_json(words));
   }
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
   Context context(std::move(*line), &interrupted);
-  const Verb verb = find_function(std::string(context.line.verb->name));
-  return verb(context);
+  const int code = find_function(std::string(context.line.verb->name))(context);
+  context.end_progress();
+  if (std::fflush(stdout) == 0 || code != 0) return code;
+  return report(Error(Code::kIo, "cannot write to standard output"), false);
 }
 
 }  // namespace pgb::cli

@@ -15,9 +15,7 @@ static std::string environment(const char* name, std::string fallback) {
   return value == nullptr || *value == '\0' ? fallback : value;
 }
 
-static std::string color_of(const CommandLine& line) {
-  return line.has("--no-color") ? "never" : line.get("--color", "auto");
-}
+std::string color_of(const CommandLine& line) { return line.has("--no-color") ? "never" : line.get("--color", "auto"); }
 
 Context::Context(CommandLine words, const std::atomic<int>* interrupted)
     : line(std::move(words)),
@@ -28,6 +26,11 @@ Context::Context(CommandLine words, const std::atomic<int>* interrupted)
 
 std::string Context::file() const {
   return line.get("--config", environment("PGBALANCER_CONFIG", "pgbalancer_cluster.json"));
+}
+
+std::string Context::again(const std::string& verb) const {
+  std::string command = "pgbalancer_cluster " + verb + " --config " + shell_word(file());
+  return line.has("--runtime") ? command + " --runtime " + line.get("--runtime") : command;
 }
 
 Result<cluster::OpenOptions> Context::open_options() {
@@ -45,7 +48,7 @@ Result<cluster::OpenOptions> Context::open_options() {
   if (line.verbosity > 0) {  // traces and a redrawn list would overwrite each other
     if (mode == "auto" || mode == "tty") mode = "plain";
     options.trace = [](const std::string& what, std::chrono::milliseconds took) {
-      std::fprintf(stderr, "  %s  %lld ms\n", what.c_str(), static_cast<long long>(took.count()));
+      std::fprintf(stderr, "  %s  %lld ms\n", visible(what).c_str(), static_cast<long long>(took.count()));
     };
   }
   progress_ = make_progress(mode, err);
@@ -60,17 +63,14 @@ Result<std::unique_ptr<cluster::Session>> Context::open() {
   if (!options.ok()) return std::move(options).error();
   auto session = cluster::Session::open(std::move(*options));
   if (session.ok() && !(*session)->runtime_note.empty() && !line.has("--quiet")) {
-    std::fprintf(stderr, "%s\n", (*session)->runtime_note.c_str());
+    std::fprintf(stderr, "%s\n", visible((*session)->runtime_note).c_str());
   }
   return session;
 }
 
 int Context::fail(const Error& error) {
   end_progress();
-  if (json) std::printf("%s\n", error_json(error).c_str());
-  std::fflush(stdout);
-  std::fputs(render_error(error).c_str(), stderr);
-  return error_info(error.code).exit_code;
+  return report(error, json);
 }
 
 }  // namespace pgb::cli

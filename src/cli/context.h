@@ -22,7 +22,7 @@ class Context {
   std::string file() const;  // --config, PGBALANCER_CONFIG, or the default
 
   // How to say a command again, with this cluster file.
-  std::string again(const std::string& verb) const { return "pgbalancer_cluster " + verb + " --config " + file(); }
+  std::string again(const std::string& verb) const;
 
   // Options for the cluster layer; progress is shown until the context ends. kUsage for a bad --timeout.
   Result<cluster::OpenOptions> open_options();
@@ -38,6 +38,9 @@ class Context {
   const std::atomic<int>* interrupted_;
   std::unique_ptr<Progress> progress_;
 };
+
+// What --color and --no-color say: auto, always, never.
+std::string color_of(const CommandLine& line);
 
 // One function a verb; each returns the exit code.
 using Verb = int (*)(Context&);

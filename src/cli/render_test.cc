@@ -42,24 +42,40 @@ cluster::StatusDocument document() {
   return result;
 }
 
-// Characters, not bytes; escape sequences count nothing.
-size_t columns(const std::string& line) {
-  size_t count = 0;
-  for (size_t i = 0; i < line.size(); ++i) {
-    if (line[i] == '\x1b') {
-      i = line.find('m', i);
-    } else if ((static_cast<unsigned char>(line[i]) & 0xC0) != 0x80) {
-      ++count;
-    }
-  }
-  return count;
-}
-
 TEST(StatusView, FitsEightyColumnsWithTheLongestNames) {
   for (const Terminal& terminal : {Terminal{false, false, false, 80}, Terminal{true, true, true, 80}}) {
     std::istringstream lines(render_status(document(), terminal, false));
     for (std::string line; std::getline(lines, line);) EXPECT_LE(columns(line), 80u) << line;
   }
+}
+
+TEST(StatusView, FitsWhateverTheServersSay) {
+  cluster::StatusDocument d = document();
+  d.engine = "docker 28.2 (unix://" + std::string(200, '/') + ")";
+  d.seconds = 1.999;
+  d.notes.push_back(std::string(300, 'w') + " \x1b[2J\nx");
+  d.balancers[0].address = "255.255.255.255";
+  d.balancers[0].query_ms = 9999;
+  d.balancers[0].durability = "ANY 1 (\"" + std::string(200, 'r') + "\")";
+  d.balancers[0].nodes[0].state = "unresponsive";
+  d.balancers[0].nodes[0].role = "-";
+  for (bool wide : {false, true}) {
+    Terminal terminal;
+    terminal.width = wide ? 120 : 80;
+    const std::string text = render_status(d, terminal, wide);
+    EXPECT_EQ(text.find('\x1b'), std::string::npos);
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) EXPECT_LE(columns(line), wide ? 120u : 80u) << line;
+  }
+}
+
+TEST(StatusView, ANoPrimaryDocumentSaysSoFirst) {
+  cluster::StatusDocument d = document();
+  d.state = "no_primary";
+  d.balancers[0].nodes[0].state = "down";
+  const std::string text = render_status(d, Terminal{}, false);
+  EXPECT_NE(text.substr(0, text.find('\n')).find("XX no primary"), std::string::npos) << text;
+  EXPECT_NE(text.find("XX down"), std::string::npos);
 }
 
 TEST(StatusView, SaysTheReasonAndTheNumbers) {

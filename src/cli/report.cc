@@ -1,9 +1,11 @@
 #include "cli/report.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "base/strings.h"
+#include "cli/terminal.h"
 
 namespace pgb::cli {
 
@@ -20,8 +22,8 @@ std::string render_error(const Error& error) {
     }
     return out;
   };
-  std::string out = "error: " + error.message + "\n";
-  for (const auto& [label, text] : error.details) out += line(label, text);
+  std::string out = "error: " + visible(trim(error.message), true) + "\n";
+  for (const auto& [label, text] : error.details) out += line(label, visible(text, true));
   return out + line("code", std::string(info.id) + " (exit " + std::to_string(info.exit_code) + ")");
 }
 
@@ -34,6 +36,21 @@ std::string error_json(const Error& error) {
                         {"message", error.message},
                         {"details", error.details}}
       .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+int report(const Error& error, bool json) {
+  if (json) std::printf("%s\n", error_json(error).c_str());
+  std::fflush(stdout);
+  std::fputs(render_error(error).c_str(), stderr);
+  return error_info(error.code).exit_code;
+}
+
+std::string shell_word(const std::string& text) {
+  constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:@%+=,";
+  if (!text.empty() && text.find_first_not_of(kPlain) == std::string::npos) return text;
+  std::string out = "'";
+  for (char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
 }
 
 }  // namespace pgb::cli

@@ -40,7 +40,13 @@ std::string with_mark(const Terminal& terminal, const std::string& state, size_t
 std::string wrapped(const std::string& text, size_t width, const std::string& indent) {
   std::string out, line = indent + "! ";
   bool empty = true;
-  for (const std::string& word : split(text, ' ')) {
+  const size_t longest = width - line.size();
+  for (std::string word : split(visible(text), ' ')) {
+    for (; word.size() > longest; word = word.substr(longest)) {
+      out += (empty ? line : line + "\n" + indent + "  ") + word.substr(0, longest) + "\n";
+      line = indent + "  ";
+      empty = true;
+    }
     if (!empty && line.size() + 1 + word.size() > width) {
       out += line + "\n";
       line = indent + "  ";
@@ -96,16 +102,18 @@ std::string size_text(int64_t bytes) {
 std::string render_status(const StatusDocument& document, const Terminal& terminal, bool wide) {
   const size_t width = static_cast<size_t>(std::max(terminal.width, 40));
   const std::string time = document.time.size() > 19 ? document.time.substr(11, 8) : document.time;
-  std::string out = shorten(document.cluster, 24) + "  " + with_mark(terminal, document.state, 11) + "  " +
-                    padded(wide ? document.engine : document.runtime, 8) + "  " + time + " UTC (asked, " +
-                    ms_text(document.seconds * 1000) + ")\n";
+  std::string out = shorten(document.cluster, 22) + "  " + with_mark(terminal, document.state, 11) + "  " +
+                    padded(wide ? shorten(visible(document.engine), 42) : document.runtime, 8) + "  " + time +
+                    " UTC (asked, " + ms_text(document.seconds * 1000) + ")\n";
   for (const std::string& note : document.notes) out += wrapped(note, width, "  ");
   if (document.state == "not_created") out += "  init makes it\n";
   for (const BalancerStatus& balancer : document.balancers) {
-    out += "\n" + padded(shorten(balancer.name, 15), 5) + " " + with_mark(terminal, balancer.state, 8) + "  " +
-           balancer.address + ":" + std::to_string(balancer.port);
-    if (balancer.query_ok) out += "   query " + ms_text(balancer.query_ms);
-    out += "   " + shorten(balancer.durability, 24) + "\n";
+    std::string line = padded(shorten(balancer.name, 15), 5) + " " + with_mark(terminal, balancer.state, 8) + "  " +
+                       balancer.address + ":" + std::to_string(balancer.port);
+    if (balancer.query_ok) line += "   query " + ms_text(balancer.query_ms);
+    const size_t used = columns(line) + 3;
+    if (used + 8 <= width) line += "   " + shorten(visible(balancer.durability), width - used);
+    out += "\n" + line + "\n";
     (wide ? add_wide : add_narrow)(out, balancer, terminal);
   }
   return out;

@@ -3,6 +3,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -29,8 +30,11 @@ Terminal Terminal::of(int fd, std::string_view color) {
   terminal.color = color == "always" || (color == "auto" && terminal.tty && environment("NO_COLOR").empty());
   terminal.utf8 = is_utf8();
   winsize size{};
-  if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) terminal.width = size.ws_col;
-  if (const auto columns = parse_u64(environment("COLUMNS")); columns && *columns >= 20) {
+  if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
+    terminal.width = size.ws_col;
+    if (size.ws_row > 0) terminal.height = size.ws_row;
+  }
+  if (const auto columns = parse_u64(environment("COLUMNS")); columns && *columns >= 20 && *columns <= 1000) {
     terminal.width = static_cast<int>(*columns);
   }
   return terminal;
@@ -51,6 +55,46 @@ std::string mark(const Terminal& terminal, Mark kind) {
     case Mark::kWaiting: return paint(terminal, "dim", terminal.utf8 ? "·" : "..");
   }
   return "";
+}
+
+std::string visible(std::string_view text, bool lines) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    const bool c1 = c == 0xC2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xA0;  // U+0080..9F
+    if (c == '\n' || c == '\t') {
+      out.push_back(lines ? text[i] : ' ');
+    } else if (c < 0x20 || c == 0x7F || c1) {
+      out.push_back('?');
+      i += c1 ? 1 : 0;
+    } else {
+      out.push_back(text[i]);
+    }
+  }
+  return out;
+}
+
+static bool begins_character(char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }
+
+size_t columns(std::string_view text) {
+  size_t count = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\x1b') {
+      i = std::min(text.find('m', i), text.size());
+    } else if (begins_character(text[i])) {
+      ++count;
+    }
+  }
+  return count;
+}
+
+std::string fitted(std::string_view text, size_t width) {
+  size_t bytes = 0, count = 0;
+  for (; bytes < text.size(); ++bytes) {
+    if (begins_character(text[bytes]) && ++count > width) break;
+  }
+  std::string out(text.substr(0, bytes));
+  return out + std::string(width - std::min(count, width), ' ');
 }
 
 std::string shorten(const std::string& name, size_t width) {

@@ -1,4 +1,5 @@
 // init, plan, destroy, stop, start, restart: what changes a whole cluster.
+#include <poll.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -71,8 +72,21 @@ int verb_plan(Context& context) {
   return context.line.has("--exit-code") && !steps->empty() ? 20 : 0;
 }
 
+static Result<std::string> read_answer(const cluster::Session& session) {
+  pollfd input{STDIN_FILENO, POLLIN, 0};
+  do {
+    if (Status ended = session.check_interrupted(); !ended.ok()) {
+      return std::move(ended).error().with("changed", "nothing");
+    }
+  } while (poll(&input, 1, 100) <= 0);
+  std::string answer;
+  std::getline(std::cin, answer);
+  return answer;
+}
+
 // The verb asks where somebody can answer; the old flag never did.
-static Status confirm(const Context& context, const std::string& name, const cluster::DestroyPreview& preview) {
+static Status confirm(const Context& context, const cluster::Session& session, const std::string& name,
+                      const cluster::DestroyPreview& preview) {
   if (context.line.flag_form || context.line.has("--yes") || !preview.exists) return {};
   const Error refused = Error(Code::kNeedsYes, "destroy removes cluster " + name + " and all its data")
                             .with("changed", "nothing")
@@ -82,8 +96,9 @@ static Status confirm(const Context& context, const std::string& name, const clu
   for (const std::string& unit : preview.units) units += " " + unit;
   std::fprintf(stderr, "This removes cluster %s and all its data:%s\nType the cluster's name to go on: ", name.c_str(),
                units.c_str());
-  std::string answer;
-  std::getline(std::cin, answer);
+  const auto read = read_answer(session);
+  if (!read.ok()) return read.error();
+  const std::string& answer = *read;
   if (answer == name) return {};
   return Error(Code::kNeedsYes, "that is not " + name).with("changed", "nothing");
 }
@@ -99,7 +114,7 @@ int verb_destroy(Context& context) {
     if (!preview->exists) std::printf("Nothing of cluster %s exists.\n", name.c_str());
     return 0;
   }
-  if (const Status yes = confirm(context, name, *preview); !yes.ok()) return context.fail(yes.error());
+  if (const Status yes = confirm(context, **session, name, *preview); !yes.ok()) return context.fail(yes.error());
   auto gone = cluster::destroy(**session, context.line.has("--keep-data"));
   context.end_progress();
   if (!gone.ok()) return context.fail(gone.error());

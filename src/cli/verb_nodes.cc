@@ -1,11 +1,10 @@
-// add-replica, remove-replica, logs, list, events, doctor.
+// add-replica, remove-replica, logs, list, doctor.
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "base/strings.h"
 #include "cli/context.h"
 #include "cluster/verbs.h"
-#include "os/file.h"
 
 namespace pgb::cli {
 
@@ -67,19 +66,23 @@ int verb_logs(Context& context) {
   if (!session.ok()) return context.fail(session.error());
   auto text = cluster::logs(**session, context.line.words[0], static_cast<int>(*lines));
   if (!text.ok()) return context.fail(text.error());
-  std::fputs(text->c_str(), stdout);
+  context.end_progress();
+  std::fputs(visible(*text, true).c_str(), stdout);
   return 0;
 }
 
 int verb_list(Context& context) {
-  cluster::OpenOptions options;
-  options.file = context.file();
-  auto found = cluster::list(options);
+  auto options = context.open_options();
+  if (!options.ok()) return context.fail(options.error());
+  auto found = cluster::list(*options);
+  context.end_progress();
   if (!found.ok()) return context.fail(found.error());
   json all = json::array();
   for (const cluster::Listed& one : *found) {
     if (context.json) {
       all.push_back({{"name", one.name}, {"runtime", one.runtime}, {"units", one.units}, {"running", one.running}});
+    } else if (context.line.get("--output") == "name") {
+      std::printf("%s\n", one.name.c_str());
     } else {
       std::printf("%-32s %-8s %zu of %zu running\n", one.name.c_str(), one.runtime.c_str(), one.running, one.units);
     }
@@ -89,30 +92,12 @@ int verb_list(Context& context) {
   return 0;
 }
 
-int verb_events(Context& context) {
-  auto session = context.open();
-  if (!session.ok()) return context.fail(session.error());
-  auto text = os::read_file((*session)->events_file());
-  if (!text.ok())
-    return context.fail(Error(Code::kNoCluster, "cluster " + (*session)->wanted.cluster_name + " was not made"));
-  for (const std::string& line : split(*text, '\n')) {
-    const json event = json::parse(line, nullptr, false);
-    if (!event.is_object()) continue;
-    if (context.json) {
-      std::printf("%s\n", line.c_str());
-    } else {
-      std::printf("%s  %s\n", event.value("time", "").c_str(), event.value("text", "").c_str());
-    }
-  }
-  return 0;
-}
-
 int verb_doctor(Context& context) {
-  cluster::OpenOptions options;
-  options.file = context.file();
+  auto options = context.open_options();
+  if (!options.ok()) return context.fail(options.error());
   json all = json::array();
   int code = 0;
-  for (const cluster::Check& check : cluster::doctor(options)) {
+  for (const cluster::Check& check : cluster::doctor(*options)) {
     using Kind = cluster::Check::Result;
     if (check.result == Kind::kFailed) code = 4;
     const Mark kind = check.result == Kind::kOk        ? Mark::kOk
@@ -121,7 +106,7 @@ int verb_doctor(Context& context) {
     const char* word = kind == Mark::kOk ? "ok" : kind == Mark::kWarning ? "warning" : "failed";
     all.push_back({{"what", check.what}, {"result", word}, {"text", check.text}});
     if (!context.json)
-      std::printf("%s %-17s %s\n", mark(context.out, kind).c_str(), check.what.c_str(), check.text.c_str());
+      std::printf("%s %-17s %s\n", mark(context.out, kind).c_str(), check.what.c_str(), visible(check.text).c_str());
   }
   if (context.json) std::printf("%s\n", json{{"v", 1}, {"checks", all}}.dump().c_str());
   return code;

@@ -1,6 +1,5 @@
 // status, once or again and again.
 #include <poll.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -8,6 +7,7 @@
 
 #include "base/strings.h"
 #include "cli/context.h"
+#include "cli/screen.h"
 #include "cli/status_view.h"
 #include "cluster/status.h"
 
@@ -17,48 +17,21 @@ namespace {
 
 using cluster::StatusDocument;
 
-std::string rendered(const Context& context, const StatusDocument& document) {
-  if (context.json) return to_json(document) + "\n";
-  return render_status(document, context.out, context.line.get("--output") == "wide");
+std::string names(const StatusDocument& document) {
+  std::string out;
+  for (const cluster::BalancerStatus& balancer : document.balancers) {
+    out += balancer.name + "\n";
+    for (const cluster::NodeStatus& node : balancer.nodes) out += node.name + "\n";
+  }
+  return out;
 }
 
-// The terminal without line editing and echo, on its other screen, until the end of scope.
-class Screen {
- public:
-  Screen() : raw_(tcgetattr(STDIN_FILENO, &before_) == 0) {
-    termios now = before_;
-    now.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO);
-    if (raw_) tcsetattr(STDIN_FILENO, TCSANOW, &now);
-    std::fputs("\x1b[?1049h\x1b[?25l", stdout);
-  }
-  ~Screen() {
-    std::fputs("\x1b[?25h\x1b[?1049l", stdout);
-    std::fflush(stdout);
-    if (raw_) tcsetattr(STDIN_FILENO, TCSANOW, &before_);
-  }
-  Screen(const Screen&) = delete;
-  Screen& operator=(const Screen&) = delete;
-
-  // Home, overwrite, erase to the end of each line and of the screen: no flicker.
-  void draw(const std::string& text) {
-    std::string out = "\x1b[H";
-    for (char c : text) out += c == '\n' ? std::string("\x1b[K\n") : std::string(1, c);
-    out += "\x1b[J";
-    std::fwrite(out.data(), 1, out.size(), stdout);
-    std::fflush(stdout);
-  }
-
-  // True if q was pressed within the time.
-  bool quit(int wait_ms) {
-    pollfd input{STDIN_FILENO, POLLIN, 0};
-    char key = 0;
-    return poll(&input, raw_ ? 1 : 0, wait_ms) > 0 && read(STDIN_FILENO, &key, 1) == 1 && (key == 'q' || key == 'Q');
-  }
-
- private:
-  termios before_{};
-  bool raw_;
-};
+std::string rendered(const Context& context, const StatusDocument& document) {
+  if (context.json) return to_json(document) + "\n";
+  if (context.line.get("--output") == "name") return names(document);
+  const Terminal now = Terminal::of(STDOUT_FILENO, color_of(context.line));  // its width may have changed
+  return render_status(document, now, context.line.get("--output") == "wide");
+}
 
 int watch(Context& context, const cluster::Session& session, int interval_ms) {
   std::string last;
@@ -67,9 +40,9 @@ int watch(Context& context, const cluster::Session& session, int interval_ms) {
     if (context.out.tty && !context.json) screen.emplace();
     while (session.check_interrupted().ok()) {
       auto document = cluster::status(session);
-      last = document.ok() ? rendered(context, *document) : "! " + document.error().message + "\n";
+      last = document.ok() ? rendered(context, *document) : "! " + visible(document.error().message) + "\n";
       if (screen) {
-        screen->draw(last + "\n  q quits\n");
+        screen->draw(last + "\n  q quits\n", Terminal::of(STDOUT_FILENO, "never").height);
         if (screen->quit(interval_ms)) break;
       } else {
         std::fputs((last + (context.json ? "" : "\n")).c_str(), stdout);
@@ -77,10 +50,11 @@ int watch(Context& context, const cluster::Session& session, int interval_ms) {
         poll(nullptr, 0, interval_ms);
       }
     }
-    if (!screen) return 0;
+    if (!screen) last.clear();
   }
   std::fputs(last.c_str(), stdout);  // the last frame stays
-  return 0;
+  const Status ended = session.check_interrupted();
+  return ended.ok() || ended.error().code == Code::kTimeout ? 0 : error_info(ended.error().code).exit_code;
 }
 
 // Until it is healthy; the document of that moment, or of the end of patience.
@@ -103,6 +77,7 @@ int verb_status(Context& context) {
   }
   auto session = context.open();
   if (!session.ok()) return context.fail(session.error());
+  context.end_progress();
   if (context.line.has("--watch")) return watch(context, **session, static_cast<int>(*interval));
   const bool waiting = context.line.has("--wait");
   auto document = waiting ? wait_healthy(**session) : cluster::status(**session);

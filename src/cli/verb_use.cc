@@ -6,6 +6,7 @@
 
 #include "base/strings.h"
 #include "cli/context.h"
+#include "cli/report.h"
 #include "cluster/verbs.h"
 #include "os/subprocess.h"
 
@@ -23,13 +24,6 @@ static Result<std::string> ask_url(Context& context, const cluster::UrlOptions& 
   auto session = context.open();
   if (!session.ok()) return std::move(session).error();
   return cluster::url(**session, options);
-}
-
-// 'it'\''s': one word for any shell.
-static std::string shell_quote(const std::string& text) {
-  std::string out = "'";
-  for (char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return out + "'";
 }
 
 int verb_url(Context& context) {
@@ -51,7 +45,7 @@ int verb_env(Context& context) {
   if (!text.ok()) return context.fail(text.error());
   for (const std::string& line : split(*text, '\n')) {
     const size_t equals = line.find('=');
-    std::printf("%s=%s\n", line.substr(0, equals).c_str(), shell_quote(line.substr(equals + 1)).c_str());
+    std::printf("%s=%s\n", line.substr(0, equals).c_str(), shell_word(line.substr(equals + 1)).c_str());
   }
   return 0;
 }
