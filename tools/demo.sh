@@ -10,7 +10,8 @@ echo
 "$manager" --status --config "$file"
 cat <<END
 
-connect       psql "\$($manager url --show-password --config $file)"
-a server      psql "\$($manager url --show-password --direct replica1 --config $file)"
+connect       $manager psql --config $file
+for programs  $manager url --show-password --config $file
+a server      $manager url --show-password --direct replica1 --config $file
 take it away  $manager --destroy --config $file
 END
