@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <sstream>
+
 #include "cli/context.h"
 
 namespace pgb::cli {
@@ -107,6 +109,26 @@ TEST(VerbTable, EveryVerbHasAFunctionAndStandsInHelpManAndCompletion) {
     EXPECT_FALSE(row.example.empty()) << row.name;
   }
   EXPECT_EQ(completion("csh"), "");
+}
+
+TEST(VerbTable, TheExampleOfEveryVerbIsUnderstood) {
+  for (const VerbRow& row : verb_table()) {
+    std::vector<std::string> words;
+    std::istringstream example{std::string(row.example)};
+    for (std::string word; example >> word;) words.push_back(word);
+    EXPECT_EQ(parse(words).verb, &row) << row.example;
+  }
+}
+
+TEST(VerbTable, EveryExitCodeOfAnErrorStandsInTheManPage) {
+  const std::string page = man_page();
+  for (const ErrorInfo& row : error_table()) {
+    const std::string code = std::to_string(row.exit_code);
+    EXPECT_TRUE(page.find(".B " + code) != std::string::npos || page.find(", " + code) != std::string::npos) << row.id;
+  }
+  for (const VerbRow& row : verb_table()) {
+    EXPECT_NE(page.find(row.name.substr(0, row.name.find('-'))), std::string::npos) << row.name;
+  }
 }
 
 TEST(VerbTable, EveryOptionOfAVerbIsAnOption) {
