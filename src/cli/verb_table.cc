@@ -32,7 +32,7 @@ const std::vector<VerbRow>& verb_table() {
       {"env", "Use", "", "PGHOST and the like, for a shell", "--direct --balancer --show-password", "env"},
       {"completion", "Tool", "SHELL", "completion for bash, zsh or fish", "", "completion bash"},
       {"help", "Tool", "[VERB]", "this help, or a verb's", "--man", "help init"},
-      {"schema", "Tool", "", "the cluster file's JSON Schema", "", "schema"},
+      {"schema", "Tool", "", "the cluster file's JSON Schema", "--markdown", "schema"},
       {"version", "Tool", "", "the version of this program", "", "version"},
   };
   return table;
@@ -70,6 +70,7 @@ const std::vector<OptionRow>& option_table() {
       {"--format", "", "FORMAT", "uri, dsn, jdbc, env or pgpass", "uri dsn jdbc env pgpass"},
       {"--show-password", "", "", "with the password"},
       {"--man", "", "", "as a man page"},
+      {"--markdown", "", "", "as a page to read, in Markdown"},
   };
   return table;
 }

@@ -68,7 +68,10 @@ int verb_help(Context& context) {
   return 0;
 }
 
-int verb_schema(Context&) { return std::printf("%s\n", model::json_schema().c_str()) < 0; }
+int verb_schema(Context& context) {
+  const std::string text = context.line.has("--markdown") ? model::reference_page() : model::json_schema() + "\n";
+  return std::fputs(text.c_str(), stdout) < 0;
+}
 
 int verb_version(Context&) { return std::printf("pgbalancer_cluster %s\n", PGB_VERSION) < 0; }
 
