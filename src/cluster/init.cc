@@ -97,8 +97,10 @@ void forget(const Session& session) {
   ::rmdir(session.cluster_dir().c_str());
 }
 
-// A program that was killed may have left servers that are still on their way out and hold its port.
+// A local program that was killed may have left servers that are still on their way out and hold its port. (A
+// container's end with it; and a stop that an engine gets to late would hit the container's next life.)
 Status end_leftovers(Session& session, const UnitMap& existing) {
+  if (session.runtime->kind() == model::RuntimeKind::kDocker) return {};
   std::vector<std::string> names;
   for (const auto& [name, unit] : existing) {
     if (unit.state != UnitState::kRunning) names.push_back(name);
