@@ -1,5 +1,6 @@
 #include "cluster/units.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "os/file.h"
@@ -23,6 +24,9 @@ std::string hash_of(const std::string& text) {
   return out;
 }
 
+// The balancer's copies.
+constexpr char kCertificate[] = "server.crt", kKey[] = "server.key";
+
 class UnitMaker {
  public:
   UnitMaker(const Session& session, const model::Cluster& cluster, const Secrets& secrets, const UnitMap& existing)
@@ -41,7 +45,9 @@ class UnitMaker {
         if (!unit.ok()) return std::move(unit).error();
         units.push_back(std::move(*unit));
       }
-      units.push_back(make_balancer(balancer));
+      auto unit = make_balancer(balancer);
+      if (!unit.ok()) return std::move(unit).error();
+      units.push_back(std::move(*unit));
     }
     return units;
   }
@@ -56,17 +62,29 @@ class UnitMaker {
     return unit;
   }
 
-  // Read once, from beside the cluster file; the agent gets copies.
-  Status load_init_files() {
+  // A file named in the cluster file, relative to it.
+  Result<std::string> read_beside(const std::string& key, const std::string& name) const {
     const std::string& file = session_.options.file;
     const size_t slash = file.rfind('/');
     const std::string base = slash == std::string::npos ? "" : file.substr(0, slash + 1);
-    int number = 0;
+    auto text = os::read_file(name[0] == '/' ? name : base + name);
+    if (!text.ok()) return Error(Code::kConfig, key + ": " + text.error().message);
+    return text;
+  }
+
+  // Read once; the agents of primaries get copies. Agents that exist have theirs: then a file may have gone.
+  Status load_init_files() {
+    const bool all_there =
+        std::all_of(cluster_.balancers.begin(), cluster_.balancers.end(),
+                    [&](const model::Balancer& group) { return existing_.count(group.primary.name) != 0; });
     for (const std::string& name : cluster_.postgres.init_sql) {
-      auto text = os::read_file(name[0] == '/' ? name : base + name);
-      if (!text.ok()) return Error(Code::kConfig, "postgres.init_sql: " + text.error().message);
-      const std::string plain = name.substr(name.rfind('/') + 1);
-      init_files_.push_back({std::to_string(++number) + "-" + plain, *text});
+      init_names_.push_back(std::to_string(init_names_.size() + 1) + "-" + name.substr(name.rfind('/') + 1));
+      auto text = read_beside("postgres.init_sql", name);
+      if (text.ok()) {
+        init_files_.push_back({init_names_.back(), *text});
+      } else if (!all_there) {
+        return std::move(text).error();
+      }
     }
     return {};
   }
@@ -102,10 +120,7 @@ class UnitMaker {
   std::string agent_json(const model::Balancer& group, const model::Node& node, uint16_t port) const {
     const std::string process_data =
         runtime::process_unit_dir(session_.state_dir, cluster_.cluster_name, node.name) + "/data/pgdata";
-    json init = json::array();
-    if (node.role == model::Role::kPrimary) {
-      for (const auto& file : init_files_) init.push_back(file.name);
-    }
+    const json init = node.role == model::Role::kPrimary ? json(init_names_) : json::array();
     return json{{"cluster", cluster_.cluster_name},
                 {"name", node.name},
                 {"primary", node.role == model::Role::kPrimary},
@@ -132,7 +147,7 @@ class UnitMaker {
         .dump(2);
   }
 
-  UnitSpec make_balancer(const model::Balancer& group) const {
+  Result<UnitSpec> make_balancer(const model::Balancer& group) const {
     UnitSpec unit = common(group, group.name);
     unit.kind = UnitSpec::Kind::kBalancer;
     unit.container_name = group.container_name;
@@ -141,6 +156,13 @@ class UnitMaker {
     unit.spec_hash = hash_of(unit.container_name + "|" + unit.ip_address + "|" + unit.bind_address + "|" +
                              std::to_string(group.port) + "|" + std::to_string(group.rest_api_port));
     unit.files.push_back({"balancer.json", balancer_json(group)});
+    if (group.config.tls_cert_file.empty()) return unit;
+    auto certificate = read_beside(group.name + ".config.tls_cert_file", group.config.tls_cert_file);
+    if (!certificate.ok()) return std::move(certificate).error();
+    auto key = read_beside(group.name + ".config.tls_key_file", group.config.tls_key_file);
+    if (!key.ok()) return std::move(key).error();
+    unit.files.push_back({kCertificate, *certificate});
+    unit.files.push_back({kKey, *key});
     return unit;
   }
 
@@ -160,6 +182,13 @@ class UnitMaker {
              {"max_clients", group.config.num_init_children},
              {"auth_password", secrets_.balancer_password.reveal()},
              {"nodes", nodes}};
+    if (!group.config.tls_cert_file.empty()) {
+      const std::string dir = docker_
+                                  ? std::string("/") + runtime::kUnitDir
+                                  : runtime::process_unit_dir(session_.state_dir, cluster_.cluster_name, group.name);
+      doc["tls_cert_file"] = dir + "/" + kCertificate;
+      doc["tls_key_file"] = dir + "/" + kKey;
+    }
     if (docker_) {
       doc["run_as_user"] = runtime::kBalancerUser;
       doc["run_as_group"] = runtime::kBalancerUser;
@@ -172,6 +201,7 @@ class UnitMaker {
   const Secrets& secrets_;
   const UnitMap& existing_;
   const bool docker_;
+  std::vector<std::string> init_names_;
   std::vector<runtime::FileSpec> init_files_;
 };
 
