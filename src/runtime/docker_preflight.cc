@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
+#include <thread>
 
 #include "base/strings.h"
 #include "os/file.h"
@@ -16,6 +18,7 @@ namespace pgb::runtime {
 namespace {
 
 constexpr uint64_t kBytesPerNode = 200u << 20;
+constexpr std::chrono::seconds kSettle{5};
 
 std::string short_id(const std::string& id) { return id.substr(0, 12); }
 
@@ -109,7 +112,22 @@ class Look {
     }
     if (!engine_is_here()) return;
     Status status = check_port_free(address, outside);
+    if (!status.ok() && own != nullptr && own->state != "running") status = wait_for_own(unit, address, outside);
     if (!status.ok()) errors_.push_back(std::move(status).error().in(unit.name));
+  }
+
+  // A manager that was killed may have left a start or a stop that the engine is still carrying out: the port is
+  // held on behalf of a container that does not run yet, or no longer.
+  Status wait_for_own(const UnitSpec& unit, const std::string& address, uint16_t port) {
+    const Deadline settled = deadline_.sooner(kSettle);
+    for (;;) {
+      auto container = client_.inspect_container(container_name_of(unit), deadline_);
+      if (!container.ok()) return std::move(container).error();
+      if (container->has_value() && (*container)->state == "running") return {};
+      Status status = check_port_free(address, port);
+      if (status.ok() || settled.expired()) return status;
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
   }
 
   void subnet_taken(const std::string& by) {

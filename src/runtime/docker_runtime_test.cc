@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <mutex>
+#include <thread>
 
 #include "os/file.h"
 #include "os/test_dir.h"
@@ -86,6 +87,7 @@ class DockerHarness : public ContractHarness {
     foreign_.push_back(*id);
   }
   uint16_t take_port() override { return ports_.take_port(); }
+  void release_ports() { ports_.release_ports(); }
 
   UnitSpec unit(const std::string& unit_name) {
     UnitSpec spec;
@@ -215,6 +217,26 @@ TEST_F(DockerRuntimeTest, AStaticAddressAndAPublishedPort) {
   status = docker_->runtime().ensure(second, soon());
   ASSERT_FALSE(status.ok());
   EXPECT_EQ(status.error().code, Code::kSubnetInUse) << status.error().message;
+}
+
+// A killed manager's last request may still be under way: the engine holds the port already, the container does not
+// run yet.
+TEST_F(DockerRuntimeTest, AStartThatIsUnderWayIsNoObstacle) {
+  UnitSpec spec = docker_->unit("node1");
+  ASSERT_GOOD(docker_->make(spec));
+  ASSERT_GOOD(docker_->runtime().stop(docker_->name(), "node1", soon()));
+  spec.ports = {{5432, docker_->take_port()}};
+  std::thread later([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    docker_->release_ports();
+  });
+  auto errors = docker_->runtime().preflight(docker_->file(), {spec}, soon());
+  later.join();
+  EXPECT_TRUE(errors.empty()) << errors.front().message;
+  spec.ports = {{5432, docker_->take_port()}};
+  errors = docker_->runtime().preflight(docker_->file(), {spec}, soon());
+  ASSERT_EQ(errors.size(), 1u);  // one that somebody else keeps
+  EXPECT_EQ(errors[0].code, Code::kPortInUse);
 }
 
 TEST_F(DockerRuntimeTest, PreflightNamesTheNetworkThatHasTheSubnet) {

@@ -70,6 +70,7 @@ class ProcessHarness : public ContractHarness {
     taken_.push_back(std::move(fd));
     return ntohs(address.sin_port);
   }
+  void release_ports() { taken_.clear(); }
 
   std::string stub() const { return dir_.path + "/stub"; }
   std::string state_dir() const { return dir_.path + "/state"; }
