@@ -36,7 +36,6 @@ TEST(UniqueFd, ClosesOnceAndMoves) {
   {
     UniqueFd a(raw);
     UniqueFd b = std::move(a);
-    EXPECT_FALSE(a);
     EXPECT_EQ(b.get(), raw);
   }
   EXPECT_EQ(::close(raw), -1);

@@ -1,0 +1,20 @@
+// Where a statement may go, in one database.
+#pragma once
+
+#include <string>
+
+#include "sql/catalog.h"
+#include "sql/verdict.h"
+
+namespace pgb::sql {
+
+struct Decision {
+  bool replica = false;
+  std::string reason;  // the end of "it goes to … because …"
+};
+
+// `catalog` null: not known yet, then only what names nothing is safe. A hint for replicas overrides what the
+// catalogue says of names, never what the text itself does.
+Decision decide(const Verdict& verdict, const Catalog* catalog);
+
+}  // namespace pgb::sql
