@@ -171,7 +171,8 @@ class UnitMaker {
     for (const model::Node& node : group.nodes()) {
       nodes.push_back({{"name", node.name},
                        {"host", docker_ ? node.ip_address : reachable_host(cluster_)},
-                       {"port", docker_ ? kPostgresPort : node.port}});
+                       {"port", docker_ ? kPostgresPort : node.port},
+                       {"weight", node.weight}});
     }
     json doc{{"group", group.name},
              {"listen_address", docker_ ? "0.0.0.0" : cluster_.bind_address},
@@ -179,9 +180,10 @@ class UnitMaker {
              {"rest_address", docker_ ? "0.0.0.0" : cluster_.bind_address},
              {"rest_port", docker_ ? kRestPort : group.rest_api_port},
              {"token", secrets_.balancer_token.reveal()},
-             {"max_clients", group.config.num_init_children},
+             {"read_write_split", group.config.load_balance_mode},
              {"auth_password", secrets_.balancer_password.reveal()},
              {"nodes", nodes}};
+    model::each_pool_key(group.config.pool, [&doc](const char* key, const auto& value) { doc[key] = value; });
     if (!group.config.tls_cert_file.empty()) {
       const std::string dir = docker_
                                   ? std::string("/") + runtime::kUnitDir

@@ -95,8 +95,8 @@ Result<proxy::Settings> proxy_settings(const BalancerConfig& config) {
   settings.group = config.group;
   settings.listen_address = config.listen_address;
   settings.port = config.port;
-  settings.threads = config.threads;
-  settings.max_clients = config.max_clients;
+  settings.threads = config.pool.threads;
+  settings.pool = config.pool_settings();
   settings.auth_user = config.auth_user;
   settings.auth_password = config.auth_password;
   if (config.tls_cert_file.empty()) return settings;
@@ -125,9 +125,10 @@ class Balancer {
     const std::lock_guard lock(mutex_);
     auto fresh = control::load_balancer_config(path_);
     if (!fresh) return std::move(fresh).error();
-    proxy_->set_max_clients(fresh->max_clients);
+    proxy_->set_pool(fresh->pool_settings());
     const bool nodes_changed = fresh->nodes != config_.nodes;
-    config_.max_clients = fresh->max_clients;
+    config_.pool = fresh->pool;
+    config_.read_write_split = fresh->read_write_split;
     config_.nodes = fresh->nodes;
     if (nodes_changed) start_monitor();
     log::info(nodes_changed ? "configuration read again: the nodes have changed" : "configuration read again");

@@ -2,131 +2,214 @@
 
 #include <sys/stat.h>
 
-#include <nlohmann/json.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cmath>
 #include <set>
 
 #include "base/strings.h"
-#include "net/address.h"
+#include "control/json_fields.h"
+#include "model/key_table.h"
+#include "model/mistakes.h"
 #include "os/file.h"
 
 namespace pgb::control {
 namespace {
 
-using Json = nlohmann::json;
+using Mistakes = std::vector<std::string>;
 
-// Takes values out of one JSON object and notes every mistake under its full key.
-class Fields {
- public:
-  Fields(const Json& object, std::string prefix, std::vector<std::string>& mistakes)
-      : object_(object), prefix_(std::move(prefix)), mistakes_(mistakes) {}
+constexpr uint16_t kRestPort = 8080;
+constexpr double kMaxWeight = 1000;
 
-  void text(const char* key, std::string& out, bool needed = false) {
-    if (const Json* value = find(key, needed)) {
-      if (!value->is_string()) return wrong(key, "must be a text");
-      out = value->get<std::string>();
-      if (needed && out.empty()) wrong(key, "must not be empty");
+// Calls read(object, prefix) for every object of a list.
+template <class Read>
+void each_object(const Json& list, const std::string& key, Mistakes& mistakes, Read read) {
+  for (size_t i = 0; i < list.size(); ++i) {
+    const std::string at = key + "[" + std::to_string(i) + "]";
+    if (list[i].is_object()) {
+      read(list[i], at + ".");
+    } else {
+      mistakes.push_back(at + ": must be an object");
     }
   }
-  void secret(const char* key, Secret& out, bool needed = false) {
-    std::string value;
-    text(key, value, needed);
-    out = Secret(std::move(value));
-  }
-  template <class T>
-  void number(const char* key, T& out, uint64_t least, uint64_t most, bool needed = false) {
-    if (const Json* value = find(key, needed)) {
-      if (!value->is_number_unsigned() || value->get<uint64_t>() < least || value->get<uint64_t>() > most) {
-        return wrong(key, "must be a whole number from " + std::to_string(least) + " to " + std::to_string(most));
-      }
-      out = static_cast<T>(value->get<uint64_t>());
-    }
-  }
-  void host(const char* key, std::string& out, bool needed = false) {
-    text(key, out, needed);
-    if (!out.empty() && !net::Address::parse(out, 1)) wrong(key, "must be an IP address, not \"" + out + "\"");
-  }
-  const Json* find(const char* key, bool needed) {
-    known_.insert(key);
-    const auto found = object_.find(key);
-    if (found != object_.end()) return &*found;
-    if (needed) wrong(key, "is missing");
-    return nullptr;
-  }
-  void wrong(const std::string& key, const std::string& what) { mistakes_.push_back(prefix_ + key + ": " + what); }
+}
 
-  // To be called last: every key that nobody asked for is a mistake.
-  void no_others() {
-    const std::vector<std::string_view> names(known_.begin(), known_.end());
-    for (const auto& [key, value] : object_.items()) {
-      if (known_.count(key) != 0) continue;
-      const std::string_view meant = nearest(key, names);
-      wrong(key, meant.empty() ? "is not a known key" : "is not a known key; did you mean " + std::string(meant) + "?");
-    }
-  }
-
- private:
-  const Json& object_;
-  std::string prefix_;
-  std::vector<std::string>& mistakes_;
-  std::set<std::string> known_;
-};
-
-void read_nodes(const Json* list, BalancerConfig& config, std::vector<std::string>& mistakes) {
+void read_nodes(const Json* list, BalancerConfig& config, Mistakes& mistakes) {
   if (list == nullptr) return;
   if (!list->is_array() || list->empty()) {
     mistakes.push_back("nodes: must be a list with at least one node");
     return;
   }
   std::set<std::string> names;
-  for (size_t i = 0; i < list->size(); ++i) {
-    const std::string prefix = "nodes[" + std::to_string(i) + "]";
-    if (!(*list)[i].is_object()) {
-      mistakes.push_back(prefix + ": must be an object");
-      continue;
-    }
+  each_object(*list, "nodes", mistakes, [&](const Json& object, const std::string& prefix) {
     BalancerConfig::Node node;
-    Fields fields((*list)[i], prefix + ".", mistakes);
-    fields.text("name", node.name, true);
+    Fields fields(object, prefix, mistakes);
+    fields.text("name", node.name);
     fields.host("host", node.host, true);
     fields.number("port", node.port, 1, 65535);
+    fields.real("weight", node.weight, 0, kMaxWeight);
     fields.host("agent_host", node.agent_host);
     fields.number("agent_port", node.agent_port, 0, 65535);
     fields.no_others();
+    if (node.name.empty() && !node.host.empty()) node.name = node.host + ":" + std::to_string(node.port);
     if (!node.name.empty() && !names.insert(node.name).second) {
-      fields.wrong("name", "\"" + node.name + "\" is used twice");
+      fields.wrong("name", model::shown(node.name) + " is used twice");
     }
     config.nodes.push_back(std::move(node));
+  });
+}
+
+void read_users(const Json* list, BalancerConfig& config, Mistakes& mistakes) {
+  if (list == nullptr) return;
+  if (!list->is_array()) {
+    mistakes.push_back("users: must be a list of {\"name\", \"password\"}");
+    return;
+  }
+  std::set<std::string> names;
+  each_object(*list, "users", mistakes, [&](const Json& object, const std::string& prefix) {
+    User user;
+    Fields fields(object, prefix, mistakes);
+    const size_t before = mistakes.size();
+    fields.text("name", user.name, true);
+    fields.secret("password", user.secret, true);
+    fields.no_others();
+    if (mistakes.size() == before) {
+      if (const auto wrong = mistake_in_name(user.name); !wrong.empty()) fields.wrong("name", wrong);
+      if (const auto wrong = mistake_in_secret(user.secret.reveal()); !wrong.empty()) fields.wrong("password", wrong);
+    }
+    if (!user.name.empty() && !names.insert(user.name).second) {
+      fields.wrong("name", model::shown(user.name) + " is used twice");
+    }
+    config.users.push_back(std::move(user));
+  });
+}
+
+// One value of the pooler's, held against the table that the cluster file is held against.
+void read_pool_value(Fields& fields, const char* name, const model::Key& key, std::string& out) {
+  fields.choice(name, out, key.choices);
+}
+void read_pool_value(Fields& fields, const char* name, const model::Key& key, double& out) {
+  fields.real(name, out, key.min, key.max);
+}
+template <class Whole>
+void read_pool_value(Fields& fields, const char* name, const model::Key& key, Whole& out) {
+  fields.number(name, out, static_cast<uint64_t>(key.min), static_cast<uint64_t>(key.max));
+}
+
+void read_pool(Fields& fields, model::PoolConfig& pool) {
+  model::each_pool_key(pool, [&fields](const char* name, auto& out) {
+    if (const model::Key* key = model::pool_keys().find(name)) read_pool_value(fields, name, *key, out);
+  });
+  const model::PoolConflict conflict = conflict_in(pool);
+  if (!conflict.key.empty()) fields.wrong(conflict.key, conflict.text);
+}
+
+void read_login(Fields& fields, BalancerConfig& config, Mistakes& mistakes) {
+  fields.text("auth_user", config.auth_user);
+  fields.secret("auth_password", config.auth_password);
+  fields.text("users_file", config.users_file);
+  fields.text("auth_query", config.auth_query);
+  read_users(fields.find("users", false), config, mistakes);
+  if (config.auth_query.empty()) return;
+  if (config.auth_query.find("$1") == std::string::npos) {
+    fields.wrong("auth_query", "must hold $1, which stands for the user's name");
+  }
+  if (fields.find("auth_user", false) == nullptr || config.auth_user.empty()) {
+    fields.wrong("auth_user", "must be set: the servers are asked the auth_query by this user");
   }
 }
 
-void read_fields(const Json& root, BalancerConfig& config, std::vector<std::string>& mistakes) {
-  Fields fields(root, "", mistakes);
-  fields.text("group", config.group, true);
-  fields.host("listen_address", config.listen_address);
-  fields.number("port", config.port, 0, 65535);
-  fields.host("rest_address", config.rest_address);
-  fields.number("rest_port", config.rest_port, 0, 65535);
-  fields.secret("token", config.token);
-  fields.number("max_clients", config.max_clients, 1, 100'000);
-  fields.text("auth_user", config.auth_user);
-  fields.secret("auth_password", config.auth_password, true);
-  fields.number("threads", config.threads, 0, 256);
+void read_tls(Fields& fields, BalancerConfig& config) {
   fields.text("tls_cert_file", config.tls_cert_file);
   fields.text("tls_key_file", config.tls_key_file);
-  fields.secret("agent_token", config.agent_token);
-  uint32_t id = 0;
-  if (root.contains("run_as_user")) fields.number("run_as_user", id, 0, 0xfffffffe), config.run_as_user = id;
-  if (root.contains("run_as_group")) fields.number("run_as_group", id, 0, 0xfffffffe), config.run_as_group = id;
-  read_nodes(fields.find("nodes", true), config, mistakes);
-  for (const char* key : {"run_as_user", "run_as_group"}) fields.find(key, false);
-  fields.no_others();
-  if (config.tls_cert_file.empty() != config.tls_key_file.empty()) {
-    fields.wrong(config.tls_cert_file.empty() ? "tls_cert_file" : "tls_key_file",
-                 "must be set too: TLS needs the certificate and its key");
-  }
+  if (config.tls_cert_file.empty() == config.tls_key_file.empty()) return;
+  fields.wrong(config.tls_cert_file.empty() ? "tls_cert_file" : "tls_key_file",
+               "must be set too: TLS needs the certificate and its key");
+}
+
+void read_rest(Fields& fields, BalancerConfig& config) {
+  fields.host("rest_address", config.rest_address);
+  fields.secret("token", config.token);
+  if (!config.token.empty()) config.rest_port = kRestPort;
+  fields.number("rest_port", config.rest_port, 0, 65535);
   if (config.rest_port != 0 && config.token.empty()) {
     fields.wrong("token", "must be set: the REST interface asks for it");
   }
+}
+
+void read_id(Fields& fields, const char* key, std::optional<uint32_t>& out) {
+  uint32_t id = 0;
+  if (fields.find(key, false) == nullptr) return;
+  fields.number(key, id, 0, 0xfffffffe);
+  out = id;
+}
+
+void read_fields(const Json& root, BalancerConfig& config, Mistakes& mistakes) {
+  Fields fields(root, "", mistakes);
+  fields.text("group", config.group);
+  if (config.group.empty()) fields.wrong("group", "must not be empty; leave the key out for its default");
+  fields.host("listen_address", config.listen_address);
+  fields.number("port", config.port, 0, 65535);
+  read_rest(fields, config);
+  read_pool(fields, config.pool);
+  fields.flag("read_write_split", config.read_write_split);
+  read_login(fields, config, mistakes);
+  read_tls(fields, config);
+  fields.secret("agent_token", config.agent_token);
+  read_id(fields, "run_as_user", config.run_as_user);
+  read_id(fields, "run_as_group", config.run_as_group);
+  read_nodes(fields.find("nodes", true), config, mistakes);
+  fields.no_others();
+}
+
+// A time that is not zero stays so: zero means that there is no limit.
+std::chrono::milliseconds to_ms(double seconds) {
+  const std::chrono::milliseconds time(std::llround(seconds * 1000));
+  return seconds > 0 ? std::max(time, std::chrono::milliseconds(1)) : std::chrono::milliseconds(0);
+}
+
+proxy::PoolMode pool_mode_of(const std::string& text) {
+  if (text == "session") return proxy::PoolMode::kSession;
+  return text == "statement" ? proxy::PoolMode::kStatement : proxy::PoolMode::kTransaction;
+}
+
+proxy::CausalReads causal_reads_of(const std::string& text) {
+  if (text == "off") return proxy::CausalReads::kOff;
+  return text == "global" ? proxy::CausalReads::kGlobal : proxy::CausalReads::kSession;
+}
+
+Status refuse_if_others_may_read(const std::string& path) {
+  struct stat info = {};
+  if (::stat(path.c_str(), &info) != 0 || (info.st_mode & 077) == 0) return Status();
+  return Error(Code::kConfigUnreadable, path + " holds passwords but others than its owner have rights on it")
+      .with("try", "chmod 600 " + path);
+}
+
+Result<std::string> read_text(const std::string& path) {
+  auto text = os::read_file(path);
+  if (text) return text;
+  Error error = std::move(text).error();
+  error.code = Code::kConfigUnreadable;
+  return error;
+}
+
+Status add_users_of_file(BalancerConfig& config, const std::string& beside) {
+  std::string path = config.users_file;
+  if (path[0] != '/') path = beside.substr(0, beside.rfind('/') + 1) + path;
+  auto text = read_text(path);
+  if (!text) return std::move(text).error().in("users_file");
+  PGB_TRY(refuse_if_others_may_read(path));
+  auto more = parse_user_list(*text);
+  if (!more) return std::move(more).error().in(path);
+  std::set<std::string> names;
+  for (const User& user : config.users) names.insert(user.name);
+  for (User& user : *more) {
+    if (names.count(user.name) != 0) {
+      return Error(Code::kConfig, path + ": " + model::shown(user.name) + " stands under \"users\" already");
+    }
+    config.users.push_back(std::move(user));
+  }
+  return Status();
 }
 
 }  // namespace
@@ -139,17 +222,48 @@ proxy::TopologySnapshot BalancerConfig::topology() const {
     view.name = node.name;
     view.host = node.host;
     view.port = node.port;
+    view.weight = node.weight;
     snapshot.nodes.push_back(std::move(view));
   }
   return snapshot;
 }
 
+proxy::PoolSettings BalancerConfig::pool_settings() const {
+  proxy::PoolSettings out;
+  out.mode = pool_mode_of(pool.pool_mode);
+  out.pool_size = pool.pool_size;
+  out.min_pool_size = pool.min_pool_size;
+  out.reserve_pool_size = pool.reserve_pool_size;
+  out.reserve_after = to_ms(pool.reserve_pool_timeout);
+  out.max_clients = pool.max_clients;
+  out.max_user_clients = pool.max_user_clients;
+  out.max_database_clients = pool.max_database_clients;
+  out.query_wait_timeout = to_ms(pool.query_wait_timeout);
+  out.query_timeout = to_ms(pool.query_timeout);
+  out.client_idle_timeout = to_ms(pool.client_idle_timeout);
+  out.idle_transaction_timeout = to_ms(pool.idle_transaction_timeout);
+  out.server_idle_timeout = to_ms(pool.server_idle_timeout);
+  out.server_lifetime = to_ms(pool.server_lifetime);
+  out.server_check_after = to_ms(pool.server_check_delay);
+  out.max_prepared = pool.max_prepared_statements;
+  out.read_write_split = read_write_split;
+  out.causal_reads = causal_reads_of(pool.causal_reads);
+  out.max_replica_lag = to_ms(pool.max_replica_lag);
+  out.max_replica_lag_bytes = pool.max_replica_lag_bytes;
+  out.log_slow_queries = to_ms(pool.log_slow_queries);
+  return out;
+}
+
+bool BalancerConfig::holds_secrets() const {
+  return !token.empty() || !auth_password.empty() || !agent_token.empty() || !users.empty();
+}
+
 Result<BalancerConfig> parse_balancer_config(std::string_view text) {
-  const Json root = Json::parse(text, nullptr, false);
-  if (!root.is_object()) return Error(Code::kConfig, "the configuration is not a JSON object");
+  auto root = parse_object(text);
+  if (!root) return std::move(root).error();
   BalancerConfig config;
-  std::vector<std::string> mistakes;
-  read_fields(root, config, mistakes);
+  Mistakes mistakes;
+  read_fields(*root, config, mistakes);
   if (mistakes.empty()) return config;
   Error error(Code::kConfig, "the configuration has " + std::to_string(mistakes.size()) +
                                  (mistakes.size() == 1 ? " mistake" : " mistakes"));
@@ -158,19 +272,12 @@ Result<BalancerConfig> parse_balancer_config(std::string_view text) {
 }
 
 Result<BalancerConfig> load_balancer_config(const std::string& path) {
-  struct stat info = {};
-  if (::stat(path.c_str(), &info) == 0 && (info.st_mode & 077) != 0) {
-    return Error(Code::kConfigUnreadable, path + " holds passwords but others than its owner have rights on it")
-        .with("try", "chmod 600 " + path);
-  }
-  auto text = os::read_file(path);
-  if (!text) {
-    Error error = std::move(text).error();
-    error.code = Code::kConfigUnreadable;
-    return error;
-  }
+  auto text = read_text(path);
+  if (!text) return std::move(text).error();
   auto config = parse_balancer_config(*text);
   if (!config) return std::move(config).error().in(path);
+  if (config->holds_secrets()) PGB_TRY(refuse_if_others_may_read(path));
+  if (!config->users_file.empty()) PGB_TRY(add_users_of_file(*config, path));
   return config;
 }
 

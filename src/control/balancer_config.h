@@ -1,4 +1,4 @@
-// The balancer's configuration file, written by the cluster manager.
+// The balancer's configuration file: written by the cluster manager, or by hand where the balancer runs alone.
 #pragma once
 
 #include <cstdint>
@@ -8,30 +8,37 @@
 
 #include "base/result.h"
 #include "base/secret.h"
+#include "control/user_list.h"
+#include "model/pool_config.h"
+#include "proxy/settings.h"
 #include "proxy/topology_snapshot.h"
 
 namespace pgb::control {
 
 struct BalancerConfig {
   struct Node {
-    std::string name;
+    std::string name;  // default: host:port
     std::string host;
     uint16_t port = 5432;
+    double weight = 1;  // its share of the reads
     std::string agent_host;
     uint16_t agent_port = 0;  // 0: there is no agent
     bool operator==(const Node&) const = default;
   };
 
-  std::string group;
+  std::string group = "pgbalancer";
   std::string listen_address = "0.0.0.0";
   uint16_t port = 9999;
   std::string rest_address = "127.0.0.1";
-  uint16_t rest_port = 8080;  // 0: no REST interface
+  uint16_t rest_port = 0;  // default: 8080 if there is a token; 0: no REST interface
   Secret token;
-  unsigned max_clients = 64;
+  model::PoolConfig pool;
+  bool read_write_split = true;
   std::string auth_user = "pgbalancer";
   Secret auth_password;
-  unsigned threads = 0;  // 0: one a core
+  std::vector<User> users;  // from the file's list, then from users_file; every name once
+  std::string users_file;   // relative to the configuration file
+  std::string auth_query;   // asks a server for the secret of the user $1; run as auth_user
   std::string tls_cert_file;
   std::string tls_key_file;
   std::vector<Node> nodes;
@@ -41,12 +48,16 @@ struct BalancerConfig {
 
   // Every node with unknown role and health.
   proxy::TopologySnapshot topology() const;
+  proxy::PoolSettings pool_settings() const;
+  bool holds_secrets() const;
 };
 
-// kConfig with one detail line for every mistake, each naming its key: "nodes[0].port".
+// kConfig with one detail line for every mistake, each naming its key: "nodes[0].port". Pure: users_file
+// is only named, not read.
 Result<BalancerConfig> parse_balancer_config(std::string_view text);
 
-// Reads and parses the file; kConfigUnreadable if it cannot be read or others than its owner may read it.
+// Reads and parses the file and its users_file; kConfigUnreadable if one cannot be read, or holds secrets
+// and others than its owner may read it.
 Result<BalancerConfig> load_balancer_config(const std::string& path);
 
 }  // namespace pgb::control

@@ -5,9 +5,12 @@
 #include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "control/balancer_config.h"
 #include "control/rest_api.h"
+#include "model/key_table.h"
+#include "model/schema.h"
 
 namespace pgb::control {
 namespace {
@@ -27,7 +30,7 @@ TEST(BalancerConfig, ReadsWhatTheManagerWrites) {
   const auto config = parse_balancer_config(kGood);
   ASSERT_TRUE(config) << all_of(config.error());
   EXPECT_EQ(config->group, "lb1");
-  EXPECT_EQ(config->max_clients, 16u);
+  EXPECT_EQ(config->pool.max_clients, 16u);
   EXPECT_EQ(config->auth_password.reveal(), "pw");
   EXPECT_EQ(config->run_as_user, 65534u);
   EXPECT_FALSE(config->run_as_group);
@@ -47,16 +50,241 @@ TEST(BalancerConfig, NamesEveryMistakeByItsKeyInOneGo) {
   const std::string text = all_of(config.error());
   for (const char* part :
        {"group: must be a text", "port: must be a whole number", "did you mean max_clients?",
-        "listen_address: must be an IP address", "tls_key_file: must be set", "auth_password: is missing",
-        "nodes[1].host: is missing", "nodes[1].port: must be", "nodes[1].name: \"a\" is used twice"}) {
+        "listen_address: must be an IP address", "tls_key_file: must be set", "nodes[1].host: is missing",
+        "nodes[1].port: must be", "nodes[1].name: \"a\" is used twice"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << " is not in\n" << text;
   }
 }
 
 TEST(BalancerConfig, BrokenTextIsAnErrorNotACrash) {
-  for (const char* text : {"", "[", "[]", "null", "{\"nodes\":[1]}", "{\"nodes\":[]}", "\xff\xfe"}) {
+  for (const char* text : {"", "[", "[]", "null", "{\"nodes\":[1]}", "{\"nodes\":[]}", "{\"nodes\":{}}",
+                           "{\"users\":1}", "{\"port\":1e400}", "{\"\":{\"\":", "\xff\xfe"}) {
     EXPECT_FALSE(parse_balancer_config(text)) << text;
   }
+}
+
+std::string mistakes_in(const std::string& text) {
+  const auto config = parse_balancer_config(text);
+  return config ? "" : all_of(config.error());
+}
+
+// A configuration of one node with these members more.
+std::string with(const std::string& members) { return "{\"nodes\":[{\"host\":\"10.0.0.1\"}]," + members + "}"; }
+
+TEST(BalancerConfig, TextThatIsNoJsonIsToldByItsPlaceWithoutShowingIt) {
+  const std::string text = mistakes_in("{\n  \"auth_password\": \"hunter2\",,\n}");
+  EXPECT_NE(text.find("line 2, column 30"), std::string::npos) << text;
+  EXPECT_EQ(text.find("hunter2"), std::string::npos) << text;
+  EXPECT_NE(mistakes_in(R"({"nodes":[{"host":"::1","host":"::2"}]})").find("host: is given twice"), std::string::npos);
+}
+
+TEST(BalancerConfig, APortAndTheServersAreAWholeFile) {
+  const auto config =
+      parse_balancer_config(R"({"port":6432,"nodes":[{"host":"10.0.0.1"},{"host":"localhost","port":5433}]})");
+  ASSERT_TRUE(config) << all_of(config.error());
+  EXPECT_EQ(config->group, "pgbalancer");
+  EXPECT_EQ(config->port, 6432);
+  EXPECT_EQ(config->rest_port, 0) << "nobody could be asked for a token";
+  EXPECT_EQ(config->nodes[0].name, "10.0.0.1:5432");
+  EXPECT_EQ(config->nodes[1].name, "localhost:5433");
+  EXPECT_EQ(config->nodes[0].weight, 1);
+  EXPECT_FALSE(config->holds_secrets());
+  EXPECT_EQ(parse_balancer_config(with(R"("token":"t")"))->rest_port, 8080);
+  EXPECT_NE(mistakes_in(with(R"("rest_port":8080)")).find("token: must be set"), std::string::npos);
+  EXPECT_NE(
+      mistakes_in(R"({"nodes":[{"host":"::1"},{"host":"::1"}]})").find("nodes[1].name: \"::1:5432\" is used twice"),
+      std::string::npos);
+}
+
+TEST(BalancerConfig, DefaultsOfThePoolerAreThoseOfTheKeyTable) {
+  std::string members;
+  for (const model::Key& key : model::pool_keys().keys) {
+    ASSERT_FALSE(key.fallback.empty()) << key.name;
+    members += (members.empty() ? "\"" : ",\"") + std::string(key.name) + "\":" + std::string(key.fallback);
+  }
+  const auto spelled_out = parse_balancer_config(with(members));
+  ASSERT_TRUE(spelled_out) << all_of(spelled_out.error());
+  EXPECT_EQ(spelled_out->pool, model::PoolConfig());
+  proxy::PoolSettings expected;
+  expected.max_clients = 1000;
+  EXPECT_EQ(spelled_out->pool_settings(), expected);
+}
+
+TEST(BalancerConfig, EveryKeyOfThePoolerReachesTheProxy) {
+  const auto config = parse_balancer_config(with(R"("pool_mode":"statement","pool_size":7,"min_pool_size":2,
+      "reserve_pool_size":3,"reserve_pool_timeout":0.25,"max_clients":500,"max_user_clients":50,
+      "max_database_clients":60,"query_wait_timeout":1.5,"query_timeout":2,"client_idle_timeout":3,
+      "idle_transaction_timeout":4,"server_idle_timeout":5,"server_lifetime":6,"server_check_delay":7,
+      "max_prepared_statements":8,"causal_reads":"global","max_replica_lag":0.0001,
+      "max_replica_lag_bytes":16000000000,"log_slow_queries":0.1,"threads":9,"read_write_split":false)"));
+  ASSERT_TRUE(config) << all_of(config.error());
+  using ms = std::chrono::milliseconds;
+  const proxy::PoolSettings pool = config->pool_settings();
+  EXPECT_EQ(config->pool.threads, 9u);
+  EXPECT_EQ(pool.mode, proxy::PoolMode::kStatement);
+  EXPECT_EQ(pool.causal_reads, proxy::CausalReads::kGlobal);
+  EXPECT_FALSE(pool.read_write_split);
+  EXPECT_EQ((std::vector<unsigned>{pool.pool_size, pool.min_pool_size, pool.reserve_pool_size, pool.max_clients,
+                                   pool.max_user_clients, pool.max_database_clients, pool.max_prepared}),
+            (std::vector<unsigned>{7, 2, 3, 500, 50, 60, 8}));
+  EXPECT_EQ((std::vector<ms>{pool.reserve_after, pool.query_wait_timeout, pool.query_timeout, pool.client_idle_timeout,
+                             pool.idle_transaction_timeout, pool.server_idle_timeout, pool.server_lifetime,
+                             pool.server_check_after, pool.log_slow_queries}),
+            (std::vector<ms>{ms(250), ms(1500), ms(2000), ms(3000), ms(4000), ms(5000), ms(6000), ms(7000), ms(100)}));
+  EXPECT_EQ(pool.max_replica_lag, ms(1)) << "a small limit must not become none";
+  EXPECT_EQ(pool.max_replica_lag_bytes, 16000000000u);
+}
+
+TEST(BalancerConfig, WrongValuesOfThePoolerAreNamedWithTheirLimits) {
+  const std::string text = mistakes_in(with(R"("pool_mode":"query","pool_size":0,"min_pool_size":21,"max_clients":-1,
+      "query_timeout":-0.5,"server_lifetime":"1h","causal_reads":true,"threads":257,"max_replica_lag_bytes":0.5,
+      "read_write_split":"on","pool_sise":3)"));
+  for (const char* part :
+       {"pool_mode: must be one of session, transaction, statement, not \"query\"",
+        "pool_size: must be a whole number from 1 to 100000", "min_pool_size: must not be more than pool_size",
+        "max_clients: must be a whole number from 1 to 100000", "query_timeout: must be a number from 0 to 31536000",
+        "server_lifetime: must be a number", "causal_reads: must be one of off, session, global",
+        "threads: must be a whole number from 0 to 256", "max_replica_lag_bytes: must be a whole number",
+        "read_write_split: must be true or false", "did you mean pool_size?", "11 mistakes"}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << " is not in\n" << text;
+  }
+}
+
+TEST(BalancerConfig, AWeightIsANumberNotLessThanZero) {
+  const auto config = parse_balancer_config(R"({"nodes":[{"host":"::1","weight":0},{"host":"::2","weight":2.5}]})");
+  ASSERT_TRUE(config) << all_of(config.error());
+  EXPECT_EQ(config->nodes[0].weight, 0);
+  EXPECT_EQ(config->nodes[1].weight, 2.5);
+  EXPECT_NE(mistakes_in(R"({"nodes":[{"host":"::1","weight":-1}]})").find("nodes[0].weight: must be a number from 0"),
+            std::string::npos);
+}
+
+constexpr char kVerifier[] =
+    "SCRAM-SHA-256$4096:c2FsdHNhbHRzYWx0c2FsdA==$"
+    "c3RvcmVka2V5c3RvcmVka2V5c3RvcmVka2V5c3RvcmU=:c2VydmVya2V5c2VydmVya2V5c2VydmVya2V5c2VydmU=";
+
+TEST(BalancerConfig, UsersHavePasswordsOrVerifiers) {
+  const auto config = parse_balancer_config(with(std::string(R"("users":[{"name":"ann","password":"clear"},
+      {"name":"bob","password":")") + kVerifier + R"("},{"name":"eve","password":"md5)" +
+                                                 std::string(32, 'a') + R"("}])"));
+  ASSERT_TRUE(config) << all_of(config.error());
+  ASSERT_EQ(config->users.size(), 3u);
+  EXPECT_EQ(config->users[0], (User{"ann", Secret("clear")}));
+  EXPECT_TRUE(config->users[1].secret.equals(kVerifier));
+  EXPECT_TRUE(config->holds_secrets());
+}
+
+TEST(BalancerConfig, WrongUsersAreNamedWithoutTheirSecrets) {
+  const std::string text = mistakes_in(with(R"("users":[{"name":"a","password":"hunter2"},{"name":"a","password":"x"},
+      {"name":"","password":"x"},{"password":"hunter2"},{"name":"b"},{"name":"c","password":""},
+      {"name":"d","password":"SCRAM-SHA-256$4096:hunter2"},{"name":"e","password":7},{"name":"\u0000","password":"x"},7,
+      {"name":"f","password":"a\u0000b"},{"name":"g","passwort":"hunter2"}])"));
+  for (const char* part :
+       {"users[1].name: \"a\" is used twice", "users[2].name: must not be empty", "users[3].name: is missing",
+        "users[4].password: is missing", "users[5].password: must not be empty",
+        "users[6].password: the secret begins like", "users[7].password: must be a text",
+        "users[8].name: the user's name must not hold control", "users[9]: must be an object",
+        "users[10].password: the secret must not hold a zero byte", "users[11].passwort: is not a known key"}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << " is not in\n" << text;
+  }
+  EXPECT_EQ(text.find("hunter2"), std::string::npos) << text;
+}
+
+TEST(BalancerConfig, AnAuthQueryNeedsItsParameterAndItsUser) {
+  const auto config = parse_balancer_config(with(R"x("auth_user":"asker","auth_query":"SELECT a, b FROM f($1)")x"));
+  ASSERT_TRUE(config) << all_of(config.error());
+  EXPECT_EQ(config->auth_query, "SELECT a, b FROM f($1)");
+  const std::string text = mistakes_in(with(R"("auth_query":"SELECT 1")"));
+  EXPECT_NE(text.find("auth_query: must hold $1"), std::string::npos) << text;
+  EXPECT_NE(text.find("auth_user: must be set"), std::string::npos) << text;
+}
+
+TEST(UserList, ReadsWhatPgBouncerReads) {
+  const auto users = parse_user_list(std::string("; a comment\n\n\"ann\" \"pass\"\"word\" ignored\r\n  \"b b\"\t\"") +
+                                     kVerifier + "\"\n\"\"\"q\"\"\" \"x\"");
+  ASSERT_TRUE(users) << all_of(users.error());
+  ASSERT_EQ(users->size(), 3u);
+  EXPECT_EQ((*users)[0], (User{"ann", Secret("pass\"word")}));
+  EXPECT_EQ((*users)[1].name, "b b");
+  EXPECT_EQ((*users)[2], (User{"\"q\"", Secret("x")}));
+  EXPECT_TRUE(parse_user_list("")->empty());
+}
+
+TEST(UserList, WrongLinesAreNumberedAndShowNoSecret) {
+  const auto users = parse_user_list(
+      "ann hunter2\n\"ann\n\"ann\" \"hunter2\n\"ann\"\n\"ann\" \"\"\n\"\" \"hunter2\"\n\"a\" \"hunter2\"\n\"a\" \"x\"");
+  ASSERT_FALSE(users);
+  const std::string text = all_of(users.error());
+  for (const char* part :
+       {"7 mistakes", "line 1: a user's name in double quotes", "line 2: a user's name",
+        "line 3: the secret of \"ann\" must follow", "line 4: the secret", "line 5: the secret must not",
+        "line 6: the user's name must not", "line 8: \"a\" stands on line 7 already"}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << " is not in\n" << text;
+  }
+  EXPECT_EQ(text.find("hunter2"), std::string::npos) << text;
+}
+
+std::string slurp(const std::string& file) {
+  std::ifstream in(file, std::ios::binary);
+  EXPECT_TRUE(in.is_open()) << file;
+  std::stringstream out;
+  out << in.rdbuf();
+  return out.str();
+}
+
+TEST(BalancerConfig, ItsPageHoldsThePoolersKeysAndItsExamplesAreRight) {
+  const std::string page = slurp(std::string(PGB_SOURCE_DIR) + "/docs/balancer-file.md");
+  EXPECT_NE(page.find(model::pool_chapter()), std::string::npos) << "it must hold:\n" << model::pool_chapter();
+  int examples = 0;
+  for (size_t at = page.find("```json\n"); at != std::string::npos; at = page.find("```json\n", at)) {
+    at += 8;
+    EXPECT_EQ(mistakes_in(page.substr(at, page.find("```", at) - at)), "");
+    ++examples;
+  }
+  EXPECT_GE(examples, 2);
+  const auto example = load_balancer_config(std::string(PGB_SOURCE_DIR) + "/examples/standalone/balancer.json");
+  EXPECT_TRUE(example) << all_of(example.error());
+}
+
+class ConfigFolder : public ::testing::Test {
+ protected:
+  ConfigFolder() {
+    char name[] = "/tmp/pgb_control_XXXXXX";
+    dir_ = ::mkdtemp(name);
+  }
+  ~ConfigFolder() override {
+    for (const char* file : {"balancer.json", "users.txt"}) ::unlink(path(file).c_str());
+    ::rmdir(dir_.c_str());
+  }
+  std::string path(const std::string& name) const { return dir_ + "/" + name; }
+  void write(const std::string& name, const std::string& text, mode_t mode = 0600) const {
+    std::ofstream(path(name)) << text;
+    EXPECT_EQ(::chmod(path(name).c_str(), mode), 0);
+  }
+  Result<BalancerConfig> load() const { return load_balancer_config(path("balancer.json")); }
+
+ private:
+  std::string dir_;
+};
+
+TEST_F(ConfigFolder, AFileWithoutSecretsMayBeReadByAll) {
+  write("balancer.json", R"({"port":6432,"nodes":[{"host":"10.0.0.1"}]})", 0644);
+  EXPECT_TRUE(load());
+  write("balancer.json", with(R"("users":[{"name":"a","password":"b"}])"), 0640);
+  EXPECT_EQ(load().error().code, Code::kConfigUnreadable);
+}
+
+TEST_F(ConfigFolder, UsersOfAFileBesideItJoinThoseOfTheList) {
+  write("balancer.json", with(R"("users":[{"name":"ann","password":"x"}],"users_file":"users.txt")"));
+  EXPECT_EQ(load().error().code, Code::kConfigUnreadable) << "the file is not there";
+  write("users.txt", "\"bob\" \"y\"\n");
+  const auto config = load();
+  ASSERT_TRUE(config) << all_of(config.error());
+  EXPECT_EQ(config->users, (std::vector<User>{{"ann", Secret("x")}, {"bob", Secret("y")}}));
+  write("users.txt", "\"ann\" \"y\"\n");
+  EXPECT_NE(all_of(load().error()).find("\"ann\" stands under \"users\" already"), std::string::npos);
+  write("users.txt", "\"bob\" \"y\"\n", 0644);
+  EXPECT_EQ(load().error().code, Code::kConfigUnreadable);
 }
 
 TEST(BalancerConfig, AFileThatOthersMayReadIsRefused) {
@@ -88,7 +316,7 @@ class FakeProxy final : public proxy::Admin {
     return topology;
   }
   void apply(proxy::TopologyPtr) override {}
-  void set_max_clients(unsigned) override {}
+  void set_pool(const proxy::PoolSettings&) override {}
   uint16_t port() const override { return 1; }
 };
 

@@ -19,6 +19,9 @@ namespace {
 
 constexpr double kMaxBalancers = 64;
 constexpr double kMaxReplicas = 64;
+constexpr double kMaxClients = 100000;
+constexpr double kMaxSeconds = 31536000;  // a year
+constexpr double kMaxLagBytes = 1e15;
 
 const KeyTable& network_keys() {
   static const KeyTable table{
@@ -54,22 +57,35 @@ const KeyTable& ha_keys() {
   return table;
 }
 
-const KeyTable& config_keys() {
-  static const KeyTable table{
+// In the cluster file two defaults follow from the keys of old.
+Key pool_key_of_config(Key key) {
+  if (key.name == "pool_size") {
+    key.fallback = "";
+    key.fallback_note = "20, or `num_init_children` × `max_pool` if that is less";
+  } else if (key.name == "max_clients") {
+    key.fallback = "";
+    key.fallback_note = "`num_init_children`, else 1000";
+  }
+  return key;
+}
+
+KeyTable make_config_keys() {
+  KeyTable table{
       "balancers[].config",
-      {{"num_init_children", Kind::kWhole, "32", "", "clients served at the same time", 1, 100000},
-       {"max_pool", Kind::kWhole, "4", "", "server connections kept for each of them", 1, 1000},
-       {"load_balance_mode", Kind::kSwitch, "true", "", "send reads to replicas"},
-       {"pool_mode",
-        Kind::kChoice,
-        R"("session")",
-        "",
-        "when a server connection goes back to the pool",
-        0,
-        0,
-        {"session"}},
-       {"tls_cert_file", Kind::kText, "", "no TLS", "certificate shown to clients (PEM), relative to the cluster file"},
-       {"tls_key_file", Kind::kText, "", "no TLS", "its private key (PEM); both or none"}}};
+      {{"num_init_children", Kind::kWhole, "", "none",
+        "clients served at the same time: what `max_clients` is by default", 1, 100000},
+       {"max_pool", Kind::kWhole, "4", "",
+        "no number of servers of its own: with `num_init_children` it bounds the default of `pool_size`", 1, 1000},
+       {"load_balance_mode", Kind::kSwitch, "true", "", "send reads to replicas"}}};
+  for (const Key& key : pool_keys().keys) table.keys.push_back(pool_key_of_config(key));
+  table.keys.push_back(
+      {"tls_cert_file", Kind::kText, "", "no TLS", "certificate shown to clients (PEM), relative to the cluster file"});
+  table.keys.push_back({"tls_key_file", Kind::kText, "", "no TLS", "its private key (PEM); both or none"});
+  return table;
+}
+
+const KeyTable& config_keys() {
+  static const KeyTable table = make_config_keys();
   return table;
 }
 
@@ -112,6 +128,58 @@ const KeyTable& balancer_keys() {
 }
 
 }  // namespace
+
+const KeyTable& pool_keys() {
+  static const KeyTable table{
+      "The pooler",
+      {{"pool_mode",
+        Kind::kChoice,
+        R"("transaction")",
+        "",
+        "how long a client keeps its server: until it leaves, until its transaction ends, or its statement",
+        0,
+        0,
+        {"session", "transaction", "statement"}},
+       {"pool_size", Kind::kWhole, "20", "", "servers kept for one database, user and node", 1, kMaxClients},
+       {"min_pool_size", Kind::kWhole, "0", "", "kept open of these once they were needed; at most `pool_size`", 0,
+        kMaxClients},
+       {"reserve_pool_size", Kind::kWhole, "0", "", "more servers, for clients that wait too long", 0, kMaxClients},
+       {"reserve_pool_timeout", Kind::kNumber, "5", "", "seconds: too long for that; 0: the reserve stays unused", 0,
+        kMaxSeconds},
+       {"max_clients", Kind::kWhole, "1000", "", "clients at the same time", 1, kMaxClients},
+       {"max_user_clients", Kind::kWhole, "0", "", "of these with the same user; 0: any number", 0, kMaxClients},
+       {"max_database_clients", Kind::kWhole, "0", "", "of these at the same database; 0: any number", 0, kMaxClients},
+       {"query_wait_timeout", Kind::kNumber, "120", "", "seconds a client waits for a free server; 0: any time", 0,
+        kMaxSeconds},
+       {"query_timeout", Kind::kNumber, "0", "", "seconds a statement may take; 0: any time", 0, kMaxSeconds},
+       {"client_idle_timeout", Kind::kNumber, "0", "", "seconds a client may be idle; 0: any time", 0, kMaxSeconds},
+       {"idle_transaction_timeout", Kind::kNumber, "0", "",
+        "seconds a client may be idle in a transaction; 0: any time", 0, kMaxSeconds},
+       {"server_idle_timeout", Kind::kNumber, "600", "", "seconds after which an unused server is closed; 0: never", 0,
+        kMaxSeconds},
+       {"server_lifetime", Kind::kNumber, "3600", "",
+        "seconds after which a server is closed once it is free; 0: never", 0, kMaxSeconds},
+       {"server_check_delay", Kind::kNumber, "30", "",
+        "seconds: a server unused for longer is asked for a sign of life before it is used; 0: never", 0, kMaxSeconds},
+       {"max_prepared_statements", Kind::kWhole, "200", "",
+        "prepared statements kept on one server; 0: those of clients are not tracked", 0, kMaxClients},
+       {"causal_reads",
+        Kind::kChoice,
+        R"("session")",
+        "",
+        "no client reads what is older than its own writes (session), or than anyone's (global)",
+        0,
+        0,
+        {"off", "session", "global"}},
+       {"max_replica_lag", Kind::kNumber, "10", "", "seconds: a replica further behind gets no reads; 0: no limit", 0,
+        kMaxSeconds},
+       {"max_replica_lag_bytes", Kind::kWhole, "0", "", "the same in bytes of WAL; 0: no limit", 0, kMaxLagBytes},
+       {"log_slow_queries", Kind::kNumber, "0", "", "seconds: statements that take longer are logged; 0: none", 0,
+        kMaxSeconds},
+       {"threads", Kind::kWhole, "0", "", "threads that serve clients; 0: one a core; read at the start only", 0,
+        256}}};
+  return table;
+}
 
 const KeyTable& cluster_keys() {
   static const KeyTable table{

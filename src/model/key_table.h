@@ -52,6 +52,9 @@ struct KeyTable {
 // The keys of the whole file. Lives for ever.
 const KeyTable& cluster_keys();
 
+// The keys of a PoolConfig: part of balancers[].config, and of the balancer's own file. Lives for ever.
+const KeyTable& pool_keys();
+
 // A server setting that the file may not give, and why.
 struct OwnedParameter {
   std::string_view name;

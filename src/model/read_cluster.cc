@@ -33,6 +33,16 @@ void read(const JsonValue* object, std::string_view name, int& out) {
   if (value != nullptr) out = static_cast<int>(whole_number(*value).value_or(out));
 }
 
+void read(const JsonValue* object, std::string_view name, unsigned& out) {
+  const auto* value = usable(object, name);
+  if (value != nullptr) out = static_cast<unsigned>(whole_number(*value).value_or(out));
+}
+
+void read(const JsonValue* object, std::string_view name, uint64_t& out) {
+  const auto* value = usable(object, name);
+  if (value != nullptr) out = static_cast<uint64_t>(whole_number(*value).value_or(0));
+}
+
 void read(const JsonValue* object, std::string_view name, bool& out) {
   const auto* value = usable(object, name);
   if (value != nullptr) out = value->is(JsonKind::kBool) ? value->boolean : value->text == "on";
@@ -178,9 +188,9 @@ class Reader {
     read(object, "num_init_children", out.num_init_children);
     read(object, "max_pool", out.max_pool);
     read(object, "load_balance_mode", out.load_balance_mode);
-    read(object, "pool_mode", out.pool_mode);
     read(object, "tls_cert_file", out.tls_cert_file);
     read(object, "tls_key_file", out.tls_key_file);
+    pool(object, out, path);
     if (object == nullptr) return;
     const bool cert = object->find("tls_cert_file") != nullptr;
     if (cert == (object->find("tls_key_file") != nullptr)) return;
@@ -188,6 +198,19 @@ class Reader {
     const char* lacking = cert ? "tls_key_file" : "tls_cert_file";
     mistakes_.add(object->find(given)->key_place, join_path(path, given),
                   std::string("wants \"") + lacking + "\" beside it: TLS needs both the certificate and its key");
+  }
+
+  void pool(const JsonValue* object, BalancerConfig& config, const std::string& path) {
+    PoolConfig& out = config.pool;
+    if (config.num_init_children > 0) {  // what it always meant: so many clients, each with its servers
+      const auto children = static_cast<unsigned>(config.num_init_children);
+      out.max_clients = children;
+      out.pool_size = std::min(out.pool_size, children * static_cast<unsigned>(config.max_pool));
+    }
+    each_pool_key(out, [object](const char* key, auto& value) { read(object, key, value); });
+    const PoolConflict conflict = conflict_in(out);
+    const auto* given = usable(object, conflict.key);
+    if (given != nullptr) mistakes_.add(given->place, join_path(path, conflict.key), conflict.text);
   }
 
   void node(const JsonValue& object, Node& out, const std::string& path) {

@@ -160,6 +160,8 @@ std::string json_schema() {
          object_schema(cluster_keys(), "") + "}\n";
 }
 
+std::string pool_chapter() { return chapter(pool_keys()); }
+
 std::string reference_page() {
   std::string out =
       "# The cluster file\n\nOne JSON file describes a cluster. `{\"cluster_name\": \"demo\"}` is a whole one; every "

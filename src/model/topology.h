@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/secret.h"
+#include "model/pool_config.h"
 
 namespace pgb::model {
 
@@ -35,11 +36,11 @@ struct Node {
 };
 
 struct BalancerConfig {
-  int num_init_children = 32;  // clients served at the same time
-  int max_pool = 4;            // server connections kept for each of them
-  bool load_balance_mode = true;
-  std::string pool_mode = "session";  // the only mode today
-  std::string tls_cert_file;          // both or none; relative to the cluster file
+  int num_init_children = 0;      // as in the file; 0: not given. What follows from it stands in the pool:
+  int max_pool = 4;               // its max_clients and pool_size
+  bool load_balance_mode = true;  // send reads to replicas
+  PoolConfig pool;
+  std::string tls_cert_file;  // both or none; relative to the cluster file
   std::string tls_key_file;
 
   bool operator==(const BalancerConfig&) const = default;

@@ -174,7 +174,13 @@ const char* const kEverything = R"({"cluster_name": "all", "runtime": "process",
   "postgres": {"image": "x:1", "bin_dir": "/a \"b\"", "database": "d\u00e9", "superuser": "s",
     "password": {"env": "PGPW"}, "replication_user": "r", "replication_password": {"file": "pw"},
     "parameters": {"Work_Mem": "4MB", "max_connections": 50, "fsync": false}, "init_sql": ["a.sql"]},
-  "balancers": [{"config": {"load_balance_mode": "off", "tls_cert_file": "c", "tls_key_file": "k"},
+  "balancers": [{"config": {"load_balance_mode": "off", "pool_mode": "statement", "pool_size": 7, "min_pool_size": 2,
+      "reserve_pool_size": 3, "reserve_pool_timeout": 0.25, "max_clients": 500, "max_user_clients": 50,
+      "max_database_clients": 60, "query_wait_timeout": 1.5, "query_timeout": 2.5, "client_idle_timeout": 3,
+      "idle_transaction_timeout": 4, "server_idle_timeout": 5, "server_lifetime": 6, "server_check_delay": 7,
+      "max_prepared_statements": 8, "causal_reads": "global", "max_replica_lag": 0.5,
+      "max_replica_lag_bytes": 16000000000, "log_slow_queries": 0.001, "threads": 9,
+      "tls_cert_file": "c", "tls_key_file": "k"},
     "replicas": [{"weight": 2.5}]}]})";
 
 TEST(ClusterFile, EveryKeyIsRead) {
@@ -195,6 +201,37 @@ TEST(ClusterFile, EveryKeyIsRead) {
   EXPECT_FALSE(c.balancers[0].config.load_balance_mode);
   EXPECT_EQ(c.balancers[0].config.tls_key_file, "k");
   EXPECT_EQ(c.balancers[0].replicas[0].weight, 2.5);
+}
+
+TEST(ClusterFile, EveryKeyOfThePoolerIsRead) {
+  const PoolConfig pool = good(kEverything).balancers[0].config.pool;
+  const PoolConfig defaults;
+  std::string values;
+  each_pool_key(pool, [&values](const char*, const auto& value) {
+    std::ostringstream out;
+    out << value << ' ';
+    values += out.str();
+  });
+  EXPECT_EQ(values, "statement 7 2 3 0.25 500 50 60 1.5 2.5 3 4 5 6 7 8 global 0.5 16000000000 0.001 9 ");
+  EXPECT_EQ(good(R"({"cluster_name": "demo"})").balancers[0].config.pool, defaults);
+}
+
+PoolConfig pool_of(const std::string& config) {
+  return good(R"({"cluster_name": "demo", "balancers": [{"config": )" + config + "}]}").balancers[0].config.pool;
+}
+
+TEST(ClusterFile, TheKeysOfOldKeepAMeaning) {
+  EXPECT_EQ(pool_of("{}").max_clients, 1000U);
+  EXPECT_EQ(pool_of(R"({"max_pool": 1})").pool_size, 20U) << "alone it bounds nothing";
+  EXPECT_EQ(pool_of(R"({"max_pool": 1})").max_clients, 1000U);
+  EXPECT_EQ(pool_of(R"({"num_init_children": 16})").max_clients, 16U);
+  EXPECT_EQ(pool_of(R"({"num_init_children": 16, "max_pool": 2})").pool_size, 20U);
+  EXPECT_EQ(pool_of(R"({"num_init_children": 3})").pool_size, 12U);
+  EXPECT_EQ(pool_of(R"({"num_init_children": 100000, "max_pool": 1000})").pool_size, 20U);
+  EXPECT_EQ(pool_of(R"({"num_init_children": 3, "max_pool": 2})").pool_size, 6U);
+  const PoolConfig both = pool_of(R"({"num_init_children": 3, "max_clients": 70, "pool_size": 50})");
+  EXPECT_EQ(both.max_clients, 70U);
+  EXPECT_EQ(both.pool_size, 50U);
 }
 
 TEST(ClusterFile, PrintedAndReadAgainItIsTheSame) {
@@ -252,6 +289,13 @@ std::string all_defaults(const KeyTable& table) {
 
 TEST(KeyTable, ItsDefaultsAreThoseOfAnEmptyFile) {
   EXPECT_EQ(good("{" + all_defaults(cluster_keys()) + "}"), good(R"({"cluster_name": "demo"})"));
+}
+
+TEST(KeyTable, ThePoolerHasTheKeysOfItsTableInThatOrder) {
+  std::vector<std::string_view> visited;
+  PoolConfig config;
+  each_pool_key(config, [&visited](const char* key, auto&) { visited.push_back(key); });
+  EXPECT_EQ(visited, pool_keys().names());
 }
 
 TEST(KeyTable, SchemaAndPageNameEveryKey) { expect_documented(cluster_keys(), reference_page(), json_schema()); }

@@ -30,6 +30,11 @@ std::string number(double value) {
   return {buffer, end};
 }
 
+std::string printed(const std::string& value) { return quoted(value); }
+std::string printed(double value) { return number(value); }
+std::string printed(unsigned value) { return std::to_string(value); }
+std::string printed(uint64_t value) { return std::to_string(value); }
+
 // Writes one object, a member a line.
 class Object {
  public:
@@ -96,8 +101,9 @@ std::string node(const Node& node, int level) {
 
 std::string balancer(const Balancer& b) {
   Object config(4);
-  config.whole("num_init_children", b.config.num_init_children).whole("max_pool", b.config.max_pool);
-  config.truth("load_balance_mode", b.config.load_balance_mode).text("pool_mode", b.config.pool_mode);
+  if (b.config.num_init_children != 0) config.whole("num_init_children", b.config.num_init_children);
+  config.whole("max_pool", b.config.max_pool).truth("load_balance_mode", b.config.load_balance_mode);
+  each_pool_key(b.config.pool, [&config](const char* key, const auto& value) { config.raw(key, printed(value)); });
   config.text_if("tls_cert_file", b.config.tls_cert_file).text_if("tls_key_file", b.config.tls_key_file);
   std::vector<std::string> replicas;
   for (const auto& replica : b.replicas) replicas.push_back(node(replica, 4));

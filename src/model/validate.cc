@@ -235,9 +235,6 @@ class Validator {
   void choice(JsonValue& value, const Key& key, const std::string& path) {
     if (!expect(value, JsonKind::kString, path)) return;
     if (std::find(key.choices.begin(), key.choices.end(), value.text) != key.choices.end()) return;
-    if (key.name == "pool_mode" && (value.text == "transaction" || value.text == "statement")) {
-      return wrong(value, path, shown(value.text) + " does not exist yet; the only pool mode is \"session\"");
-    }
     const auto hint = suggestion(value.text, key.choices);
     wrong(value, path, "must be " + quoted_list(key.choices) + ", not " + shown(value.text) + hint);
   }

@@ -3,7 +3,6 @@
 #include <sys/eventfd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -14,7 +13,7 @@ Result<std::unique_ptr<EventLoop>> EventLoop::create() {
   os::UniqueFd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   epoll_event event = {};
   event.events = EPOLLIN;
-  event.data.u64 = 0;  // watch 0 is the wake-up
+  event.data.ptr = nullptr;  // nobody is the wake-up
   if (!epoll || !wake || epoll_ctl(epoll.get(), EPOLL_CTL_ADD, wake.get(), &event) != 0) {
     return Error(Code::kIo, std::string("cannot make an event loop: ") + std::strerror(errno))
         .with("try", "raise the limit of open files (ulimit -n)");
@@ -24,35 +23,30 @@ Result<std::unique_ptr<EventLoop>> EventLoop::create() {
 
 EventLoop::~EventLoop() = default;
 
-EventLoop::Watch EventLoop::watch(int fd, uint32_t events, OnEvents on_events) {
-  const Watch id = next_id_++;
+bool EventLoop::add(int fd, uint32_t events, Pollable& target) {
   epoll_event event = {};
   event.events = events;
-  event.data.u64 = id;
-  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) return 0;
-  watches_.emplace(id, Entry{fd, events, std::make_shared<OnEvents>(std::move(on_events))});
-  return id;
+  event.data.ptr = &target;
+  return epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
-void EventLoop::change(Watch watch, uint32_t events) {
-  const auto found = watches_.find(watch);
-  if (found == watches_.end() || found->second.events == events) return;
+void EventLoop::modify(int fd, uint32_t events, Pollable& target) {
   epoll_event event = {};
   event.events = events;
-  event.data.u64 = watch;
-  epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, found->second.fd, &event);
-  found->second.events = events;
+  event.data.ptr = &target;
+  epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event);
 }
 
-void EventLoop::unwatch(Watch watch) {
-  const auto found = watches_.find(watch);
-  if (found == watches_.end()) return;
-  epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, found->second.fd, nullptr);
-  watches_.erase(found);
+void EventLoop::remove(int fd, Pollable& target) {
+  epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+  for (int i = next_; i < count_; ++i) {
+    epoll_event& event = events_[static_cast<size_t>(i)];
+    if (event.data.ptr == &target) event.events = 0;
+  }
 }
 
 EventLoop::Timer EventLoop::after(std::chrono::milliseconds wait, std::function<void()> action) {
-  const Timer id = next_id_++;
+  const Timer id = next_timer_++;
   const Clock::time_point at = Clock::now() + wait;
   timers_.emplace(Due(at, id), std::move(action));
   due_.emplace(id, at);
@@ -71,6 +65,7 @@ void EventLoop::post(std::function<void()> action) {
     const std::lock_guard lock(mutex_);
     posted_.push_back(std::move(action));
   }
+  if (has_posted_.exchange(true)) return;  // it is awake, or on its way
   const uint64_t one = 1;
   [[maybe_unused]] const ssize_t written = ::write(wake_.get(), &one, sizeof one);
 }
@@ -87,8 +82,7 @@ int EventLoop::wait_ms() const {
 }
 
 void EventLoop::run_timers() {
-  const Clock::time_point now = Clock::now();
-  while (!timers_.empty() && timers_.begin()->first.first <= now) {
+  while (!timers_.empty() && timers_.begin()->first.first <= now_) {
     auto node = timers_.extract(timers_.begin());
     due_.erase(node.key().second);
     node.mapped()();
@@ -96,7 +90,9 @@ void EventLoop::run_timers() {
 }
 
 void EventLoop::run_posted() {
+  if (!has_posted_) return;
   std::vector<std::function<void()>> work;
+  has_posted_ = false;  // before the work is taken: what is posted from here on wakes us again
   {
     const std::lock_guard lock(mutex_);
     work.swap(posted_);
@@ -104,22 +100,24 @@ void EventLoop::run_posted() {
   for (const auto& action : work) action();
 }
 
-void EventLoop::run() {
-  std::array<epoll_event, 128> events;
-  while (!stopped_) {
-    const int count = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), wait_ms());
-    for (int i = 0; i < count; ++i) {
-      const epoll_event& event = events[static_cast<size_t>(i)];
-      if (event.data.u64 == 0) {
-        uint64_t ignored = 0;
-        [[maybe_unused]] const ssize_t got = ::read(wake_.get(), &ignored, sizeof ignored);
-        continue;
-      }
-      const auto found = watches_.find(event.data.u64);
-      if (found == watches_.end()) continue;
-      const std::shared_ptr<OnEvents> on_events = found->second.on_events;
-      (*on_events)(event.events);
+void EventLoop::dispatch() {
+  for (next_ = 0; next_ < count_;) {
+    const epoll_event event = events_[static_cast<size_t>(next_++)];
+    if (event.data.ptr == nullptr) {
+      uint64_t ignored = 0;
+      [[maybe_unused]] const ssize_t got = ::read(wake_.get(), &ignored, sizeof ignored);
+    } else if (event.events != 0) {
+      static_cast<Pollable*>(event.data.ptr)->on_events(event.events);
     }
+  }
+  count_ = next_ = 0;
+}
+
+void EventLoop::run() {
+  while (!stopped_) {
+    count_ = std::max(0, epoll_wait(epoll_.get(), events_.data(), static_cast<int>(events_.size()), wait_ms()));
+    now_ = Clock::now();
+    dispatch();
     run_posted();
     run_timers();
   }

@@ -4,6 +4,7 @@
 
 #include <sys/epoll.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -19,12 +20,19 @@
 
 namespace pgb::net {
 
+// What owns a descriptor and wants to hear of it. Called on the loop's thread.
+class Pollable {
+ public:
+  virtual void on_events(uint32_t events) = 0;  // EPOLLIN, EPOLLOUT, EPOLLHUP, EPOLLERR
+
+ protected:
+  ~Pollable() = default;
+};
+
 class EventLoop {
  public:
   using Clock = std::chrono::steady_clock;
-  using Watch = uint64_t;  // 0 is none
   using Timer = uint64_t;  // 0 is none
-  using OnEvents = std::function<void(uint32_t events)>;
 
   // kIo when the kernel has no descriptors left.
   static Result<std::unique_ptr<EventLoop>> create();
@@ -32,12 +40,12 @@ class EventLoop {
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
 
-  // Calls `on_events` with EPOLLIN, EPOLLOUT … (level triggered) until unwatch(). The descriptor
-  // stays the caller's and must outlive the watch. 0 if the kernel refuses.
-  Watch watch(int fd, uint32_t events, OnEvents on_events);
-  void change(Watch watch, uint32_t events);
+  // Calls target.on_events (level triggered) until remove(). The descriptor stays the caller's; it and the target
+  // must outlive the watch. False if the kernel refuses.
+  bool add(int fd, uint32_t events, Pollable& target);
+  void modify(int fd, uint32_t events, Pollable& target);
   // After this no more calls come, also none that were already reported by the kernel.
-  void unwatch(Watch watch);
+  void remove(int fd, Pollable& target);
 
   Timer after(std::chrono::milliseconds wait, std::function<void()> action);
   void cancel(Timer timer);  // one that has fired or 0 is no mistake
@@ -48,29 +56,31 @@ class EventLoop {
   void stop();
 
   void run();
+  // The time at which the round in progress began: good enough for time-outs, and free.
+  Clock::time_point now() const { return now_; }
 
  private:
-  struct Entry {
-    int fd;
-    uint32_t events;
-    std::shared_ptr<OnEvents> on_events;  // shared: a callback may unwatch itself
-  };
   using Due = std::pair<Clock::time_point, Timer>;
 
   EventLoop(os::UniqueFd epoll, os::UniqueFd wake) : epoll_(std::move(epoll)), wake_(std::move(wake)) {}
   int wait_ms() const;
+  void dispatch();
   void run_timers();
   void run_posted();
 
   os::UniqueFd epoll_;
   os::UniqueFd wake_;
   std::atomic<bool> stopped_{false};
-  uint64_t next_id_ = 1;
-  std::unordered_map<Watch, Entry> watches_;
+  Clock::time_point now_ = Clock::now();
+  std::array<epoll_event, 256> events_;
+  int count_ = 0;  // of events_ in the round in progress
+  int next_ = 0;   // the first one not yet told
+  uint64_t next_timer_ = 1;
   std::map<Due, std::function<void()>> timers_;
   std::unordered_map<Timer, Clock::time_point> due_;
   std::mutex mutex_;
   std::vector<std::function<void()>> posted_;  // guarded by mutex_
+  std::atomic<bool> has_posted_{false};
 };
 
 }  // namespace pgb::net

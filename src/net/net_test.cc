@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <functional>
 #include <string>
 #include <thread>
 
@@ -88,22 +89,27 @@ TEST(EventLoop, RunsWorkPostedByOtherThreads) {
   EXPECT_EQ(ran, 1000);
 }
 
-TEST(EventLoop, CallsNobodyAfterUnwatchEvenInTheSameRound) {
+struct Watcher final : Pollable {
+  std::function<void(uint32_t)> action;
+  void on_events(uint32_t events) override { action(events); }
+};
+
+TEST(EventLoop, CallsNobodyAfterRemoveEvenInTheSameRound) {
   auto loop = EventLoop::create();
   ASSERT_TRUE(loop);
   Pair one, two;
   ASSERT_EQ(::write(one.far.get(), "x", 1), 1);
   ASSERT_EQ(::write(two.far.get(), "x", 1), 1);
   int calls = 0;
-  EventLoop::Watch first = 0, second = 0;
-  const auto once = [&](uint32_t) {
+  Watcher first, second;
+  first.action = second.action = [&](uint32_t) {
     ++calls;
-    (*loop)->unwatch(first);
-    (*loop)->unwatch(second);
+    (*loop)->remove(one.near.get(), first);
+    (*loop)->remove(two.near.get(), second);
     (*loop)->after(milliseconds(5), [&] { (*loop)->stop(); });
   };
-  first = (*loop)->watch(one.near.get(), EPOLLIN, once);
-  second = (*loop)->watch(two.near.get(), EPOLLIN, once);
+  ASSERT_TRUE((*loop)->add(one.near.get(), EPOLLIN, first));
+  ASSERT_TRUE((*loop)->add(two.near.get(), EPOLLIN, second));
   (*loop)->run();
   EXPECT_EQ(calls, 1);
 }
@@ -113,11 +119,13 @@ TEST(EventLoop, FollowsAChangeOfInterest) {
   ASSERT_TRUE(loop);
   Pair pair;
   uint32_t seen = 0;
-  const auto watch = (*loop)->watch(pair.near.get(), EPOLLIN, [&](uint32_t events) {
+  Watcher watcher;
+  watcher.action = [&](uint32_t events) {
     seen |= events;
     (*loop)->stop();
-  });
-  (*loop)->change(watch, EPOLLOUT);
+  };
+  ASSERT_TRUE((*loop)->add(pair.near.get(), EPOLLIN, watcher));
+  (*loop)->modify(pair.near.get(), EPOLLOUT, watcher);
   (*loop)->run();
   EXPECT_EQ(seen, static_cast<uint32_t>(EPOLLOUT));
 }

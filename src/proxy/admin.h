@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 
+#include "proxy/settings.h"
 #include "proxy/topology_snapshot.h"
 
 namespace pgb::proxy {
@@ -18,6 +19,12 @@ struct Stats {
   uint64_t refused_total = 0;   // logins that were refused, for whatever reason
   uint64_t bytes_from_clients = 0;
   uint64_t bytes_from_servers = 0;
+  uint64_t transactions = 0;  // servers given back to their pool
+  uint64_t to_primary = 0;    // requests, by where they were routed
+  uint64_t to_replicas = 0;
+  uint64_t waits = 0;          // requests that found no free server
+  uint64_t pins = 0;           // sessions that were bound to their server
+  uint64_t server_parses = 0;  // prepared statements made on servers
   struct Node {
     uint64_t servers = 0;
     uint64_t sessions_total = 0;
@@ -32,8 +39,8 @@ class Admin {
   virtual TopologyPtr topology() const = 0;
   // Hands over a new topology: sessions that wait for a primary go on, others are not disturbed.
   virtual void apply(TopologyPtr snapshot) = 0;
-  // Changes the limit for clients to come.
-  virtual void set_max_clients(unsigned count) = 0;
+  // Changes limits and modes; connections that exist are not disturbed.
+  virtual void set_pool(const PoolSettings& settings) = 0;
   virtual uint16_t port() const = 0;
 };
 

@@ -1,5 +1,5 @@
-// Whom a cancel request means: our own process numbers and keys, given to clients, and the server
-// behind each. Shared by all reactors.
+// Whom a cancel request means: our own process numbers and keys, given to clients, and the session behind each.
+// Shared by all reactors.
 #pragma once
 
 #include <cstdint>
@@ -15,17 +15,15 @@ namespace pgb::proxy {
 class CancelRegistry {
  public:
   struct Target {
-    std::string host;
-    uint16_t port = 0;
-    uint32_t pid = 0;
-    std::string key;
+    unsigned reactor = 0;
+    uint64_t session = 0;
   };
   struct Ticket {
     uint32_t pid = 0;
     std::string key;  // 4 random bytes
   };
 
-  // A fresh pid and key for a session whose server is `target`. kInternal if there is no randomness.
+  // A fresh pid and key for the session `target`. kInternal if there is no randomness.
   Result<Ticket> add(Target target);
   void remove(uint32_t pid);
   // Nothing unless pid and key (compared in constant time) belong together.

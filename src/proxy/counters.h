@@ -1,4 +1,5 @@
-// The numbers behind Stats, shared by all threads of a proxy.
+// The numbers behind Stats. Counters are shared by all threads of a proxy; what is counted for every message stands
+// in a reactor's own ReactorStats, written by its thread alone.
 #pragma once
 
 #include <atomic>
@@ -11,14 +12,36 @@
 
 namespace pgb::proxy {
 
+// A number that one thread writes and any may read.
+class Tally {
+ public:
+  Tally& operator+=(uint64_t more) {
+    value_.store(value_.load(std::memory_order_relaxed) + more, std::memory_order_relaxed);
+    return *this;
+  }
+  void operator++() { *this += 1; }
+  operator uint64_t() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<uint64_t> value_{0};
+};
+
+struct alignas(64) ReactorStats {
+  Tally bytes_from_clients, bytes_from_servers;
+  Tally transactions;             // servers given back, one way or the other
+  Tally to_primary, to_replicas;  // batches routed
+  Tally waits;                    // a client found no free server
+  Tally pins;                     // sessions that were bound to their server
+  Tally server_parses;            // prepared statements made on servers
+};
+
 struct Counters {
   std::atomic<uint64_t> clients{0};
   std::atomic<uint64_t> max_clients{0};
   std::atomic<uint64_t> servers{0};
   std::atomic<uint64_t> sessions_total{0};
   std::atomic<uint64_t> refused_total{0};
-  std::atomic<uint64_t> bytes_from_clients{0};
-  std::atomic<uint64_t> bytes_from_servers{0};
+  std::atomic<int64_t> last_write_ns{0};  // of any session: for causal_reads = global
 
   // Takes a client's place; false when all are taken.
   bool take_client() {
@@ -28,7 +51,6 @@ struct Counters {
   }
   void server_opened(const std::string& node) {
     ++servers;
-    ++sessions_total;
     const std::lock_guard lock(mutex_);
     ++nodes_[node].servers;
     ++nodes_[node].sessions_total;

@@ -1,5 +1,8 @@
 #include "proxy/health.h"
 
+#include <algorithm>
+#include <cstdlib>
+
 #include "base/log.h"
 #include "pgclient/connection.h"
 
@@ -8,30 +11,49 @@ namespace {
 
 // One answer may be late under load; a refused connection or two late ones are a failure.
 constexpr int kLateAnswers = 2;
+constexpr size_t kLogSamples = 6000;  // ten minutes' worth
 
-Result<NodeRole> ask(std::unique_ptr<pgclient::Connection>& connection, const pgclient::ConnInfo& info,
-                     Deadline deadline) {
+int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+struct Answer {
+  NodeRole role = NodeRole::kUnknown;
+  uint64_t lsn = 0;  // written, or replayed
+};
+
+// A replica's position is what queries see there; the primary's is beyond whatever it has acknowledged.
+constexpr char kQuestion[] =
+    "SELECT pg_is_in_recovery() AS standby, CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() "
+    "ELSE pg_current_wal_insert_lsn() END - '0/0'::pg_lsn AS lsn";
+
+Result<Answer> ask(std::unique_ptr<pgclient::Connection>& connection, const pgclient::ConnInfo& info,
+                   Deadline deadline) {
   if (!connection) {
     auto opened = pgclient::Connection::open(info, deadline);
     if (!opened) return std::move(opened).error();
     connection = std::move(*opened);
   }
-  auto results = connection->query("SELECT pg_is_in_recovery() AS standby", deadline);
+  auto results = connection->query(kQuestion, deadline);
   if (!results) {
     connection.reset();
     return std::move(results).error();
   }
   const std::string standby = results->empty() ? "" : (*results)[0].get(0, "standby");
-  if (standby == "f") return NodeRole::kPrimary;
-  if (standby == "t") return NodeRole::kReplica;
-  return Error(Code::kProtocol, "no answer to pg_is_in_recovery()");
+  if (standby != "f" && standby != "t") return Error(Code::kProtocol, "no answer to pg_is_in_recovery()");
+  Answer answer;
+  answer.role = standby == "f" ? NodeRole::kPrimary : NodeRole::kReplica;
+  answer.lsn = std::strtoull((*results)[0].get(0, "lsn").c_str(), nullptr, 10);
+  return answer;
 }
 
 }  // namespace
 
 HealthMonitor::HealthMonitor(HealthSettings settings, TopologyPtr first, OnChange on_change)
     : settings_(std::move(settings)), on_change_(std::move(on_change)), topology_(std::move(first)) {
-  for (size_t i = 0; i < topology_->nodes.size(); ++i) threads_.emplace_back([this, i] { watch(i); });
+  const size_t count = topology_->nodes.size();  // the first thread may change topology_ already
+  for (size_t i = 0; i < count; ++i) threads_.emplace_back([this, i] { watch(i); });
 }
 
 HealthMonitor::~HealthMonitor() {
@@ -66,18 +88,43 @@ void HealthMonitor::watch(size_t index) {
   int late = 0;
   do {
     const bool reused = connection != nullptr;
-    auto role = ask(connection, info, Deadline::after(settings_.deadline));
+    int64_t asked = now_ns();
+    auto answer = ask(connection, info, Deadline::after(settings_.deadline));
     // A connection that broke may only be stale (a restarted server): one fresh look before judging.
-    if (!role && reused && role.error().code != Code::kTimeout) {
-      role = ask(connection, info, Deadline::after(settings_.deadline));
+    if (!answer && reused && answer.error().code != Code::kTimeout) {
+      asked = now_ns();
+      answer = ask(connection, info, Deadline::after(settings_.deadline));
     }
-    late = !role && role.error().code == Code::kTimeout ? late + 1 : 0;
-    if (role) {
-      report(index, *role, true, "");
+    late = !answer && answer.error().code == Code::kTimeout ? late + 1 : 0;
+    if (answer) {
+      note_log(node, answer->role, asked, answer->lsn);
+      report(index, answer->role, true, "");
     } else if (late == 0 || late >= kLateAnswers) {
-      report(index, NodeRole::kUnknown, false, role.error().message);
+      report(index, NodeRole::kUnknown, false, answer.error().message);
     }
   } while (pause());
+}
+
+// A replica has caught up with the newest moment at which the primary's log was no longer than what it has replayed.
+void HealthMonitor::note_log(const NodeView& node, NodeRole role, int64_t asked_ns, uint64_t lsn) {
+  const std::lock_guard lock(log_mutex_);
+  if (role == NodeRole::kPrimary) {
+    // A log that goes back is another primary's: what was known says nothing about it.
+    if (!primary_log_.empty() && lsn < primary_log_.back().second) primary_log_.clear();
+    if (!primary_log_.empty() && asked_ns <= primary_log_.back().first) return;
+    primary_log_.emplace_back(asked_ns, lsn);
+    if (primary_log_.size() > kLogSamples) primary_log_.pop_front();
+    node.gauge->caught_up_ns = asked_ns;
+    node.gauge->behind_bytes = 0;
+    return;
+  }
+  const auto later = std::upper_bound(primary_log_.begin(), primary_log_.end(), lsn,
+                                      [](uint64_t replayed, const auto& sample) { return replayed < sample.second; });
+  if (later != primary_log_.begin()) node.gauge->caught_up_ns = std::prev(later)->first;
+  if (!primary_log_.empty()) {
+    const uint64_t newest = primary_log_.back().second;
+    node.gauge->behind_bytes = newest > lsn ? newest - lsn : 0;
+  }
 }
 
 void HealthMonitor::report(size_t index, NodeRole role, bool healthy, const std::string& error) {

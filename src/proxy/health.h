@@ -1,8 +1,9 @@
-// Asks every node twice a second whether it answers and whether it is the primary, each on a thread
-// of its own so that a silent one delays none of the others.
+// Asks every node several times a second whether it answers, whether it is the primary and how far its log has got,
+// each on a thread of its own so that a silent one delays none of the others.
 #pragma once
 
 #include <condition_variable>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -19,7 +20,7 @@ struct HealthSettings {
   std::string user;
   Secret password;
   std::string database = "postgres";
-  std::chrono::milliseconds interval{500};
+  std::chrono::milliseconds interval{100};
   std::chrono::milliseconds deadline{1000};
 };
 
@@ -39,6 +40,7 @@ class HealthMonitor {
 
  private:
   void watch(size_t index);
+  void note_log(const NodeView& node, NodeRole role, int64_t asked_ns, uint64_t lsn);
   void report(size_t index, NodeRole role, bool healthy, const std::string& error);
   bool pause();  // false: stop
 
@@ -49,6 +51,10 @@ class HealthMonitor {
   std::condition_variable stop_;
   bool stopped_ = false;
   TopologyPtr topology_;
+  std::mutex log_mutex_;
+  // What the primary said, oldest first: at the time (ns) it was asked, its log reached to no less than everything
+  // that was committed before; guarded by log_mutex_.
+  std::deque<std::pair<int64_t, uint64_t>> primary_log_;
   std::vector<std::thread> threads_;
 };
 

@@ -8,8 +8,23 @@
 namespace pgb::proxy {
 
 Proxy::Proxy(Settings settings, TopologyPtr topology)
-    : settings_(std::move(settings)), topology_(topology), auth_(settings_, topology) {
-  counters_.max_clients = settings_.max_clients;
+    : settings_(std::move(settings)),
+      topology_(topology),
+      auth_(settings_, topology),
+      catalogs_(settings_, topology,
+                [this](const std::string& database, const sql::CatalogPtr& catalog) { on_catalog(database, catalog); }),
+      shared_{settings_,
+              counters_,
+              cancels_,
+              auth_,
+              mock_secret_,
+              sets_,
+              quotas_,
+              &catalogs_,
+              [this](unsigned reactor, std::function<void(ReactorContext&)> action) {
+                reactors_[reactor]->run(std::move(action));
+              }} {
+  counters_.max_clients = settings_.pool.max_clients;
 }
 
 Proxy::~Proxy() { stop(); }
@@ -26,13 +41,12 @@ Status Proxy::listen() {
   if (!address) return std::move(address).error();
   if (settings_.port != 0) PGB_TRY(net::check_port_free(*address));
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
-  const unsigned threads = settings_.threads == 0 ? cores : settings_.threads;
-  const Shared shared{settings_, counters_, cancels_, auth_, mock_secret_};
+  const unsigned threads = std::min(settings_.threads == 0 ? cores : settings_.threads, kMaxReactors);
   for (unsigned i = 0; i < threads; ++i) {
     auto listener = net::listen_on(*address);
     if (!listener) return std::move(listener).error();
     if (i == 0) *address = net::Address::local_of(listener->get());
-    auto reactor = Reactor::create(std::move(*listener), shared, topology());
+    auto reactor = Reactor::create(i, std::move(*listener), shared_, topology());
     if (!reactor) return std::move(reactor).error();
     reactors_.push_back(std::move(*reactor));
   }
@@ -40,7 +54,14 @@ Status Proxy::listen() {
   return Status();
 }
 
+void Proxy::on_catalog(const std::string& database, const sql::CatalogPtr& catalog) {
+  for (const auto& reactor : reactors_) {
+    reactor->run([database, catalog](ReactorContext& context) { context.router->set_catalog(database, catalog); });
+  }
+}
+
 void Proxy::stop() {
+  catalogs_.stop();
   auth_.stop();  // first: its answers reach into the reactors
   for (const auto& reactor : reactors_) reactor->stop();
 }
@@ -56,7 +77,13 @@ void Proxy::apply(TopologyPtr snapshot) {
     topology_ = snapshot;
   }
   auth_.apply(snapshot);
+  catalogs_.apply(snapshot);
   for (const auto& reactor : reactors_) reactor->apply(snapshot);
+}
+
+void Proxy::set_pool(const PoolSettings& settings) {
+  counters_.max_clients = settings.max_clients;
+  for (const auto& reactor : reactors_) reactor->set_pool(settings);
 }
 
 Stats Proxy::stats() const {
@@ -67,8 +94,17 @@ Stats Proxy::stats() const {
   stats.servers = counters_.servers;
   stats.sessions_total = counters_.sessions_total;
   stats.refused_total = counters_.refused_total;
-  stats.bytes_from_clients = counters_.bytes_from_clients;
-  stats.bytes_from_servers = counters_.bytes_from_servers;
+  for (const auto& reactor : reactors_) {
+    const ReactorStats& own = reactor->stats();
+    stats.bytes_from_clients += own.bytes_from_clients;
+    stats.bytes_from_servers += own.bytes_from_servers;
+    stats.transactions += own.transactions;
+    stats.to_primary += own.to_primary;
+    stats.to_replicas += own.to_replicas;
+    stats.waits += own.waits;
+    stats.pins += own.pins;
+    stats.server_parses += own.server_parses;
+  }
   stats.nodes = counters_.nodes();
   return stats;
 }

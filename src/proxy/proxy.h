@@ -10,6 +10,7 @@
 #include "proxy/admin.h"
 #include "proxy/auth_directory.h"
 #include "proxy/cancel_registry.h"
+#include "proxy/catalog_directory.h"
 #include "proxy/counters.h"
 #include "proxy/reactor.h"
 #include "proxy/settings.h"
@@ -28,12 +29,13 @@ class Proxy final : public Admin {
   Stats stats() const override;
   TopologyPtr topology() const override;
   void apply(TopologyPtr snapshot) override;
-  void set_max_clients(unsigned count) override { counters_.max_clients = count; }
+  void set_pool(const PoolSettings& settings) override;
   uint16_t port() const override { return port_; }
 
  private:
   Proxy(Settings settings, TopologyPtr topology);
   Status listen();
+  void on_catalog(const std::string& database, const sql::CatalogPtr& catalog);
 
   const Settings settings_;
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
@@ -43,7 +45,11 @@ class Proxy final : public Admin {
   TopologyPtr topology_;  // guarded by mutex_
   Counters counters_;
   CancelRegistry cancels_;
+  ParameterSets sets_;
+  Quotas quotas_;
   AuthDirectory auth_;
+  CatalogDirectory catalogs_;
+  const Shared shared_;
   std::vector<std::unique_ptr<Reactor>> reactors_;
 };
 

@@ -1,74 +1,130 @@
 #include "proxy/reactor.h"
 
+#include <cerrno>
+#include <cstring>
+
 #include "base/log.h"
 #include "net/socket.h"
+#include "sql/classify.h"
 
 namespace pgb::proxy {
 namespace {
 constexpr std::chrono::milliseconds kAcceptPause{100};
+constexpr std::chrono::milliseconds kTick{100};
+constexpr unsigned kTicksPerSecond = 10;
 constexpr int kAcceptsAtOnce = 64;
 constexpr size_t kSpareSessions = 1000;  // connections that have not logged in yet, beside the clients
 }  // namespace
 
-Result<std::unique_ptr<Reactor>> Reactor::create(os::UniqueFd listener, const Shared& shared, TopologyPtr topology) {
+Result<std::unique_ptr<Reactor>> Reactor::create(unsigned index, os::UniqueFd listener, const Shared& shared,
+                                                 TopologyPtr topology) {
   auto loop = net::EventLoop::create();
   if (!loop) return std::move(loop).error();
-  return std::unique_ptr<Reactor>(new Reactor(std::move(*loop), std::move(listener), shared, std::move(topology)));
+  return std::unique_ptr<Reactor>(
+      new Reactor(index, std::move(*loop), std::move(listener), shared, std::move(topology)));
 }
 
-Reactor::Reactor(std::unique_ptr<net::EventLoop> loop, os::UniqueFd listener, const Shared& shared,
+Reactor::Reactor(unsigned index, std::unique_ptr<net::EventLoop> loop, os::UniqueFd listener, const Shared& shared,
                  TopologyPtr topology)
-    : loop_(std::move(loop)), listener_(std::move(listener)), context_{*loop_, shared, std::move(topology),
-                                                                       {},     {},     {}} {
+    : loop_(std::move(loop)),
+      listener_(std::move(listener)),
+      context_(*loop_, shared),
+      pools_(context_),
+      router_(context_) {
+  context_.index = index;
+  context_.topology = std::move(topology);
+  context_.pool_settings = shared.settings.pool;
+  context_.unnamed_texts = uint64_t{index} << 56;
+  context_.pools = &pools_;
+  context_.router = &router_;
   context_.find = [this](uint64_t id) {
     const auto found = sessions_.find(id);
     return found == sessions_.end() ? nullptr : found->second.get();
   };
-  context_.ended = [this](uint64_t id) {
-    loop_->after(std::chrono::milliseconds(0), [this, id] { sessions_.erase(id); });
+  context_.ended = [this](uint64_t id) { loop_->post([this, id] { sessions_.erase(id); }); };
+  context_.bury = [this](std::unique_ptr<Server> server) {
+    if (!server) return;
+    if (graves_.empty()) loop_->post([this] { graves_.clear(); });
+    graves_.push_back(std::move(server));
   };
 }
 
-Reactor::~Reactor() { stop(); }
+Reactor::~Reactor() {
+  stop();
+  sessions_.clear();
+  pools_.clear();
+  graves_.clear();
+}
 
 void Reactor::start() {
   listen();
-  thread_ = std::thread([this] { loop_->run(); });
+  loop_->after(kTick, [this] { tick(); });
+  // std::thread cannot be told how much stack it needs. It is address space only until it is used.
+  pthread_attr_t how;
+  pthread_attr_init(&how);
+  pthread_attr_setstacksize(&how, sql::kClassifyStack);
+  const auto body = [](void* self) -> void* {
+    static_cast<Reactor*>(self)->loop_->run();
+    return nullptr;
+  };
+  running_ = pthread_create(&thread_, &how, body, this) == 0;
+  pthread_attr_destroy(&how);
+  if (!running_) log::error("no thread can be started: " + std::string(std::strerror(errno)));
 }
 
 void Reactor::stop() {
-  if (!thread_.joinable()) return;
+  if (!running_) return;
+  running_ = false;
   loop_->post([this] { shut_down(); });
-  thread_.join();
+  pthread_join(thread_, nullptr);
 }
 
 void Reactor::shut_down() {
-  loop_->unwatch(watch_);
+  if (listening_) loop_->remove(listener_.get(), *this);
   listener_.reset();
   for (auto& [id, session] : sessions_) session->shut_down();
   sessions_.clear();
+  pools_.clear();
+  graves_.clear();
   loop_->stop();
+}
+
+void Reactor::run(std::function<void(ReactorContext&)> action) {
+  loop_->post([this, action = std::move(action)] { action(context_); });
 }
 
 void Reactor::apply(TopologyPtr topology) {
   loop_->post([this, topology = std::move(topology)] {
     context_.topology = topology;
+    pools_.on_topology();
     for (auto& [id, session] : sessions_) session->on_topology();
   });
 }
 
-void Reactor::listen() {
-  watch_ = loop_->watch(listener_.get(), EPOLLIN, [this](uint32_t) { accept(); });
+void Reactor::set_pool(const PoolSettings& settings) {
+  loop_->post([this, settings] { context_.pool_settings = settings; });
 }
 
-void Reactor::accept() {
+void Reactor::tick() {
+  loop_->after(kTick, [this] { tick(); });
+  pools_.tick();
+  const bool all = ++ticks_ % kTicksPerSecond == 0;
+  for (auto& [id, session] : sessions_) {
+    if (all || session->is_waiting()) session->tick();
+  }
+}
+
+void Reactor::listen() { listening_ = loop_->add(listener_.get(), EPOLLIN, *this); }
+
+void Reactor::on_events(uint32_t) {
   const size_t most = context_.shared.counters.max_clients + kSpareSessions;
   for (int i = 0; i < kAcceptsAtOnce; ++i) {
     os::UniqueFd client = net::accept_one(listener_.get());
     if (!client) {
       if (!net::accept_exhausted()) return;
       log::warn("no descriptors or memory left to accept a client; raise the limit of open files (ulimit -n)");
-      loop_->unwatch(watch_);
+      loop_->remove(listener_.get(), *this);
+      listening_ = false;
       loop_->after(kAcceptPause, [this] { listen(); });
       return;
     }

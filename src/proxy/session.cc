@@ -1,6 +1,5 @@
 #include "proxy/session.h"
 
-#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include "base/log.h"
@@ -9,15 +8,14 @@
 namespace pgb::proxy {
 namespace {
 using std::chrono::milliseconds;
-constexpr size_t kMaxPending = 65536;  // bytes kept for a slow reader before we stop reading for it
-constexpr size_t kMaxEarly = 65536;    // what a client may send before its login is through
+constexpr size_t kMaxEarly = 65536;  // what a client may send before its login is through
 constexpr milliseconds kLastWordsTimeout{5000};
 constexpr milliseconds kLingerTimeout{1000};
 }  // namespace
 
 const char* Session::name(State state) {
-  static constexpr const char* kNames[] = {"startup",      "lookup", "authenticating", "finding-primary", "connecting",
-                                           "server-login", "relay",  "cancelling",     "closing",         "closed"};
+  static constexpr const char* kNames[] = {"startup", "lookup",     "authenticating", "greeting",
+                                           "ready",   "cancelling", "closing",        "closed"};
   return kNames[static_cast<size_t>(state)];
 }
 
@@ -28,26 +26,25 @@ bool Session::may_follow(State from, State to) {
   switch (from) {
     case State::kStartup: return to == State::kLookup || to == State::kCancelling;
     case State::kLookup: return to == State::kAuthenticating;
-    case State::kAuthenticating: return to == State::kFindingPrimary;
-    case State::kFindingPrimary: return to == State::kConnecting;
-    case State::kConnecting: return to == State::kServerLogin || to == State::kFindingPrimary;
-    case State::kServerLogin: return to == State::kRelay || to == State::kFindingPrimary;
+    case State::kAuthenticating: return to == State::kGreeting;
+    case State::kGreeting: return to == State::kReady;
     default: return false;
   }
 }
 
 Session::Session(uint64_t id, os::UniqueFd client, ReactorContext& context)
-    : id_(id),
-      context_(context),
-      peer_(net::Address::peer_of(client.get()).str()),
-      client_framer_(pgwire::kMaxAuthBody),
-      server_framer_(pgwire::kMaxAuthBody) {
+    : id_(id), context_(context), peer_(net::Address::peer_of(client.get()).str()) {
   client_.stream = net::plain_stream(std::move(client));
+  parameters_ = base_ = context.shared.sets.none();
+  last_active_ = transaction_since_ = context.loop.now();
 }
 
 Session::~Session() {
   if (state_ != State::kClosed) end();
 }
+
+const std::string& Session::user() const { return pool_->user(); }
+const std::string& Session::database() const { return pool_->database(); }
 
 void Session::start() {
   arm(context_.shared.settings.login_timeout, &Session::login_timed_out);
@@ -76,65 +73,29 @@ void Session::disarm() {
   timer_ = 0;
 }
 
-uint32_t Session::client_events() const {
-  if (!client_.stream) return 0;
+void Session::update_interest() {
+  if (state_ == State::kClosed || !client_.is_open()) return;
   bool read = true;
-  if (state_ == State::kRelay) {
-    read = server_.out.size() < kMaxPending;
-  } else if (state_ != State::kClosing) {
-    read = client_framer_.buffered() < kMaxEarly;
+  if (state_ == State::kReady) {
+    constexpr size_t kMaxHeld = 64 * 1024, kMaxWhole = 1280 * 1024;
+    read = in_.size() < (waiting_ ? kMaxHeld : kMaxWhole) && (server_ == nullptr || !server_->congested());
+  } else if (login_) {
+    read = login_->framer.buffered() < kMaxEarly;
   }
   const bool write = !client_.out.empty() || client_.stream->read_wants_write();
-  return (read ? EPOLLIN : 0u) | (write ? EPOLLOUT : 0u);
+  client_.watch(context_.loop, *this, (read ? EPOLLIN : 0u) | (write ? EPOLLOUT : 0u));
 }
 
-uint32_t Session::server_events() const {
-  if (!server_.stream) return 0;
-  if (state_ == State::kConnecting || (state_ == State::kCancelling && !cancel_packet_.empty())) return EPOLLOUT;
-  const bool read = client_.out.size() < kMaxPending;
-  return (read ? EPOLLIN : 0u) | (server_.out.empty() ? 0u : EPOLLOUT);
-}
-
-void Session::set_interest(Link& link, uint32_t events, Handler handler) {
-  if (!link.stream) return;
-  if (events == 0 && link.hung_up) {
-    context_.loop.unwatch(link.watch);
-    link.watch = 0;
-  } else if (link.watch != 0) {
-    context_.loop.change(link.watch, events);
-  } else {
-    link.watch = context_.loop.watch(link.stream->fd(), events, [this, handler](uint32_t seen) {
-      (this->*handler)(seen);
-      update_interest();
-    });
-  }
-}
-
-void Session::update_interest() {
-  if (state_ == State::kClosed) return;
-  set_interest(client_, client_events(), &Session::on_client);
-  set_interest(server_, server_events(), &Session::on_server);
-}
-
-bool Session::flush(Link& link) {
-  while (link.stream && !link.out.empty()) {
-    const net::IoResult result = link.stream->write(link.out.view());
-    if (result.kind == net::IoResult::Kind::kWait) return true;
-    if (result.kind != net::IoResult::Kind::kDone) return false;
-    link.out.consume(result.count);
-  }
-  return true;
-}
-
+// A failure shows when reading: the session ends then, not in the middle of something.
 void Session::send_client(std::string_view bytes) {
-  if (state_ == State::kClosed) return;
-  client_.out.append(bytes);
-  if (!flush(client_)) end();
+  if (state_ == State::kClosed || !client_.is_open()) return;
+  client_.send(bytes);
+  if (!client_.out.empty()) update_interest();
 }
 
 void Session::fail(std::string_view sqlstate, const std::string& message, const std::string& detail) {
   if (state_ == State::kClosed || state_ == State::kClosing) return;
-  if (state_ != State::kRelay) ++context_.shared.counters.refused_total;
+  if (state_ != State::kReady) ++context_.shared.counters.refused_total;
   pgwire::ErrorResponse error;
   error.severity = "FATAL";
   error.sqlstate = sqlstate;
@@ -150,7 +111,7 @@ void Session::close_after_flush() {
   drop_server();
   transition(State::kClosing);
   arm(kLastWordsTimeout, &Session::end);
-  if (!flush(client_)) return end();
+  if (!client_.flush()) return end();
   if (client_.out.empty()) linger();
   update_interest();
 }
@@ -167,66 +128,89 @@ void Session::end() {
   if (state_ == State::kClosed) return;
   disarm();
   drop_server();
-  context_.loop.unwatch(client_.watch);
-  client_.stream.reset();
-  client_.out.clear();
+  client_.close(context_.loop, *this);
   if (counted_client_) --context_.shared.counters.clients;
   counted_client_ = false;
+  if (cancel_pid_ != 0) context_.shared.cancels.remove(cancel_pid_);
+  cancel_pid_ = 0;
   state_ = State::kClosed;
   context_.ended(id_);
 }
 
+// The session has no use for a server any more. One that is in the middle of something is closed; one that holds
+// something of this session is cleaned; another client never sees either.
 void Session::drop_server() {
-  context_.loop.unwatch(server_.watch);
-  server_ = Link();
-  server_framer_.clear();
-  auth_client_.reset();
-  server_authenticated_ = false;
-  if (cancel_pid_ != 0) context_.shared.cancels.remove(cancel_pid_);
-  cancel_pid_ = 0;
-  if (counted_server_) context_.shared.counters.server_closed(node_.name);
-  counted_server_ = false;
+  if (queued_) pool_->forget(*this);
+  queued_ = waiting_ = false;
+  if (dedicated_) {
+    dedicated_->close();
+    context_.bury(std::move(dedicated_));
+    server_ = nullptr;
+    return;
+  }
+  if (server_ == nullptr) return;
+  Server& server = *server_;
+  server_ = nullptr;
+  --server.node().gauge->busy;
+  ++context_.stats.transactions;
+  server.serve(nullptr);
+  const bool mid_message = body_left_ > 0 && body_goes_;
+  if (server.owes_client() || mid_message || server.holds > 0 || !server.sent_all()) return pool_->discard(server);
+  const bool clean = server.idle() && pinned_.empty() && !truth_needed_ &&
+                     context_.pool_settings.mode != PoolMode::kSession && server.parameters() == parameters_;
+  if (clean) return pool_->give_back(server);
+  pool_->clean_up(server);
 }
 
 void Session::shut_down() {
-  const bool can_speak = state_ != State::kRelay || server_.walk.at_boundary();
-  if (can_speak && state_ != State::kClosing && state_ != State::kCancelling) {
+  const bool mid_message = server_ != nullptr && server_->mid_message();
+  if (!mid_message && state_ != State::kClosing && state_ != State::kCancelling) {
     fail(pgwire::sqlstate::kAdminShutdown, "the balancer is shutting down", "Connect again in a moment.");
   }
   end();
 }
 
-void Session::on_client(uint32_t events) {
+void Session::on_events(uint32_t events) {
   if ((events & (EPOLLHUP | EPOLLERR)) != 0) client_.hung_up = true;
   if ((events & EPOLLOUT) != 0) {
     const bool was_pending = !client_.out.empty();
-    if (!flush(client_)) return end();
+    client_.flush();
     if (was_pending && client_.out.empty() && state_ == State::kClosing) linger();
-    if (state_ == State::kRelay && client_.out.size() < kMaxPending) relay_server();
+    if (server_ != nullptr && !client_.congested()) server_->resume();
   }
   if (state_ == State::kClosed) return;
-  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0 && !client_.stream->read_wants_write()) return;
-  if (state_ == State::kRelay) {
-    relay_client();
-  } else {
-    read_login();
+  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 || client_.stream->read_wants_write()) {
+    if (state_ == State::kReady) {
+      read_client();
+    } else {
+      read_login();
+    }
   }
+  update_interest();
 }
 
-void Session::on_server(uint32_t events) {
-  if ((events & (EPOLLHUP | EPOLLERR)) != 0) server_.hung_up = true;
-  if (state_ == State::kConnecting) return connected();
-  if (state_ == State::kCancelling) return cancel_packet_.empty() ? read_cancel_end() : cancel_connected();
-  if ((events & EPOLLOUT) != 0) {
-    if (!flush(server_)) {
-      server_.write_dead = true;
-      server_.out.clear();
-    }
-    if (state_ == State::kRelay) relay_client();
+void Session::tick() {
+  if (state_ == State::kClosed || state_ == State::kClosing) return;
+  if (waiting_ && wait_until_.expired()) return waited_too_long();
+  if (waiting_ && !queued_ && !waiting_quiet_ && server_ == nullptr) return on_topology();
+  if (state_ != State::kReady) return;
+  const PoolSettings& settings = context_.pool_settings;
+  const auto now = context_.loop.now();
+  if (server_ == nullptr && settings.client_idle_timeout.count() > 0 && !waiting_ &&
+      now - last_active_ >= settings.client_idle_timeout) {
+    return fail(pgwire::sqlstate::kIdleSessionTimeout, "the session was idle for too long",
+                "client_idle_timeout is " + std::to_string(settings.client_idle_timeout.count()) + " ms");
   }
-  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0 || !server_.stream) return;
-  if (state_ == State::kServerLogin) return read_server_login();
-  if (state_ == State::kRelay) relay_server();
+  if (server_ == nullptr) return;
+  if (settings.query_timeout.count() > 0 && !server_->quiet() && now - last_active_ >= settings.query_timeout) {
+    return fail(pgwire::sqlstate::kQueryCanceled, "the query took too long",
+                "query_timeout is " + std::to_string(settings.query_timeout.count()) + " ms");
+  }
+  if (settings.idle_transaction_timeout.count() > 0 && server_->quiet() &&
+      server_->status() != pgwire::TxnStatus::kIdle && now - last_active_ >= settings.idle_transaction_timeout) {
+    return fail("25P03", "the transaction was idle for too long",
+                "idle_transaction_timeout is " + std::to_string(settings.idle_transaction_timeout.count()) + " ms");
+  }
 }
 
 }  // namespace pgb::proxy

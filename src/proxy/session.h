@@ -1,5 +1,5 @@
-// One client and the server connection that serves it, from accept to close. Lives on one reactor's
-// thread; what it waits for are events of its two sockets, two timers, a verifier and a topology.
+// One client, from accept to close. Lives on one reactor's thread. Between its transactions it has no server; for each
+// one it is routed, borrows a server from the pool, gives it the session's parameters, and gives it back.
 #pragma once
 
 #include <cstdint>
@@ -7,30 +7,31 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
+#include <vector>
 
 #include "base/deadline.h"
 #include "net/address.h"
-#include "net/buffer.h"
-#include "net/stream.h"
-#include "pgwire/auth_client.h"
 #include "pgwire/auth_server.h"
 #include "pgwire/framer.h"
 #include "pgwire/startup.h"
-#include "proxy/message_walk.h"
+#include "proxy/cancel_job.h"
+#include "proxy/link.h"
+#include "proxy/pool.h"
 #include "proxy/reactor_context.h"
+#include "proxy/router.h"
+#include "proxy/server.h"
 
 namespace pgb::proxy {
 
-class Session {
+class Session final : public net::Pollable, public ServerUser, public PoolClient, public ServerOwner {
  public:
-  enum class State {
+  enum class State : uint8_t {
     kStartup,         // first packets, TLS
     kLookup,          // waits for the user's verifier
     kAuthenticating,  // SCRAM with the client
-    kFindingPrimary,  // waits for a server to connect to
-    kConnecting,
-    kServerLogin,  // SCRAM with the server, its parameters
-    kRelay,
+    kGreeting,        // waits for a server that says which parameters the session begins with
+    kReady,
     kCancelling,  // the client wanted to cancel another session's query, and nothing else
     kClosing,     // last words are under way to the client
     kClosed,
@@ -43,32 +44,54 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  // Begins to read; call once.
-  void start();
-  // The context's topology is a new one.
-  void on_topology();
-  // The balancer stops: says so to the client and ends at once.
-  void shut_down();
+  void start();        // begins to read; call once
+  void on_topology();  // the context's topology is a new one
+  void shut_down();    // the balancer stops: says so to the client and ends at once
+  void tick();         // time-outs; called about ten times a second while it waits, else about once a second
+  bool is_waiting() const { return waiting_; }
   State state() const { return state_; }
 
- private:
-  struct Link {
-    std::unique_ptr<net::Stream> stream;
-    net::EventLoop::Watch watch = 0;
-    net::Buffer out;          // not yet taken by the kernel
-    MessageWalk walk;         // over what was read from here, in kRelay
-    bool hung_up = false;     // reported by the kernel: a watch without interest would spin
-    bool write_dead = false;  // writes fail; what can still be read is read
+  // A cancel request named this session. When something is to be cancelled at a server, that server is not given to
+  // anybody else until release_hold().
+  struct CancelTarget {
+    net::Address address;
+    uint32_t pid = 0;
+    std::string key;
   };
-  using Handler = void (Session::*)(uint32_t);
+  std::optional<CancelTarget> cancel_wanted();
+  void release_hold();
+
+  void on_events(uint32_t events) override;
+
+ private:
+  struct Login {  // what is needed until the session is ready
+    std::string first_bytes;
+    pgwire::Framer framer{pgwire::kMaxAuthBody};
+    bool ssl_answered = false;
+    std::map<std::string, std::string> params;
+    std::optional<pgwire::AuthServer> auth;
+    std::optional<pgwire::ScramKeys> keys;
+    std::unique_ptr<CancelJob> cancel;
+  };
+  struct ClientStatement {
+    PreparedPtr prepared;
+  };
+  enum class Step : uint8_t {
+    kOn,    // go on with what follows
+    kMore,  // bytes are missing
+    kWait,  // for a server
+  };
+  // The client's bytes under way: [sent, at) is to go to the server as it is.
+  struct Input {
+    std::string_view bytes;
+    size_t at = 0;
+    size_t sent = 0;
+    std::string_view rest() const { return bytes.substr(at); }
+  };
 
   // session.cc: state, ends, bytes out
   void transition(State to);
   void update_interest();
-  void set_interest(Link& link, uint32_t events, Handler handler);
-  uint32_t client_events() const;
-  uint32_t server_events() const;
-  bool flush(Link& link);  // false: the peer is gone
   void send_client(std::string_view bytes);
   void fail(std::string_view sqlstate, const std::string& message, const std::string& detail = {});
   void close_after_flush();
@@ -76,9 +99,9 @@ class Session {
   void drop_server();
   void arm(std::chrono::milliseconds wait, void (Session::*action)());
   void disarm();
-  void on_client(uint32_t events);
-  void on_server(uint32_t events);
   void linger();
+  const std::string& user() const;
+  const std::string& database() const;
 
   // session_startup.cc: the client's login
   void read_login();
@@ -90,57 +113,117 @@ class Session {
   void on_verifier(AuthDirectory::Answer answer);
   void auth_messages();
   void login_timed_out();
-
-  // session_server.cc: finding a server and logging in there
-  void find_primary();
-  void connect_to(const NodeView& node);
-  void connected();
-  void server_unreachable(const std::string& why);
-  void connect_timed_out();
-  void login_to_server();
-  void read_server_login();
-  bool server_message(const pgwire::Step& step);  // false: the session went another way
-  bool server_refused(const pgwire::Step& step);
-  bool server_authentication(std::string_view payload);
-  bool server_key(std::string_view payload);
-  void server_login_timed_out();
+  void find_greeting();
+  void greet(const std::map<std::string, std::string>& reported);
+  void open_dedicated();
   void cancel(const pgwire::CancelRequest& request);
-  void cancel_connected();
-  void read_cancel_end();
+  void on_cancel_target(std::optional<CancelTarget> target, unsigned reactor, uint64_t session);
 
-  // session_relay.cc
-  void start_relay();
-  void relay_client();
-  void relay_server();
-  bool pass_on(Link& to, std::string_view bytes);
-  void server_gone();
+  // session_input.cc: what the client sends
+  void read_client();
+  void resume();
+  size_t process(std::string_view bytes);
+  Step step(Input& in);
+  Step begin(Input& in, size_t total);
+  Step boundary(Input& in, size_t total);
+  Step forward(Input& in, size_t total);
+  Step query(Input& in, std::string_view message, size_t total);
+  Step parse(Input& in, std::string_view message, size_t total);
+  Step bind(Input& in, std::string_view message, size_t total);
+  Step describe_or_close(Input& in, std::string_view message, size_t total);
+  Step skip_step(Input& in, size_t total);
+  void pass_on(Input& in, size_t total);
+  void drop(Input& in, size_t total);
+  void put(Input& in, std::string_view instead, size_t total);
+  bool pooled() const;
+  bool look_at_batch(std::string_view bytes, Look& look);
+  std::string_view query_text(std::string_view message) const;
+  Look look_at(std::string_view text);
+  Look look_at_statement(std::string_view name);
+  void make_room(std::string& out);
+  void ensure_prepared(const PreparedPtr& statement, std::string& out);
+  bool deallocate(const sql::Verdict& verdict);
+  bool refused_by_mode(const sql::Verdict& verdict);
+  void note_effects(const Look& look);
+  void note_effect(const sql::Effect& effect);
+  void send_ready();
+  void skip_request(std::string_view sqlstate, const std::string& message, const std::string& detail);
+
+  // session_server.cc: the server that it has at the moment
+  Step acquire(const Look& look);
+  const NodeView* choose(const Look& look);
+  void attach(Server& server);
+  void release();
+  void maybe_release();
+  void adopt_truth(InternalAnswer answer);
+  std::string truth_query() const;
+  void waited_too_long();
+
+  // ServerUser
+  void server_says(std::string_view bytes) override;
+  bool congested() const override { return client_.congested(); }
+  void server_drained() override;
+  void server_ready(Server& server) override;
+  void server_answered(Server& server, Purpose purpose, InternalAnswer answer) override;
+  void server_lost(Server& server, const std::string& why, bool said_why) override;
+  // PoolClient
+  void server_given(Server& server) override;
+  void server_refused(const std::string& why, const pgwire::ErrorResponse* error) override;
+  void node_changed() override;
+  uint64_t pool_client_id() const override { return id_; }
+  // ServerOwner, of a server that is this session's alone (replication)
+  void server_logged_in(Server& server) override;
+  void server_failed(Server& server, const std::string& why, const pgwire::ErrorResponse* error) override;
+  void server_closed(Server& server) override;
 
   const uint64_t id_;
   ReactorContext& context_;
   State state_ = State::kStartup;
   Link client_;
-  Link server_;
   net::EventLoop::Timer timer_ = 0;
   std::string peer_;
-
-  std::string first_bytes_;       // kStartup
-  pgwire::Framer client_framer_;  // up to kRelay
-  pgwire::Framer server_framer_;
-  bool ssl_answered_ = false;
+  std::unique_ptr<Login> login_ = std::make_unique<Login>();
   bool counted_client_ = false;
-  std::map<std::string, std::string> params_;
-  std::optional<pgwire::AuthServer> auth_server_;
-  std::optional<pgwire::AuthClient> auth_client_;
-  std::optional<pgwire::ScramKeys> keys_;
-  bool server_authenticated_ = false;
+  uint32_t cancel_pid_ = 0;  // in the registry; 0 if none
 
-  Deadline server_deadline_ = Deadline::never();
-  std::string last_failure_;  // why there is no server yet
-  NodeView node_;             // the server connected to
-  net::Address server_address_;
-  bool counted_server_ = false;
-  uint32_t cancel_pid_ = 0;    // in the registry; 0 if none
-  std::string cancel_packet_;  // kCancelling
+  Pool* pool_ = nullptr;
+  std::unique_ptr<Server> dedicated_;  // instead of the pool's
+  Server* server_ = nullptr;
+  bool waiting_ = false;        // for a server; nothing of the client's is looked at meanwhile
+  bool waiting_quiet_ = false;  // for the end of what is under way, to be routed anew
+  bool queued_ = false;         // stands in the pool's queue
+  Deadline wait_until_ = Deadline::never();
+  Look routed_;  // what it waits for
+  bool routed_replica_ = false;
+  net::EventLoop::Clock::time_point last_active_;
+  net::EventLoop::Clock::time_point transaction_since_;
+
+  net::Buffer in_;  // of the client's, not dealt with yet
+  bool processing_ = false;
+  size_t body_left_ = 0;  // of a message that is passed on or dropped as it comes
+  bool body_goes_ = false;
+  bool batch_start_ = true;  // the next message begins a request
+  bool skipping_ = false;    // a request that was refused: dropped up to its end
+  bool flush_asked_ = false;
+  Look last_look_;  // of last_text_, while the same bytes are looked at again
+  const char* last_text_ = nullptr;
+  size_t last_size_ = 0;
+
+  ParameterSetPtr parameters_;             // of this session, to be given to each server
+  ParameterSetPtr base_;                   // those it began with
+  std::vector<std::string> custom_names_;  // parameters of extensions that were set: a server does not list them
+  std::vector<std::string> reset_names_;
+  bool reset_all_ = false;
+  bool truth_needed_ = false;  // ask the server what the transaction left behind
+  std::string pinned_;         // why the server stays with this session; empty: it does not
+  std::string sticky_pin_;     // the same, for what a server does not tell
+  bool wrote_ = false;         // in the transaction under way
+  int64_t last_write_ns_ = 0;
+
+  std::unordered_map<std::string, ClientStatement> statements_;
+  std::vector<std::string> unconfirmed_;  // names whose Parse may fail
+  std::string unnamed_body_;
+  uint64_t unnamed_ = 0;  // number of the unnamed statement's text; 0: there is none
 };
 
 }  // namespace pgb::proxy

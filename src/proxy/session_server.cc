@@ -1,198 +1,292 @@
-// The server's side of a login, and cancel requests.
-#include "net/socket.h"
+// The server that a session has at the moment: choosing, waiting, what it leaves behind, giving it back.
+#include "base/log.h"
 #include "pgwire/error_response.h"
-#include "pgwire/messages.h"
 #include "proxy/session.h"
 
 namespace pgb::proxy {
 namespace {
 
 namespace sqlstate = pgwire::sqlstate;
-using Kind = net::IoResult::Kind;
-constexpr std::chrono::milliseconds kRetry{200};
-constexpr std::chrono::milliseconds kCancelTimeout{5000};
+
+constexpr char kTruthPins[] =
+    "SELECT 'pin', 'it listens to a channel', NULL WHERE EXISTS (SELECT FROM pg_catalog.pg_listening_channels())"
+    " UNION ALL SELECT 'pin', 'it has temporary objects', NULL WHERE EXISTS (SELECT FROM pg_catalog.pg_class WHERE"
+    " relnamespace = pg_catalog.pg_my_temp_schema()) OR EXISTS (SELECT FROM pg_catalog.pg_proc WHERE pronamespace ="
+    " pg_catalog.pg_my_temp_schema()) OR EXISTS (SELECT FROM pg_catalog.pg_type WHERE typnamespace ="
+    " pg_catalog.pg_my_temp_schema())"
+    " UNION ALL SELECT 'pin', 'it holds advisory locks', NULL WHERE EXISTS (SELECT FROM pg_catalog.pg_locks WHERE pid ="
+    " pg_catalog.pg_backend_pid() AND locktype = 'advisory')"
+    " UNION ALL SELECT 'pin', 'it has a cursor WITH HOLD', NULL WHERE EXISTS (SELECT FROM pg_catalog.pg_cursors)"
+    " UNION ALL SELECT 'pin', 'it has statements made with PREPARE', NULL WHERE EXISTS (SELECT FROM"
+    " pg_catalog.pg_prepared_statements WHERE from_sql)"
+    " UNION ALL SELECT 'pin', 'it has another session user', NULL WHERE session_user <> ";
 
 }  // namespace
 
-void Session::on_topology() {
-  if (state_ == State::kFindingPrimary) find_primary();
+const NodeView* Session::choose(const Look& look) {
+  const TopologySnapshot& topology = *context_.topology;
+  const PoolSettings& settings = context_.pool_settings;
+  if (look.replica && settings.read_write_split && settings.mode != PoolMode::kSession) {
+    int64_t since = last_write_ns_;
+    if (settings.causal_reads == CausalReads::kGlobal) {
+      since = std::max(since, context_.shared.counters.last_write_ns.load(std::memory_order_relaxed));
+    }
+    if (const NodeView* replica = context_.router->choose_replica(since)) {
+      routed_replica_ = true;
+      return replica;
+    }
+  }
+  routed_replica_ = false;
+  return topology.primary();
+}
+
+// Borrows a server for what comes next. kWait: the session goes on when there is one.
+Session::Step Session::acquire(const Look& look) {
+  routed_.replica = look.replica;
+  transaction_since_ = context_.loop.now();
+  const NodeView* node = choose(look);
+  waiting_ = true;
+  if (node == nullptr) {
+    wait_until_ = Deadline::after(context_.shared.settings.server_timeout);
+    return Step::kWait;
+  }
+  const auto limit = context_.pool_settings.query_wait_timeout;
+  wait_until_ = limit.count() > 0 ? Deadline::after(limit) : Deadline::never();
+  Server* server = pool_->get(*this, *node);
+  if (server == nullptr) {
+    queued_ = true;
+    return Step::kWait;
+  }
+  attach(*server);
+  return Step::kOn;
+}
+
+void Session::attach(Server& server) {
+  waiting_ = queued_ = false;
+  server_ = &server;
+  ++server.node().gauge->busy;
+  server.serve(this);
+  if (routed_replica_) {
+    ++context_.stats.to_replicas;
+  } else {
+    ++context_.stats.to_primary;
+  }
+  server.last_session = id_;
+  if (server.parameters() == parameters_) return;
+  const std::string sql = sql_to_change(*server.parameters(), *parameters_);
+  server.set_parameters(parameters_);
+  if (!sql.empty()) server.ask(Purpose::kApply, sql);
+}
+
+void Session::server_given(Server& server) {
+  queued_ = false;
+  attach(server);
+  if (state_ == State::kGreeting) {
+    server.flush();
+    if (server.quiet()) server_answered(server, Purpose::kApply, InternalAnswer());
+  } else {
+    resume();
+  }
   update_interest();
 }
 
-void Session::find_primary() {
-  if (state_ != State::kFindingPrimary) return;
-  if (const NodeView* primary = context_.topology->primary(); primary != nullptr && !server_deadline_.expired()) {
-    return connect_to(*primary);
+void Session::server_refused(const std::string& why, const pgwire::ErrorResponse* error) {
+  queued_ = waiting_ = false;
+  if (error == nullptr) return fail(sqlstate::kCannotConnectNow, "no server lets us in", why);
+  ++context_.shared.counters.refused_total;
+  std::string bytes;
+  pgwire::encode(bytes, *error);
+  client_.out.append(bytes);
+  close_after_flush();
+}
+
+void Session::node_changed() {
+  queued_ = false;
+  on_topology();
+}
+
+// Chooses anew for a session that waits and stands in no queue.
+void Session::on_topology() {
+  if (!waiting_ || queued_ || server_ != nullptr || dedicated_) return;
+  if (state_ == State::kGreeting) {
+    const NodeView* node = context_.topology->primary();
+    if (node == nullptr) node = context_.router->choose_replica(0);  // while there is no primary, it may still read
+    if (node == nullptr) return;
+    routed_replica_ = node->role == NodeRole::kReplica;
+    if (Server* server = pool_->get(*this, *node)) {
+      server_given(*server);
+    } else {
+      queued_ = true;
+    }
+  } else if (state_ == State::kReady) {
+    const Deadline until = wait_until_;
+    if (acquire(routed_) == Step::kOn) {
+      resume();
+    } else {
+      wait_until_ = until;
+    }
   }
-  if (server_deadline_.expired()) {
-    std::string detail = context_.topology->describe();
-    if (!last_failure_.empty()) detail = last_failure_ + "; " + detail;
+  update_interest();
+}
+
+void Session::waited_too_long() {
+  const bool was_queued = queued_;
+  if (queued_) pool_->forget(*this);
+  queued_ = false;
+  std::string detail = context_.topology->describe();
+  if (pool_ != nullptr && !pool_->last_failure().empty()) detail = pool_->last_failure() + "; " + detail;
+  if (state_ == State::kGreeting) {
     return fail(sqlstate::kCannotConnectNow, "no primary server can be reached", detail);
   }
-  arm(kRetry, &Session::find_primary);
+  if (was_queued) {
+    skip_request(sqlstate::kTooManyConnections, "no server became free in time",
+                 "All servers of the pool are in use. query_wait_timeout is " +
+                     std::to_string(context_.pool_settings.query_wait_timeout.count()) + " ms, pool_size is " +
+                     std::to_string(context_.pool_settings.pool_size) + "; " + detail);
+  } else {
+    skip_request(sqlstate::kCannotConnectNow, "no primary server can be reached", detail);
+  }
 }
 
-void Session::connect_to(const NodeView& node) {
-  node_ = node;
-  transition(State::kConnecting);
-  auto address = net::Address::parse(node.host, node.port);
-  if (!address) return server_unreachable(address.error().message);
-  server_address_ = *address;
-  auto fd = net::start_connect(server_address_);
-  if (!fd) return server_unreachable(fd.error().message);
-  server_.stream = net::plain_stream(std::move(*fd));
-  arm(context_.shared.settings.connect_timeout, &Session::connect_timed_out);
+void Session::server_says(std::string_view bytes) { send_client(bytes); }
+
+void Session::server_drained() {
+  if (!in_.empty()) resume();
   update_interest();
 }
 
-void Session::connect_timed_out() {
-  server_unreachable("cannot connect to " + server_address_.str() + ": no answer in time");
+void Session::server_ready(Server&) {
+  last_active_ = context_.loop.now();
+  maybe_release();
 }
 
-// Before the server has let us in nothing is lost: try again until the time is up.
-void Session::server_unreachable(const std::string& why) {
-  last_failure_ = node_.name + ": " + why;
-  drop_server();
-  transition(State::kFindingPrimary);
-  arm(kRetry, &Session::find_primary);
-}
-
-void Session::connected() {
-  const Status status = net::connect_result(server_.stream->fd(), server_address_);
-  if (!status) return server_unreachable(status.error().message);
-  context_.shared.counters.server_opened(node_.name);
-  counted_server_ = true;
-  transition(State::kServerLogin);
-  const auto left = std::max(server_deadline_.remaining(), std::chrono::milliseconds(1000));
-  arm(left, &Session::server_login_timed_out);
-  login_to_server();
-}
-
-void Session::login_to_server() {
-  auth_client_.emplace(params_["user"], *keys_);
-  pgwire::StartupMessage message;
-  message.params = params_;
-  std::string bytes;
-  pgwire::encode(bytes, message);
-  server_.out.append(bytes);
-  if (!flush(server_)) server_unreachable(server_address_.str() + " closed the connection");
-}
-
-void Session::server_login_timed_out() {
-  fail(sqlstate::kCannotConnectNow, "the server " + node_.name + " did not finish the login in time",
-       server_address_.str());
-}
-
-void Session::read_server_login() {
-  while (state_ == State::kServerLogin) {
-    const net::IoResult got = server_.stream->read(context_.scratch.data(), context_.scratch.size());
-    if (got.kind == Kind::kWait) return;
-    if (got.kind != Kind::kDone) {
-      const std::string why = server_address_.str() + " closed the connection during the login";
-      if (!server_authenticated_) return server_unreachable(why);
-      return fail(sqlstate::kConnectionFailure, "the server " + node_.name + " is gone", why);
+// When nothing is under way any more: gives the server back, asks it what the transaction left behind, or keeps it.
+void Session::maybe_release() {
+  if (server_ == nullptr || !server_->quiet() || server_->holds > 0) return;
+  if (!unconfirmed_.empty()) {
+    for (const std::string& name : unconfirmed_) {
+      const auto found = statements_.find(name);
+      if (found != statements_.end() && !server_->has(found->second.prepared->id)) statements_.erase(found);
     }
-    server_framer_.feed(std::string_view(context_.scratch.data(), got.count));
-    for (;;) {
-      const pgwire::Step step = server_framer_.next();
-      if (step.kind == pgwire::Step::Kind::kBad) {
-        return fail(sqlstate::kProtocolViolation, "the server " + node_.name + " sent what is not PostgreSQL",
-                    server_framer_.error());
-      }
-      if (step.kind != pgwire::Step::Kind::kMessage) break;
-      if (!server_message(step)) return;
+    unconfirmed_.clear();
+  }
+  const bool waited = std::exchange(waiting_quiet_, false);
+  if (waited) waiting_ = false;
+  const bool idle = server_->status() == pgwire::TxnStatus::kIdle && !(body_left_ > 0 && body_goes_);
+  if (idle && wrote_) {
+    wrote_ = false;
+    last_write_ns_ = context_.now_ns();
+    if (context_.pool_settings.causal_reads == CausalReads::kGlobal) {
+      context_.shared.counters.last_write_ns.store(last_write_ns_, std::memory_order_relaxed);
     }
   }
-}
-
-bool Session::server_message(const pgwire::Step& step) {
-  switch (step.tag) {
-    case pgwire::be::kAuthentication: return server_authentication(step.payload);
-    case pgwire::be::kErrorResponse: return server_refused(step);
-    case pgwire::be::kBackendKeyData: return server_key(step.payload);
-    case pgwire::be::kNegotiateProtocolVersion: return true;  // we asked for 3.0 and got it
-    case pgwire::be::kReadyForQuery: {
-      client_.out.append(step.raw);
-      start_relay();
-      return false;
+  const bool pooled = !dedicated_ && context_.pool_settings.mode != PoolMode::kSession;
+  if (idle && pooled) {
+    if (truth_needed_) {
+      truth_needed_ = false;
+      server_->ask(Purpose::kTruth, truth_query());
+      return server_->flush();
     }
-    default: client_.out.append(step.raw); return true;  // parameters and notices
+    if (pinned_.empty() && batch_start_) release();
   }
+  if (waited || !in_.empty()) resume();
 }
 
-bool Session::server_authentication(std::string_view payload) {
-  auto answer = auth_client_->feed(payload);
-  if (!answer) {
-    fail(sqlstate::kCannotConnectNow, "cannot log in to the server " + node_.name, answer.error().message);
-    return false;
-  }
-  server_authenticated_ = answer->done;
-  server_.out.append(answer->send);
-  if (flush(server_)) return true;
-  server_unreachable(server_address_.str() + " closed the connection during the login");
-  return false;
+void Session::release() {
+  Server& server = *server_;
+  server_ = nullptr;
+  NodeGauge& gauge = *server.node().gauge;
+  --gauge.busy;
+  ++context_.stats.transactions;
+  const auto took = context_.loop.now() - server.busy_since;
+  const auto us = static_cast<uint32_t>(
+      std::min<int64_t>(std::chrono::duration_cast<std::chrono::microseconds>(took).count(), 10'000'000));
+  const uint32_t before = gauge.latency_us.load(std::memory_order_relaxed);
+  gauge.latency_us.store(before - before / 8 + us / 8, std::memory_order_relaxed);
+  pool_->give_back(server);
 }
 
-bool Session::server_refused(const pgwire::Step& step) {
-  const auto error = pgwire::decode_error(step.payload);
-  const bool comes_back =
-      error && !server_authenticated_ &&
-      (error->sqlstate == sqlstate::kCannotConnectNow || error->sqlstate == sqlstate::kAdminShutdown);
-  if (comes_back) {
-    server_unreachable(pgwire::describe(*error));
-    return false;
+std::string Session::truth_query() const {
+  std::string sql = kTruthPins + quote_literal(user());
+  sql += " UNION ALL SELECT 'set', name, setting FROM pg_catalog.pg_settings WHERE source = 'session'";
+  sql += " UNION ALL SELECT 'set', 'role', pg_catalog.current_setting('role')";
+  sql += " WHERE pg_catalog.current_setting('role') <> 'none'";
+  for (const std::string& name : custom_names_) {
+    sql += " UNION ALL SELECT 'set', " + quote_literal(name) + ", pg_catalog.current_setting(" + quote_literal(name) +
+           ", true) WHERE pg_catalog.current_setting(" + quote_literal(name) + ", true) IS NOT NULL";
   }
-  if (error && error->sqlstate == sqlstate::kInvalidPassword) context_.shared.auth.forget(params_["user"]);
-  ++context_.shared.counters.refused_total;
-  client_.out.append(step.raw);
-  close_after_flush();
-  return false;
+  return sql;
 }
 
-bool Session::server_key(std::string_view payload) {
-  const auto theirs = pgwire::decode_backend_key_data(payload);
-  if (!theirs) {
-    fail(sqlstate::kProtocolViolation, "the server " + node_.name + " sent a broken key", theirs.error().message);
-    return false;
+void Session::adopt_truth(InternalAnswer answer) {
+  Parameters now;
+  std::string pin;
+  for (const auto& row : answer.rows) {
+    if (row.size() < 3 || !row[0] || !row[1]) continue;
+    if (*row[0] == "pin") {
+      if (pin.empty()) pin = *row[1];
+    } else if (row[2]) {
+      now[lower(*row[1])] = *row[2];
+    }
   }
-  auto ours = context_.shared.cancels.add({node_.host, node_.port, theirs->pid, theirs->key});
-  if (!ours) {
-    fail(sqlstate::kInternalError, ours.error().message);
-    return false;
+  if (pinned_.empty() && (!pin.empty() || !sticky_pin_.empty())) ++context_.stats.pins;
+  pinned_ = !pin.empty() ? pin : sticky_pin_;
+  // On the server a reset means the value it gave at login; in the session, the one it began with.
+  const ParameterSetPtr there = context_.shared.sets.intern(now);
+  for (const auto& [name, value] : *base_) {
+    const bool reset = reset_all_ || std::find(reset_names_.begin(), reset_names_.end(), name) != reset_names_.end();
+    if (reset && now.count(name) == 0) now[name] = value;
   }
-  cancel_pid_ = ours->pid;
-  std::string bytes;
-  pgwire::encode(bytes, pgwire::BackendKeyData{ours->pid, ours->key});
-  client_.out.append(bytes);
-  return true;
+  reset_all_ = false;
+  reset_names_.clear();
+  server_->set_parameters(there);
+  parameters_ = context_.shared.sets.intern(std::move(now));
+  if (parameters_ == there) return;
+  const std::string sql = sql_to_change(*there, *parameters_);
+  server_->set_parameters(parameters_);
+  if (!sql.empty()) server_->ask(Purpose::kApply, sql);
+  server_->flush();
 }
 
-// The answer to a cancel request is that the connection ends, after the server has ended its own.
-void Session::cancel(const pgwire::CancelRequest& request) {
-  const auto target = context_.shared.cancels.find(request.pid, request.key);
-  if (!target) return end();
-  const auto address = net::Address::parse(target->host, target->port);
-  if (!address) return end();
-  auto fd = net::start_connect(*address);
-  if (!fd) return end();
-  server_address_ = *address;
-  server_.stream = net::plain_stream(std::move(*fd));
-  pgwire::encode(cancel_packet_, pgwire::CancelRequest{target->pid, target->key});
-  transition(State::kCancelling);
-  arm(kCancelTimeout, &Session::end);
+void Session::server_answered(Server& server, Purpose purpose, InternalAnswer answer) {
+  if (answer.error) {
+    if (state_ == State::kGreeting) {  // the startup packet asks for a parameter that there is not
+      answer.error->severity = "FATAL";
+      std::string bytes;
+      pgwire::encode(bytes, *answer.error);
+      client_.out.append(bytes);
+      server.retire = true;
+      ++context_.shared.counters.refused_total;
+      return close_after_flush();
+    }
+    server.retire = true;
+    return fail(sqlstate::kInternalError, "the session's state could not be carried over to another server",
+                pgwire::describe(*answer.error));
+  }
+  if (state_ == State::kGreeting) {
+    pool_->set_greeting(parameters_, server.reported());
+    greet(server.reported());
+  } else if (purpose == Purpose::kTruth) {
+    adopt_truth(std::move(answer));
+  }
+  maybe_release();
   update_interest();
 }
 
-void Session::cancel_connected() {
-  if (!net::connect_result(server_.stream->fd(), server_address_).ok()) return end();
-  const net::IoResult sent = server_.stream->write(cancel_packet_);
-  if (sent.kind != Kind::kDone || sent.count != cancel_packet_.size()) return end();
-  cancel_packet_.clear();
-}
-
-void Session::read_cancel_end() {
-  const net::IoResult got = server_.stream->read(context_.scratch.data(), context_.scratch.size());
-  if (got.kind == Kind::kClosed || got.kind == Kind::kFailed) end();
+void Session::server_lost(Server& server, const std::string& why, bool said_why) {
+  if (server_ == &server) {
+    server_ = nullptr;
+    if (&server != dedicated_.get()) --server.node().gauge->busy;
+  }
+  if (said_why) return close_after_flush();
+  if (state_ == State::kGreeting) {  // nothing is lost yet
+    waiting_ = true;
+    queued_ = false;
+    wait_until_ = Deadline::after(context_.shared.settings.server_timeout);
+    return;
+  }
+  fail(sqlstate::kConnectionFailure, why + " unexpectedly",
+       "Whether a statement that was under way took effect is unknown. Server: " + server.address().str());
 }
 
 }  // namespace pgb::proxy

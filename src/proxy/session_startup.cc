@@ -1,4 +1,4 @@
-// The client's side of a login: TLS, startup packet, SCRAM.
+// The client's side of a login: TLS, startup packet, SCRAM, greeting; and cancel requests.
 #include "base/log.h"
 #include "pgwire/error_response.h"
 #include "pgwire/messages.h"
@@ -21,37 +21,38 @@ std::string printable(std::string_view text) {
 
 }  // namespace
 
-// Reads in every state but kRelay: login bytes are collected, bytes after the end are thrown away.
+// Reads in every state but kReady: login bytes are collected, bytes after the end are thrown away.
 void Session::read_login() {
-  while (state_ != State::kClosed && state_ != State::kRelay && client_framer_.buffered() < sizeof context_.scratch) {
+  while (state_ != State::kClosed && state_ != State::kReady) {
+    if (login_ && login_->framer.buffered() >= context_.scratch.size()) return;
     const net::IoResult got = client_.stream->read(context_.scratch.data(), context_.scratch.size());
     if (got.kind == Kind::kWait) return;
     if (got.kind != Kind::kDone) return end();
     if (state_ == State::kClosing || state_ == State::kCancelling) return;  // once: it may never stop sending
     const std::string_view bytes(context_.scratch.data(), got.count);
     if (state_ == State::kStartup) {
-      first_bytes_.append(bytes);
+      login_->first_bytes.append(bytes);
       first_packets();
     } else {
-      client_framer_.feed(bytes);
+      login_->framer.feed(bytes);
       auth_messages();
     }
   }
 }
 
 void Session::first_packets() {
-  while (state_ == State::kStartup && !first_bytes_.empty()) {
-    auto read = pgwire::decode_first_packet(first_bytes_);
+  while (state_ == State::kStartup && !login_->first_bytes.empty()) {
+    auto read = pgwire::decode_first_packet(login_->first_bytes);
     if (!read) return fail(sqlstate::kProtocolViolation, read.error().message);
     if (!*read) return;
-    first_bytes_.erase(0, (*read)->size);
+    login_->first_bytes.erase(0, (*read)->size);
     if (!first_packet((*read)->packet)) return;
   }
 }
 
 // False when the bytes that follow are not another first packet.
 bool Session::first_packet(const pgwire::FirstPacket& packet) {
-  if (std::holds_alternative<pgwire::SslRequest>(packet)) return accept_tls(!first_bytes_.empty());
+  if (std::holds_alternative<pgwire::SslRequest>(packet)) return accept_tls(!login_->first_bytes.empty());
   if (std::holds_alternative<pgwire::GssEncRequest>(packet)) {
     send_client("N");
     return true;
@@ -74,29 +75,28 @@ bool Session::accept_tls(bool more_bytes_came) {
     fail(sqlstate::kProtocolViolation, "received unencrypted data after the request for TLS");
     return false;
   }
-  if (ssl_answered_) {
+  if (login_->ssl_answered) {
     fail(sqlstate::kProtocolViolation, "TLS was requested twice");
     return false;
   }
-  ssl_answered_ = true;
+  login_->ssl_answered = true;
   send_client("S");
   if (state_ == State::kClosed || !client_.out.empty()) {
     end();
     return false;
   }
-  context_.loop.unwatch(client_.watch);
-  client_.watch = 0;
+  client_.unwatch(context_.loop, *this);
   client_.stream = net::tls_server_stream(client_.stream->release(), *tls);
   if (!client_.stream) end();
   return state_ != State::kClosed;
 }
 
 void Session::startup(const pgwire::StartupMessage& message) {
-  params_ = message.params;
-  if (params_["user"].empty()) {
+  login_->params = message.params;
+  if (login_->params["user"].empty()) {
     return fail(sqlstate::kInvalidAuthorization, "no PostgreSQL user name specified in startup packet");
   }
-  if (params_["database"].empty()) params_["database"] = params_["user"];
+  if (login_->params["database"].empty()) login_->params["database"] = login_->params["user"];
   Counters& counters = context_.shared.counters;
   counted_client_ = counters.take_client();
   if (!counted_client_) {
@@ -104,16 +104,17 @@ void Session::startup(const pgwire::StartupMessage& message) {
                 "The balancer serves at most " + std::to_string(counters.max_clients) + " clients at a time.");
   }
   if (message.minor() > 0) negotiate(message);
-  for (auto it = params_.begin(); it != params_.end();) {
-    it = it->first.rfind("_pq_.", 0) == 0 ? params_.erase(it) : std::next(it);
+  auto& params = login_->params;
+  for (auto it = params.begin(); it != params.end();) {
+    it = it->first.rfind("_pq_.", 0) == 0 ? params.erase(it) : std::next(it);
   }
-  if (!first_bytes_.empty()) {
-    client_framer_.feed(first_bytes_);
-    std::string().swap(first_bytes_);
+  if (!login_->first_bytes.empty()) {
+    login_->framer.feed(login_->first_bytes);
+    std::string().swap(login_->first_bytes);
   }
   transition(State::kLookup);
   const Deadline deadline = Deadline::after(context_.shared.settings.server_timeout);
-  context_.shared.auth.look_up(params_["user"], deadline,
+  context_.shared.auth.look_up(login_->params["user"], deadline,
                                [&context = context_, id = id_](AuthDirectory::Answer answer) {
                                  auto shared_answer = std::make_shared<AuthDirectory::Answer>(std::move(answer));
                                  context.loop.post([&context, id, shared_answer] {
@@ -140,10 +141,10 @@ void Session::on_verifier(AuthDirectory::Answer answer) {
          answer.error().message);
   } else {
     const std::optional<pgwire::ScramVerifier>& verifier = *answer;
-    auth_server_.emplace(verifier ? pgwire::ScramServer(*verifier)
-                                  : pgwire::ScramServer::mock(params_["user"], context_.shared.mock_secret));
+    login_->auth.emplace(verifier ? pgwire::ScramServer(*verifier)
+                                  : pgwire::ScramServer::mock(login_->params["user"], context_.shared.mock_secret));
     transition(State::kAuthenticating);
-    send_client(auth_server_->start());
+    send_client(login_->auth->start());
     if (state_ == State::kAuthenticating) auth_messages();
   }
   update_interest();
@@ -151,16 +152,16 @@ void Session::on_verifier(AuthDirectory::Answer answer) {
 
 void Session::auth_messages() {
   while (state_ == State::kAuthenticating) {
-    const pgwire::Step step = client_framer_.next();
-    if (step.kind == pgwire::Step::Kind::kBad) return fail(sqlstate::kProtocolViolation, client_framer_.error());
+    const pgwire::Step step = login_->framer.next();
+    if (step.kind == pgwire::Step::Kind::kBad) return fail(sqlstate::kProtocolViolation, login_->framer.error());
     if (step.kind != pgwire::Step::Kind::kMessage) return;
     if (step.tag == pgwire::fe::kTerminate) return end();
     if (step.tag != pgwire::fe::kPassword) {
       return fail(sqlstate::kProtocolViolation, "expected a SASL response from the client");
     }
-    auto answer = auth_server_->feed(step.payload);
+    auto answer = login_->auth->feed(step.payload);
     if (!answer) {
-      const std::string& user = params_["user"];
+      const std::string& user = login_->params["user"];
       if (answer.error().code != Code::kAuth) return fail(sqlstate::kProtocolViolation, answer.error().message);
       context_.shared.auth.forget(user);
       log::info("login of user \"" + printable(user) + "\" from " + peer_ + " failed");
@@ -170,19 +171,135 @@ void Session::auth_messages() {
       send_client(answer->send);
       continue;
     }
-    keys_ = auth_server_->keys();
-    auth_server_.reset();
-    disarm();
-    transition(State::kFindingPrimary);
-    server_deadline_ = Deadline::after(context_.shared.settings.server_timeout);
+    login_->keys = login_->auth->keys();
+    login_->auth.reset();
+    transition(State::kGreeting);
     send_client(answer->send);
-    if (state_ == State::kFindingPrimary) find_primary();
+    if (state_ == State::kGreeting) find_greeting();
   }
 }
 
 void Session::login_timed_out() {
   fail(sqlstate::kProtocolViolation, "the login was not finished in time",
        "The balancer waits " + std::to_string(context_.shared.settings.login_timeout.count()) + " ms for it.");
+}
+
+// What a server says about a session with these parameters: known from an earlier one, or asked now.
+void Session::find_greeting() {
+  disarm();
+  const std::string replication = login_->params["replication"];
+  if (!replication.empty() && replication != "false" && replication != "off" && replication != "0") {
+    return open_dedicated();
+  }
+  auto parameters = startup_parameters(login_->params);
+  if (!parameters) return fail(sqlstate::kFeatureNotSupported, parameters.error().message);
+  parameters_ = base_ = context_.shared.sets.intern(std::move(*parameters));
+  pool_ = &context_.pools->of(login_->params["user"], login_->params["database"]);
+  pool_->set_keys(*login_->keys);
+  if (const auto* reported = pool_->greeting(parameters_)) return greet(*reported);
+  wait_until_ = Deadline::after(context_.shared.settings.server_timeout);
+  waiting_ = true;
+  on_topology();
+}
+
+// A replication connection is not pooled: its session is a server's own from the first packet on.
+void Session::open_dedicated() {
+  const NodeView* primary = context_.topology->primary();
+  if (primary == nullptr) {
+    return fail(sqlstate::kCannotConnectNow, "no primary server can be reached", context_.topology->describe());
+  }
+  pool_ = &context_.pools->of(login_->params["user"], login_->params["database"]);
+  ServerLogin how;
+  how.user = login_->params["user"];
+  how.database = login_->params["database"];
+  how.keys = *login_->keys;
+  how.more = login_->params;
+  dedicated_ = std::make_unique<Server>(context_, *this, *primary, std::move(how));
+  waiting_ = true;
+  wait_until_ = Deadline::after(context_.shared.settings.server_timeout);
+  dedicated_->connect();
+}
+
+void Session::server_logged_in(Server& server) {
+  server_ = &server;
+  waiting_ = false;
+  pinned_ = "it is a replication connection";
+  server.serve(this);
+  greet(server.reported());
+}
+
+void Session::server_failed(Server&, const std::string& why, const pgwire::ErrorResponse* error) {
+  server_refused(why, error);
+}
+
+void Session::server_closed(Server&) {}
+
+void Session::greet(const std::map<std::string, std::string>& reported) {
+  std::string bytes;
+  for (const auto& [name, value] : reported) pgwire::encode(bytes, pgwire::ParameterStatus{name, value});
+  auto ticket = context_.shared.cancels.add({context_.index, id_});
+  if (!ticket) return fail(sqlstate::kInternalError, ticket.error().message);
+  cancel_pid_ = ticket->pid;
+  pgwire::encode(bytes, pgwire::BackendKeyData{ticket->pid, ticket->key});
+  pgwire::encode(bytes, pgwire::ReadyForQuery{});
+  transition(State::kReady);
+  in_.append(login_->framer.buffered_bytes());
+  login_.reset();
+  last_active_ = context_.loop.now();
+  send_client(bytes);
+  if (!in_.empty()) resume();
+  update_interest();
+}
+
+// The answer to a cancel request is that the connection ends, after the server has dealt with it.
+void Session::cancel(const pgwire::CancelRequest& request) {
+  const auto target = context_.shared.cancels.find(request.pid, request.key);
+  if (!target) return end();
+  transition(State::kCancelling);
+  disarm();
+  context_.shared.on(target->reactor, [id = target->session, me = context_.index, mine = id_](ReactorContext& theirs) {
+    Session* session = theirs.find(id);
+    std::optional<CancelTarget> found = session == nullptr ? std::nullopt : session->cancel_wanted();
+    theirs.shared.on(me, [found, mine, id, reactor = theirs.index](ReactorContext& ours) {
+      Session* asker = ours.find(mine);
+      if (asker != nullptr) return asker->on_cancel_target(found, reactor, id);
+      if (!found) return;
+      ours.shared.on(reactor, [id](ReactorContext& holder) {
+        if (Session* held = holder.find(id)) held->release_hold();
+      });
+    });
+  });
+}
+
+void Session::on_cancel_target(std::optional<CancelTarget> target, unsigned reactor, uint64_t session) {
+  if (!target) return end();
+  const auto done = [this, reactor, session] {
+    context_.shared.on(reactor, [session](ReactorContext& holder) {
+      if (Session* held = holder.find(session)) held->release_hold();
+    });
+    end();
+  };
+  if (state_ != State::kCancelling) return done();
+  login_->cancel = std::make_unique<CancelJob>(context_, done);
+  login_->cancel->start(target->address, target->pid, target->key);
+}
+
+std::optional<Session::CancelTarget> Session::cancel_wanted() {
+  if (server_ != nullptr && !server_->idle()) {
+    ++server_->holds;
+    return CancelTarget{server_->address(), server_->pid(), server_->key()};
+  }
+  if (state_ == State::kReady && waiting_ && server_ == nullptr) {
+    skip_request(sqlstate::kQueryCanceled, "canceling statement due to user request", "It was waiting for a server.");
+  }
+  return std::nullopt;
+}
+
+void Session::release_hold() {
+  if (server_ == nullptr || server_->holds == 0) return;
+  --server_->holds;
+  maybe_release();
+  update_interest();
 }
 
 }  // namespace pgb::proxy

@@ -3,45 +3,53 @@
 #include <gtest/gtest.h>
 
 #include "proxy/cancel_registry.h"
-#include "proxy/message_walk.h"
+#include "proxy/parameter_set.h"
 #include "proxy/topology_snapshot.h"
 
 namespace pgb::proxy {
 namespace {
 
-TEST(MessageWalk, FindsTheBoundariesHoweverTheBytesAreCut) {
-  const std::string bytes = std::string("Z\0\0\0\5I", 6) + std::string("D\0\0\0\4", 5) + std::string("E\0\0\0\7abc", 8);
-  for (size_t piece = 1; piece <= bytes.size(); ++piece) {
-    MessageWalk walk;
-    EXPECT_TRUE(walk.at_boundary());
-    for (size_t at = 0; at < bytes.size(); at += piece) {
-      walk.feed(std::string_view(bytes).substr(at, piece));
-      const size_t end = std::min(at + piece, bytes.size());
-      EXPECT_EQ(walk.at_boundary(), end == 6 || end == 11 || end == 19) << end;
-    }
-    EXPECT_EQ(walk.last_tag(), 'E');
-  }
-}
-
-TEST(MessageWalk, AnImpossibleLengthIsNeverABoundaryAgain) {
-  MessageWalk walk;
-  walk.feed(std::string("Q\0\0\0\3Z\0\0\0\5I", 11));
-  EXPECT_FALSE(walk.at_boundary());
-}
-
 TEST(CancelRegistry, GivesTheTargetOnlyForTheRightKeyWhileItIsThere) {
   CancelRegistry registry;
-  const auto one = registry.add({"10.0.0.1", 5432, 77, "abcd"});
-  const auto two = registry.add({"10.0.0.2", 5432, 78, "efgh"});
+  const auto one = registry.add({1, 77});
+  const auto two = registry.add({0, 78});
   ASSERT_TRUE(one);
   ASSERT_TRUE(two);
   EXPECT_NE(one->pid, two->pid);
   ASSERT_TRUE(registry.find(one->pid, one->key));
-  EXPECT_EQ(registry.find(one->pid, one->key)->pid, 77u);
+  EXPECT_EQ(registry.find(one->pid, one->key)->session, 77u);
+  EXPECT_EQ(registry.find(one->pid, one->key)->reactor, 1u);
   EXPECT_FALSE(registry.find(one->pid, two->key));
   EXPECT_FALSE(registry.find(one->pid, ""));
   registry.remove(one->pid);
   EXPECT_FALSE(registry.find(one->pid, one->key));
+}
+
+TEST(ParameterSets, EqualSetsAreOneObject) {
+  ParameterSets sets;
+  const auto one = sets.intern({{"work_mem", "64"}, {"timezone", "UTC"}});
+  EXPECT_EQ(one, sets.intern({{"timezone", "UTC"}, {"work_mem", "64"}}));
+  EXPECT_NE(one, sets.intern({{"timezone", "UTC"}}));
+  EXPECT_EQ(sets.none(), sets.intern({}));
+}
+
+TEST(ParameterSets, TheChangeNamesWhatDiffersAndNothingElse) {
+  EXPECT_EQ(sql_to_change({{"a", "1"}}, {{"a", "1"}}), "");
+  EXPECT_EQ(sql_to_change({{"a", "1"}, {"x.y", "z"}}, {{"b", "it's"}}),
+            "RESET \"a\";RESET \"x\".\"y\";SELECT pg_catalog.set_config('b', 'it''s', false)");
+  EXPECT_EQ(sql_to_change({}, {{"role", "al\"ice"}}), "SET ROLE \"al\"\"ice\"");
+  EXPECT_EQ(quote_literal("a\\b"), " E'a\\\\b'");
+}
+
+TEST(ParameterSets, AStartupPacketSaysThemInThreeWays) {
+  const auto parameters = startup_parameters({{"user", "u"},
+                                              {"database", "d"},
+                                              {"Application_Name", "shop"},
+                                              {"options", "-c work_mem=3MB  -cgeqo=off --search-path=a\\ b"}});
+  ASSERT_TRUE(parameters);
+  EXPECT_EQ(*parameters,
+            (Parameters{{"application_name", "shop"}, {"geqo", "off"}, {"search_path", "a b"}, {"work_mem", "3MB"}}));
+  EXPECT_FALSE(startup_parameters({{"options", "-B 100"}}));
 }
 
 TEST(TopologySnapshot, ThePrimaryIsAHealthyOne) {
@@ -55,14 +63,13 @@ TEST(TopologySnapshot, ThePrimaryIsAHealthyOne) {
   EXPECT_EQ(snapshot.primary()->name, "b");
 }
 
-TEST(SessionStates, NothingIsRelayedBeforeBothLogins) {
+TEST(SessionStates, NothingReachesAServerBeforeTheLogin) {
   using State = Session::State;
   for (int i = 0; i <= static_cast<int>(State::kClosed); ++i) {
     const auto from = static_cast<State>(i);
-    EXPECT_EQ(Session::may_follow(from, State::kRelay), from == State::kServerLogin) << Session::name(from);
+    EXPECT_EQ(Session::may_follow(from, State::kReady), from == State::kGreeting) << Session::name(from);
+    EXPECT_EQ(Session::may_follow(from, State::kGreeting), from == State::kAuthenticating) << Session::name(from);
     EXPECT_EQ(Session::may_follow(from, State::kClosed), from != State::kClosed) << Session::name(from);
-    EXPECT_EQ(Session::may_follow(from, State::kFindingPrimary),
-              from == State::kAuthenticating || from == State::kConnecting || from == State::kServerLogin);
   }
 }
 

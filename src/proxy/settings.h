@@ -1,4 +1,4 @@
-// What a proxy is told at its start.
+// What a proxy is told at its start, and what a reload may change (PoolSettings).
 #pragma once
 
 #include <chrono>
@@ -11,12 +11,50 @@
 
 namespace pgb::proxy {
 
+enum class PoolMode : uint8_t {
+  kSession,      // a server belongs to a client until it leaves
+  kTransaction,  // until its transaction ends, unless the session holds state that only that server has
+  kStatement,    // until its statement ends; explicit transactions are refused
+};
+
+enum class CausalReads : uint8_t {
+  kOff,      // a replica answers as far as it has got
+  kSession,  // no session reads older than what it wrote itself
+  kGlobal,   // no session reads older than what any session wrote through this balancer
+};
+
+// May change while the proxy runs. A time of zero switches the limit off.
+struct PoolSettings {
+  PoolMode mode = PoolMode::kTransaction;
+  unsigned pool_size = 20;         // servers per database, user and node, over all threads
+  unsigned min_pool_size = 0;      // kept open once the pool has been used
+  unsigned reserve_pool_size = 0;  // more servers for clients that wait longer than:
+  std::chrono::milliseconds reserve_after{5'000};
+  unsigned max_clients = 64;                              // logged in or logging in
+  unsigned max_user_clients = 0;                          // of one user; 0: no limit of its own
+  unsigned max_database_clients = 0;                      // of one database
+  std::chrono::milliseconds query_wait_timeout{120'000};  // for a free server
+  std::chrono::milliseconds query_timeout{0};             // for a server's answer
+  std::chrono::milliseconds client_idle_timeout{0};
+  std::chrono::milliseconds idle_transaction_timeout{0};
+  std::chrono::milliseconds server_idle_timeout{600'000};
+  std::chrono::milliseconds server_lifetime{3'600'000};
+  std::chrono::milliseconds server_check_after{30'000};  // idle longer: asked for a sign of life before use
+  unsigned max_prepared = 200;                           // prepared statements kept on one server; 0: not tracked
+  bool read_write_split = true;
+  CausalReads causal_reads = CausalReads::kSession;
+  std::chrono::milliseconds max_replica_lag{10'000};  // a replica further behind gets no reads
+  uint64_t max_replica_lag_bytes = 0;                 // 0: no limit in bytes
+  std::chrono::milliseconds log_slow_queries{0};      // slower ones are logged
+  bool operator==(const PoolSettings&) const = default;
+};
+
 struct Settings {
   std::string group;
   std::string listen_address = "0.0.0.0";
   uint16_t port = 9999;  // 0 takes a free one
   unsigned threads = 0;  // 0: one a core
-  unsigned max_clients = 64;
+  PoolSettings pool;
   std::string auth_user = "pgbalancer";  // asks the servers for other users' verifiers
   Secret auth_password;
   std::string auth_database = "postgres";

@@ -1,6 +1,7 @@
 // Which servers there are and what they are, at one moment: an immutable value handed to the proxy.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -11,16 +12,32 @@ namespace pgb::proxy {
 enum class NodeRole { kUnknown, kPrimary, kReplica };
 const char* to_string(NodeRole role);  // "unknown", "primary", "replica"
 
+// What is measured of a node all the time, by whoever measures it. Thread-safe.
+struct NodeGauge {
+  // Steady-clock time (ns) of the newest moment at which everything that the primary had committed by then is known
+  // to be on this node, too; 0: not known. A session that wrote last at t reads what it wrote when t is not later.
+  std::atomic<int64_t> caught_up_ns{0};
+  std::atomic<uint64_t> behind_bytes{0};  // of the primary's log, when it was last asked
+  std::atomic<uint32_t> busy{0};          // our servers there that work just now
+  std::atomic<uint32_t> latency_us{0};    // of an answer, smoothed
+  std::atomic<int64_t> ejected_until_ns{0};
+};
+
 struct NodeView {
   std::string name;
   std::string host;  // IP address or "localhost"
   uint16_t port = 5432;
-  NodeRole role = NodeRole::kUnknown;  // what it said last; kept when it falls silent
-  bool healthy = false;                // it answers queries
-  std::string last_error;              // why it is not healthy
+  NodeRole role = NodeRole::kUnknown;                                // what it said last; kept when it falls silent
+  bool healthy = false;                                              // it answers queries
+  std::string last_error;                                            // why it is not healthy
+  double weight = 1;                                                 // its share of the reads; 0: none
+  std::shared_ptr<NodeGauge> gauge = std::make_shared<NodeGauge>();  // of the node, whatever the snapshot
 
   std::string address() const { return host + ":" + std::to_string(port); }
-  bool operator==(const NodeView&) const = default;
+  bool operator==(const NodeView& other) const {
+    return name == other.name && host == other.host && port == other.port && role == other.role &&
+           healthy == other.healthy && last_error == other.last_error && weight == other.weight;
+  }
 };
 
 struct TopologySnapshot {

@@ -1,0 +1,71 @@
+// What a balancer's pooler is told, in the words and units of the cluster file and of the balancer's
+// own file. Limits and meaning of every key: pool_keys() in key_table.h.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace pgb::model {
+
+// Times in seconds; a time or a limit of zero is none.
+struct PoolConfig {
+  std::string pool_mode = "transaction";
+  unsigned pool_size = 20;
+  unsigned min_pool_size = 0;
+  unsigned reserve_pool_size = 0;
+  double reserve_pool_timeout = 5;
+  unsigned max_clients = 1000;
+  unsigned max_user_clients = 0;
+  unsigned max_database_clients = 0;
+  double query_wait_timeout = 120;
+  double query_timeout = 0;
+  double client_idle_timeout = 0;
+  double idle_transaction_timeout = 0;
+  double server_idle_timeout = 600;
+  double server_lifetime = 3600;
+  double server_check_delay = 30;
+  unsigned max_prepared_statements = 200;
+  std::string causal_reads = "session";
+  double max_replica_lag = 10;
+  uint64_t max_replica_lag_bytes = 0;
+  double log_slow_queries = 0;
+  unsigned threads = 0;
+
+  bool operator==(const PoolConfig&) const = default;
+};
+
+// Calls visit("key", member) for every member, in the order of the key table: whoever reads or writes
+// a PoolConfig does it with this, so that no key is forgotten.
+template <class Config, class Visit>
+void each_pool_key(Config& config, Visit visit) {
+  visit("pool_mode", config.pool_mode);
+  visit("pool_size", config.pool_size);
+  visit("min_pool_size", config.min_pool_size);
+  visit("reserve_pool_size", config.reserve_pool_size);
+  visit("reserve_pool_timeout", config.reserve_pool_timeout);
+  visit("max_clients", config.max_clients);
+  visit("max_user_clients", config.max_user_clients);
+  visit("max_database_clients", config.max_database_clients);
+  visit("query_wait_timeout", config.query_wait_timeout);
+  visit("query_timeout", config.query_timeout);
+  visit("client_idle_timeout", config.client_idle_timeout);
+  visit("idle_transaction_timeout", config.idle_transaction_timeout);
+  visit("server_idle_timeout", config.server_idle_timeout);
+  visit("server_lifetime", config.server_lifetime);
+  visit("server_check_delay", config.server_check_delay);
+  visit("max_prepared_statements", config.max_prepared_statements);
+  visit("causal_reads", config.causal_reads);
+  visit("max_replica_lag", config.max_replica_lag);
+  visit("max_replica_lag_bytes", config.max_replica_lag_bytes);
+  visit("log_slow_queries", config.log_slow_queries);
+  visit("threads", config.threads);
+}
+
+// Why two of its values do not go together; `key` is the one to blame. Empty if they do.
+struct PoolConflict {
+  std::string key;
+  std::string text;
+};
+PoolConflict conflict_in(const PoolConfig& config);
+
+}  // namespace pgb::model

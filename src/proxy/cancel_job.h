@@ -1,0 +1,69 @@
+// Carries one cancel request to a server and waits until the server has dealt with it, which it tells by closing the
+// connection. Source: PostgreSQL documentation, "Canceling Requests in Progress".
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "net/socket.h"
+#include "pgwire/startup.h"
+#include "proxy/link.h"
+#include "proxy/reactor_context.h"
+
+namespace pgb::proxy {
+
+class CancelJob final : public net::Pollable {
+ public:
+  // `on_end` is called once, on the loop's thread and never from inside start(); the job may be destroyed in it.
+  CancelJob(ReactorContext& context, std::function<void()> on_end) : context_(context), on_end_(std::move(on_end)) {}
+  ~CancelJob() { close(); }
+  CancelJob(const CancelJob&) = delete;
+  CancelJob& operator=(const CancelJob&) = delete;
+
+  void start(const net::Address& address, uint32_t pid, const std::string& key) {
+    address_ = address;
+    pgwire::encode(packet_, pgwire::CancelRequest{pid, key});
+    auto fd = net::start_connect(address);
+    timer_ = context_.loop.after(fd.ok() ? kTimeout : std::chrono::milliseconds(0), [this] {
+      timer_ = 0;
+      end();
+    });
+    if (!fd.ok()) return;
+    link_.stream = net::plain_stream(std::move(*fd));
+    link_.watch(context_.loop, *this, EPOLLOUT);
+  }
+
+  void on_events(uint32_t) override {
+    if (!packet_.empty()) {
+      if (!net::connect_result(link_.stream->fd(), address_).ok()) return end();
+      const net::IoResult sent = link_.stream->write(packet_);
+      if (sent.kind != net::IoResult::Kind::kDone || sent.count != packet_.size()) return end();
+      packet_.clear();
+      return link_.watch(context_.loop, *this, EPOLLIN);
+    }
+    char byte = 0;
+    if (link_.stream->read(&byte, 1).kind != net::IoResult::Kind::kWait) end();
+  }
+
+ private:
+  static constexpr std::chrono::milliseconds kTimeout{5000};
+
+  void close() {
+    context_.loop.cancel(timer_);
+    timer_ = 0;
+    link_.close(context_.loop, *this);
+  }
+  void end() {
+    close();
+    if (on_end_) std::exchange(on_end_, nullptr)();
+  }
+
+  ReactorContext& context_;
+  std::function<void()> on_end_;
+  net::Address address_;
+  Link link_;
+  std::string packet_;  // not sent yet
+  net::EventLoop::Timer timer_ = 0;
+};
+
+}  // namespace pgb::proxy

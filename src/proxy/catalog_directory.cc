@@ -1,0 +1,108 @@
+#include "proxy/catalog_directory.h"
+
+#include "base/log.h"
+#include "pgclient/connection.h"
+
+namespace pgb::proxy {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr std::chrono::seconds kAgain{30};
+constexpr std::chrono::seconds kAfterFailure{2};
+constexpr std::chrono::milliseconds kAfterChange{200};  // the transaction that changes it is to be over by then
+constexpr std::chrono::seconds kPatience{10};
+
+}  // namespace
+
+CatalogDirectory::CatalogDirectory(const Settings& settings, TopologyPtr topology, OnCatalog on_catalog)
+    : settings_(settings), on_catalog_(std::move(on_catalog)), topology_(std::move(topology)) {
+  thread_ = std::thread([this] { run(); });
+}
+
+CatalogDirectory::~CatalogDirectory() { stop(); }
+
+void CatalogDirectory::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopped_ = true;
+  }
+  changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void CatalogDirectory::want(const std::string& database) {
+  const std::lock_guard lock(mutex_);
+  if (due_.emplace(database, Clock::now()).second) changed_.notify_all();
+}
+
+void CatalogDirectory::stale(const std::string& database) {
+  const std::lock_guard lock(mutex_);
+  const auto soon = Clock::now() + kAfterChange;
+  auto& due = due_.emplace(database, soon).first->second;
+  if (due > soon) due = soon;
+  changed_.notify_all();
+}
+
+void CatalogDirectory::apply(TopologyPtr topology) {
+  const std::lock_guard lock(mutex_);
+  topology_ = std::move(topology);
+  for (auto& [database, due] : due_) due = std::min(due, Clock::now() + kAfterFailure);
+  changed_.notify_all();
+}
+
+void CatalogDirectory::run() {
+  std::unique_lock lock(mutex_);
+  while (!stopped_) {
+    auto next = due_.end();
+    for (auto it = due_.begin(); it != due_.end(); ++it) {
+      if (next == due_.end() || it->second < next->second) next = it;
+    }
+    if (next == due_.end()) {
+      changed_.wait(lock);
+      continue;
+    }
+    if (next->second > Clock::now()) {
+      changed_.wait_until(lock, next->second);
+      continue;
+    }
+    const std::string database = next->first;
+    next->second = Clock::now() + kAgain;
+    const TopologyPtr topology = topology_;
+    lock.unlock();
+    sql::CatalogPtr catalog = ask(database, *topology);
+    if (catalog) on_catalog_(database, catalog);
+    lock.lock();
+    if (!catalog) due_[database] = Clock::now() + kAfterFailure;
+  }
+}
+
+// The primary knows best; while there is none, a replica's will do.
+sql::CatalogPtr CatalogDirectory::ask(const std::string& database, const TopologySnapshot& topology) {
+  const NodeView* node = topology.primary();
+  for (const NodeView& other : topology.nodes) {
+    if (node == nullptr && other.healthy) node = &other;
+  }
+  if (node == nullptr) return nullptr;
+  pgclient::ConnInfo info;
+  info.host = node->host;
+  info.port = node->port;
+  info.user = settings_.auth_user;
+  info.password = settings_.auth_password;
+  info.database = database;
+  info.application_name = "pgbalancer catalogue";
+  const Deadline deadline = Deadline::after(kPatience);
+  auto connection = pgclient::Connection::open(info, deadline);
+  if (!connection) {
+    log::debug("the catalogue of " + database + " cannot be read: " + connection.error().message);
+    return nullptr;
+  }
+  auto results = (*connection)->query(sql::Catalog::query(), deadline);
+  if (!results || results->empty()) {
+    log::warn("the catalogue of database " + database +
+              " cannot be read, its reads go to the primary: " + (results ? "no rows" : results.error().message));
+    return nullptr;
+  }
+  return sql::Catalog::from_rows(results->front().rows, ++version_);
+}
+
+}  // namespace pgb::proxy

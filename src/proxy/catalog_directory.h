@@ -1,0 +1,51 @@
+// The catalogues of the databases in use, asked from a live server on a thread of its own, again every half minute
+// and soon after DDL was seen. Thread-safe.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+
+#include "proxy/settings.h"
+#include "proxy/topology_snapshot.h"
+#include "sql/catalog.h"
+
+namespace pgb::proxy {
+
+class CatalogDirectory {
+ public:
+  // Called on the directory's thread; not any more once stop() has returned.
+  using OnCatalog = std::function<void(const std::string& database, sql::CatalogPtr catalog)>;
+
+  CatalogDirectory(const Settings& settings, TopologyPtr topology, OnCatalog on_catalog);
+  ~CatalogDirectory();
+  CatalogDirectory(const CatalogDirectory&) = delete;
+  CatalogDirectory& operator=(const CatalogDirectory&) = delete;
+
+  void want(const std::string& database);   // from now on
+  void stale(const std::string& database);  // something in it was changed
+  void apply(TopologyPtr topology);
+  void stop();
+
+ private:
+  void run();
+  sql::CatalogPtr ask(const std::string& database, const TopologySnapshot& topology);
+
+  const Settings& settings_;
+  const OnCatalog on_catalog_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool stopped_ = false;  // guarded by mutex_, like all up to due_
+  TopologyPtr topology_;
+  std::map<std::string, std::chrono::steady_clock::time_point> due_;
+  uint64_t version_ = 0;  // the thread's own
+  std::thread thread_;
+};
+
+}  // namespace pgb::proxy

@@ -1,0 +1,135 @@
+#include "proxy/parameter_set.h"
+
+namespace pgb::proxy {
+namespace {
+
+constexpr size_t kForgetAbove = 1000;  // sets nobody has any more are looked for then
+
+// Parameters that RESET and set_config() treat in their own way.
+std::string assignment(const std::string& name, const std::string& value) {
+  if (name == "role") return value == "none" ? "RESET ROLE" : "SET ROLE " + quote_identifier(value);
+  return "SELECT pg_catalog.set_config(" + quote_literal(name) + ", " + quote_literal(value) + ", false)";
+}
+
+std::string reset(const std::string& name) {
+  if (name == "role") return "RESET ROLE";
+  // A name with a dot in it is two identifiers.
+  const size_t dot = name.find('.');
+  if (dot == std::string::npos) return "RESET " + quote_identifier(name);
+  return "RESET " + quote_identifier(name.substr(0, dot)) + "." + quote_identifier(name.substr(dot + 1));
+}
+
+std::vector<std::string> split_options(const std::string& options) {
+  std::vector<std::string> words;
+  std::string word;
+  bool in_word = false;
+  for (size_t i = 0; i < options.size(); ++i) {
+    const char c = options[i];
+    if (c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v') {
+      if (in_word) words.push_back(word);
+      word.clear();
+      in_word = false;
+      continue;
+    }
+    in_word = true;
+    word += c == '\\' && i + 1 < options.size() ? options[++i] : c;
+  }
+  if (in_word) words.push_back(word);
+  return words;
+}
+
+Status add_assignment(const std::string& text, Parameters& out) {
+  const size_t equals = text.find('=');
+  if (equals == std::string::npos || equals == 0) {
+    return Error(Code::kConfig, "the startup option \"" + text + "\" is not of the form name=value");
+  }
+  std::string name = lower(text.substr(0, equals));
+  for (char& c : name) c = c == '-' ? '_' : c;
+  out[name] = text.substr(equals + 1);
+  return {};
+}
+
+Status add_options(const std::string& options, Parameters& out) {
+  const std::vector<std::string> words = split_options(options);
+  for (size_t i = 0; i < words.size(); ++i) {
+    const std::string& word = words[i];
+    if (word == "-c" && i + 1 < words.size()) {
+      PGB_TRY(add_assignment(words[++i], out));
+    } else if (word.rfind("--", 0) == 0) {
+      PGB_TRY(add_assignment(word.substr(2), out));
+    } else if (word.rfind("-c", 0) == 0 && word.size() > 2) {
+      PGB_TRY(add_assignment(word.substr(2), out));
+    } else {
+      return Error(Code::kConfig, "the startup option \"" + word + "\" cannot be carried over pooled connections")
+          .with("try", "only -c name=value and --name=value are understood");
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+ParameterSetPtr ParameterSets::intern(Parameters parameters) {
+  if (parameters.empty()) return none_;
+  const std::lock_guard lock(mutex_);
+  if (known_.size() > kForgetAbove) {
+    for (auto it = known_.begin(); it != known_.end();) it = it->second.expired() ? known_.erase(it) : std::next(it);
+  }
+  std::weak_ptr<const Parameters>& slot = known_[parameters];
+  ParameterSetPtr set = slot.lock();
+  if (!set) slot = set = std::make_shared<const Parameters>(std::move(parameters));
+  return set;
+}
+
+std::string sql_to_change(const Parameters& from, const Parameters& to) {
+  std::string sql;
+  const auto add = [&](const std::string& statement) { sql += (sql.empty() ? "" : ";") + statement; };
+  for (const auto& [name, value] : from) {
+    if (to.count(name) == 0) add(reset(name));
+  }
+  for (const auto& [name, value] : to) {
+    const auto has = from.find(name);
+    if (has == from.end() || has->second != value) add(assignment(name, value));
+  }
+  return sql;
+}
+
+Result<Parameters> startup_parameters(const std::map<std::string, std::string>& packet) {
+  Parameters parameters;
+  if (const auto options = packet.find("options"); options != packet.end()) {
+    PGB_TRY(add_options(options->second, parameters));
+  }
+  for (const auto& [name, value] : packet) {
+    if (name == "user" || name == "database" || name == "replication" || name == "options") continue;
+    if (name.rfind("_pq_.", 0) == 0) continue;
+    parameters[lower(name)] = value;
+  }
+  return parameters;
+}
+
+std::string quote_literal(const std::string& text) {
+  const bool escape = text.find('\\') != std::string::npos;
+  std::string out = escape ? " E'" : "'";
+  for (const char c : text) {
+    if (c == '\'' || c == '\\') out += c;
+    out += c;
+  }
+  return out + "'";
+}
+
+std::string quote_identifier(const std::string& text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"') out += c;
+    out += c;
+  }
+  return out + "\"";
+}
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+  return out;
+}
+
+}  // namespace pgb::proxy

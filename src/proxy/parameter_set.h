@@ -1,0 +1,45 @@
+// Session parameters (SET …) as an immutable value. Equal sets are one object, so that "has this server what that
+// session needs?" is the comparison of two pointers.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+
+namespace pgb::proxy {
+
+// Names in lower case, as the server prints them, to values as set_config() takes them.
+using Parameters = std::map<std::string, std::string>;
+using ParameterSetPtr = std::shared_ptr<const Parameters>;
+
+// Gives each distinct set one object. Thread-safe.
+class ParameterSets {
+ public:
+  ParameterSetPtr intern(Parameters parameters);
+  const ParameterSetPtr& none() const { return none_; }
+
+ private:
+  const ParameterSetPtr none_ = std::make_shared<const Parameters>();
+  std::mutex mutex_;
+  std::map<Parameters, std::weak_ptr<const Parameters>> known_;  // guarded by mutex_
+};
+
+// SQL that turns a server session with the parameters `from` into one with `to`; empty when nothing is to be done.
+// Both are complete: whatever is not in them has the value the server gave at login.
+std::string sql_to_change(const Parameters& from, const Parameters& to);
+
+// What a startup packet asks for: every parameter that is no user, database, replication or protocol option, and the
+// settings in "options" (-c name=value, --name=value; backslash escapes). kConfig for any other option.
+Result<Parameters> startup_parameters(const std::map<std::string, std::string>& packet);
+
+// 'it''s', and E'…' where there is a backslash: right whatever standard_conforming_strings is.
+std::string quote_literal(const std::string& text);
+std::string quote_identifier(const std::string& text);
+std::string lower(std::string_view text);  // ASCII, as PostgreSQL folds the names of parameters
+
+}  // namespace pgb::proxy

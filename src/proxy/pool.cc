@@ -1,0 +1,324 @@
+#include "proxy/pool.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace pgb::proxy {
+namespace {
+
+namespace sqlstate = pgwire::sqlstate;
+constexpr int64_t kRetry = 100'000'000;  // ns between two attempts to connect to a node that failed
+constexpr int64_t kUnfair = 2'000'000;   // ns: waiting that much longer than ours is worth a move between threads
+constexpr size_t kMaxGreetings = 100;
+
+std::string key_of(const NodeView& node) { return node.name + "@" + node.address(); }
+
+}  // namespace
+
+Pool::Pool(ReactorContext& context, std::string user, std::string database)
+    : context_(context), user_(std::move(user)), database_(std::move(database)) {}
+
+Pool::~Pool() {
+  for (const auto& branch : branches_) {
+    branch->quota->waiting[context_.index] = 0;
+    branch->quota->idle[context_.index] = 0;
+  }
+  for (const auto& server : servers_) {
+    server->close();
+    branch(server->node()).quota->give_back();
+  }
+}
+
+// A handful of nodes: comparing is cheaper than hashing, and nothing is allocated.
+Pool::Branch& Pool::branch(const NodeView& node) {
+  for (const auto& branch : branches_) {
+    if (branch->node.port == node.port && branch->node.name == node.name && branch->node.host == node.host) {
+      return *branch;
+    }
+  }
+  auto made = std::make_unique<Branch>();
+  made->node = node;
+  made->quota = context_.shared.quotas.of(key_of(node), database_, user_);
+  branches_.push_back(std::move(made));
+  return *branches_.back();
+}
+
+Pool::Branch* Pool::find(const std::string& key) {
+  for (const auto& branch : branches_) {
+    if (key_of(branch->node) == key) return branch.get();
+  }
+  return nullptr;
+}
+
+Server* Pool::get(PoolClient& client, const NodeView& node) {
+  Branch& from = branch(node);
+  if (!from.idle.empty() && from.waiting.empty()) {
+    Server* server = from.idle.back();
+    from.idle.pop_back();
+    --from.quota->idle[context_.index];
+    return server;
+  }
+  from.waiting.emplace_back(&client, context_.now_ns());
+  ++context_.stats.waits;
+  note_waiting(from);
+  open_for_waiters(from);
+  return nullptr;
+}
+
+void Pool::forget(PoolClient& client) {
+  for (const auto& owned : branches_) {
+    Branch& branch = *owned;
+    auto& waiting = branch.waiting;
+    const auto same = [&](const auto& waiter) { return waiter.first == &client; };
+    waiting.erase(std::remove_if(waiting.begin(), waiting.end(), same), waiting.end());
+    note_waiting(branch);
+  }
+}
+
+void Pool::note_waiting(Branch& branch) {
+  branch.quota->waiting[context_.index] = branch.waiting.empty() ? 0 : branch.waiting.front().second;
+}
+
+// As many servers as clients wait, within the limit; what other threads have to spare comes first.
+void Pool::open_for_waiters(Branch& branch) {
+  if (branch.waiting.empty()) return;
+  const int spare = branch.quota->spare(context_.index);
+  if (spare >= 0) {
+    context_.shared.on(static_cast<unsigned>(spare), [user = user_, database = database_, key = key_of(branch.node),
+                                                      me = context_.index](ReactorContext& other) {
+      if (Pool* pool = other.pools->find(user, database)) pool->donate(key, me);
+    });
+  }
+  if (context_.now_ns() < branch.retry_at) return;
+  const PoolSettings& settings = context_.pool_settings;
+  unsigned limit = settings.pool_size;
+  const auto waited = std::chrono::nanoseconds(context_.now_ns() - branch.waiting.front().second);
+  if (waited >= settings.reserve_after) limit += settings.reserve_pool_size;
+  while (branch.connecting < branch.waiting.size() && branch.quota->take(limit)) open(branch);
+}
+
+void Pool::open(Branch& branch) {
+  ServerLogin login;
+  login.user = user_;
+  login.database = database_;
+  login.keys = keys_;
+  servers_.push_back(std::make_unique<Server>(context_, *this, branch.node, std::move(login)));
+  ++branch.connecting;
+  servers_.back()->connect();
+}
+
+void Pool::server_logged_in(Server& server) {
+  Branch& to = branch(server.node());
+  --to.connecting;
+  to.retry_at = 0;
+  last_failure_.clear();
+  ++context_.shared.counters.sessions_total;
+  serve_or_rest(to, server);
+}
+
+void Pool::server_failed(Server& server, const std::string& why, const pgwire::ErrorResponse* error) {
+  Branch& from = branch(server.node());
+  --from.connecting;
+  from.quota->give_back();
+  last_failure_ = server.node().name + ": " + why;
+  context_.bury(take_out(server));
+  const bool comes_back = error == nullptr || error->sqlstate == sqlstate::kCannotConnectNow ||
+                          error->sqlstate == sqlstate::kAdminShutdown || error->sqlstate == sqlstate::kCrashShutdown ||
+                          error->sqlstate == sqlstate::kTooManyConnections;
+  from.retry_at = context_.now_ns() + kRetry;
+  if (comes_back) return;
+  if (error->sqlstate == sqlstate::kInvalidPassword) context_.shared.auth.forget(user_);
+  refuse_all(from, why, error);
+}
+
+void Pool::refuse_all(Branch& branch, const std::string& why, const pgwire::ErrorResponse* error) {
+  std::deque<std::pair<PoolClient*, int64_t>> waiting;
+  waiting.swap(branch.waiting);
+  note_waiting(branch);
+  for (const auto& [client, since] : waiting) client->server_refused(why, error);
+}
+
+std::unique_ptr<Server> Pool::take_out(Server& server) {
+  const auto found =
+      std::find_if(servers_.begin(), servers_.end(), [&](const auto& other) { return other.get() == &server; });
+  if (found == servers_.end()) return nullptr;
+  std::unique_ptr<Server> out = std::move(*found);
+  *found = std::move(servers_.back());
+  servers_.pop_back();
+  return out;
+}
+
+void Pool::server_closed(Server& server) {
+  Branch& from = branch(server.node());
+  const auto idle = std::find(from.idle.begin(), from.idle.end(), &server);
+  if (idle != from.idle.end()) {
+    from.idle.erase(idle);
+    --from.quota->idle[context_.index];
+  }
+  from.quota->give_back();
+  context_.bury(take_out(server));
+  open_for_waiters(from);
+}
+
+void Pool::discard(Server& server) {
+  server.close();
+  server_closed(server);
+}
+
+void Pool::give_back(Server& server) {
+  server.serve(nullptr);
+  if (server.state() != Server::State::kReady) return;
+  Branch& to = branch(server.node());
+  const auto age = context_.loop.now() - server.made;
+  const auto lifetime = context_.pool_settings.server_lifetime;
+  if (server.retire || (lifetime.count() > 0 && age >= lifetime)) return discard(server);
+  serve_or_rest(to, server);
+}
+
+void Pool::serve_or_rest(Branch& branch, Server& server) {
+  server.idle_since = context_.loop.now();
+  const int64_t ours = branch.waiting.empty() ? 0 : branch.waiting.front().second;
+  const int other = branch.quota->neediest(context_.index, ours == 0 ? 0 : ours - kUnfair);
+  if (other >= 0 && give_away(branch, server, static_cast<unsigned>(other))) return;
+  if (!branch.waiting.empty()) {
+    PoolClient* client = branch.waiting.front().first;
+    branch.waiting.pop_front();
+    note_waiting(branch);
+    return client->server_given(server);
+  }
+  branch.idle.push_back(&server);
+  ++branch.quota->idle[context_.index];
+  // Another thread's client may have begun to wait just before it could see this server.
+  const int late = branch.quota->neediest(context_.index, 0);
+  if (late >= 0) donate(key_of(branch.node), static_cast<unsigned>(late));
+}
+
+bool Pool::give_away(Branch& branch, Server& server, unsigned to) {
+  std::unique_ptr<Server> own = take_out(server);
+  if (!own) return false;
+  own->detach();
+  branch.quota->waiting[to] = 0;  // it sets it anew when more are waiting: one server is enough for one
+  auto parcel = std::make_shared<std::unique_ptr<Server>>(std::move(own));
+  // After the round in progress: it may be the server's own event that brought us here.
+  context_.loop.post([&shared = context_.shared, to, user = user_, database = database_, parcel] {
+    shared.on(to, [user, database, parcel](ReactorContext& other) {
+      other.pools->of(user, database).adopt(std::move(*parcel));
+    });
+  });
+  return true;
+}
+
+void Pool::donate(const std::string& node, unsigned to) {
+  Branch* found = find(node);
+  if (found == nullptr || found->idle.empty()) return;
+  Branch& from = *found;
+  Server* server = from.idle.front();
+  from.idle.erase(from.idle.begin());
+  --from.quota->idle[context_.index];
+  give_away(from, *server, to);
+}
+
+void Pool::adopt(std::unique_ptr<Server> server) {
+  Server& mine = *server;
+  servers_.push_back(std::move(server));
+  mine.attach(context_, *this);
+  Branch& to = branch(mine.node());
+  if (!to.waiting.empty()) {
+    PoolClient* client = to.waiting.front().first;
+    to.waiting.pop_front();
+    note_waiting(to);
+    return client->server_given(mine);
+  }
+  note_waiting(to);
+  serve_or_rest(to, mine);
+}
+
+void Pool::clean_up(Server& server) {
+  server.serve(this);
+  if (server.status() != pgwire::TxnStatus::kIdle) server.ask(Purpose::kClean, "ROLLBACK");
+  server.ask(Purpose::kClean, "DISCARD ALL");
+  server.forget_all();
+  server.set_parameters(context_.shared.sets.none());
+  server.flush();
+}
+
+void Pool::server_answered(Server& server, Purpose, InternalAnswer answer) {
+  if (answer.error) server.retire = true;
+  if (server.idle()) give_back(server);
+}
+
+const std::map<std::string, std::string>* Pool::greeting(const ParameterSetPtr& parameters) const {
+  if (servers_.empty()) return nullptr;  // nobody vouches for it any more
+  const auto found = greetings_.find(parameters);
+  return found == greetings_.end() ? nullptr : &found->second;
+}
+
+void Pool::set_greeting(const ParameterSetPtr& parameters, const std::map<std::string, std::string>& reported) {
+  if (greetings_.size() >= kMaxGreetings) greetings_.clear();
+  greetings_[parameters] = reported;
+}
+
+void Pool::on_topology() {
+  for (const auto& owned : branches_) {
+    Branch& branch = *owned;
+    const NodeView* now = context_.topology->find(branch.node.name);
+    const bool same = now != nullptr && now->address() == branch.node.address() && now->healthy;
+    const bool changed = !same || now->role != branch.node.role;
+    if (now != nullptr) branch.node.role = now->role;
+    branch.retry_at = 0;
+    if (!same) {
+      for (const auto& server : servers_) {
+        if (server->node().address() == branch.node.address()) server->retire = true;
+      }
+      while (!branch.idle.empty()) discard(*branch.idle.back());
+    }
+    if (changed) {
+      std::deque<std::pair<PoolClient*, int64_t>> waiting;
+      waiting.swap(branch.waiting);
+      note_waiting(branch);
+      for (const auto& [client, since] : waiting) client->node_changed();
+    }
+  }
+}
+
+void Pool::tick() {
+  const PoolSettings& settings = context_.pool_settings;
+  const auto now = context_.loop.now();
+  for (const auto& owned : branches_) {
+    Branch& branch = *owned;
+    open_for_waiters(branch);
+    if (settings.server_idle_timeout.count() <= 0) continue;
+    // The one that has rested longest is the first.
+    while (!branch.idle.empty() && branch.quota->servers > settings.min_pool_size &&
+           now - branch.idle.front()->idle_since >= settings.server_idle_timeout) {
+      discard(*branch.idle.front());
+    }
+  }
+}
+
+bool Pool::unused() const {
+  if (!servers_.empty()) return false;
+  return std::all_of(branches_.begin(), branches_.end(), [](const auto& b) { return b->waiting.empty(); });
+}
+
+Pool& Pools::of(const std::string& user, const std::string& database) {
+  std::unique_ptr<Pool>& slot = pools_[{user, database}];
+  if (!slot) slot = std::make_unique<Pool>(context_, user, database);
+  return *slot;
+}
+
+Pool* Pools::find(const std::string& user, const std::string& database) {
+  const auto found = pools_.find({user, database});
+  return found == pools_.end() ? nullptr : found->second.get();
+}
+
+void Pools::on_topology() {
+  for (auto& [key, pool] : pools_) pool->on_topology();
+}
+
+void Pools::tick() {
+  for (auto& [key, pool] : pools_) pool->tick();
+}
+
+}  // namespace pgb::proxy

@@ -1,0 +1,124 @@
+// The servers of one database and user, for the sessions of one reactor's thread: idle ones, and who waits for one.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "proxy/quota.h"
+#include "proxy/server.h"
+
+namespace pgb::proxy {
+
+// Who wants a server. Calls come on the pool's thread, and never from inside the call that asked.
+class PoolClient {
+ public:
+  virtual void server_given(Server& server) = 0;
+  // None will come. `error`: what the server said when it refused the pool's login.
+  virtual void server_refused(const std::string& why, const pgwire::ErrorResponse* error) = 0;
+  // The node is not what it was: choose again.
+  virtual void node_changed() = 0;
+  virtual uint64_t pool_client_id() const = 0;
+
+ protected:
+  ~PoolClient() = default;
+};
+
+class Pool final : public ServerOwner, public ServerUser {
+ public:
+  Pool(ReactorContext& context, std::string user, std::string database);
+  ~Pool();
+
+  const std::string& user() const { return user_; }
+  const std::string& database() const { return database_; }
+  // For servers to come: those of the client that logged in last.
+  void set_keys(pgwire::ScramKeys keys) { keys_ = std::move(keys); }
+
+  // A server of that node: one that is idle, else null: the client is told later, or calls forget().
+  Server* get(PoolClient& client, const NodeView& node);
+  void forget(PoolClient& client);
+  // The server is idle or will be closed; it serves nobody from now on.
+  void give_back(Server& server);
+  // Takes a server away that is of no use any more, wherever it stands.
+  void discard(Server& server);
+  // Cleans the server of whatever its session left behind, then it is idle again. Quiet servers only.
+  void clean_up(Server& server);
+
+  // What a session is told at its login when its parameters are these; null: ask a server.
+  const std::map<std::string, std::string>* greeting(const ParameterSetPtr& parameters) const;
+  void set_greeting(const ParameterSetPtr& parameters, const std::map<std::string, std::string>& reported);
+
+  void on_topology();
+  // Time-outs; called about ten times a second.
+  void tick();
+  // Why there is no server yet, as far as is known.
+  const std::string& last_failure() const { return last_failure_; }
+
+  // From another reactor's thread, by way of its loop.
+  void donate(const std::string& node, unsigned to);
+  void adopt(std::unique_ptr<Server> server);
+
+  bool unused() const;
+
+ private:
+  struct Branch {  // of one node
+    NodeView node;
+    QuotaPtr quota;
+    std::vector<Server*> idle;                            // the one used last is the last
+    std::deque<std::pair<PoolClient*, int64_t>> waiting;  // since (ns)
+    unsigned connecting = 0;
+    int64_t retry_at = 0;
+  };
+
+  Branch& branch(const NodeView& node);
+  Branch* find(const std::string& key);
+  void open(Branch& branch);
+  void open_for_waiters(Branch& branch);
+  void serve_or_rest(Branch& branch, Server& server);
+  bool give_away(Branch& branch, Server& server, unsigned to);
+  void note_waiting(Branch& branch);
+  std::unique_ptr<Server> take_out(Server& server);
+  void refuse_all(Branch& branch, const std::string& why, const pgwire::ErrorResponse* error);
+
+  // ServerOwner
+  void server_logged_in(Server& server) override;
+  void server_failed(Server& server, const std::string& why, const pgwire::ErrorResponse* error) override;
+  void server_closed(Server& server) override;
+  // ServerUser, while it is cleaned or checked
+  void server_says(std::string_view) override {}
+  bool congested() const override { return false; }
+  void server_drained() override {}
+  void server_ready(Server&) override {}
+  void server_answered(Server& server, Purpose purpose, InternalAnswer answer) override;
+  void server_lost(Server&, const std::string&, bool) override {}
+
+  ReactorContext& context_;
+  const std::string user_;
+  const std::string database_;
+  std::optional<pgwire::ScramKeys> keys_;
+  std::vector<std::unique_ptr<Branch>> branches_;
+  std::vector<std::unique_ptr<Server>> servers_;
+  std::map<ParameterSetPtr, std::map<std::string, std::string>> greetings_;
+  std::string last_failure_;
+};
+
+// All pools of a reactor.
+class Pools {
+ public:
+  explicit Pools(ReactorContext& context) : context_(context) {}
+  Pool& of(const std::string& user, const std::string& database);
+  Pool* find(const std::string& user, const std::string& database);
+  void on_topology();
+  void tick();
+  void clear() { pools_.clear(); }
+
+ private:
+  ReactorContext& context_;
+  std::map<std::pair<std::string, std::string>, std::unique_ptr<Pool>> pools_;
+};
+
+}  // namespace pgb::proxy

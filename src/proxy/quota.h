@@ -1,0 +1,70 @@
+// How many servers a pool may have over all reactor threads, and which thread has some to spare or lacks one.
+// Thread-safe.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <tuple>
+
+namespace pgb::proxy {
+
+inline constexpr unsigned kMaxReactors = 64;
+
+// Of one pool: a database and user on one node.
+struct Quota {
+  std::atomic<unsigned> servers{0};
+  std::array<std::atomic<unsigned>, kMaxReactors> idle{};    // on each thread
+  std::array<std::atomic<int64_t>, kMaxReactors> waiting{};  // since when (ns), of each thread's oldest; 0: nobody
+
+  bool take(unsigned limit) {
+    unsigned now = servers.load();
+    while (now < limit) {
+      if (servers.compare_exchange_weak(now, now + 1)) return true;
+    }
+    return false;
+  }
+  void give_back() { --servers; }
+
+  // Another thread with an idle server; -1: none.
+  int spare(unsigned me) const {
+    for (unsigned i = 0; i < kMaxReactors; ++i) {
+      if (i != me && idle[i].load() > 0) return static_cast<int>(i);
+    }
+    return -1;
+  }
+  // The other thread that has waited longest, and longer than `since` (ns; 0: any); -1: none.
+  int neediest(unsigned me, int64_t since) const {
+    int found = -1;
+    int64_t oldest = since == 0 ? INT64_MAX : since;
+    for (unsigned i = 0; i < kMaxReactors; ++i) {
+      const int64_t at = waiting[i].load();
+      if (i == me || at == 0 || at >= oldest) continue;
+      oldest = at;
+      found = static_cast<int>(i);
+    }
+    return found;
+  }
+};
+using QuotaPtr = std::shared_ptr<Quota>;
+
+class Quotas {
+ public:
+  QuotaPtr of(const std::string& node, const std::string& database, const std::string& user) {
+    const std::lock_guard lock(mutex_);
+    std::weak_ptr<Quota>& slot = known_[{node, database, user}];
+    QuotaPtr quota = slot.lock();
+    if (!quota) slot = quota = std::make_shared<Quota>();
+    return quota;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<std::tuple<std::string, std::string, std::string>, std::weak_ptr<Quota>> known_;  // guarded by mutex_
+};
+
+}  // namespace pgb::proxy

@@ -1,0 +1,160 @@
+#include "proxy/server.h"
+
+#include "base/log.h"
+#include "net/socket.h"
+
+namespace pgb::proxy {
+
+Server::Server(ReactorContext& context, ServerOwner& owner, const NodeView& node, ServerLogin login)
+    : context_(&context),
+      owner_(&owner),
+      node_(node),
+      login_(std::move(login)),
+      framer_(pgwire::kMaxAuthBody),
+      parameters_(context.shared.sets.none()) {
+  made = idle_since = busy_since = context.loop.now();
+}
+
+Server::~Server() { close(); }
+
+void Server::close() {
+  if (state_ == State::kClosed) return;
+  if (context_ == nullptr) {  // between two threads that do not run any more
+    state_ = State::kClosed;
+    return link_.stream.reset();
+  }
+  if (state_ == State::kReady) {
+    if (link_.out.empty()) {
+      static constexpr std::string_view kGoodbye("X\0\0\0\4", 5);
+      link_.send(kGoodbye);
+    }
+    context_->shared.counters.server_closed(node_.name);
+  }
+  context_->loop.cancel(timer_);
+  timer_ = 0;
+  link_.close(context_->loop, *this);
+  state_ = State::kClosed;
+  user_ = nullptr;
+}
+
+// Before the login is through.
+void Server::fail(const std::string& why, const pgwire::ErrorResponse* error) {
+  close();
+  owner_->server_failed(*this, why, error);
+}
+
+void Server::lost(const std::string& why) {
+  ServerUser* user = user_;
+  const bool said_why = said_fatal_;
+  close();
+  if (user != nullptr) user->server_lost(*this, why, said_why);
+  owner_->server_closed(*this);
+}
+
+void Server::serve(ServerUser* user) {
+  user_ = user;
+  if (user != nullptr) busy_since = context_->loop.now();
+  update_interest();
+}
+
+void Server::update_interest() {
+  if (!link_.is_open()) return;
+  if (state_ == State::kConnecting) return link_.watch(context_->loop, *this, EPOLLOUT);
+  const bool read = user_ == nullptr || !user_->congested();
+  link_.watch(context_->loop, *this, (read ? EPOLLIN : 0u) | (link_.out.empty() ? 0u : EPOLLOUT));
+}
+
+void Server::resume() { update_interest(); }
+
+void Server::expect(Expectation entry) {
+  if (skipping_) {
+    // The server throws away what comes before a Sync; what we would have answered ourselves goes the same way.
+    if (entry.kind != Expectation::Kind::kSync) return;
+    skipping_ = false;
+  }
+  expected_.push(entry);
+}
+
+void Server::send(std::string_view bytes) {
+  const bool behind = !link_.out.empty();
+  link_.send(bytes);  // a failure shows when reading: there may be last words
+  if (behind) link_.flush();
+  if (!link_.out.empty()) update_interest();
+}
+
+void Server::flush() {
+  if (link_.out.empty()) return;
+  link_.flush();
+  if (!link_.out.empty()) update_interest();
+}
+
+void Server::ask(Purpose purpose, const std::string& sql) {
+  std::string bytes;
+  pgwire::encode(bytes, pgwire::Query{sql});
+  append(bytes);
+  expect({Expectation::Kind::kInternal, 0});
+  purposes_.push_back(purpose);
+  unnamed = 0;  // a simple query ends the unnamed statement
+}
+
+bool Server::owes_client() const {
+  if (skipping_) return true;
+  for (size_t i = 0; i < expected_.size(); ++i) {
+    if (expected_.at(i).kind != Expectation::Kind::kInternal) return true;
+  }
+  return false;
+}
+
+uint64_t Server::least_used() const {
+  uint64_t statement = 0, when = UINT64_MAX;
+  for (const auto& [id, used] : prepared_) {
+    if (used < when) when = used, statement = id;
+  }
+  return statement;
+}
+
+void Server::forget_all() {
+  prepared_.clear();
+  unnamed = 0;
+  ++generation_;
+}
+
+void Server::name_of(uint64_t statement, std::string& out) const {
+  out = "pgbalancer_";
+  out += std::to_string(statement);
+  if (generation_ == 0) return;
+  out += '_';
+  out += std::to_string(generation_);
+}
+
+void Server::detach() {
+  link_.unwatch(context_->loop, *this);
+  context_ = nullptr;
+  owner_ = nullptr;
+}
+
+void Server::attach(ReactorContext& context, ServerOwner& owner) {
+  context_ = &context;
+  owner_ = &owner;
+  update_interest();
+}
+
+void Server::on_events(uint32_t events) {
+  if ((events & (EPOLLHUP | EPOLLERR)) != 0) link_.hung_up = true;
+  if (state_ == State::kConnecting) return connected();
+  if ((events & EPOLLOUT) != 0) {
+    link_.flush();
+    if (user_ != nullptr && !link_.congested()) user_->server_drained();
+    if (state_ == State::kClosed) return;
+  }
+  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) {
+    if (state_ == State::kLogin) {
+      read_login();
+    } else {
+      read_some();
+    }
+  }
+  if (state_ != State::kClosed && context_ != nullptr) update_interest();
+}
+
+}  // namespace pgb::proxy

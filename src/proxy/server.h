@@ -1,0 +1,208 @@
+// One connection to a PostgreSQL server, from connect to close. It knows what it still has to answer, what state the
+// server's session is in, and whom it serves at the moment. Lives on one reactor's thread, and moves to another one
+// only while it is idle (detach, attach).
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "net/address.h"
+#include "pgwire/auth_client.h"
+#include "pgwire/error_response.h"
+#include "pgwire/framer.h"
+#include "pgwire/messages.h"
+#include "proxy/expectations.h"
+#include "proxy/link.h"
+#include "proxy/parameter_set.h"
+#include "proxy/prepared.h"
+#include "proxy/reactor_context.h"
+
+namespace pgb::proxy {
+
+class Server;
+
+// Why we asked a server something ourselves.
+enum class Purpose : uint8_t {
+  kApply,  // gives it the parameters of the session it serves
+  kTruth,  // what has the session left behind?
+  kClean,  // takes everything away that a session left behind
+  kCheck,  // is it alive?
+};
+
+struct InternalAnswer {
+  std::vector<std::vector<std::optional<std::string>>> rows;
+  std::optional<pgwire::ErrorResponse> error;
+};
+
+// Whom a server serves: a session, or for a moment its pool. Calls come on the server's thread.
+class ServerUser {
+ public:
+  virtual void server_says(std::string_view bytes) = 0;  // to be passed on to the client
+  virtual bool congested() const = 0;                    // the client is slow: read no more for it
+  virtual void server_drained() = 0;                     // there is room again for what we send
+  virtual void server_ready(Server& server) = 0;         // a ReadyForQuery for the client was passed on
+  virtual void server_answered(Server& server, Purpose purpose, InternalAnswer answer) = 0;
+  // It is closed; `said_why`: its last message was a fatal error, and was passed on.
+  virtual void server_lost(Server& server, const std::string& why, bool said_why) = 0;
+
+ protected:
+  ~ServerUser() = default;
+};
+
+// Who made the server and gets it back.
+class ServerOwner {
+ public:
+  virtual void server_logged_in(Server& server) = 0;
+  // `error`: what the server itself said, when it refused the login.
+  virtual void server_failed(Server& server, const std::string& why, const pgwire::ErrorResponse* error) = 0;
+  virtual void server_closed(Server& server) = 0;  // after the login; its user knows already
+
+ protected:
+  ~ServerOwner() = default;
+};
+
+struct ServerLogin {
+  std::string user;
+  std::string database;
+  std::optional<pgwire::ScramKeys> keys;
+  std::map<std::string, std::string> more;  // startup parameters beside user and database
+};
+
+class Server final : public net::Pollable {
+ public:
+  enum class State : uint8_t { kConnecting, kLogin, kReady, kClosed };
+
+  Server(ReactorContext& context, ServerOwner& owner, const NodeView& node, ServerLogin login);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // Begins to connect. A failure comes as server_failed(), never from inside this call.
+  void connect();
+  void close();  // silently: no call comes any more
+
+  State state() const { return state_; }
+  const NodeView& node() const { return node_; }
+  const net::Address& address() const { return address_; }
+  uint32_t pid() const { return pid_; }
+  const std::string& key() const { return key_; }
+
+  ServerUser* user() const { return user_; }
+  void serve(ServerUser* user);  // nobody: null
+
+  // --- sending; none of these waits. Bytes go out with flush(), or with send() at once.
+  void expect(Expectation entry);
+  void append(std::string_view bytes) { link_.out.append(bytes); }
+  void send(std::string_view bytes);
+  void flush();
+  void ask(Purpose purpose, const std::string& sql);  // append()s; answered by ServerUser::server_answered
+  void local_answers();                               // gives the client what we answer ourselves and what is due
+  bool copying_is_possible() const { return !expected_.empty(); }
+  bool congested() const { return link_.congested(); }
+  void resume();  // the client has room again
+
+  // --- state of the server's session
+  bool owes_client() const;  // an answer that is not to a question of our own
+  bool sent_all() const { return link_.out.empty(); }
+  bool mid_message() const { return body_left_ > 0 || !carry_.empty(); }  // of what it answers
+  bool skipping() const { return skipping_; }
+  bool quiet() const { return expected_.empty() && !skipping_; }
+  pgwire::TxnStatus status() const { return status_; }
+  bool idle() const { return quiet() && status_ == pgwire::TxnStatus::kIdle; }
+  const ParameterSetPtr& parameters() const { return parameters_; }
+  void set_parameters(ParameterSetPtr parameters) { parameters_ = std::move(parameters); }
+  const std::map<std::string, std::string>& reported() const { return reported_; }  // ParameterStatus
+
+  // Prepared statements on this server, by id.
+  bool has(uint64_t statement) const { return prepared_.count(statement) != 0; }
+  void touch(uint64_t statement) { prepared_[statement] = ++use_; }
+  void forget(uint64_t statement) { prepared_.erase(statement); }
+  void forget_all();  // they may be there or not: names that were used are not used again
+  size_t prepared() const { return prepared_.size(); }
+  uint64_t least_used() const;
+  void name_of(uint64_t statement, std::string& out) const;  // what it is called there; replaces `out`
+  // Whose text the unnamed statement is: a number that a session gives; 0: nobody's.
+  uint64_t unnamed = 0;
+  uint64_t last_session = 0;  // whom it served last
+  bool retire = false;        // to be closed instead of going back to the pool
+  unsigned holds = 0;         // cancel requests under way: it must not serve another one until they are through
+  net::EventLoop::Clock::time_point made, idle_since, busy_since;
+
+  // To another reactor: no events come in between. Only while it serves nobody and is idle.
+  void detach();
+  void attach(ReactorContext& context, ServerOwner& owner);
+
+  void on_events(uint32_t events) override;
+
+ private:
+  enum class Fate : uint8_t { kPass, kSwallow };
+
+  // server.cc
+  void fail(const std::string& why, const pgwire::ErrorResponse* error = nullptr);
+  void lost(const std::string& why);
+  void update_interest();
+
+  // server_login.cc
+  void connected();
+  void connect_timed_out();
+  void read_login();
+  bool login_message(const pgwire::Step& step);
+  bool authentication(std::string_view payload);
+
+  // server_relay.cc
+  void read_some();
+  void consume(std::string_view bytes);
+  bool wants_whole(char tag) const;
+  bool local_is_next() const;
+  Fate on_message(char tag, std::string_view raw);
+  Fate expected_answer(Expectation::Kind kind);
+  Fate on_error(std::string_view raw);
+  Fate on_ready(std::string_view raw);
+  void on_copy_in();
+  void skip_to_sync();
+  void after_message();
+  void pass(std::string_view bytes);
+  Fate internal_message(char tag, std::string_view raw);
+
+  ReactorContext* context_;
+  ServerOwner* owner_;
+  const NodeView node_;
+  ServerLogin login_;
+  net::Address address_;
+  State state_ = State::kConnecting;
+  Link link_;
+  net::EventLoop::Timer timer_ = 0;
+  pgwire::Framer framer_;  // kLogin
+  std::optional<pgwire::AuthClient> auth_;
+  bool authenticated_ = false;
+  uint32_t pid_ = 0;
+  std::string key_;
+
+  ServerUser* user_ = nullptr;
+  Expectations expected_;
+  std::deque<Purpose> purposes_;  // of the kInternal ones
+  InternalAnswer answer_;
+  bool skipping_ = false;  // an error: the server throws away what comes until Sync
+  bool ready_ = false;     // the message under way was a ReadyForQuery for the client
+  std::optional<Purpose> answered_;
+  pgwire::TxnStatus status_ = pgwire::TxnStatus::kIdle;
+  bool said_fatal_ = false;
+
+  std::string carry_;     // a message that has not come whole and must be looked at
+  size_t body_left_ = 0;  // of a message that is only passed on or swallowed
+  bool body_passes_ = false;
+
+  ParameterSetPtr parameters_;
+  std::map<std::string, std::string> reported_;
+  std::unordered_map<uint64_t, uint64_t> prepared_;  // id to when it was used
+  uint64_t use_ = 0;
+  uint64_t generation_ = 0;  // of the names
+};
+
+}  // namespace pgb::proxy

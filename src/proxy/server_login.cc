@@ -1,0 +1,129 @@
+// A server connection's way in: connect, startup packet, authentication, parameters.
+#include "net/socket.h"
+#include "pgwire/startup.h"
+#include "proxy/server.h"
+
+namespace pgb::proxy {
+
+using Kind = net::IoResult::Kind;
+
+void Server::connect() {
+  auto address = net::Address::parse(node_.host, node_.port);
+  const auto fail_later = [this](std::string why) {
+    timer_ = context_->loop.after(std::chrono::milliseconds(0), [this, why = std::move(why)] {
+      timer_ = 0;
+      fail(why);
+    });
+  };
+  if (!address) return fail_later(address.error().message);
+  address_ = *address;
+  auto fd = net::start_connect(address_);
+  if (!fd) return fail_later(fd.error().message);
+  link_.stream = net::plain_stream(std::move(*fd));
+  timer_ = context_->loop.after(context_->shared.settings.connect_timeout, [this] {
+    timer_ = 0;
+    connect_timed_out();
+  });
+  update_interest();
+}
+
+void Server::connect_timed_out() {
+  fail(state_ == State::kConnecting ? "cannot connect to " + address_.str() + ": no answer in time"
+                                    : address_.str() + " did not finish the login in time");
+}
+
+void Server::connected() {
+  const Status status = net::connect_result(link_.stream->fd(), address_);
+  if (!status) return fail(status.error().message);
+  context_->loop.cancel(timer_);
+  timer_ = context_->loop.after(context_->shared.settings.server_timeout, [this] {
+    timer_ = 0;
+    connect_timed_out();
+  });
+  state_ = State::kLogin;
+  auth_.emplace(login_.keys ? pgwire::AuthClient(login_.user, *login_.keys)
+                            : pgwire::AuthClient(login_.user, Secret()));
+  pgwire::StartupMessage message;
+  message.params = login_.more;
+  message.params["user"] = login_.user;
+  message.params["database"] = login_.database;
+  std::string bytes;
+  pgwire::encode(bytes, message);
+  link_.send(bytes);
+  update_interest();
+}
+
+void Server::read_login() {
+  while (state_ == State::kLogin) {
+    const net::IoResult got = link_.stream->read(context_->scratch.data(), context_->scratch.size());
+    if (got.kind == Kind::kWait) return;
+    if (got.kind != Kind::kDone) return fail(address_.str() + " closed the connection during the login");
+    framer_.feed(std::string_view(context_->scratch.data(), got.count));
+    for (;;) {
+      const pgwire::Step step = framer_.next();
+      if (step.kind == pgwire::Step::Kind::kBad) {
+        return fail(address_.str() + " sent what is not PostgreSQL: " + framer_.error());
+      }
+      if (step.kind != pgwire::Step::Kind::kMessage) break;
+      if (!login_message(step)) return;
+    }
+  }
+}
+
+bool Server::login_message(const pgwire::Step& step) {
+  switch (step.tag) {
+    case pgwire::be::kAuthentication: return authentication(step.payload);
+    case pgwire::be::kErrorResponse: {
+      const auto error = pgwire::decode_error(step.payload);
+      if (error) {
+        fail(pgwire::describe(*error), &*error);
+      } else {
+        fail(address_.str() + " sent a broken error: " + error.error().message);
+      }
+      return false;
+    }
+    case pgwire::be::kParameterStatus:
+      if (auto status = pgwire::decode_parameter_status(step.payload)) reported_[status->name] = status->value;
+      return true;
+    case pgwire::be::kBackendKeyData: {
+      const auto theirs = pgwire::decode_backend_key_data(step.payload);
+      if (!theirs) {
+        fail(address_.str() + " sent a broken key: " + theirs.error().message);
+        return false;
+      }
+      pid_ = theirs->pid;
+      key_ = theirs->key;
+      return true;
+    }
+    case pgwire::be::kReadyForQuery:
+      context_->loop.cancel(timer_);
+      timer_ = 0;
+      auth_.reset();
+      login_.keys.reset();
+      framer_ = pgwire::Framer();
+      state_ = State::kReady;
+      context_->shared.counters.server_opened(node_.name);
+      idle_since = context_->loop.now();
+      owner_->server_logged_in(*this);
+      return false;
+    default: return true;  // notices; we asked for protocol 3.0 and got it
+  }
+}
+
+bool Server::authentication(std::string_view payload) {
+  auto answer = auth_->feed(payload);
+  if (!answer) {
+    pgwire::ErrorResponse error;
+    error.severity = "FATAL";
+    error.sqlstate = pgwire::sqlstate::kInvalidAuthorization;
+    error.message = "cannot log in to the server " + node_.name;
+    error.detail = answer.error().message;
+    fail(answer.error().message, &error);
+    return false;
+  }
+  authenticated_ = answer->done;
+  link_.send(answer->send);
+  return true;
+}
+
+}  // namespace pgb::proxy

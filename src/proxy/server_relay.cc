@@ -1,0 +1,262 @@
+// What a server answers: each message is held against what is expected, and passed on in as few pieces as can be.
+#include "base/log.h"
+#include "proxy/server.h"
+
+namespace pgb::proxy {
+namespace {
+
+using Kind = net::IoResult::Kind;
+namespace be = pgwire::be;
+constexpr int kMaxReads = 16;             // in one go, so that one busy server does not starve the others
+constexpr size_t kMaxWhole = 256 * 1024;  // of a message that we look into
+
+uint32_t length_of(std::string_view header) {
+  const auto byte = [&](size_t i) { return static_cast<uint32_t>(static_cast<uint8_t>(header[i])); };
+  return byte(1) << 24 | byte(2) << 16 | byte(3) << 8 | byte(4);
+}
+
+}  // namespace
+
+void Server::read_some() {
+  auto& scratch = context_->scratch;
+  for (int i = 0; i < kMaxReads; ++i) {
+    if (user_ != nullptr && user_->congested()) return;
+    const net::IoResult got = link_.stream->read(scratch.data(), scratch.size());
+    if (got.kind == Kind::kWait) return;
+    if (got.kind != Kind::kDone) {
+      return lost(user_ == nullptr ? "closed while idle" : "the server " + node_.name + " closed the connection");
+    }
+    context_->stats.bytes_from_servers += got.count;
+    consume(std::string_view(scratch.data(), got.count));
+    if (state_ == State::kClosed || context_ == nullptr) return;
+    if (got.count < scratch.size() && !link_.stream->encrypted()) return;  // that was all there is
+  }
+}
+
+void Server::pass(std::string_view bytes) {
+  if (!bytes.empty() && user_ != nullptr) user_->server_says(bytes);
+}
+
+// Whether the message must have come whole before we do anything with it.
+bool Server::wants_whole(char tag) const {
+  if (!expected_.empty() && expected_.front().kind == Expectation::Kind::kInternal) return true;
+  return tag == be::kReadyForQuery || tag == be::kErrorResponse || tag == be::kParameterStatus;
+}
+
+void Server::consume(std::string_view in) {
+  size_t at = 0, passed = 0;  // in[passed, at) is to be passed on
+  const auto pass_up_to = [&](size_t end) {
+    if (end > passed) pass(in.substr(passed, end - passed));
+    passed = end;
+  };
+  while (at < in.size()) {
+    if (body_left_ > 0) {
+      const size_t step = std::min(body_left_, in.size() - at);
+      if (!body_passes_) {
+        pass_up_to(at);
+        passed = at + step;
+      }
+      at += step;
+      body_left_ -= step;
+      continue;
+    }
+    std::string_view rest = in.substr(at);
+    const bool carried = !carry_.empty();
+    size_t taken = 0;  // of `in`, into carry_
+    if (carried) {
+      const auto fill = [&](size_t wanted) {
+        const size_t step = std::min(wanted > carry_.size() ? wanted - carry_.size() : 0, rest.size() - taken);
+        carry_.append(rest.substr(taken, step));
+        taken += step;
+        return carry_.size() >= wanted;
+      };
+      bool whole = fill(pgwire::kHeaderSize);
+      if (whole && length_of(carry_) >= 4) {
+        const size_t total = size_t{length_of(carry_)} + 1;
+        if (wants_whole(carry_[0]) && total <= kMaxWhole) whole = fill(total);
+      }
+      if (!whole) return;
+      rest = carry_;
+    }
+    const bool has_header = rest.size() >= pgwire::kHeaderSize;
+    const uint32_t length = has_header ? length_of(rest) : 4;
+    if (length < 4) return lost("the server " + node_.name + " sent what is not PostgreSQL");
+    const size_t total = size_t{length} + 1;
+    const bool whole = has_header && wants_whole(rest[0]) && total <= kMaxWhole;
+    if (!has_header || (whole && rest.size() < total)) {
+      pass_up_to(at);
+      carry_.assign(rest);
+      return;
+    }
+    if (local_is_next()) {
+      pass_up_to(at);
+      local_answers();
+    }
+    const size_t here = std::min(total, rest.size());
+    const Fate fate = on_message(rest[0], rest.substr(0, here));
+    body_left_ = total - here;
+    body_passes_ = fate == Fate::kPass;
+    if (carried) {
+      passed = at;
+      if (fate == Fate::kPass) pass(std::string_view(carry_).substr(0, here));
+      carry_.clear();
+      at += taken;
+      passed = at;
+    } else {
+      if (fate == Fate::kSwallow) pass_up_to(at);
+      at += here;
+      if (fate == Fate::kSwallow) passed = at;
+    }
+    if (body_left_ == 0 && (ready_ || answered_ || local_is_next())) {
+      pass_up_to(at);
+      after_message();
+      if (state_ == State::kClosed || context_ == nullptr) return;
+    }
+  }
+  pass_up_to(in.size());
+}
+
+// What follows from a message once it has been passed on.
+void Server::after_message() {
+  local_answers();
+  if (answered_) {
+    const Purpose purpose = *answered_;
+    answered_.reset();
+    InternalAnswer answer = std::move(answer_);
+    answer_ = InternalAnswer();
+    if (user_ != nullptr) user_->server_answered(*this, purpose, std::move(answer));
+  } else if (ready_) {
+    ready_ = false;
+    if (user_ != nullptr) user_->server_ready(*this);
+  }
+}
+
+bool Server::local_is_next() const {
+  if (expected_.empty()) return false;
+  const Expectation::Kind kind = expected_.front().kind;
+  return kind == Expectation::Kind::kParseLocal || kind == Expectation::Kind::kCloseLocal;
+}
+
+void Server::local_answers() {
+  static constexpr std::string_view kParseComplete("1\0\0\0\4", 5), kCloseComplete("3\0\0\0\4", 5);
+  while (local_is_next()) {
+    const Expectation::Kind kind = expected_.front().kind;
+    expected_.pop();
+    pass(kind == Expectation::Kind::kParseLocal ? kParseComplete : kCloseComplete);
+  }
+}
+
+Server::Fate Server::expected_answer(Expectation::Kind kind) {
+  if (!expected_.empty() && expected_.front().kind == kind) expected_.pop();
+  return Fate::kPass;
+}
+
+Server::Fate Server::on_message(char tag, std::string_view raw) {
+  using Kind = Expectation::Kind;
+  said_fatal_ = false;
+  if (tag == be::kParameterStatus) {
+    if (auto status = pgwire::decode_parameter_status(raw.substr(pgwire::kHeaderSize))) {
+      reported_[status->name] = status->value;
+    }
+  }
+  if (!expected_.empty() && expected_.front().kind == Kind::kInternal) return internal_message(tag, raw);
+  const Kind front = expected_.empty() ? Kind::kQuery : expected_.front().kind;
+  switch (tag) {
+    case be::kParseComplete:
+    case be::kCloseComplete: {
+      const bool ours = front == Kind::kParseOurs || front == Kind::kCloseOurs;
+      if (ours || front == Kind::kParse || front == Kind::kClose) expected_.pop();
+      return ours ? Fate::kSwallow : Fate::kPass;
+    }
+    case be::kBindComplete: return expected_answer(Kind::kBind);
+    case be::kRowDescription:
+    case be::kNoData: return expected_answer(Kind::kDescribe);
+    case be::kCommandComplete:
+    case be::kEmptyQueryResponse:
+    case be::kPortalSuspended: expected_answer(Kind::kExecute); return expected_answer(Kind::kCopyEnd);
+    case be::kCopyInResponse:
+    case be::kCopyBothResponse: on_copy_in(); return Fate::kPass;
+    case be::kErrorResponse: return on_error(raw);
+    case be::kReadyForQuery: return on_ready(raw);
+    default: return Fate::kPass;
+  }
+}
+
+// The server ignores a Sync that it reads while a COPY is coming in: it will not answer those that were sent before
+// the end of the data.
+void Server::on_copy_in() {
+  if (expected_.empty() || expected_.front().kind != Expectation::Kind::kExecute) return;
+  for (size_t i = 1; i < expected_.size() && expected_.at(i).kind != Expectation::Kind::kCopyEnd;) {
+    if (expected_.at(i).kind == Expectation::Kind::kSync) {
+      expected_.erase(i);
+    } else {
+      ++i;
+    }
+  }
+}
+
+Server::Fate Server::on_error(std::string_view raw) {
+  const auto error = pgwire::decode_error(raw.substr(pgwire::kHeaderSize));
+  if (error && error->fatal()) {
+    said_fatal_ = true;
+  } else if (!expected_.empty() && expected_.front().kind != Expectation::Kind::kQuery) {
+    skip_to_sync();
+  }
+  // "cached plan must not change result type": the statement is of no use to anybody any more.
+  if (error && error->sqlstate == pgwire::sqlstate::kFeatureNotSupported && error->message.find("cached plan") == 0) {
+    forget_all();
+  }
+  return Fate::kPass;
+}
+
+void Server::skip_to_sync() {
+  using Kind = Expectation::Kind;
+  while (!expected_.empty() && expected_.front().kind != Kind::kSync) {
+    const Expectation& gone = expected_.front();
+    if (gone.kind == Kind::kParse || gone.kind == Kind::kParseOurs) {
+      if (gone.statement != 0) {
+        forget(gone.statement);
+      } else {
+        unnamed = 0;
+      }
+    }
+    if (gone.kind == Kind::kCloseOurs) touch(gone.statement);  // it stays
+    expected_.pop();
+  }
+  skipping_ = expected_.empty();
+}
+
+Server::Fate Server::on_ready(std::string_view raw) {
+  status_ = static_cast<pgwire::TxnStatus>(raw.size() > pgwire::kHeaderSize ? raw[pgwire::kHeaderSize] : 'I');
+  if (!expected_.empty()) expected_.pop();
+  while (!expected_.empty() && expected_.front().kind == Expectation::Kind::kCopyEnd) expected_.pop();
+  ready_ = true;
+  return Fate::kPass;
+}
+
+Server::Fate Server::internal_message(char tag, std::string_view raw) {
+  const std::string_view payload = raw.substr(pgwire::kHeaderSize);
+  switch (tag) {
+    case be::kDataRow:
+      if (auto row = pgwire::decode_data_row(payload)) answer_.rows.push_back(std::move(row->values));
+      break;
+    case be::kErrorResponse:
+      if (auto error = pgwire::decode_error(payload)) {
+        said_fatal_ = error->fatal();
+        if (said_fatal_) return Fate::kPass;
+        if (!answer_.error) answer_.error = std::move(*error);
+      }
+      break;
+    case be::kReadyForQuery:
+      status_ = static_cast<pgwire::TxnStatus>(payload.empty() ? 'I' : payload[0]);
+      expected_.pop();
+      answered_ = purposes_.front();
+      purposes_.pop_front();
+      break;
+    case be::kNotificationResponse: return Fate::kPass;
+    default: break;
+  }
+  return Fate::kSwallow;
+}
+
+}  // namespace pgb::proxy
