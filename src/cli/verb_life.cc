@@ -32,6 +32,23 @@ static void print_connect(const Context& context, const cluster::InitResult& mad
   }
   std::printf("  password  %s\n  look      %s\n  undo      %s\n", context.again("url --show-password").c_str(),
               context.again("status --watch").c_str(), context.again("destroy").c_str());
+  for (const std::string& what : made.pending) std::printf("  pending   %s\n", what.c_str());
+  for (const std::string& note : made.notes) std::printf("  note      %s\n", note.c_str());
+}
+
+// Nothing had to be made: what became of changes in the file.
+void print_unchanged(const Context& context, const cluster::InitResult& made) {
+  const std::string& name = made.cluster.cluster_name;
+  const std::string file = context.file();
+  if (!made.pending.empty()) {
+    std::printf("Cluster %s is not yet as %s says (%.1f s).\n", name.c_str(), file.c_str(), made.seconds);
+  } else if (!made.changed.empty()) {
+    std::printf("Cluster %s is as %s says (%.1f s).\n", name.c_str(), file.c_str(), made.seconds);
+  } else {
+    std::printf("Cluster %s is as %s says. Nothing to do (%.1f s).\n", name.c_str(), file.c_str(), made.seconds);
+  }
+  for (const std::string& change : made.changed) std::printf("  changed   %s\n", change.c_str());
+  for (const std::string& what : made.pending) std::printf("  pending   %s\n", what.c_str());
   for (const std::string& note : made.notes) std::printf("  note      %s\n", note.c_str());
 }
 
@@ -43,14 +60,16 @@ int verb_init(Context& context) {
   context.end_progress();
   if (!made.ok()) return context.fail(made.error());
   if (context.json) {
-    std::printf("%s\n",
-                json{{"v", 1}, {"event", "result"}, {"ok", true}, {"changed", made->made}, {"seconds", made->seconds}}
-                    .dump()
-                    .c_str());
+    std::printf("%s\n", json{{"v", 1},
+                             {"event", "result"},
+                             {"ok", true},
+                             {"changed", made->made + made->changed.size()},
+                             {"pending", made->pending},
+                             {"seconds", made->seconds}}
+                            .dump()
+                            .c_str());
   } else if (made->made == 0) {
-    std::printf("Cluster %s is as %s says. Nothing to do (%.1f s).\n", made->cluster.cluster_name.c_str(),
-                context.file().c_str(), made->seconds);
-    for (const std::string& note : made->notes) std::printf("  note      %s\n", note.c_str());
+    print_unchanged(context, *made);
   } else {
     print_connect(context, *made);
   }

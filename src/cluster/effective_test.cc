@@ -61,7 +61,19 @@ TEST(ExtraReplicas, StayWhenTheFileDoesNotNameThem) {
   EXPECT_EQ(extras, std::vector<std::string>{"replica3"});
 }
 
-TEST(SlotName, HasOnlyTheLettersPostgresAllows) { EXPECT_EQ(slot_name("Replica-1.b_c"), "replica_1_b_c"); }
+TEST(SlotName, HasOnlyTheLettersPostgresAllows) {
+  EXPECT_EQ(slot_name("replica_1"), "replica_1");
+  const std::string slot = slot_name("Replica-1.b_c");
+  EXPECT_EQ(slot.find("replica_1_b_c_"), 0u) << slot;
+  EXPECT_EQ(slot.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_"), std::string::npos) << slot;
+}
+
+TEST(SlotName, TwoNodesNeverShareOne) {
+  EXPECT_NE(slot_name("a-b"), slot_name("a_b"));
+  EXPECT_NE(slot_name("a-b"), slot_name("a.b"));
+  EXPECT_NE(slot_name(std::string(63, 'x') + "y"), slot_name(std::string(63, 'x') + "z"));
+  EXPECT_LE(slot_name(std::string(63, '-')).size(), 63u);
+}
 
 }  // namespace
 }  // namespace pgb::cluster

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cluster/changes.h"
 #include "cluster/effective.h"
 #include "cluster/parallel.h"
 #include "cluster/probe.h"
@@ -169,6 +170,7 @@ Result<InitResult> init(Session& session) {
   // Beyond this point things are made; the record comes first, so that destroy finds all of them.
   auto secrets = session.secrets(true);
   if (!secrets.ok()) return std::move(secrets).error();
+  const auto before = session.recorded();
   PGB_TRY(session.record(goal.cluster));
   auto units = make_units(session, goal.cluster, *secrets, *existing);
   if (!units.ok()) return std::move(units).error();
@@ -185,6 +187,12 @@ Result<InitResult> init(Session& session) {
   result.made = static_cast<int>(missing_units(*units, *existing).size());
   PGB_TRY(bring_all_up(session, Waiting{session, goal.cluster, *secrets}, *units));
   result.cluster = goal.cluster;
+  if (before.ok()) {
+    auto changes = apply_changes(*before, goal.cluster, *secrets, *units, *existing);
+    if (!changes.ok()) return explain(session, std::move(changes).error(), {});
+    result.changed = std::move(changes->applied);
+    result.pending = std::move(changes->pending);
+  }
   for (const std::string& name : goal.extras) result.notes.push_back(name + " was added later and is kept");
   result.seconds = std::chrono::duration<double>(Deadline::Clock::now() - began).count();
   if (result.made > 0) session.log_event("init made or started " + std::to_string(result.made) + " units");

@@ -1,11 +1,11 @@
 // Growing and shrinking a group.
 #include <algorithm>
 
+#include "cluster/changes.h"
 #include "cluster/effective.h"
 #include "cluster/parallel.h"
 #include "cluster/verbs.h"
 #include "cluster/wait.h"
-#include "http/client.h"
 #include "model/topology_json.h"
 #include "os/file.h"
 #include "os/lock_file.h"
@@ -43,18 +43,7 @@ Status tell_balancer(Session& session, const Cluster& cluster, const Secrets& se
   for (const UnitSpec& unit : *units) {
     if (unit.name == group.name) PGB_TRY(session.runtime->ensure(unit, Deadline::after(kEngineDeadline)));
   }
-  http::Endpoint endpoint;
-  endpoint.host = reachable_host(cluster);
-  endpoint.port = group.rest_api_port;
-  http::Request request;
-  request.method = "POST";
-  request.target = "/api/v1/control/reload";
-  request.headers["authorization"] = "Bearer " + secrets.balancer_token.reveal();
-  auto answer = http::call(endpoint, request, Deadline::after(seconds(5)));
-  if (!answer.ok()) return std::move(answer).error().in("balancer " + group.name);
-  if (answer->status != 200)
-    return Error(Code::kNotReady, "balancer " + group.name + " did not reload: " + answer->body);
-  return {};
+  return reload_balancer(cluster, secrets, group);
 }
 
 struct Opened {

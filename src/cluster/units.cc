@@ -109,7 +109,8 @@ class UnitMaker {
     unit.image = cluster_.postgres.image;
     unit.ports = {{kPostgresPort, node.port}, {kAgentPort, *port}};
     unit.spec_hash = hash_of(unit.image + "|" + unit.container_name + "|" + unit.ip_address + "|" + unit.bind_address +
-                             "|" + std::to_string(node.port));
+                             "|" + std::to_string(node.port) + "|" + cluster_.postgres.bin_dir + "|" +
+                             json(cluster_.postgres.parameters).dump());
     unit.files.push_back({"agent.json", agent_json(group, node, *port)});
     if (node.role == model::Role::kPrimary) {
       unit.files.insert(unit.files.end(), init_files_.begin(), init_files_.end());
@@ -154,7 +155,9 @@ class UnitMaker {
     unit.ip_address = group.ip_address;
     unit.ports = {{kBalancerPort, group.port}, {kRestPort, group.rest_api_port}};
     unit.spec_hash = hash_of(unit.container_name + "|" + unit.ip_address + "|" + unit.bind_address + "|" +
-                             std::to_string(group.port) + "|" + std::to_string(group.rest_api_port));
+                             std::to_string(group.port) + "|" + std::to_string(group.rest_api_port) + "|" +
+                             group.config.tls_cert_file + "|" + group.config.tls_key_file + "|" +
+                             std::to_string(group.config.pool.threads));
     unit.files.push_back({"balancer.json", balancer_json(group)});
     if (group.config.tls_cert_file.empty()) return unit;
     auto certificate = read_beside(group.name + ".config.tls_cert_file", group.config.tls_cert_file);
@@ -209,19 +212,18 @@ class UnitMaker {
 
 }  // namespace
 
+// A name that has to be altered gets a number of its own: "a-b" and "a_b" must not share a slot.
 std::string slot_name(const std::string& node) {
+  constexpr size_t kLongest = 63, kNumber = 9;
   std::string slot;
-  for (char c : node) {
+  bool altered = false;
+  for (const char c : node) {
     const bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
-    if (plain) {
-      slot.push_back(c);
-    } else if (c >= 'A' && c <= 'Z') {
-      slot.push_back(static_cast<char>(c - 'A' + 'a'));
-    } else {
-      slot.push_back('_');
-    }
+    altered = altered || !plain;
+    slot.push_back(plain ? c : c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : '_');
   }
-  return slot;
+  if (!altered && slot.size() <= kLongest) return slot;
+  return slot.substr(0, kLongest - kNumber) + "_" + hash_of(node).substr(0, kNumber - 1);
 }
 
 Result<UnitMap> existing_units(const Session& session, Deadline deadline) {

@@ -13,7 +13,9 @@ namespace pgb::cluster {
 struct InitResult {
   int made = 0;  // units made or started; 0: there was nothing to do
   double seconds = 0;
-  model::Cluster cluster;  // as it stands now, extra replicas included
+  model::Cluster cluster;            // as it stands now, extra replicas included
+  std::vector<std::string> changed;  // what was brought to the file's state while it ran
+  std::vector<std::string> pending;  // what was not, each with what to do
   std::vector<std::string> notes;
 };
 // Makes what is missing, starts what is stopped, waits until all replicas stream and the balancers
