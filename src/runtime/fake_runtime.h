@@ -72,6 +72,7 @@ class FakeRuntime : public Runtime {
       for (auto [inside, outside] : unit.ports) it->second.ports[inside] = outside != 0 ? outside : next_port_++;
     }
     it->second.spec.files = unit.files;
+    if (!it->second.running) it->second.spec.spec_hash = unit.spec_hash;
     run(it->second);
     return {};
   }

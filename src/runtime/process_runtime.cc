@@ -126,6 +126,8 @@ Status ProcessRuntime::ensure(const UnitSpec& unit, Deadline) {
   PGB_TRY(dir->create(unit, run_as_));
   PGB_TRY(dir->write_files(unit.files, run_as_));
   if (find_program_of(*dir, argv_of(*dir, unit.kind))) return {};
+  // It starts with what the spec says now; a running one keeps the record of what it was started with.
+  if (dir->record()->spec_hash != unit.spec_hash) PGB_TRY(dir->write_record(unit));
   return launch(*dir, unit.kind);
 }
 

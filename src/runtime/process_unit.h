@@ -41,6 +41,9 @@ class UnitDir {
   // Makes the directory (0700, of the user) and the record unless they exist.
   Status create(const UnitSpec& unit, const std::optional<os::User>& run_as) const;
 
+  // What the unit is started with from now on. Only while it does not run.
+  Status write_record(const UnitSpec& unit) const;
+
   // Writes the files, 0600, of the user. kConfig if a name leads out of the directory.
   Status write_files(const std::vector<FileSpec>& files, const std::optional<os::User>& run_as) const;
 
@@ -48,7 +51,6 @@ class UnitDir {
   Status remove(bool keep_data) const;
 
  private:
-  Status write_record(const UnitSpec& unit) const;
   UnitDir(std::string path, std::string name) : path_(std::move(path)), name_(std::move(name)) {}
   std::string path_;
   std::string name_;

@@ -76,6 +76,9 @@ TEST_P(RuntimeContract, EnsureLeavesARunningUnitRunning) {
   EXPECT_OK(runtime().ensure(spec, soon()));
   EXPECT_EQ(info("node1").id, id);
   EXPECT_EQ(info("node1").spec_hash, "hash-1");  // as it was made: the caller sees that it is outdated
+  EXPECT_OK(runtime().stop(cluster_name(), "node1", soon()));
+  EXPECT_OK(runtime().ensure(spec, soon()));
+  EXPECT_EQ(info("node1").spec_hash, "hash-2");  // started anew, it is what was asked for
 }
 
 TEST_P(RuntimeContract, AUnitStopsAndStartsAgain) {
