@@ -49,6 +49,23 @@ struct Counters {
     --clients;
     return false;
   }
+  // A place of the user's and of the database's own, where they have limits (0: none). Nothing is taken on failure.
+  enum class Place { kTaken, kUserFull, kDatabaseFull };
+  Place take_place(const std::string& user, const std::string& database, unsigned user_limit, unsigned database_limit) {
+    const std::lock_guard lock(mutex_);
+    unsigned& of_user = users_[user];
+    unsigned& of_database = databases_[database];
+    if (user_limit > 0 && of_user >= user_limit) return Place::kUserFull;
+    if (database_limit > 0 && of_database >= database_limit) return Place::kDatabaseFull;
+    ++of_user;
+    ++of_database;
+    return Place::kTaken;
+  }
+  void leave_place(const std::string& user, const std::string& database) {
+    const std::lock_guard lock(mutex_);
+    if (--users_[user] == 0) users_.erase(user);
+    if (--databases_[database] == 0) databases_.erase(database);
+  }
   void server_opened(const std::string& node) {
     ++servers;
     const std::lock_guard lock(mutex_);
@@ -67,7 +84,8 @@ struct Counters {
 
  private:
   mutable std::mutex mutex_;
-  std::map<std::string, Stats::Node> nodes_;  // guarded by mutex_
+  std::map<std::string, Stats::Node> nodes_;  // guarded by mutex_, like the next two
+  std::map<std::string, unsigned> users_, databases_;
 };
 
 }  // namespace pgb::proxy

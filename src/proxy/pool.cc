@@ -10,6 +10,7 @@ namespace {
 namespace sqlstate = pgwire::sqlstate;
 constexpr int64_t kRetry = 100'000'000;  // ns between two attempts to connect to a node that failed
 constexpr int64_t kUnfair = 2'000'000;   // ns: waiting that much longer than ours is worth a move between threads
+constexpr std::chrono::seconds kPatience{5};
 constexpr size_t kMaxGreetings = 100;
 
 std::string key_of(const NodeView& node) { return node.name + "@" + node.address(); }
@@ -57,13 +58,22 @@ Server* Pool::get(PoolClient& client, const NodeView& node) {
     Server* server = from.idle.back();
     from.idle.pop_back();
     --from.quota->idle[context_.index];
-    return server;
+    if (!is_doubtful(*server)) return server;
+    server->serve(this);
+    server->ask(Purpose::kCheck, "");
+    server->flush();
   }
   from.waiting.emplace_back(&client, context_.now_ns());
   ++context_.stats.waits;
   note_waiting(from);
   open_for_waiters(from);
   return nullptr;
+}
+
+// It has rested for so long that the network may have forgotten it.
+bool Pool::is_doubtful(const Server& server) const {
+  const auto after = context_.pool_settings.server_check_after;
+  return after.count() > 0 && context_.loop.now() - server.idle_since >= after;
 }
 
 void Pool::forget(PoolClient& client) {
@@ -94,7 +104,7 @@ void Pool::open_for_waiters(Branch& branch) {
   const PoolSettings& settings = context_.pool_settings;
   unsigned limit = settings.pool_size;
   const auto waited = std::chrono::nanoseconds(context_.now_ns() - branch.waiting.front().second);
-  if (waited >= settings.reserve_after) limit += settings.reserve_pool_size;
+  if (settings.reserve_after.count() > 0 && waited >= settings.reserve_after) limit += settings.reserve_pool_size;
   while (branch.connecting < branch.waiting.size() && branch.quota->take(limit)) open(branch);
 }
 
@@ -285,6 +295,11 @@ void Pool::on_topology() {
 void Pool::tick() {
   const PoolSettings& settings = context_.pool_settings;
   const auto now = context_.loop.now();
+  std::vector<Server*> silent;  // asked by us for a sign of life, or to be cleaned, and dumb
+  for (const auto& server : servers_) {
+    if (server->user() == this && now - server->busy_since >= kPatience) silent.push_back(server.get());
+  }
+  for (Server* server : silent) discard(*server);
   for (const auto& owned : branches_) {
     Branch& branch = *owned;
     open_for_waiters(branch);

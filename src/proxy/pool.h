@@ -82,6 +82,7 @@ class Pool final : public ServerOwner, public ServerUser {
   bool give_away(Branch& branch, Server& server, unsigned to);
   void note_waiting(Branch& branch);
   std::unique_ptr<Server> take_out(Server& server);
+  bool is_doubtful(const Server& server) const;
   void refuse_all(Branch& branch, const std::string& why, const pgwire::ErrorResponse* error);
 
   // ServerOwner

@@ -131,6 +131,8 @@ void Session::end() {
   client_.close(context_.loop, *this);
   if (counted_client_) --context_.shared.counters.clients;
   counted_client_ = false;
+  if (has_place_) context_.shared.counters.leave_place(user(), database());
+  has_place_ = false;
   if (cancel_pid_ != 0) context_.shared.cancels.remove(cancel_pid_);
   cancel_pid_ = 0;
   state_ = State::kClosed;

@@ -143,6 +143,9 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   void make_room(std::string& out);
   void ensure_prepared(const PreparedPtr& statement, std::string& out);
   bool deallocate(const sql::Verdict& verdict);
+  bool take_place();
+  void note_text(std::string_view rest, size_t total);
+  bool show_route(std::string_view text);
   bool refused_by_mode(const sql::Verdict& verdict);
   void note_effects(const Look& look);
   void note_effect(const sql::Effect& effect);
@@ -156,6 +159,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   void release();
   void maybe_release();
   void adopt_truth(InternalAnswer answer);
+  void log_slow(std::chrono::nanoseconds took);
   std::string truth_query() const;
   void waited_too_long();
 
@@ -184,6 +188,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   std::string peer_;
   std::unique_ptr<Login> login_ = std::make_unique<Login>();
   bool counted_client_ = false;
+  bool has_place_ = false;   // of its user and database
   uint32_t cancel_pid_ = 0;  // in the registry; 0 if none
 
   Pool* pool_ = nullptr;
@@ -208,6 +213,9 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   Look last_look_;  // of last_text_, while the same bytes are looked at again
   const char* last_text_ = nullptr;
   size_t last_size_ = 0;
+
+  std::string route_node_, route_reason_;  // of the last request that was routed
+  std::string slow_text_;                  // of the request under way, for the log
 
   ParameterSetPtr parameters_;             // of this session, to be given to each server
   ParameterSetPtr base_;                   // those it began with

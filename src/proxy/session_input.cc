@@ -5,6 +5,7 @@
 #include "pgwire/error_response.h"
 #include "pgwire/messages.h"
 #include "proxy/session.h"
+#include "sql/normalize.h"
 
 namespace pgb::proxy {
 namespace {
@@ -18,6 +19,7 @@ using EffectKind = sql::Effect::Kind;
 constexpr int kMaxReads = 16;              // in one go, so that one busy client does not starve the others
 constexpr size_t kMaxWhole = 1024 * 1024;  // of a message that is looked into
 constexpr size_t kMaxBatch = 64 * 1024;    // of a request that is looked at up to its end before it is routed
+constexpr size_t kMaxLogged = 300;         // bytes of a statement in the log
 constexpr size_t kMaxNames = 4096;         // the two names at the front of a Bind
 
 uint32_t word(std::string_view bytes, size_t at) {
@@ -206,6 +208,11 @@ Session::Step Session::begin(Input& in, size_t total) {
           return Step::kOn;
         }
         if (refused_by_mode(*look.verdict)) return Step::kOn;
+        if (show_route(query_text(rest.substr(0, total)))) {
+          drop(in, total);
+          send_ready();
+          return Step::kOn;
+        }
       }
       break;
     case fe::kParse:
@@ -220,7 +227,16 @@ Session::Step Session::begin(Input& in, size_t total) {
       fail(sqlstate::kProtocolViolation, "invalid frontend message type " + std::to_string(rest[0]));
       return Step::kOn;
   }
+  if (context_.pool_settings.log_slow_queries.count() > 0) note_text(rest, total);
   return acquire(look);
+}
+
+// For the log of slow queries: without its literals, which may be secrets.
+void Session::note_text(std::string_view rest, size_t total) {
+  const bool shown =
+      rest[0] == fe::kQuery && rest.size() >= total && sql::normalize(query_text(rest.substr(0, total)), slow_text_);
+  if (!shown) slow_text_.clear();
+  if (slow_text_.size() > kMaxLogged) slow_text_.resize(kMaxLogged);
 }
 
 // A new request while the last one's server is still there. A replica may go on only with reads.
@@ -321,6 +337,26 @@ bool Session::deallocate(const sql::Verdict& verdict) {
   if (all) statements_.clear();
   std::string bytes;
   pgwire::encode(bytes, pgwire::CommandComplete{all ? "DEALLOCATE ALL" : "DEALLOCATE"});
+  send_client(bytes);
+  return true;
+}
+
+// SHOW pgbalancer.route: where the last request of this session went, and why.
+bool Session::show_route(std::string_view text) {
+  constexpr std::string_view kShow = "show pgbalancer.route";
+  if (text.size() < kShow.size() || text.size() > kShow.size() + 2 || lower(text.substr(0, kShow.size())) != kShow) {
+    return false;
+  }
+  pgwire::RowDescription columns;
+  for (const char* name : {"node", "reason"}) {
+    pgwire::FieldDescription field;
+    field.name = name;
+    columns.fields.push_back(field);
+  }
+  std::string bytes;
+  pgwire::encode(bytes, columns);
+  pgwire::encode(bytes, pgwire::DataRow{{route_node_, route_reason_}});
+  pgwire::encode(bytes, pgwire::CommandComplete{"SHOW"});
   send_client(bytes);
   return true;
 }

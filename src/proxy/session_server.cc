@@ -33,8 +33,14 @@ const NodeView* Session::choose(const Look& look) {
     }
     if (const NodeView* replica = context_.router->choose_replica(since)) {
       routed_replica_ = true;
+      route_reason_.assign(look.reason);
       return replica;
     }
+    route_reason_ = "it only reads, but no replica is healthy and up to date with what the session must see";
+  } else if (look.replica) {
+    route_reason_ = settings.mode == PoolMode::kSession ? "pool_mode is session" : "read_write_split is off";
+  } else {
+    route_reason_.assign(look.reason.empty() ? "it was not looked into" : look.reason);
   }
   routed_replica_ = false;
   return topology.primary();
@@ -64,6 +70,7 @@ Session::Step Session::acquire(const Look& look) {
 void Session::attach(Server& server) {
   waiting_ = queued_ = false;
   server_ = &server;
+  route_node_ = server.node().name;
   ++server.node().gauge->busy;
   server.serve(this);
   if (routed_replica_) {
@@ -203,7 +210,15 @@ void Session::release() {
       std::min<int64_t>(std::chrono::duration_cast<std::chrono::microseconds>(took).count(), 10'000'000));
   const uint32_t before = gauge.latency_us.load(std::memory_order_relaxed);
   gauge.latency_us.store(before - before / 8 + us / 8, std::memory_order_relaxed);
+  const auto slow = context_.pool_settings.log_slow_queries;
+  if (slow.count() > 0 && took >= slow) log_slow(took);
   pool_->give_back(server);
+}
+
+void Session::log_slow(std::chrono::nanoseconds took) {
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(took).count();
+  log::info("slow: " + std::to_string(ms) + " ms on " + route_node_ + ", user " + user() + ", database " + database() +
+            ": " + (slow_text_.empty() ? "(text not shown)" : slow_text_));
 }
 
 std::string Session::truth_query() const {

@@ -195,11 +195,27 @@ void Session::find_greeting() {
   if (!parameters) return fail(sqlstate::kFeatureNotSupported, parameters.error().message);
   parameters_ = base_ = context_.shared.sets.intern(std::move(*parameters));
   pool_ = &context_.pools->of(login_->params["user"], login_->params["database"]);
+  if (!take_place()) return;
   pool_->set_keys(*login_->keys);
   if (const auto* reported = pool_->greeting(parameters_)) return greet(*reported);
   wait_until_ = Deadline::after(context_.shared.settings.server_timeout);
   waiting_ = true;
   on_topology();
+}
+
+bool Session::take_place() {
+  const PoolSettings& settings = context_.pool_settings;
+  const auto place =
+      context_.shared.counters.take_place(user(), database(), settings.max_user_clients, settings.max_database_clients);
+  has_place_ = place == Counters::Place::kTaken;
+  if (place == Counters::Place::kUserFull) {
+    fail(sqlstate::kTooManyConnections, "too many connections for role \"" + user() + "\"",
+         "max_user_clients is " + std::to_string(settings.max_user_clients));
+  } else if (place == Counters::Place::kDatabaseFull) {
+    fail(sqlstate::kTooManyConnections, "too many connections for database \"" + database() + "\"",
+         "max_database_clients is " + std::to_string(settings.max_database_clients));
+  }
+  return has_place_;
 }
 
 // A replication connection is not pooled: its session is a server's own from the first packet on.
