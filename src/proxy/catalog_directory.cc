@@ -9,7 +9,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr std::chrono::seconds kAgain{30};
 constexpr std::chrono::seconds kAfterFailure{2};
-constexpr std::chrono::milliseconds kAfterChange{200};  // the transaction that changes it is to be over by then
+constexpr std::chrono::milliseconds kAfterChange{20};  // DDL comes in flocks
 constexpr std::chrono::seconds kPatience{10};
 
 }  // namespace
@@ -36,10 +36,12 @@ void CatalogDirectory::want(const std::string& database) {
 }
 
 void CatalogDirectory::stale(const std::string& database) {
-  const std::lock_guard lock(mutex_);
-  const auto soon = Clock::now() + kAfterChange;
-  auto& due = due_.emplace(database, soon).first->second;
-  if (due > soon) due = soon;
+  {
+    const std::lock_guard lock(mutex_);
+    due_[database] = Clock::now() + kAfterChange;
+    ++changes_;
+  }
+  on_catalog_(database, nullptr);
   changed_.notify_all();
 }
 
@@ -68,10 +70,12 @@ void CatalogDirectory::run() {
     const std::string database = next->first;
     next->second = Clock::now() + kAgain;
     const TopologyPtr topology = topology_;
+    const uint64_t changes = changes_;
     lock.unlock();
     sql::CatalogPtr catalog = ask(database, *topology);
-    if (catalog) on_catalog_(database, catalog);
     lock.lock();
+    if (changes != changes_) continue;  // it may be out of date already, and is asked for again
+    if (catalog) on_catalog_(database, catalog);
     if (!catalog) due_[database] = Clock::now() + kAfterFailure;
   }
 }

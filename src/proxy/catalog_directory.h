@@ -20,7 +20,8 @@ namespace pgb::proxy {
 
 class CatalogDirectory {
  public:
-  // Called on the directory's thread; not any more once stop() has returned.
+  // Called with a new one on the directory's thread, with null from inside stale(); not any more once stop() has
+  // returned. Must not call back.
   using OnCatalog = std::function<void(const std::string& database, sql::CatalogPtr catalog)>;
 
   CatalogDirectory(const Settings& settings, TopologyPtr topology, OnCatalog on_catalog);
@@ -29,7 +30,7 @@ class CatalogDirectory {
   CatalogDirectory& operator=(const CatalogDirectory&) = delete;
 
   void want(const std::string& database);   // from now on
-  void stale(const std::string& database);  // something in it was changed
+  void stale(const std::string& database);  // something in it was changed, and is committed
   void apply(TopologyPtr topology);
   void stop();
 
@@ -44,6 +45,7 @@ class CatalogDirectory {
   bool stopped_ = false;  // guarded by mutex_, like all up to due_
   TopologyPtr topology_;
   std::map<std::string, std::chrono::steady_clock::time_point> due_;
+  uint64_t changes_ = 0;  // guarded by mutex_: of any database
   uint64_t version_ = 0;  // the thread's own
   std::thread thread_;
 };

@@ -98,6 +98,9 @@ void HealthMonitor::watch(size_t index) {
     late = !answer && answer.error().code == Code::kTimeout ? late + 1 : 0;
     if (answer) {
       note_log(node, answer->role, asked, answer->lsn);
+      // A node that was slow once gets another chance: what is not measured anew is forgotten by and by.
+      const uint32_t latency = node.gauge->latency_us.load(std::memory_order_relaxed);
+      node.gauge->latency_us.store(latency - latency / 32, std::memory_order_relaxed);
       report(index, answer->role, true, "");
     } else if (late == 0 || late >= kLateAnswers) {
       report(index, NodeRole::kUnknown, false, answer.error().message);

@@ -1,6 +1,7 @@
 #include "proxy/router.h"
 
 #include <array>
+#include <bit>
 
 #include "proxy/catalog_directory.h"
 
@@ -9,10 +10,12 @@ namespace {
 
 constexpr size_t kMaxCandidates = 64;
 
-// What one more query would cost there: what is under way, as long as answers take, against the node's share.
+// What one more query would cost there: what is under way, as long as answers take, against the node's share. Answer
+// times count by powers of two: two nodes that are about as fast are equal, and the lot spreads reads over them.
 double cost(const NodeView& node) {
-  const double latency = 50.0 + node.gauge->latency_us.load(std::memory_order_relaxed);
-  return (1.0 + node.gauge->busy.load(std::memory_order_relaxed)) * latency / node.weight;
+  const uint32_t latency = node.gauge->latency_us.load(std::memory_order_relaxed);
+  const auto slowness = static_cast<double>(uint64_t{1} << std::bit_width(latency / 256));
+  return (1.0 + node.gauge->busy.load(std::memory_order_relaxed)) * slowness / node.weight;
 }
 
 }  // namespace
@@ -45,7 +48,10 @@ void Router::set_catalog(const std::string& database, sql::CatalogPtr catalog) {
   of(database).catalog = std::move(catalog);
 }
 
-void Router::note_change(const std::string& database) { context_.shared.catalogs->stale(database); }
+void Router::note_change(const std::string& database) {
+  of(database).catalog.reset();
+  context_.shared.catalogs->stale(database);
+}
 
 uint64_t Router::random() {  // xorshift64: fair enough to choose a server with
   seed_ ^= seed_ << 13;

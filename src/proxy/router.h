@@ -26,7 +26,7 @@ class Router {
   Look look(std::string_view text, const std::string& database, bool plain_strings);
 
   void set_catalog(const std::string& database, sql::CatalogPtr catalog);
-  // A statement that may change what the catalogue says was sent.
+  // A transaction that may have changed what the catalogue says is over: until it was asked again, nothing is known.
   void note_change(const std::string& database);
 
   // The replica to ask, for a session that must see everything that was committed at `since_ns`; null: none will do.

@@ -226,6 +226,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   std::string pinned_;         // why the server stays with this session; empty: it does not
   std::string sticky_pin_;     // the same, for what a server does not tell
   bool wrote_ = false;         // in the transaction under way
+  bool catalog_changed_ = false;
   int64_t last_write_ns_ = 0;
 
   std::unordered_map<std::string, ClientStatement> statements_;

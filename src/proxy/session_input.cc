@@ -378,7 +378,7 @@ void Session::note_effects(const Look& look) {
   const sql::Verdict& verdict = *look.verdict;
   const bool only_control = verdict.transaction != sql::Transaction::kNone && verdict.statements == 1;
   if (!verdict.read && !only_control && !is_only_session_state(verdict)) wrote_ = true;
-  if (verdict.changes_catalog) context_.router->note_change(database());
+  if (verdict.changes_catalog) catalog_changed_ = true;
   for (const sql::Effect& effect : verdict.effects) note_effect(effect);
 }
 

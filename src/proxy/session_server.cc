@@ -180,6 +180,7 @@ void Session::maybe_release() {
   const bool waited = std::exchange(waiting_quiet_, false);
   if (waited) waiting_ = false;
   const bool idle = server_->status() == pgwire::TxnStatus::kIdle && !(body_left_ > 0 && body_goes_);
+  if (idle && std::exchange(catalog_changed_, false)) context_.router->note_change(database());
   if (idle && wrote_) {
     wrote_ = false;
     last_write_ns_ = context_.now_ns();
@@ -191,6 +192,9 @@ void Session::maybe_release() {
   if (idle && pooled) {
     if (truth_needed_) {
       truth_needed_ = false;
+      // What the client sends next must find the session as the answer will say it is.
+      waiting_ = waiting_quiet_ = true;
+      wait_until_ = Deadline::never();
       server_->ask(Purpose::kTruth, truth_query());
       return server_->flush();
     }

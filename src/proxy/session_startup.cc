@@ -193,6 +193,9 @@ void Session::find_greeting() {
   }
   auto parameters = startup_parameters(login_->params);
   if (!parameters) return fail(sqlstate::kFeatureNotSupported, parameters.error().message);
+  for (const auto& [name, value] : *parameters) {
+    if (name.find('.') != std::string::npos) custom_names_.push_back(name);
+  }
   parameters_ = base_ = context_.shared.sets.intern(std::move(*parameters));
   pool_ = &context_.pools->of(login_->params["user"], login_->params["database"]);
   if (!take_place()) return;
@@ -301,7 +304,7 @@ void Session::on_cancel_target(std::optional<CancelTarget> target, unsigned reac
 }
 
 std::optional<Session::CancelTarget> Session::cancel_wanted() {
-  if (server_ != nullptr && !server_->idle()) {
+  if (server_ != nullptr && server_->owes_client()) {
     ++server_->holds;
     return CancelTarget{server_->address(), server_->pid(), server_->key()};
   }

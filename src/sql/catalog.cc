@@ -35,7 +35,10 @@ SELECT DISTINCT 'o', '', o.oprname::text FROM pg_catalog.pg_operator o
   JOIN pg_catalog.pg_proc p ON p.oid = o.oprcode WHERE p.provolatile = 'v'
 UNION ALL
 SELECT DISTINCT 'r', n.nspname, c.relname FROM unsafe u JOIN pg_catalog.pg_class c ON c.oid = u.oid
-  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace)";
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+UNION ALL
+SELECT 'k', n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^pg_(toast|temp)')";
 }
 
 std::shared_ptr<const Catalog> Catalog::from_rows(const std::vector<std::vector<std::optional<std::string>>>& rows,
@@ -61,6 +64,7 @@ std::shared_ptr<const Catalog> Catalog::from_rows(const std::vector<std::vector<
       case 'f': add(catalog->functions_); break;
       case 'o': catalog->unsafe_operators_.insert(name); break;
       case 'r': add(catalog->unsafe_relations_); break;
+      case 'k': add(catalog->relations_); break;
       default: break;
     }
   }
@@ -70,6 +74,11 @@ std::shared_ptr<const Catalog> Catalog::from_rows(const std::vector<std::vector<
 bool Catalog::function_is_safe(std::string_view name) const {
   const std::string key(name);
   return unsafe_functions_.count(key) == 0 && functions_.count(key) != 0;
+}
+
+bool Catalog::relation_is_safe(std::string_view name) const {
+  const std::string key(name);
+  return unsafe_relations_.count(key) == 0 && relations_.count(key) != 0;
 }
 
 }  // namespace pgb::sql

@@ -24,7 +24,7 @@ class Catalog {
   // name is as safe as the least safe function of that name in any schema.
   bool function_is_safe(std::string_view name) const;
   bool operator_is_safe(std::string_view name) const { return unsafe_operators_.count(std::string(name)) == 0; }
-  bool relation_is_safe(std::string_view name) const { return unsafe_relations_.count(std::string(name)) == 0; }
+  bool relation_is_safe(std::string_view name) const;
   uint64_t version() const { return version_; }
 
  private:
@@ -32,6 +32,7 @@ class Catalog {
   std::unordered_set<std::string> functions_;         // all, "name" and "schema.name"
   std::unordered_set<std::string> unsafe_functions_;  // volatile ones, likewise
   std::unordered_set<std::string> unsafe_operators_;
+  std::unordered_set<std::string> relations_;         // all
   std::unordered_set<std::string> unsafe_relations_;  // "name" and "schema.name"
 };
 

@@ -15,7 +15,7 @@ Decision decide(const Verdict& verdict, const Catalog* catalog) {
     if (!catalog->operator_is_safe(name)) return {false, "the operator " + name + " is volatile"};
   }
   for (const std::string& name : verdict.relations) {
-    if (!catalog->relation_is_safe(name)) return {false, name + " is not the same on a replica"};
+    if (!catalog->relation_is_safe(name)) return {false, name + " is not known, or not the same on a replica"};
   }
   return {true, verdict.reason};
 }
