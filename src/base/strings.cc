@@ -91,4 +91,22 @@ std::string_view nearest(std::string_view word, const std::vector<std::string_vi
   return best;
 }
 
+bool is_utf8(std::string_view bytes) {
+  const auto at = [&](size_t i) { return static_cast<unsigned char>(bytes[i]); };
+  for (size_t i = 0; i < bytes.size();) {
+    const unsigned char first = at(i);
+    const size_t more = first < 0x80 ? 0 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
+    if ((first >= 0x80 && first < 0xc2) || first > 0xf4 || bytes.size() - i <= more) return false;
+    for (size_t k = 1; k <= more; ++k) {
+      if ((at(i + k) & 0xc0) != 0x80) return false;
+    }
+    if ((first == 0xe0 && at(i + 1) < 0xa0) || (first == 0xed && at(i + 1) > 0x9f) ||
+        (first == 0xf0 && at(i + 1) < 0x90) || (first == 0xf4 && at(i + 1) > 0x8f)) {
+      return false;
+    }
+    i += more + 1;
+  }
+  return true;
+}
+
 }  // namespace pgb

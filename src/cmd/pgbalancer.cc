@@ -199,10 +199,10 @@ Status run(const Options& options) {
   if (!proxy) return std::move(proxy).error();
   Balancer balancer(options.config, *config, std::move(*proxy));
 
-  std::unique_ptr<http::Server> rest;
   control::RestSettings rest_settings{config->token,     config->group,         probe_host(config->listen_address),
                                       config->auth_user, config->auth_password, "postgres"};
   control::RestApi api(std::move(rest_settings), balancer.proxy(), [&balancer] { return balancer.reload(); });
+  std::unique_ptr<http::Server> rest;  // ends before what it uses
   if (config->rest_port != 0) {
     auto server = http::Server::start(config->rest_address, config->rest_port,
                                       [&api](const http::Request& request) { return api.handle(request); });

@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
@@ -171,9 +172,13 @@ class Connection {
 
 void serve_connection(int fd, const Server::Handler& handler, const std::atomic<bool>& stopping,
                       const ServeLimits& limits) {
+  bool taken = false;
   try {
-    Connection(fd, handler, stopping, limits).serve();
+    Connection connection(fd, handler, stopping, limits);
+    taken = true;
+    connection.serve();
   } catch (const std::exception& failure) {
+    if (!taken) ::close(fd);
     log::error(std::string("an HTTP connection failed: ") + failure.what());
   }
 }

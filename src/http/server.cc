@@ -107,6 +107,7 @@ class ThreadedServer : public Server {
       if (fd >= 0) {
         take(fd);
       } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        reap();
         ::poll(&wanted[1], 1, 100);  // out of descriptors: let some connections end
       }
     }

@@ -57,7 +57,7 @@ struct NotificationResponse {
   std::string payload;
 };
 struct NegotiateProtocolVersion {
-  uint32_t newest_minor = 0;
+  uint32_t newest = kProtocol30;  // protocol version
   std::vector<std::string> unknown_options;
 };
 // CopyInResponse, CopyOutResponse, CopyBothResponse

@@ -157,7 +157,7 @@ Result<NotificationResponse> decode_notification(std::string_view payload) {
 
 void encode(std::string& out, const NegotiateProtocolVersion& message) {
   Writer writer(out);
-  writer.begin(be::kNegotiateProtocolVersion).u32(message.newest_minor);
+  writer.begin(be::kNegotiateProtocolVersion).u32(message.newest);
   writer.u32(static_cast<uint32_t>(message.unknown_options.size()));
   for (const auto& option : message.unknown_options) writer.cstring(option);
   writer.end();
@@ -166,7 +166,7 @@ void encode(std::string& out, const NegotiateProtocolVersion& message) {
 Result<NegotiateProtocolVersion> decode_negotiate_protocol_version(std::string_view payload) {
   Reader reader(payload);
   NegotiateProtocolVersion message;
-  message.newest_minor = reader.u32();
+  message.newest = reader.u32();
   for (uint32_t left = reader.u32(); left > 0 && !reader.failed(); --left) {
     message.unknown_options.emplace_back(reader.cstring());
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/strings.h"
 
 namespace pgb::proxy {
 namespace {
@@ -119,6 +120,7 @@ void AuthDirectory::serve(std::vector<Request> requests) {
 }
 
 AuthDirectory::Answer AuthDirectory::ask(const std::string& user) {
+  if (!is_utf8(user)) return std::optional<pgwire::ScramVerifier>();  // no role can be called so
   PGB_TRY(connect());
   auto results = connection_->query(query_for(user), Deadline::after(kAskTimeout));
   if (!results) {

@@ -11,6 +11,7 @@ constexpr std::chrono::seconds kAgain{30};
 constexpr std::chrono::seconds kAfterFailure{2};
 constexpr std::chrono::milliseconds kAfterChange{20};  // DDL comes in flocks
 constexpr std::chrono::seconds kPatience{10};
+constexpr unsigned kMostFailures = 30;
 
 }  // namespace
 
@@ -76,7 +77,14 @@ void CatalogDirectory::run() {
     lock.lock();
     if (changes != changes_) continue;  // it may be out of date already, and is asked for again
     if (catalog) on_catalog_(database, catalog);
-    if (!catalog) due_[database] = Clock::now() + kAfterFailure;
+    if (catalog) {
+      failures_.erase(database);
+    } else if (++failures_[database] > kMostFailures) {  // dropped, or not for us: who comes back wants it anew
+      failures_.erase(database);
+      due_.erase(database);
+    } else {
+      due_[database] = Clock::now() + kAfterFailure;
+    }
   }
 }
 

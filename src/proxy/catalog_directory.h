@@ -45,8 +45,9 @@ class CatalogDirectory {
   bool stopped_ = false;  // guarded by mutex_, like all up to due_
   TopologyPtr topology_;
   std::map<std::string, std::chrono::steady_clock::time_point> due_;
-  uint64_t changes_ = 0;  // guarded by mutex_: of any database
-  uint64_t version_ = 0;  // the thread's own
+  std::map<std::string, unsigned> failures_;  // in a row; guarded by mutex_
+  uint64_t changes_ = 0;                      // guarded by mutex_: of any database
+  uint64_t version_ = 0;                      // the thread's own
   std::thread thread_;
 };
 

@@ -1,6 +1,7 @@
 #include "proxy/pool.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/log.h"
 
@@ -270,6 +271,8 @@ void Pool::set_greeting(const ParameterSetPtr& parameters, const std::map<std::s
 }
 
 void Pool::on_topology() {
+  // Told at the end: they come back at once, and may make a branch of their own.
+  std::vector<std::pair<PoolClient*, int64_t>> displaced;
   for (const auto& owned : branches_) {
     Branch& branch = *owned;
     const NodeView* now = context_.topology->find(branch.node.name);
@@ -283,13 +286,12 @@ void Pool::on_topology() {
       }
       while (!branch.idle.empty()) discard(*branch.idle.back());
     }
-    if (changed) {
-      std::deque<std::pair<PoolClient*, int64_t>> waiting;
-      waiting.swap(branch.waiting);
-      note_waiting(branch);
-      for (const auto& [client, since] : waiting) client->node_changed();
-    }
+    if (!changed) continue;
+    std::move(branch.waiting.begin(), branch.waiting.end(), std::back_inserter(displaced));
+    branch.waiting.clear();
+    note_waiting(branch);
   }
+  for (const auto& [client, since] : displaced) client->node_changed();
 }
 
 void Pool::tick() {
@@ -313,7 +315,7 @@ void Pool::tick() {
 }
 
 bool Pool::unused() const {
-  if (!servers_.empty()) return false;
+  if (!servers_.empty() || sessions > 0) return false;
   return std::all_of(branches_.begin(), branches_.end(), [](const auto& b) { return b->waiting.empty(); });
 }
 
@@ -333,7 +335,10 @@ void Pools::on_topology() {
 }
 
 void Pools::tick() {
-  for (auto& [key, pool] : pools_) pool->tick();
+  for (auto it = pools_.begin(); it != pools_.end();) {
+    it->second->tick();
+    it = it->second->unused() ? pools_.erase(it) : std::next(it);
+  }
 }
 
 }  // namespace pgb::proxy

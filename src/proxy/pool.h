@@ -62,6 +62,7 @@ class Pool final : public ServerOwner, public ServerUser {
   void donate(const std::string& node, unsigned to);
   void adopt(std::unique_ptr<Server> server);
 
+  unsigned sessions = 0;  // that hold a pointer to this pool
   bool unused() const;
 
  private:

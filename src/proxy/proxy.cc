@@ -9,6 +9,7 @@ namespace pgb::proxy {
 
 Proxy::Proxy(Settings settings, TopologyPtr topology)
     : settings_(std::move(settings)),
+      mock_secret_(settings_.auth_password.empty() ? Secret::random(32) : settings_.auth_password),
       topology_(topology),
       auth_(settings_, topology),
       catalogs_(settings_, topology,

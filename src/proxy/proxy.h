@@ -39,7 +39,8 @@ class Proxy final : public Admin {
 
   const Settings settings_;
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
-  const Secret mock_secret_ = Secret::random(32);
+  // Makes the salts of users that there are not: the same on every balancer of the group, as a real user's are.
+  const Secret mock_secret_;
   uint16_t port_ = 0;
   mutable std::mutex mutex_;
   TopologyPtr topology_;  // guarded by mutex_

@@ -2,6 +2,7 @@
 // Thread-safe.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -56,6 +57,10 @@ class Quotas {
  public:
   QuotaPtr of(const std::string& node, const std::string& database, const std::string& user) {
     const std::lock_guard lock(mutex_);
+    if (known_.size() >= forget_at_) {
+      for (auto it = known_.begin(); it != known_.end();) it = it->second.expired() ? known_.erase(it) : std::next(it);
+      forget_at_ = std::max<size_t>(kForgetAt, 2 * known_.size());
+    }
     std::weak_ptr<Quota>& slot = known_[{node, database, user}];
     QuotaPtr quota = slot.lock();
     if (!quota) slot = quota = std::make_shared<Quota>();
@@ -63,7 +68,10 @@ class Quotas {
   }
 
  private:
+  static constexpr size_t kForgetAt = 256;
+
   std::mutex mutex_;
+  size_t forget_at_ = kForgetAt;                                                             // guarded by mutex_
   std::map<std::tuple<std::string, std::string, std::string>, std::weak_ptr<Quota>> known_;  // guarded by mutex_
 };
 

@@ -103,7 +103,7 @@ class Server final : public net::Pollable {
   void flush();
   void ask(Purpose purpose, const std::string& sql);  // append()s; answered by ServerUser::server_answered
   void local_answers();                               // gives the client what we answer ourselves and what is due
-  bool copying_is_possible() const { return !expected_.empty(); }
+  size_t backlog() const { return expected_.size(); }
   bool congested() const { return link_.congested(); }
   void resume();  // the client has room again
 

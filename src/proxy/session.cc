@@ -78,7 +78,7 @@ void Session::update_interest() {
   bool read = true;
   if (state_ == State::kReady) {
     constexpr size_t kMaxHeld = 64 * 1024, kMaxWhole = 1280 * 1024;
-    read = in_.size() < (waiting_ ? kMaxHeld : kMaxWhole) && (server_ == nullptr || !server_->congested());
+    read = !gone_ && in_.size() < (waiting_ ? kMaxHeld : kMaxWhole) && !choked();
   } else if (login_) {
     read = login_->framer.buffered() < kMaxEarly;
   }
@@ -96,6 +96,8 @@ void Session::send_client(std::string_view bytes) {
 void Session::fail(std::string_view sqlstate, const std::string& message, const std::string& detail) {
   if (state_ == State::kClosed || state_ == State::kClosing) return;
   if (state_ != State::kReady) ++context_.shared.counters.refused_total;
+  // In the middle of a message of the server's, an error would be taken for the rest of it.
+  if (server_ != nullptr && server_->mid_message()) return end();
   pgwire::ErrorResponse error;
   error.severity = "FATAL";
   error.sqlstate = sqlstate;
@@ -131,6 +133,7 @@ void Session::end() {
   client_.close(context_.loop, *this);
   if (counted_client_) --context_.shared.counters.clients;
   counted_client_ = false;
+  if (pool_ != nullptr) --pool_->sessions;
   if (has_place_) context_.shared.counters.leave_place(user(), database());
   has_place_ = false;
   if (cancel_pid_ != 0) context_.shared.cancels.remove(cancel_pid_);
@@ -165,8 +168,7 @@ void Session::drop_server() {
 }
 
 void Session::shut_down() {
-  const bool mid_message = server_ != nullptr && server_->mid_message();
-  if (!mid_message && state_ != State::kClosing && state_ != State::kCancelling) {
+  if (state_ != State::kClosing && state_ != State::kCancelling) {
     fail(pgwire::sqlstate::kAdminShutdown, "the balancer is shutting down", "Connect again in a moment.");
   }
   end();
@@ -179,9 +181,10 @@ void Session::on_events(uint32_t events) {
     client_.flush();
     if (was_pending && client_.out.empty() && state_ == State::kClosing) linger();
     if (server_ != nullptr && !client_.congested()) server_->resume();
+    if (state_ == State::kReady) resume();
   }
   if (state_ == State::kClosed) return;
-  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 || client_.stream->read_wants_write()) {
+  if (!gone_ && ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 || client_.stream->read_wants_write())) {
     if (state_ == State::kReady) {
       read_client();
     } else {

@@ -68,6 +68,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
     std::string first_bytes;
     pgwire::Framer framer{pgwire::kMaxAuthBody};
     bool ssl_answered = false;
+    bool gss_answered = false;
     std::map<std::string, std::string> params;
     std::optional<pgwire::AuthServer> auth;
     std::optional<pgwire::ScramKeys> keys;
@@ -136,6 +137,9 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   void drop(Input& in, size_t total);
   void put(Input& in, std::string_view instead, size_t total);
   bool pooled() const;
+  bool choked() const;
+  void hung_up();
+  Step terminate(Input& in, size_t total);
   bool look_at_batch(std::string_view bytes, Look& look);
   std::string_view query_text(std::string_view message) const;
   Look look_at(std::string_view text);
@@ -143,6 +147,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   void make_room(std::string& out);
   void ensure_prepared(const PreparedPtr& statement, std::string& out);
   bool deallocate(const sql::Verdict& verdict);
+  bool take_client();
   bool take_place();
   void note_text(std::string_view rest, size_t total);
   bool show_route(std::string_view text);
@@ -158,6 +163,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   void attach(Server& server);
   void release();
   void maybe_release();
+  void change_parameters(Server& server, Parameters from);
   void adopt_truth(InternalAnswer answer);
   void log_slow(std::chrono::nanoseconds took);
   std::string truth_query() const;
@@ -210,7 +216,9 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   bool batch_start_ = true;  // the next message begins a request
   bool skipping_ = false;    // a request that was refused: dropped up to its end
   bool flush_asked_ = false;
-  Look last_look_;  // of last_text_, while the same bytes are looked at again
+  bool leaving_ = false;  // the client said goodbye; what it asked for before is still under way
+  bool gone_ = false;     // nothing more comes from it
+  Look last_look_;        // of last_text_, while the same bytes are looked at again
   const char* last_text_ = nullptr;
   size_t last_size_ = 0;
 

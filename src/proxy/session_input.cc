@@ -16,6 +16,7 @@ using IoKind = net::IoResult::Kind;
 using Kind = Expectation::Kind;
 using EffectKind = sql::Effect::Kind;
 
+constexpr size_t kMaxBacklog = 10'000;     // answers that a server owes before we read no more for it
 constexpr int kMaxReads = 16;              // in one go, so that one busy client does not starve the others
 constexpr size_t kMaxWhole = 1024 * 1024;  // of a message that is looked into
 constexpr size_t kMaxBatch = 64 * 1024;    // of a request that is looked at up to its end before it is routed
@@ -58,10 +59,10 @@ void append_parse(std::string& out, std::string_view name, std::string_view body
 void Session::read_client() {
   auto& scratch = context_.scratch;
   for (int i = 0; i < kMaxReads; ++i) {
-    if (state_ != State::kReady || (server_ != nullptr && server_->congested())) return;
+    if (state_ != State::kReady || choked()) return;
     const net::IoResult got = client_.stream->read(scratch.data(), scratch.size());
     if (got.kind == IoKind::kWait) return;
-    if (got.kind != IoKind::kDone) return end();
+    if (got.kind != IoKind::kDone) return hung_up();
     context_.stats.bytes_from_clients += got.count;
     last_active_ = context_.loop.now();
     const std::string_view bytes(scratch.data(), got.count);
@@ -78,9 +79,23 @@ void Session::read_client() {
   }
 }
 
+// A client that said goodbye behind a request that is still to be done is waited for; one that is simply gone is not.
+void Session::hung_up() {
+  constexpr std::string_view kGoodbye("X\0\0\0\4", 5);
+  const std::string_view kept = in_.view();
+  const bool goodbye = kept.size() >= kGoodbye.size() && kept.substr(kept.size() - kGoodbye.size()) == kGoodbye;
+  if (!leaving_ && !(waiting_ && goodbye)) return end();
+  gone_ = true;
+}
+
+// The client does not take what it is owed, or the server is behind with answers: nothing more is looked at.
+bool Session::choked() const {
+  return client_.congested() || (server_ != nullptr && (server_->congested() || server_->backlog() > kMaxBacklog));
+}
+
 // Goes on with what was kept.
 void Session::resume() {
-  if (processing_ || state_ != State::kReady || waiting_) return;
+  if (processing_ || state_ != State::kReady || waiting_ || in_.empty() || choked()) return;
   const size_t used = process(in_.view());
   if (state_ == State::kReady) in_.consume(used);
 }
@@ -91,13 +106,13 @@ size_t Session::process(std::string_view bytes) {
   last_text_ = nullptr;
   Input in{bytes, 0, 0};
   Step how = Step::kOn;
-  while (how == Step::kOn && state_ == State::kReady && in.at < bytes.size()) how = step(in);
+  while (how == Step::kOn && state_ == State::kReady && in.at < bytes.size() && !choked()) how = step(in);
   processing_ = false;
   if (state_ != State::kReady) return bytes.size();
   if (server_ != nullptr) {
     if (in.at > in.sent) server_->send(bytes.substr(in.sent, in.at - in.sent));
     server_->flush();
-    if (std::exchange(flush_asked_, false)) server_->local_answers();
+    if (std::exchange(flush_asked_, false) || server_->backlog() > kMaxBacklog) server_->local_answers();
   }
   return in.at;
 }
@@ -172,7 +187,7 @@ Session::Step Session::forward(Input& in, size_t total) {
       if (!server_->quiet()) server_->expect({Kind::kCopyEnd, 0});
       pass_on(in, total);
       return Step::kOn;
-    case fe::kTerminate: end(); return Step::kOn;
+    case fe::kTerminate: return terminate(in, total);
     default:
       fail(sqlstate::kProtocolViolation, "invalid frontend message type " + std::to_string(message[0]));
       return Step::kOn;
@@ -180,6 +195,22 @@ Session::Step Session::forward(Input& in, size_t total) {
   batch_start_ = message[0] == fe::kSync || message[0] == fe::kFunctionCall;
   pass_on(in, total);
   return Step::kOn;
+}
+
+// A goodbye right behind a request: the server does what it was asked for, then the session ends.
+Session::Step Session::terminate(Input& in, size_t total) {
+  if (!server_->owes_client() && in.at == in.sent) {
+    end();
+    return Step::kOn;
+  }
+  put(in, {}, total);
+  if (!batch_start_) {  // without its Sync it comes to nothing
+    end();
+    return Step::kOn;
+  }
+  leaving_ = waiting_ = waiting_quiet_ = true;
+  wait_until_ = Deadline::never();
+  return Step::kWait;
 }
 
 bool Session::pooled() const { return !dedicated_ && context_.pool_settings.mode != PoolMode::kSession; }

@@ -21,6 +21,10 @@ constexpr char kTruthPins[] =
     " pg_catalog.pg_prepared_statements WHERE from_sql)"
     " UNION ALL SELECT 'pin', 'it has another session user', NULL WHERE session_user <> ";
 
+bool is_ascii(const std::string& text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+}
+
 }  // namespace
 
 const NodeView* Session::choose(const Look& look) {
@@ -80,7 +84,14 @@ void Session::attach(Server& server) {
   }
   server.last_session = id_;
   if (server.parameters() == parameters_) return;
-  const std::string sql = sql_to_change(*server.parameters(), *parameters_);
+  change_parameters(server, *server.parameters());
+}
+
+// From `from` to those of this session. A query's text is read in the encoding in force when it comes: that of an
+// earlier session is taken back in a message of its own.
+void Session::change_parameters(Server& server, Parameters from) {
+  if (from.erase("client_encoding") != 0) server.ask(Purpose::kApply, "RESET client_encoding");
+  const std::string sql = sql_to_change(from, *parameters_);
   server.set_parameters(parameters_);
   if (!sql.empty()) server.ask(Purpose::kApply, sql);
 }
@@ -165,6 +176,7 @@ void Session::server_drained() {
 void Session::server_ready(Server&) {
   last_active_ = context_.loop.now();
   maybe_release();
+  resume();
 }
 
 // When nothing is under way any more: gives the server back, asks it what the transaction left behind, or keeps it.
@@ -177,6 +189,7 @@ void Session::maybe_release() {
     }
     unconfirmed_.clear();
   }
+  if (leaving_) return end();
   const bool waited = std::exchange(waiting_quiet_, false);
   if (waited) waiting_ = false;
   const bool idle = server_->status() == pgwire::TxnStatus::kIdle && !(body_left_ > 0 && body_goes_);
@@ -249,6 +262,10 @@ void Session::adopt_truth(InternalAnswer answer) {
     }
   }
   if (pinned_.empty() && (!pin.empty() || !sticky_pin_.empty())) ++context_.stats.pins;
+  // Values in another encoding cannot be carried over in one message with it.
+  const bool plain = now.count("client_encoding") == 0 || now["client_encoding"] == "UTF8" ||
+                     std::all_of(now.begin(), now.end(), [](const auto& item) { return is_ascii(item.second); });
+  if (!plain && pin.empty()) pin = "it has parameters that are not ASCII, and a client_encoding that is not UTF8";
   pinned_ = !pin.empty() ? pin : sticky_pin_;
   // On the server a reset means the value it gave at login; in the session, the one it began with.
   const ParameterSetPtr there = context_.shared.sets.intern(now);
@@ -261,9 +278,7 @@ void Session::adopt_truth(InternalAnswer answer) {
   server_->set_parameters(there);
   parameters_ = context_.shared.sets.intern(std::move(now));
   if (parameters_ == there) return;
-  const std::string sql = sql_to_change(*there, *parameters_);
-  server_->set_parameters(parameters_);
-  if (!sql.empty()) server_->ask(Purpose::kApply, sql);
+  change_parameters(*server_, *there);
   server_->flush();
 }
 
@@ -297,8 +312,8 @@ void Session::server_lost(Server& server, const std::string& why, bool said_why)
     server_ = nullptr;
     if (&server != dedicated_.get()) --server.node().gauge->busy;
   }
-  if (said_why) return close_after_flush();
-  if (state_ == State::kGreeting) {  // nothing is lost yet
+  if (said_why || server.mid_message()) return close_after_flush();  // an error would be taken for data
+  if (state_ == State::kGreeting) {                                  // nothing is lost yet
     waiting_ = true;
     queued_ = false;
     wait_until_ = Deadline::after(context_.shared.settings.server_timeout);

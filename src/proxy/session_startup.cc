@@ -1,5 +1,6 @@
 // The client's side of a login: TLS, startup packet, SCRAM, greeting; and cancel requests.
 #include "base/log.h"
+#include "base/strings.h"
 #include "pgwire/error_response.h"
 #include "pgwire/messages.h"
 #include "proxy/session.h"
@@ -9,6 +10,8 @@ namespace {
 
 namespace sqlstate = pgwire::sqlstate;
 using Kind = net::IoResult::Kind;
+
+constexpr int kMaxLoginReads = 16;  // in one go: a client that never stops sending must not stop the others
 
 // Names reach logs and error messages: without control characters, and not endless.
 std::string printable(std::string_view text) {
@@ -23,7 +26,7 @@ std::string printable(std::string_view text) {
 
 // Reads in every state but kReady: login bytes are collected, bytes after the end are thrown away.
 void Session::read_login() {
-  while (state_ != State::kClosed && state_ != State::kReady) {
+  for (int i = 0; i < kMaxLoginReads && state_ != State::kClosed && state_ != State::kReady; ++i) {
     if (login_ && login_->framer.buffered() >= context_.scratch.size()) return;
     const net::IoResult got = client_.stream->read(context_.scratch.data(), context_.scratch.size());
     if (got.kind == Kind::kWait) return;
@@ -54,6 +57,10 @@ void Session::first_packets() {
 bool Session::first_packet(const pgwire::FirstPacket& packet) {
   if (std::holds_alternative<pgwire::SslRequest>(packet)) return accept_tls(!login_->first_bytes.empty());
   if (std::holds_alternative<pgwire::GssEncRequest>(packet)) {
+    if (std::exchange(login_->gss_answered, true)) {
+      fail(sqlstate::kProtocolViolation, "GSS encryption was requested twice");
+      return false;
+    }
     send_client("N");
     return true;
   }
@@ -68,6 +75,10 @@ bool Session::first_packet(const pgwire::FirstPacket& packet) {
 bool Session::accept_tls(bool more_bytes_came) {
   const auto& tls = context_.shared.settings.tls;
   if (!tls || client_.stream->encrypted()) {
+    if (std::exchange(login_->ssl_answered, true)) {
+      fail(sqlstate::kProtocolViolation, "TLS was requested twice");
+      return false;
+    }
     send_client("N");
     return true;
   }
@@ -97,13 +108,11 @@ void Session::startup(const pgwire::StartupMessage& message) {
     return fail(sqlstate::kInvalidAuthorization, "no PostgreSQL user name specified in startup packet");
   }
   if (login_->params["database"].empty()) login_->params["database"] = login_->params["user"];
-  Counters& counters = context_.shared.counters;
-  counted_client_ = counters.take_client();
-  if (!counted_client_) {
-    return fail(sqlstate::kTooManyConnections, "sorry, too many clients already",
-                "The balancer serves at most " + std::to_string(counters.max_clients) + " clients at a time.");
+  for (const auto& [name, value] : login_->params) {
+    if (is_utf8(name) && is_utf8(value)) continue;
+    return fail(sqlstate::kProtocolViolation, "a startup parameter is not valid UTF-8");
   }
-  if (message.minor() > 0) negotiate(message);
+  negotiate(message);
   auto& params = login_->params;
   for (auto it = params.begin(); it != params.end();) {
     it = it->first.rfind("_pq_.", 0) == 0 ? params.erase(it) : std::next(it);
@@ -129,6 +138,7 @@ void Session::negotiate(const pgwire::StartupMessage& message) {
   for (const auto& [key, value] : message.params) {
     if (key.rfind("_pq_.", 0) == 0) answer.unknown_options.push_back(key);
   }
+  if (message.minor() == 0 && answer.unknown_options.empty()) return;
   std::string bytes;
   pgwire::encode(bytes, answer);
   send_client(bytes);
@@ -171,6 +181,7 @@ void Session::auth_messages() {
       send_client(answer->send);
       continue;
     }
+    if (!take_client()) return;
     login_->keys = login_->auth->keys();
     login_->auth.reset();
     transition(State::kGreeting);
@@ -198,12 +209,24 @@ void Session::find_greeting() {
   }
   parameters_ = base_ = context_.shared.sets.intern(std::move(*parameters));
   pool_ = &context_.pools->of(login_->params["user"], login_->params["database"]);
+  ++pool_->sessions;
   if (!take_place()) return;
   pool_->set_keys(*login_->keys);
   if (const auto* reported = pool_->greeting(parameters_)) return greet(*reported);
   wait_until_ = Deadline::after(context_.shared.settings.server_timeout);
   waiting_ = true;
   on_topology();
+}
+
+// Only who has proved who he is takes one of the places.
+bool Session::take_client() {
+  Counters& counters = context_.shared.counters;
+  counted_client_ = counters.take_client();
+  if (!counted_client_) {
+    fail(sqlstate::kTooManyConnections, "sorry, too many clients already",
+         "The balancer serves at most " + std::to_string(counters.max_clients) + " clients at a time.");
+  }
+  return counted_client_;
 }
 
 bool Session::take_place() {
@@ -228,6 +251,7 @@ void Session::open_dedicated() {
     return fail(sqlstate::kCannotConnectNow, "no primary server can be reached", context_.topology->describe());
   }
   pool_ = &context_.pools->of(login_->params["user"], login_->params["database"]);
+  ++pool_->sessions;
   ServerLogin how;
   how.user = login_->params["user"];
   how.database = login_->params["database"];
