@@ -476,8 +476,9 @@ Session::Step Session::parse(Input& in, std::string_view message, size_t total) 
   batch_start_ = false;
   bool complete = false;
   const std::string_view name = c_string(message, pgwire::kHeaderSize, complete);
-  if (!pooled() || !complete || message.size() < total) {
-    if (pooled()) truth_needed_ = wrote_ = true;
+  const bool untracked = !name.empty() && context_.pool_settings.max_prepared == 0;
+  if (!pooled() || untracked || !complete || message.size() < total) {
+    if (pooled() && !untracked) truth_needed_ = wrote_ = true;
     if (pooled() && complete && name.empty()) unnamed_ = 0;
     server_->unnamed = 0;
     server_->expect({Kind::kParse, 0});

@@ -17,7 +17,7 @@ using Json = nlohmann::json;
 using Kind = Effect::Kind;
 
 // What a query may be made of and still be nothing but a query. Whatever is not here is for the primary.
-constexpr std::array<std::string_view, 59> kQueryNodes = {"SelectStmt",
+constexpr std::array<std::string_view, 60> kQueryNodes = {"SelectStmt",
                                                           "ResTarget",
                                                           "ColumnRef",
                                                           "A_Star",
@@ -71,6 +71,7 @@ constexpr std::array<std::string_view, 59> kQueryNodes = {"SelectStmt",
                                                           "IntoClause",
                                                           "DefElem",
                                                           "A_Const_",
+                                                          "ColumnDef",
                                                           "RangeTblRef",
                                                           "FromExpr",
                                                           "Var",
@@ -163,8 +164,8 @@ class Reader {
     if (!body.contains("query") || body["query"].empty()) return no("it is an EXPLAIN");
     const std::string type = body["query"].begin().key();
     if (type != "SelectStmt") {
-      visit(body["query"]);
-      return no("it explains a statement that is no query");
+      no("it explains a statement that is no query");
+      return visit(body["query"]);
     }
     query(body["query"]["SelectStmt"], type);
   }
@@ -253,6 +254,9 @@ class Reader {
   }
 
   void other(const std::string& type, const Json& body) {
+    static const std::set<std::string> kWrites = {"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"};
+    const bool writes = kWrites.count(type) != 0;
+    if (writes) no("it writes");
     visit(body);  // for what its parts do to the session
     if (type == "VariableShowStmt") return no("it shows the session's state");
     if (type == "FetchStmt" || type == "ClosePortalStmt") return no("it belongs to a transaction's cursor");
@@ -275,10 +279,8 @@ class Reader {
       verdict_.changes_catalog = type == "DoStmt";
       return no("a procedure may do anything");
     }
-    static const std::set<std::string> kWrites = {"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"};
     static const std::set<std::string> kNoDdl = {"NotifyStmt", "LockStmt", "VacuumStmt", "CheckPointStmt",
                                                  "ClusterStmt"};
-    const bool writes = kWrites.count(type) != 0;
     if (!writes && verdict_.effects.empty() && kNoDdl.count(type) == 0) verdict_.changes_catalog = true;
     no(writes ? "it writes" : "it is no query (" + type.substr(0, type.size() - 4) + ")");
   }
@@ -287,7 +289,10 @@ class Reader {
     if (value.is_array()) {
       for (const Json& item : value) visit(item);
     } else if (value.is_object()) {
+      const size_t scope = ctes_.size();
+      if (value.contains("withClause")) with_clause(value["withClause"]);
       for (const auto& [key, inner] : value.items()) {
+        if (key == "withClause") continue;
         const bool node = !key.empty() && key[0] >= 'A' && key[0] <= 'Z';
         if (node) {
           visit_node(key, inner);
@@ -296,6 +301,24 @@ class Reader {
         }
       }
       if (value.contains("relname")) relation(value);
+      ctes_.resize(scope);
+    }
+  }
+
+  // A common table expression hides a table of its name from what follows it in this query; from itself only when
+  // the clause is RECURSIVE.
+  void with_clause(const Json& clause) {
+    const Json expressions = clause.value("ctes", Json::array());
+    const auto name_of = [](const Json& item) {
+      return item.contains("CommonTableExpr") ? string_of(item["CommonTableExpr"], "ctename") : std::string();
+    };
+    const bool recursive = flag_of(clause, "recursive");
+    for (const Json& item : expressions) {
+      if (recursive) ctes_.push_back(name_of(item));
+    }
+    for (const Json& item : expressions) {
+      visit(item);
+      if (!recursive) ctes_.push_back(name_of(item));
     }
   }
 
@@ -305,7 +328,6 @@ class Reader {
       no(kWrites.count(type) != 0 ? "a part of it writes" : "it has a part that is no query (" + type + ")");
     }
     if (type == "FuncCall") function(body);
-    if (type == "CommonTableExpr") ctes_.insert(string_of(body, "ctename"));
     if (type == "A_Expr" && body.contains("name")) operators.insert(last_name(body["name"]));
     if (type == "SubLink" && body.contains("operName")) operators.insert(last_name(body["operName"]));
     if (type == "SortBy" && body.contains("useOp")) operators.insert(last_name(body["useOp"]));
@@ -335,7 +357,7 @@ class Reader {
 
   void relation(const Json& range) {
     const std::string name = string_of(range, "relname"), schema = string_of(range, "schemaname");
-    if (schema.empty() && ctes_.count(name) != 0) return;
+    if (schema.empty() && std::find(ctes_.begin(), ctes_.end(), name) != ctes_.end()) return;
     if ((schema.empty() || schema == "pg_catalog") && is_node_local_relation(name)) {
       no(name + " is about one server");
     }
@@ -380,8 +402,8 @@ class Reader {
   }
 
   Verdict& verdict_;
-  std::string doubt_;  // why it is not a read; empty: it is
-  std::set<std::string> ctes_;
+  std::string doubt_;              // why it is not a read; empty: it is
+  std::vector<std::string> ctes_;  // names that hide tables where we are
   bool is_query_ = false;
   bool read_only_ = false;
 
