@@ -65,7 +65,8 @@ Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const
   const auto began = Deadline::Clock::now();
   Deadline patience = Deadline::after(kPatience);
   Deadline next_look = Deadline::after(milliseconds(1000));
-  std::optional<Deadline> failing_until;
+  bool failing = false;
+  Deadline failing_until = Deadline::never();
   std::string last;
   for (;; poll(nullptr, 0, kTick)) {
     PGB_TRY(session.check_interrupted());
@@ -74,10 +75,18 @@ Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const
       session.tell(node.name, Event::State::kOk, primary ? "accepting writes" : "streaming");
       return {};
     }
+    if (waiting.failed != nullptr && *waiting.failed && (!state.ok() || state->phase == "waiting")) {
+      return Error(Code::kTimeout, node.name + " waits for one that has failed");
+    }
     if (state.ok()) {
-      if (state->phase == "running") failing_until.reset();
-      if (state->phase == "failed" && !failing_until) failing_until = Deadline::after(kTries);
-      if (state->phase == "failed" && failing_until->expired()) {
+      // Work that goes on may take its time: initdb, a copy, recovery, init SQL.
+      if (state->phase != "waiting" || waiting.coming != nullptr) patience = Deadline::after(kPatience);
+      if (state->phase == "running") failing = false;
+      if (state->phase == "failed" && !failing) {
+        failing = true;
+        failing_until = Deadline::after(kTries);
+      }
+      if (state->phase == "failed" && failing_until.expired()) {
         return Error(Code::kTool, node.name + ": " + state->detail).with("try", "pgbalancer_cluster logs " + node.name);
       }
       std::string doing = what_it_does(*state, group, began);
@@ -91,7 +100,7 @@ Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const
       unit = find_unit(waiting, node.name);
       if (!unit || unit->state != runtime::UnitState::kRunning) return ended(waiting, node.name);
     }
-    if (patience.expired() && last.rfind("copying", 0) != 0) {
+    if (patience.expired()) {
       return Error(Code::kTimeout,
                    node.name + " is not ready after two minutes: " + (state.ok() ? last : state.error().message));
     }
@@ -100,7 +109,7 @@ Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const
 
 Status wait_for_balancer(const Waiting& waiting, const model::Balancer& balancer) {
   const Session& session = waiting.session;
-  const Deadline patience = Deadline::after(kPatience);
+  Deadline patience = Deadline::after(kPatience);
   Deadline next_look = Deadline::after(milliseconds(1000));
   session.tell(balancer.name, Event::State::kWaiting, "waits for " + balancer.primary.name);
   for (;; poll(nullptr, 0, kTick)) {
@@ -117,6 +126,10 @@ Status wait_for_balancer(const Waiting& waiting, const model::Balancer& balancer
       const auto unit = find_unit(waiting, balancer.name);
       if (!unit || unit->state != runtime::UnitState::kRunning) return ended(waiting, balancer.name);
     }
+    if (waiting.failed != nullptr && *waiting.failed) {
+      return Error(Code::kTimeout, balancer.name + " waits for a server that has failed");
+    }
+    if (waiting.coming != nullptr && *waiting.coming > 0) patience = Deadline::after(kPatience);
     if (patience.expired()) {
       return Error(Code::kTimeout, balancer.name + " lets no query through: " + query.error().message)
           .with("try", "pgbalancer_cluster logs " + balancer.name);
