@@ -65,7 +65,7 @@ class ConfigFiles {
     for (const std::string& path : paths_) {
       struct stat info = {};
       ::stat(path.c_str(), &info);  // one that is not there is all zeroes
-      stamps.emplace_back(info.st_ino, info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
+      stamps.emplace_back(info.st_ino, info.st_ctim.tv_sec, info.st_ctim.tv_nsec);  // an archive may set mtime
     }
     return stamps;
   }
