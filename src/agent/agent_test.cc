@@ -25,6 +25,10 @@
 extern "C" const char* __tsan_default_suppressions();
 extern "C" const char* __tsan_default_suppressions() { return "thread:src/http/server.cc\n"; }
 
+// Nor may it make _exit sleep for a second, as it does by default, while the other threads carry on with their work.
+extern "C" const char* __tsan_default_options();
+extern "C" const char* __tsan_default_options() { return "atexit_sleep_ms=0"; }
+
 namespace pgb::agent {
 namespace {
 
