@@ -93,20 +93,4 @@ Node next_replica(const Cluster& cluster, const Balancer& balancer) {
   return node;
 }
 
-Cluster with_live_ports(Cluster cluster, const UnitMap& units) {
-  const auto settle = [&units](const std::string& name, uint16_t inside, uint16_t& port) {
-    const auto unit = units.find(name);
-    if (unit == units.end() || unit->second.state != runtime::UnitState::kRunning) return;
-    const auto live = unit->second.ports.find(inside);
-    if (live != unit->second.ports.end() && live->second != 0) port = live->second;
-  };
-  for (Balancer& balancer : cluster.balancers) {
-    settle(balancer.name, kBalancerPort, balancer.port);
-    settle(balancer.name, kRestPort, balancer.rest_api_port);
-    settle(balancer.primary.name, kPostgresPort, balancer.primary.port);
-    for (Node& replica : balancer.replicas) settle(replica.name, kPostgresPort, replica.port);
-  }
-  return cluster;
-}
-
 }  // namespace pgb::cluster

@@ -4,7 +4,6 @@
 #include <string>
 #include <vector>
 
-#include "cluster/units.h"
 #include "model/topology.h"
 
 namespace pgb::cluster {
@@ -16,8 +15,5 @@ model::Cluster with_extra_replicas(model::Cluster wanted, const model::Cluster& 
 // A replica for the balancer with the next free node id, name, address and ports: one more than the
 // greatest in use anywhere in the cluster, so that nothing collides. `taken` are more ports to avoid.
 model::Node next_replica(const model::Cluster& cluster, const model::Balancer& balancer);
-
-// With the ports that running units really have: those of an edited file wait for a restart.
-model::Cluster with_live_ports(model::Cluster cluster, const UnitMap& units);
 
 }  // namespace pgb::cluster

@@ -147,14 +147,42 @@ Status check_roles(const model::Cluster& wanted, const model::Cluster& recorded)
   return {};
 }
 
+// Servers, their agents and the balancers know each other's addresses from their start on.
+Status check_addresses(const model::Cluster& wanted, const model::Cluster& recorded, const UnitMap& existing) {
+  const bool idle = std::none_of(existing.begin(), existing.end(),
+                                 [](const auto& unit) { return unit.second.state == UnitState::kRunning; });
+  if (idle) return {};
+  const auto stop_first = [](const std::string& what) {
+    return Error(Code::kConfig, what + " has changed in the file while the cluster runs")
+        .with("changed", "nothing")
+        .with("try", "pgbalancer_cluster stop, then init: the data stays");
+  };
+  if (wanted.bind_address != recorded.bind_address) return stop_first("bind_address");
+  for (const model::Balancer& old : recorded.balancers) {
+    const model::Balancer* now = wanted.find_balancer(old.name);
+    if (now == nullptr) continue;
+    if (now->port != old.port || now->rest_api_port != old.rest_api_port || now->ip_address != old.ip_address) {
+      return stop_first("a port or the address of " + old.name);
+    }
+    for (const model::Node& node : now->nodes()) {
+      for (const model::Node& before : old.nodes()) {
+        if (node.name != before.name || (node.port == before.port && node.ip_address == before.ip_address)) continue;
+        return stop_first("the port or address of " + node.name);
+      }
+    }
+  }
+  return {};
+}
+
 // What the file says, with the replicas that were added later.
-Result<Goal> find_goal(const Session& session) {
+Result<Goal> find_goal(const Session& session, const UnitMap& existing) {
   Goal goal;
   auto recorded = session.recorded();
   if (!recorded.ok() && recorded.error().code != Code::kNoCluster) return std::move(recorded).error();
   goal.cluster = session.wanted;
   if (!recorded.ok()) return goal;
   PGB_TRY(check_roles(session.wanted, *recorded));
+  PGB_TRY(check_addresses(session.wanted, *recorded, existing));
   goal.cluster = with_extra_replicas(session.wanted, *recorded, &goal.extras);
   const model::Parsed parsed = model::parse_cluster(model::to_json(goal.cluster));
   if (parsed.mistakes.empty()) return goal;
@@ -181,11 +209,11 @@ Result<InitResult> init(Session& session) {
     return std::move(lock_dir).error().with("try", "set PGBALANCER_STATE_DIR to a directory you may write");
   auto lock = os::LockFile::acquire(session.cluster_dir() + "/lock", "init");
   if (!lock.ok()) return std::move(lock).error();
-  auto found = find_goal(session);
-  if (!found.ok()) return std::move(found).error();
-  const Goal goal = std::move(*found);
   auto existing = existing_units(session, Deadline::after(kEngineDeadline));
   if (!existing.ok()) return std::move(existing).error();
+  auto found = find_goal(session, *existing);
+  if (!found.ok()) return std::move(found).error();
+  const Goal goal = std::move(*found);
   // Units whose record and secrets are gone cannot be finished: their passwords are unknown.
   if (!existing->empty() && !session.secrets(false).ok()) {
     return Error(Code::kForeign, "parts of cluster " + goal.cluster.cluster_name +
@@ -223,13 +251,12 @@ Result<InitResult> init(Session& session) {
 
   InitResult result;
   result.made = static_cast<int>(missing_units(*units, *existing).size());
-  const model::Cluster live = with_live_ports(goal.cluster, *existing);
   std::atomic<int> coming{0};
   std::atomic<bool> failed{false};
-  PGB_TRY(bring_all_up(session, Waiting{session, live, *secrets, &coming, &failed}, *units));
+  PGB_TRY(bring_all_up(session, Waiting{session, goal.cluster, *secrets, &coming, &failed}, *units));
   result.cluster = goal.cluster;
   if (before.ok()) {
-    auto changes = apply_changes(*before, live, *secrets, *units, *existing);
+    auto changes = apply_changes(*before, goal.cluster, *secrets, *units, *existing);
     if (!changes.ok()) return explain(session, std::move(changes).error(), {});
     result.changed = std::move(changes->applied);
     result.pending = std::move(changes->pending);
@@ -241,11 +268,11 @@ Result<InitResult> init(Session& session) {
 }
 
 Result<std::vector<std::string>> plan(Session& session) {
-  auto found = find_goal(session);
-  if (!found.ok()) return std::move(found).error();
-  const Goal goal = std::move(*found);
   auto existing = existing_units(session, Deadline::after(kEngineDeadline));
   if (!existing.ok()) return std::move(existing).error();
+  auto found = find_goal(session, *existing);
+  if (!found.ok()) return std::move(found).error();
+  const Goal goal = std::move(*found);
   auto units = make_units(session, goal.cluster, Secrets{}, *existing);
   if (!units.ok()) return std::move(units).error();
   std::vector<std::string> steps;
