@@ -114,7 +114,7 @@ class Wire:
         self.password = urllib.parse.unquote(parts.password)
         self.socket = socket.create_connection(self.address, timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.buffer = b""
+        self.buffer = bytearray()
         self.key = (0, b"")
         self.parameters: dict[str, str] = {}
         self.notifications: list[tuple[str, str]] = []
@@ -134,7 +134,8 @@ class Wire:
             if not more:
                 raise ConnectionError(f"closed by the other side, {len(self.buffer)} bytes into a message")
             self.buffer += more
-        taken, self.buffer = self.buffer[:count], self.buffer[count:]
+        taken = bytes(self.buffer[:count])
+        del self.buffer[:count]
         return taken
 
     def read(self) -> tuple[str, bytes]:
