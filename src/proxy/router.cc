@@ -35,10 +35,10 @@ Look Router::look(std::string_view text, const std::string& database, bool plain
     verdict.effects.push_back({});
     return verdict;
   }();
-  if (!plain_strings) return {&kOtherStrings, false, kOtherStrings.reason};
+  if (!plain_strings) return {&kOtherStrings, false, false, kOtherStrings.reason};
   Database& known = of(database);
   const sql::VerdictCache::Entry& entry = known.cache.get(text, known.catalog.get());
-  return {&entry.verdict, entry.decision.replica, entry.decision.reason};
+  return {&entry.verdict, entry.decision.replica, entry.decision.may_do_anything, entry.decision.reason};
 }
 
 void Router::set_catalog(const std::string& database, sql::CatalogPtr catalog) {

@@ -24,6 +24,8 @@
 
 namespace pgb::proxy {
 
+inline constexpr char kHeldCursor[] = "it has a cursor WITH HOLD";  // why a server stays with a session
+
 class Session final : public net::Pollable, public ServerUser, public PoolClient, public ServerOwner {
  public:
   enum class State : uint8_t {
@@ -140,6 +142,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   std::string_view query_text(std::string_view message) const;
   Look look_at(std::string_view text);
   Look look_at_statement(std::string_view name);
+  bool is_confirmed(std::string_view statement) const;
   void make_room(std::string& out);
   void ensure_prepared(const PreparedPtr& statement, std::string& out);
   bool deallocate(const sql::Verdict& verdict);
@@ -156,7 +159,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   void release();
   void maybe_release();
   void adopt_truth(InternalAnswer answer);
-  std::string truth_query() const;
+  std::string truth_query(bool without_timeout) const;
   void waited_too_long();
 
   // ServerUser
@@ -214,9 +217,11 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   std::vector<std::string> custom_names_;  // parameters of extensions that were set: a server does not list them
   std::vector<std::string> reset_names_;
   bool reset_all_ = false;
+  bool asking_ = false;        // it was asked; nothing of the client's is looked at before the answer
   bool truth_needed_ = false;  // ask the server what the transaction left behind
   std::string pinned_;         // why the server stays with this session; empty: it does not
   std::string sticky_pin_;     // the same, for what a server does not tell
+  bool changed_catalog_ = false;
   bool wrote_ = false;         // in the transaction under way
   int64_t last_write_ns_ = 0;
 

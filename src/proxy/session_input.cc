@@ -78,7 +78,7 @@ void Session::read_client() {
 
 // Goes on with what was kept.
 void Session::resume() {
-  if (processing_ || state_ != State::kReady || waiting_) return;
+  if (processing_ || state_ != State::kReady || waiting_ || asking_) return;
   const size_t used = process(in_.view());
   if (state_ == State::kReady) in_.consume(used);
 }
@@ -133,7 +133,7 @@ Session::Step Session::step(Input& in) {
     if (!body_goes_ || server_ == nullptr) in.sent = in.at;
     return Step::kOn;
   }
-  if (waiting_) return Step::kWait;
+  if (waiting_ || asking_) return Step::kWait;
   if (in.rest().size() < pgwire::kHeaderSize) return Step::kMore;
   const uint32_t length = word(in.rest(), 1);
   if (length < 4 || length > pgwire::kMaxBody) {
@@ -341,8 +341,16 @@ bool Session::refused_by_mode(const sql::Verdict& verdict) {
 void Session::note_effects(const Look& look) {
   const sql::Verdict& verdict = *look.verdict;
   const bool only_control = verdict.transaction != sql::Transaction::kNone && verdict.statements == 1;
-  if (!verdict.read && !only_control && !is_only_session_state(verdict)) wrote_ = true;
-  if (verdict.changes_catalog) context_.router->note_change(database());
+  const bool reads = verdict.read && !look.may_do_anything;
+  if (!reads && !only_control && !is_only_session_state(verdict)) wrote_ = true;
+  if (look.may_do_anything) truth_needed_ = server_->tainted = true;
+  if (verdict.changes_catalog) {
+    changed_catalog_ = true;
+    ++context_.shared.counters.catalog_changes;
+    context_.router->note_change(database());
+  }
+  // What the server was kept for may be gone after it.
+  if (!pinned_.empty() && (verdict.changes_catalog || (pinned_ == kHeldCursor && !verdict.read))) truth_needed_ = true;
   for (const sql::Effect& effect : verdict.effects) note_effect(effect);
 }
 
@@ -360,6 +368,7 @@ void Session::note_effect(const sql::Effect& effect) {
       break;
     case EffectKind::kReset: reset_names_.push_back(lower(effect.name)); break;
     case EffectKind::kResetAll: reset_all_ = true; break;
+    case EffectKind::kUnknown: server_->tainted = true; break;
     case EffectKind::kLoad: sticky_pin_ = "it loaded a library"; break;
     case EffectKind::kSequenceState: sticky_pin_ = "it asks for a sequence's last value"; break;
     case EffectKind::kDiscard:
@@ -393,7 +402,7 @@ Session::Step Session::query(Input& in, std::string_view message, size_t total) 
       }
       note_effects(look);
     } else {
-      truth_needed_ = wrote_ = true;  // too long to be looked at: the server will say what came of it
+      truth_needed_ = wrote_ = server_->tainted = true;  // too long to be looked at: the server will say what came of it
     }
     unnamed_ = 0;
   }
@@ -410,7 +419,7 @@ Session::Step Session::parse(Input& in, std::string_view message, size_t total) 
   bool complete = false;
   const std::string_view name = c_string(message, pgwire::kHeaderSize, complete);
   if (!pooled() || !complete || message.size() < total) {
-    if (pooled()) truth_needed_ = wrote_ = true;
+    if (pooled()) truth_needed_ = wrote_ = server_->tainted = true;
     if (pooled() && complete && name.empty()) unnamed_ = 0;
     server_->unnamed = 0;
     server_->expect({Kind::kParse, 0});
@@ -426,7 +435,18 @@ Session::Step Session::parse(Input& in, std::string_view message, size_t total) 
     pass_on(in, total);
     return Step::kOn;
   }
-  PreparedPtr statement = context_.prepared.intern(body);
+  if (const auto known = statements_.find(std::string(name)); known != statements_.end() && is_confirmed(name)) {
+    // The server shall say that there is one of that name.
+    std::string& again = context_.text;
+    again.clear();
+    ensure_prepared(known->second.prepared, again);
+    server_->name_of(known->second.prepared->id, context_.name);
+    append_parse(again, context_.name, body);
+    server_->expect({Kind::kParse, 0});
+    put(in, again, total);
+    return Step::kOn;
+  }
+  PreparedPtr statement = context_.prepared.intern(body, context_.shared.counters.catalog_changes);
   std::string key(name);
   statements_[key] = {statement};
   unconfirmed_.push_back(std::move(key));
@@ -447,6 +467,10 @@ Session::Step Session::parse(Input& in, std::string_view message, size_t total) 
   ++context_.stats.server_parses;
   put(in, out, total);
   return Step::kOn;
+}
+
+bool Session::is_confirmed(std::string_view statement) const {
+  return std::find(unconfirmed_.begin(), unconfirmed_.end(), statement) == unconfirmed_.end();
 }
 
 // One more statement on the server: the one not used for longest goes when there are too many.

@@ -8,6 +8,7 @@ namespace {
 
 namespace sqlstate = pgwire::sqlstate;
 
+constexpr char kSaved[] = "pgbalancer.statement_timeout";
 constexpr char kTruthPins[] =
     "SELECT 'pin', 'it listens to a channel', NULL WHERE EXISTS (SELECT FROM pg_catalog.pg_listening_channels())"
     " UNION ALL SELECT 'pin', 'it has temporary objects', NULL WHERE EXISTS (SELECT FROM pg_catalog.pg_class WHERE"
@@ -71,10 +72,21 @@ void Session::attach(Server& server) {
   } else {
     ++context_.stats.to_primary;
   }
+  std::string sql;
+  if (server.last_session != id_ && std::exchange(server.tainted, false)) {
+    sql = "RESET ALL";  // also of what no server lists
+    Parameters left;
+    const auto role = server.parameters()->find("role");
+    if (role != server.parameters()->end()) left.insert(*role);
+    server.set_parameters(context_.shared.sets.intern(std::move(left)));
+  }
   server.last_session = id_;
-  if (server.parameters() == parameters_) return;
-  const std::string sql = sql_to_change(*server.parameters(), *parameters_);
-  server.set_parameters(parameters_);
+  if (server.parameters() != parameters_) {
+    const std::string change = sql_to_change(*server.parameters(), *parameters_);
+    if (!sql.empty() && !change.empty()) sql += ';';
+    sql += change;
+    server.set_parameters(parameters_);
+  }
   if (!sql.empty()) server.ask(Purpose::kApply, sql);
 }
 
@@ -173,6 +185,7 @@ void Session::maybe_release() {
   const bool waited = std::exchange(waiting_quiet_, false);
   if (waited) waiting_ = false;
   const bool idle = server_->status() == pgwire::TxnStatus::kIdle && !(body_left_ > 0 && body_goes_);
+  if (idle && std::exchange(changed_catalog_, false)) ++context_.shared.counters.catalog_changes;
   if (idle && wrote_) {
     wrote_ = false;
     last_write_ns_ = context_.now_ns();
@@ -184,7 +197,8 @@ void Session::maybe_release() {
   if (idle && pooled) {
     if (truth_needed_) {
       truth_needed_ = false;
-      server_->ask(Purpose::kTruth, truth_query());
+      asking_ = true;
+      server_->ask(Purpose::kTruth, truth_query(false));
       return server_->flush();
     }
     if (pinned_.empty() && batch_start_) release();
@@ -206,9 +220,16 @@ void Session::release() {
   pool_->give_back(server);
 }
 
-std::string Session::truth_query() const {
-  std::string sql = kTruthPins + quote_literal(user());
-  sql += " UNION ALL SELECT 'set', name, setting FROM pg_catalog.pg_settings WHERE source = 'session'";
+std::string Session::truth_query(bool without_timeout) const {
+  std::string sql, setting = "setting";
+  if (without_timeout) {
+    sql = std::string("SELECT pg_catalog.set_config('") + kSaved + "', pg_catalog.current_setting('statement_timeout'),"
+          " true);SET LOCAL statement_timeout = 0;";
+    setting = std::string("CASE name WHEN 'statement_timeout' THEN pg_catalog.current_setting('") + kSaved +
+              "') ELSE setting END";
+  }
+  sql += kTruthPins + quote_literal(user());
+  sql += " UNION ALL SELECT 'set', name, " + setting + " FROM pg_catalog.pg_settings WHERE source = 'session'";
   sql += " UNION ALL SELECT 'set', 'role', pg_catalog.current_setting('role')";
   sql += " WHERE pg_catalog.current_setting('role') <> 'none'";
   for (const std::string& name : custom_names_) {
@@ -219,6 +240,7 @@ std::string Session::truth_query() const {
 }
 
 void Session::adopt_truth(InternalAnswer answer) {
+  asking_ = false;
   Parameters now;
   std::string pin;
   for (const auto& row : answer.rows) {
@@ -244,11 +266,15 @@ void Session::adopt_truth(InternalAnswer answer) {
   if (parameters_ == there) return;
   const std::string sql = sql_to_change(*there, *parameters_);
   server_->set_parameters(parameters_);
-  if (!sql.empty()) server_->ask(Purpose::kApply, sql);
+  if (!sql.empty()) server_->ask(Purpose::kRestore, sql);
   server_->flush();
 }
 
 void Session::server_answered(Server& server, Purpose purpose, InternalAnswer answer) {
+  if (answer.error && purpose == Purpose::kTruth && answer.error->sqlstate == sqlstate::kQueryCanceled) {
+    server.ask(Purpose::kTruthAgain, truth_query(true));
+    return server.flush();
+  }
   if (answer.error) {
     if (state_ == State::kGreeting) {  // the startup packet asks for a parameter that there is not
       answer.error->severity = "FATAL";
@@ -266,7 +292,7 @@ void Session::server_answered(Server& server, Purpose purpose, InternalAnswer an
   if (state_ == State::kGreeting) {
     pool_->set_greeting(parameters_, server.reported());
     greet(server.reported());
-  } else if (purpose == Purpose::kTruth) {
+  } else if (purpose == Purpose::kTruth || purpose == Purpose::kTruthAgain) {
     adopt_truth(std::move(answer));
   }
   maybe_release();

@@ -275,6 +275,8 @@ class Reader {
       verdict_.changes_catalog = type == "DoStmt";
       return no("a procedure may do anything");
     }
+    const bool settings = relations.count("pg_settings") + relations.count("pg_catalog.pg_settings") > 0;
+    if (type == "UpdateStmt" && settings) effect(Kind::kUnknown);  // it sets them
     static const std::set<std::string> kWrites = {"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"};
     static const std::set<std::string> kNoDdl = {"NotifyStmt", "LockStmt", "VacuumStmt", "CheckPointStmt",
                                                  "ClusterStmt"};

@@ -10,6 +10,7 @@ namespace pgb::sql {
 
 struct Decision {
   bool replica = false;
+  bool may_do_anything = false;  // it calls functions that are volatile or not known
   std::string reason;  // the end of "it goes to … because …"
 };
 
