@@ -80,7 +80,12 @@ const NodeView* Router::choose_replica(int64_t since_ns) {
   const size_t a = random() % count;
   size_t b = random() % (count - 1);
   if (b >= a) ++b;
-  return cost(*candidates[a]) <= cost(*candidates[b]) ? candidates[a] : candidates[b];
+  const bool first = cost(*candidates[a]) <= cost(*candidates[b]);
+  // What is known of the other one gets older: it is tried again some time, however slow it was once.
+  std::atomic<uint32_t>& latency = candidates[first ? b : a]->gauge->latency_us;
+  const uint32_t known = latency.load(std::memory_order_relaxed);
+  latency.store(known - (known + 63) / 64, std::memory_order_relaxed);
+  return candidates[first ? a : b];
 }
 
 }  // namespace pgb::proxy
