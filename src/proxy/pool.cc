@@ -258,6 +258,7 @@ void Pool::clean_up(Server& server) {
   if (server.status() != pgwire::TxnStatus::kIdle) server.ask(Purpose::kClean, "ROLLBACK");
   server.ask(Purpose::kClean, "DISCARD ALL");
   server.forget_all();
+  server.tainted = false;
   server.set_parameters(context_.shared.sets.none());
   server.flush();
 }

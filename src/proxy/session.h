@@ -24,6 +24,8 @@
 
 namespace pgb::proxy {
 
+inline constexpr char kHeldCursor[] = "it has a cursor WITH HOLD";  // why a server stays with a session
+
 class Session final : public net::Pollable, public ServerUser, public PoolClient, public ServerOwner {
  public:
   enum class State : uint8_t {
@@ -144,6 +146,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   std::string_view query_text(std::string_view message) const;
   Look look_at(std::string_view text);
   Look look_at_statement(std::string_view name);
+  bool is_confirmed(std::string_view statement) const;
   void make_room(std::string& out);
   void ensure_prepared(const PreparedPtr& statement, std::string& out);
   bool deallocate(const sql::Verdict& verdict);
@@ -163,10 +166,10 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   void attach(Server& server);
   void release();
   void maybe_release();
-  void change_parameters(Server& server, Parameters from);
+  void change_parameters(Server& server, Parameters from, Purpose purpose);
   void adopt_truth(InternalAnswer answer);
   void log_slow(std::chrono::nanoseconds took);
-  std::string truth_query() const;
+  std::string truth_query(bool without_timeout) const;
   void waited_too_long();
 
   // ServerUser

@@ -408,8 +408,15 @@ bool Session::refused_by_mode(const sql::Verdict& verdict) {
 void Session::note_effects(const Look& look) {
   const sql::Verdict& verdict = *look.verdict;
   const bool only_control = verdict.transaction != sql::Transaction::kNone && verdict.statements == 1;
-  if (!verdict.read && !only_control && !is_only_session_state(verdict)) wrote_ = true;
-  if (verdict.changes_catalog) catalog_changed_ = true;
+  const bool reads = verdict.read && !look.may_do_anything;
+  if (!reads && !only_control && !is_only_session_state(verdict)) wrote_ = true;
+  if (look.may_do_anything) truth_needed_ = server_->tainted = true;
+  if (verdict.changes_catalog) {
+    catalog_changed_ = true;
+    ++context_.shared.counters.catalog_changes;
+  }
+  // What the server was kept for may be gone after it.
+  if (!pinned_.empty() && (verdict.changes_catalog || (pinned_ == kHeldCursor && !verdict.read))) truth_needed_ = true;
   for (const sql::Effect& effect : verdict.effects) note_effect(effect);
 }
 
@@ -427,6 +434,7 @@ void Session::note_effect(const sql::Effect& effect) {
       break;
     case EffectKind::kReset: reset_names_.push_back(lower(effect.name)); break;
     case EffectKind::kResetAll: reset_all_ = true; break;
+    case EffectKind::kUnknown: server_->tainted = true; break;
     case EffectKind::kLoad: sticky_pin_ = "it loaded a library"; break;
     case EffectKind::kSequenceState: sticky_pin_ = "it asks for a sequence's last value"; break;
     case EffectKind::kDiscard:
@@ -460,7 +468,8 @@ Session::Step Session::query(Input& in, std::string_view message, size_t total) 
       }
       note_effects(look);
     } else {
-      truth_needed_ = wrote_ = true;  // too long to be looked at: the server will say what came of it
+      truth_needed_ = wrote_ = server_->tainted =
+          true;  // too long to be looked at: the server will say what came of it
     }
     unnamed_ = 0;
   }
@@ -478,7 +487,7 @@ Session::Step Session::parse(Input& in, std::string_view message, size_t total) 
   const std::string_view name = c_string(message, pgwire::kHeaderSize, complete);
   const bool untracked = !name.empty() && context_.pool_settings.max_prepared == 0;
   if (!pooled() || untracked || !complete || message.size() < total) {
-    if (pooled() && !untracked) truth_needed_ = wrote_ = true;
+    if (pooled() && !untracked) truth_needed_ = wrote_ = server_->tainted = true;
     if (pooled() && complete && name.empty()) unnamed_ = 0;
     server_->unnamed = 0;
     server_->expect({Kind::kParse, 0});
@@ -494,7 +503,18 @@ Session::Step Session::parse(Input& in, std::string_view message, size_t total) 
     pass_on(in, total);
     return Step::kOn;
   }
-  PreparedPtr statement = context_.prepared.intern(body);
+  if (const auto known = statements_.find(std::string(name)); known != statements_.end() && is_confirmed(name)) {
+    // The server shall say that there is one of that name.
+    std::string& again = context_.text;
+    again.clear();
+    ensure_prepared(known->second.prepared, again);
+    server_->name_of(known->second.prepared->id, context_.name);
+    append_parse(again, context_.name, body);
+    server_->expect({Kind::kParse, 0});
+    put(in, again, total);
+    return Step::kOn;
+  }
+  PreparedPtr statement = context_.prepared.intern(body, context_.shared.counters.catalog_changes);
   std::string key(name);
   statements_[key] = {statement};
   unconfirmed_.push_back(std::move(key));
@@ -515,6 +535,10 @@ Session::Step Session::parse(Input& in, std::string_view message, size_t total) 
   ++context_.stats.server_parses;
   put(in, out, total);
   return Step::kOn;
+}
+
+bool Session::is_confirmed(std::string_view statement) const {
+  return std::find(unconfirmed_.begin(), unconfirmed_.end(), statement) == unconfirmed_.end();
 }
 
 // One more statement on the server: the one not used for longest goes when there are too many.

@@ -279,6 +279,8 @@ class Reader {
       verdict_.changes_catalog = type == "DoStmt";
       return no("a procedure may do anything");
     }
+    const bool settings = relations.count("pg_settings") + relations.count("pg_catalog.pg_settings") > 0;
+    if (type == "UpdateStmt" && settings) effect(Kind::kUnknown);  // it sets them
     static const std::set<std::string> kNoDdl = {"NotifyStmt", "LockStmt", "VacuumStmt", "CheckPointStmt",
                                                  "ClusterStmt"};
     if (!writes && verdict_.effects.empty() && kNoDdl.count(type) == 0) verdict_.changes_catalog = true;
