@@ -142,7 +142,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   bool choked() const;
   void hung_up();
   Step terminate(Input& in, size_t total);
-  bool look_at_batch(std::string_view bytes, Look& look);
+  bool look_at_batch(std::string_view bytes, Look& look, std::string& refusal);
   std::string_view query_text(std::string_view message) const;
   Look look_at(std::string_view text);
   Look look_at_statement(std::string_view name);
@@ -154,7 +154,8 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   bool take_place();
   void note_text(std::string_view rest, size_t total);
   bool show_route(std::string_view text);
-  bool refused_by_mode(const sql::Verdict& verdict);
+  std::string refusal_by_mode(const sql::Verdict& verdict) const;  // empty: it is not refused
+  bool refused_by_mode(const std::string& refusal);
   void note_effects(const Look& look);
   void note_effect(const sql::Effect& effect);
   void send_ready();

@@ -161,7 +161,7 @@ Session::Step Session::step(Input& in) {
   if (skipping_) return skip_step(in, total);
   const size_t before = in.at;
   const Step ready = server_ == nullptr ? begin(in, total) : boundary(in, total);
-  if (ready != Step::kOn || in.at != before || state_ != State::kReady) return ready;
+  if (ready != Step::kOn || in.at != before || state_ != State::kReady || skipping_) return ready;
   return forward(in, total);
 }
 
@@ -219,6 +219,7 @@ bool Session::pooled() const { return !dedicated_ && context_.pool_settings.mode
 Session::Step Session::begin(Input& in, size_t total) {
   const std::string_view rest = in.rest();
   Look look;
+  std::string refusal;
   switch (rest[0]) {
     case fe::kTerminate: end(); return Step::kOn;
     case fe::kSync:
@@ -238,7 +239,7 @@ Session::Step Session::begin(Input& in, size_t total) {
           send_ready();
           return Step::kOn;
         }
-        if (refused_by_mode(*look.verdict)) return Step::kOn;
+        if (refused_by_mode(refusal_by_mode(*look.verdict))) return Step::kOn;
         if (show_route(query_text(rest.substr(0, total)))) {
           drop(in, total);
           send_ready();
@@ -251,7 +252,8 @@ Session::Step Session::begin(Input& in, size_t total) {
     case fe::kDescribe:
     case fe::kClose:
     case fe::kExecute:
-      if (!look_at_batch(rest, look)) return Step::kMore;
+      if (!look_at_batch(rest, look, refusal)) return Step::kMore;
+      if (refused_by_mode(refusal)) return Step::kOn;
       break;
     case fe::kFunctionCall: break;
     default:
@@ -275,6 +277,7 @@ Session::Step Session::boundary(Input& in, size_t total) {
   if (!batch_start_ || !pooled() || !routed_replica_) return Step::kOn;
   const std::string_view rest = in.rest();
   Look look;
+  std::string refusal;
   switch (rest[0]) {
     case fe::kQuery:
       if (rest.size() < total && total <= kMaxWhole) return Step::kMore;
@@ -285,7 +288,7 @@ Session::Step Session::boundary(Input& in, size_t total) {
     case fe::kDescribe:
     case fe::kClose:
     case fe::kExecute:
-      if (!look_at_batch(rest, look)) return Step::kMore;
+      if (!look_at_batch(rest, look, refusal)) return Step::kMore;
       break;
     case fe::kFunctionCall: break;
     default: return Step::kOn;
@@ -298,7 +301,7 @@ Session::Step Session::boundary(Input& in, size_t total) {
 }
 
 // Whether all there is of a request is here, up to its Sync; then `look` says where the whole of it may go.
-bool Session::look_at_batch(std::string_view bytes, Look& look) {
+bool Session::look_at_batch(std::string_view bytes, Look& look, std::string& refusal) {
   bool replica = true;
   size_t at = 0;
   while (bytes.size() - at >= pgwire::kHeaderSize) {
@@ -318,7 +321,9 @@ bool Session::look_at_batch(std::string_view bytes, Look& look) {
     if (tag == fe::kParse) {
       const std::string_view name = c_string(body, 0, complete);
       const std::string_view text = complete ? c_string(body, name.size() + 1, complete) : name;
-      replica = complete && replica && look_at(text).replica;
+      const Look of_text = look_at(text);
+      if (refusal.empty()) refusal = refusal_by_mode(*of_text.verdict);
+      replica = complete && replica && of_text.replica;
     } else if (tag == fe::kBind) {
       const std::string_view portal = c_string(body, 0, complete);
       const std::string_view name = complete ? c_string(body, portal.size() + 1, complete) : portal;
@@ -392,15 +397,19 @@ bool Session::show_route(std::string_view text) {
   return true;
 }
 
-bool Session::refused_by_mode(const sql::Verdict& verdict) {
-  if (context_.pool_settings.mode != PoolMode::kStatement) return false;
+std::string Session::refusal_by_mode(const sql::Verdict& verdict) const {
+  if (context_.pool_settings.mode != PoolMode::kStatement || !verdict.parsed) return {};
   std::string what;
   if (verdict.transaction != sql::Transaction::kNone) what = "transactions are";
   for (const sql::Effect& effect : verdict.effects) {
     if (what.empty() && !effect.local && effect.kind != EffectKind::kDeallocate) what = "session state is";
   }
-  if (what.empty() || !verdict.parsed) return false;
-  skip_request(sqlstate::kFeatureNotSupported, what + " not possible with pool_mode \"statement\"",
+  return what;
+}
+
+bool Session::refused_by_mode(const std::string& refusal) {
+  if (refusal.empty()) return false;
+  skip_request(sqlstate::kFeatureNotSupported, refusal + " not possible with pool_mode \"statement\"",
                "Each statement may go to another server. Use pool_mode \"transaction\" or \"session\".");
   return true;
 }
@@ -495,6 +504,13 @@ Session::Step Session::parse(Input& in, std::string_view message, size_t total) 
     return Step::kOn;
   }
   const std::string_view body = message.substr(pgwire::kHeaderSize + name.size() + 1);
+  if (context_.pool_settings.mode == PoolMode::kStatement) {  // after a Flush: nobody saw it coming
+    const std::string refusal = refusal_by_mode(*look_at(body.substr(0, body.find('\0'))).verdict);
+    if (!refusal.empty()) {
+      fail(sqlstate::kFeatureNotSupported, refusal + " not possible with pool_mode \"statement\"");
+      return Step::kOn;
+    }
+  }
   if (name.empty()) {
     unnamed_body_.assign(body);
     unnamed_ = ++context_.unnamed_texts;
