@@ -9,6 +9,7 @@ processors here, so only ratios between the rows mean anything."""
 import argparse
 import dataclasses
 import json
+import math
 import os
 import pathlib
 import platform
@@ -28,6 +29,8 @@ SCALE = 10
 BASE = "pgbouncer"
 MODES = ("simple", "extended", "prepared")
 SECTIONS = (*MODES, "reconnect", "copy", "idle", "tls", "split")
+CONNECT_SECONDS = {True: 0.03, False: 0.005}  # for a client; True: it gets a server of its own
+STATISTICS_SECONDS = 10.5  # until servers without work have told their counters
 SESSION_IDLE = 250  # of proxies that keep a server for every client
 
 
@@ -98,12 +101,15 @@ class Benchmark:
         folder.mkdir(exist_ok=True)
         os.chown(folder, self.place.uid, self.place.gid)
         threads = min(cell.clients, os.cpu_count() or 1)
-        argv = ["pgbench", "-n", "-c", str(cell.clients), "-j", str(threads), "-T", str(self.options.seconds), "--log",
+        # pgbench counts the time in which it connects as part of -T, and a new server is slow at first.
+        allowance = math.ceil(cell.clients * CONNECT_SECONDS[peer.sessions])
+        seconds = self.options.seconds + allowance
+        argv = ["pgbench", "-n", "-c", str(cell.clients), "-j", str(threads), "-T", str(seconds), "--log",
                 f"--log-prefix={self.place.inside(folder)}/log", *cell.arguments]
         if cell.clients > 1 and "-C" not in cell.arguments:
             argv.append("--sampling-rate=0.2")
         before = cpu_seconds(peer.pids())
-        done = self.place.run(argv, seconds=self.options.seconds + 60, env=client_env(peer.port, cell.tls))
+        done = self.place.run(argv, seconds=seconds + 60, env=client_env(peer.port, cell.tls))
         used = cpu_seconds(peer.pids()) - before
         memory = rss_bytes(peer.pids())
         latencies = []
@@ -119,11 +125,14 @@ class Benchmark:
         failed = int(said(r"failed transactions: (\d+)"))
         aborted = len(re.findall(r"client \d+ (?:script \d+ )?aborted", done.stderr or ""))
         result = {"tps": said(r"tps = ([\d.]+)"), "mean_ms": said(r"latency average = ([\d.]+)"), "transactions": count,
-                  "failed": failed + aborted, "rss_mb": megabytes(memory)}
+                  "failed": failed + aborted, "rss_mb": megabytes(memory),
+                  "connect_ms": said(r"initial connection time = ([\d.]+)")}
         if len(latencies) >= 2:
             result["p99_ms"] = statistics.quantiles(latencies, n=100)[98] / 1000
         if count and peer.pids():
             result["cpu_us"] = used * 1e6 / count
+        if done.returncode == 0 and not count:
+            self.note(f"{peer.title}, {cell.title}: connecting took all the time ({result['connect_ms']:.0f} ms)")
         if done.returncode != 0 or failed or aborted:
             lines = [line for line in (done.stderr or "").splitlines() if re.search("error|fatal|no end", line, re.I)]
             result["error"] = (lines or [f"exit code {done.returncode}"])[0][:300]
@@ -155,23 +164,24 @@ class Benchmark:
         result = {"failed": 0, "rss_mb": megabytes(rss_bytes(peer.pids()))}
         if done.returncode != 0:
             result |= {"failed": 1, "error": (done.stderr or "").strip()[-300:]}
-            self.note(f"{peer.title}, {cell.title}: {result['error']}; its log: {peer.last_line() if peer.processes else '-'}")
+            self.note(f"{peer.title}, {cell.title}: {result['error']}; "
+                      f"its log: {peer.last_line() if peer.processes else '-'}")
             return result
         result["mb_s"] = size / 1e6 / took
         if peer.pids():
             result["cpu_ms_mb"] = used * 1000 / (size / 1e6)
         return result
 
-    def one(self, peer: Peer, cell: Cell, servers: list[Server]) -> dict:
+    def one(self, peer: Peer, cell: Cell, servers: list[Server], share: bool) -> dict:
         through = cell.tls and peer.tls == "through"
         if through:
             self.server_tls(True)
-        before = [s.transactions() for s in servers] if len(servers) > 1 else []
+        before = [s.transactions() for s in servers] if share else []
         result = self.copy(peer, cell) if cell.copy else self.pgbench(peer, cell)
         if through:
             self.server_tls(False)
         if before:
-            time.sleep(1.1)  # servers tell their counters once a second
+            time.sleep(STATISTICS_SECONDS)
             done = [s.transactions() - b for s, b in zip(servers, before)]
             result["replica_share"] = sum(done[1:]) / max(1, sum(done))
         return result
@@ -185,10 +195,13 @@ class Benchmark:
 
     def measure(self, cells: list[Cell], servers: list[Server]) -> None:
         for run in range(self.options.runs):
+            share = len(servers) > 1 and run == self.options.runs - 1
+            if share:
+                time.sleep(STATISTICS_SECONDS)
             for cell in cells:
                 turn = run % max(1, len(self.peers))
                 for peer in self.peers[turn:] + self.peers[:turn]:
-                    result = self.one(peer, cell, servers)
+                    result = self.one(peer, cell, servers, share)
                     self.still_there(peer, cell.title)
                     self.records.append({"section": cell.section, "cell": cell.title, "clients": cell.clients,
                                          "peer": peer.name, "run": run} | result)
@@ -212,14 +225,14 @@ class Benchmark:
         cells = self.main_cells()
         if not cells:
             return
-        self.peers = self.launch(self.options.peers, [self.primary])
+        self.peers = self.launch([k for k in self.options.peers if not PEERS[k].only_splits], [self.primary])
         self.measure(cells, [self.primary])
         for peer in self.peers:
             peer.stop()
 
     def idle_section(self) -> None:
         for kind in self.options.peers:
-            if kind == Direct.name:
+            if kind == Direct.name or PEERS[kind].only_splits:
                 continue
             for peer in self.launch([kind], [self.primary]):
                 self.peers = [peer]
@@ -245,13 +258,26 @@ class Benchmark:
         before = cpu_seconds(peer.pids())
         time.sleep(2)
         record = {"section": "idle", "cell": "idle clients", "clients": len(clients), "peer": peer.name, "run": 0,
-                  "failed": int(bool(wrong)), "logins_s": len(clients) / took, "rss_mb": megabytes(rss_bytes(peer.pids())),
-                  "rss_before_mb": megabytes(rss), "pss_before_mb": megabytes(pss),
-                  "pss_mb": megabytes(pss_bytes(peer.pids())), "idle_cpu": (cpu_seconds(peer.pids()) - before) / 2}
-        for client in clients:
-            client.close()
+                  "failed": int(bool(wrong)), "logins_s": len(clients) / took,
+                  "rss_mb": megabytes(rss_bytes(peer.pids())), "rss_before_mb": megabytes(rss),
+                  "pss_before_mb": megabytes(pss), "pss_mb": megabytes(pss_bytes(peer.pids())), "idle_cpu": (cpu_seconds(peer.pids()) - before) / 2}
+        self.asked_again(peer, clients, record)
         self.records.append(record)
         print(f"  {len(clients)} idle clients, {peer.title}: {record['rss_mb']:.0f} MB", flush=True)
+
+    def asked_again(self, peer: Peer, clients: list[WireClient], record: dict) -> None:
+        """Those that are idle must still be served."""
+        wrong = ""
+        for client in clients:
+            try:
+                client.query("SELECT 1")
+            except (OSError, Refused) as error:
+                record["failed"] += 1
+                wrong = wrong or str(error)
+            client.close()
+        if wrong:
+            self.note(f"{peer.title}: of {len(clients)} idle clients {record['failed']} are not served any more: "
+                      f"{wrong}; its log: {peer.last_line()}")
 
     def split_section(self) -> None:
         servers = [self.primary]
@@ -272,7 +298,8 @@ class Benchmark:
     def run(self) -> None:
         make_certificate(self.place)
         self.primary.make_primary(SCALE)
-        self.place.must(["psql", "-Xq", "-c", "CREATE UNLOGGED TABLE sink (line text)"], env=client_env(self.primary.port))
+        self.place.must(["psql", "-Xq", "-c", "CREATE UNLOGGED TABLE sink (line text)"],
+                        env=client_env(self.primary.port))
         self.main_sections()
         if "idle" in self.options.only:
             self.idle_section()
@@ -290,7 +317,8 @@ class Benchmark:
         for cell in dict.fromkeys(r["cell"] for r in self.records):
             rows = [r for r in self.records if r["cell"] == cell]
             shown = {"idle": self.idle_table, "copy": self.copy_table}.get(rows[0]["section"], self.tps_table)
-            out += ["", f"### {cell[0].upper()}{cell[1:]}", "", *shown(cell, list(dict.fromkeys(r["peer"] for r in rows)))]
+            peers = list(dict.fromkeys(r["peer"] for r in rows))
+            out += ["", f"### {cell[0].upper()}{cell[1:]}", "", *shown(cell, [p for p in PEERS if p in peers])]
         out += ["", "### Rate, as a multiple of PgBouncer's (1 process)", "", *self.summary()]
         if self.notes:
             out += ["", "### Notes", "", *(f"- {note}" for note in self.notes)]
@@ -310,7 +338,8 @@ class Benchmark:
     def tps_table(self, cell: str, peers: list[str]) -> list[str]:
         split = any("replica_share" in r for r in self.records if r["cell"] == cell)
         base = BASE if BASE in peers else "pgpool" if split else BASE
-        head = ["proxy", "tps", f"x {PEERS[base].title}", "mean ms", "p99 ms", "CPU µs/tx", "x CPU", "RSS MB", "failed"]
+        head = ["proxy", "tps", f"x {PEERS[base].title}", "mean ms", "p99 ms", "CPU µs/tx", "x CPU", "RSS MB",
+                "failed"]
         body = [[PEERS[p].title, self.shown(cell, p, "tps", ".0f"), self.ratio(cell, p, "tps", base),
                  self.shown(cell, p, "mean_ms", ".3f"), self.shown(cell, p, "p99_ms", ".3f"),
                  self.shown(cell, p, "cpu_us", ".1f"), self.ratio(cell, p, "cpu_us", base),
@@ -332,14 +361,16 @@ class Benchmark:
             r = next(r for r in self.records if r["cell"] == cell and r["peer"] == p)
             count = max(1, r["clients"])
             body.append([PEERS[p].title, str(r["clients"]), f"{r['rss_before_mb']:.1f}", f"{r['rss_mb']:.1f}",
-                         f"{(r['rss_mb'] - r['rss_before_mb']) * 1000 / count:.1f}", f"{r['rss_mb'] * 1000 / count:.1f}",
-                         f"{r['pss_mb'] * 1000 / count:.1f}", f"{r['idle_cpu']:.1%}", f"{r['logins_s']:.0f}"])
+                         f"{(r['rss_mb'] - r['rss_before_mb']) * 1000 / count:.1f}",
+                         f"{r['rss_mb'] * 1000 / count:.1f}", f"{r['pss_mb'] * 1000 / count:.1f}", f"{r['idle_cpu']:.1%}",
+                         f"{r['logins_s']:.0f}", str(r["failed"])])
         return table(["proxy", "clients", "RSS MB without", "RSS MB with", "growth kB/client", "RSS kB/client",
-                      "PSS kB/client", "CPU while idle", "logins/s, one by one"], body)
+                      "PSS kB/client", "CPU while idle", "logins/s, one by one", "failed"], body)
 
     def summary(self) -> list[str]:
-        cells = [c for c in dict.fromkeys(r["cell"] for r in self.records if r["section"] not in ("idle", "split"))]
-        peers = [p for p in PEERS if p in {r["peer"] for r in self.records}]
+        records = [r for r in self.records if r["section"] not in ("idle", "split")]
+        cells = list(dict.fromkeys(r["cell"] for r in records))
+        peers = [p for p in PEERS if p in {r["peer"] for r in records}]
         body = [[cell] + [self.ratio(cell, p, "mb_s" if cell.startswith("COPY") else "tps") for p in peers]
                 for cell in cells]
         return table(["", *(PEERS[p].title for p in peers)], body) if body else ["(nothing to compare)"]
@@ -349,9 +380,10 @@ def table(head: list[str], body: list[list[str]]) -> list[str]:
     widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
 
     def line(row: list[str]) -> str:
-        return "| " + " | ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))) + " |"
-    return [line(head), "|" + "|".join("-" * (w + 2) if i == 0 else "-" * (w + 1) + ":" for i, w in enumerate(widths)) + "|",
-            *map(line, body)]
+        first, *others = (text.rjust(width) for text, width in zip(row, widths))
+        return "| " + " | ".join([first.strip().ljust(widths[0]), *others]) + " |"
+    rule = "|".join(["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])])
+    return [line(head), f"|{rule}|", *map(line, body)]
 
 
 def machine(place: Workplace, build: pathlib.Path) -> dict:
@@ -359,8 +391,9 @@ def machine(place: Workplace, build: pathlib.Path) -> dict:
     versions = place.run(["dpkg-query", "-W", "-f", "${Package} ${Version}\n", "postgresql-18", "pgbouncer", "odyssey",
                           "pgpool2", "haproxy"]).stdout.split("\n")
     own = subprocess.run([build / "bin/pgbalancer", "--version"], capture_output=True, text=True, check=False).stdout
-    return {"processors": os.cpu_count(), "processor": model[1] if model else platform.machine(), "kernel": platform.release(),
-            "load_before": os.getloadavg()[0], "versions": [own.strip()] + [v for v in versions if v]}
+    return {"processors": os.cpu_count(), "processor": model[1] if model else platform.machine(),
+            "kernel": platform.release(), "load_before": os.getloadavg()[0],
+            "versions": [own.strip()] + [v for v in versions if v]}
 
 
 def choice(names: tuple[str, ...] | list[str]):
@@ -383,7 +416,8 @@ def numbers(text: str) -> list[int]:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build", nargs="?", default="build", type=pathlib.Path, help="build folder (build)")
-    parser.add_argument("--only", type=choice(SECTIONS), default=list(SECTIONS), metavar="A,B", help=", ".join(SECTIONS))
+    parser.add_argument("--only", type=choice(SECTIONS), default=list(SECTIONS), metavar="A,B",
+                        help=", ".join(SECTIONS))
     parser.add_argument("--peers", type=choice(list(PEERS)), default=list(PEERS), metavar="A,B", help=", ".join(PEERS))
     parser.add_argument("--clients", type=numbers, default=[1, 16, 64, 256], metavar="N,M", help="1,16,64,256")
     parser.add_argument("--seconds", type=int, default=5, help="of every measurement (5)")
@@ -407,16 +441,17 @@ def main() -> int:
         with Workplace() as place:
             bench = Benchmark(options, place)
             about = machine(place, options.build)
-            print(f"{about['processors']} processors ({about['processor']}), load {about['load_before']:.1f}, pool of {POOL}\n"
-                  f"{', '.join(about['versions'])}", flush=True)
+            print(f"{about['processors']} processors ({about['processor']}), load {about['load_before']:.1f}, "
+                  f"pool of {POOL}\n{', '.join(about['versions'])}", flush=True)
             try:
                 bench.run()
             finally:
                 if bench.records:
                     print("\n" + bench.tables())
                 if options.json:
-                    options.json.write_text(json.dumps({"machine": about, "seconds": options.seconds, "runs": options.runs,
-                                                        "notes": bench.notes, "results": bench.records}, indent=1) + "\n")
+                    whole = {"machine": about, "seconds": options.seconds, "runs": options.runs,
+                             "notes": bench.notes, "results": bench.records}
+                    options.json.write_text(json.dumps(whole, indent=1) + "\n")
     except Failed as wrong:
         print(f"bench-proxy: {wrong}", file=sys.stderr)
         return 1

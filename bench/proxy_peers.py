@@ -52,8 +52,9 @@ class Server:
     def start(self) -> None:
         options = {"listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": self.sockets,
                    "fsync": "off", "max_connections": self.most, "shared_buffers": "512MB", "max_wal_size": "4GB",
-                   "dynamic_shared_memory_type": "mmap", "autovacuum": "off", "ssl_cert_file": f"{self.sockets}/tls.crt",
-                   "ssl_key_file": f"{self.sockets}/tls.key", "hot_standby": "on", "log_min_messages": "fatal"}
+                   "dynamic_shared_memory_type": "mmap", "autovacuum": "off",
+                   "ssl_cert_file": f"{self.sockets}/tls.crt", "ssl_key_file": f"{self.sockets}/tls.key", "hot_standby": "on",
+                   "log_min_messages": "fatal"}
         argv = ["/usr/lib/postgresql/18/bin/postgres", "-D", self.data]
         for key, value in options.items():
             argv += ["-c", f"{key}={value}"]
@@ -81,8 +82,8 @@ class Server:
         self.sql("CHECKPOINT")
 
     def make_replica(self, primary: "Server") -> None:
-        self.place.must(["pg_basebackup", "-h", primary.sockets, "-p", str(primary.port), "-U", "postgres", "-D", self.data,
-                         "-R", "-X", "stream", "-c", "fast", "--no-sync"])
+        self.place.must(["pg_basebackup", "-h", primary.sockets, "-p", str(primary.port), "-U", "postgres",
+                         "-D", self.data, "-R", "-X", "stream", "-c", "fast", "--no-sync"])
         self.start()
 
     def transactions(self) -> int:
@@ -96,8 +97,8 @@ def client_env(port: int, tls: bool = False) -> dict:
 
 def make_certificate(place: Workplace) -> None:
     folder = place.inside(place.folder)
-    place.must(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
-                "2", "-subj", "/CN=localhost", "-keyout", f"{folder}/tls.key", "-out", f"{folder}/tls.crt"])
+    place.must(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                "-days", "2", "-subj", "/CN=localhost", "-keyout", f"{folder}/tls.key", "-out", f"{folder}/tls.crt"])
     (place.folder / "tls.key").chmod(0o600)
 
 
@@ -106,6 +107,7 @@ class Peer:
     name = title = ""
     sessions = False  # a client keeps its server for as long as it is there
     splits = False    # reads to replicas, writes to the primary
+    only_splits = False
     tls = "own"       # or "through": the server does it
 
     def __init__(self, place: Workplace, servers: list[Server], most_clients: int, build: pathlib.Path):
@@ -156,14 +158,22 @@ class Peer:
 
 class Pgbalancer(Peer):
     name, title, splits = "pgbalancer", "pgbalancer", True
+    causal_reads = "session"
 
     def launch(self) -> None:
         config = {"listen_address": "127.0.0.1", "port": self.port, "auth_password": "balance",
                   "pool_mode": "transaction", "pool_size": POOL, "max_clients": self.most,
-                  "tls_cert_file": str(self.place.folder / "tls.crt"), "tls_key_file": str(self.place.folder / "tls.key"),
+                  "causal_reads": self.causal_reads, "tls_cert_file": str(self.place.folder / "tls.crt"),
+                  "tls_key_file": str(self.place.folder / "tls.key"),
                   "nodes": [{"name": s.name, "host": "127.0.0.1", "port": s.port} for s in self.servers]}
         path = self.place.write(f"{self.label}.json", json.dumps(config))
         self.add([str(self.build / "bin/pgbalancer"), "--config", str(path)], chroot=False, drop=False)
+
+
+class CarelessPgbalancer(Pgbalancer):
+    """As pgpool-II and all others: clients may not see what they wrote. That matters only with replicas."""
+    name, title, only_splits = "pgbalancer-off", "pgbalancer, causal_reads off", True
+    causal_reads = "off"
 
 
 class Pgbouncer(Peer):
@@ -293,8 +303,8 @@ sr_check_database = '{DATABASE}'
 health_check_period = 0
 use_watchdog = off
 """)
-        self.add(["/usr/sbin/pgpool", "-n", "-f", self.place.inside(path), "-a", f"{self.folder}/{self.label}.hba", "-F",
-                  f"{self.folder}/{self.label}.pcp"], stop=signal.SIGINT)
+        self.add(["/usr/sbin/pgpool", "-n", "-f", self.place.inside(path), "-a", f"{self.folder}/{self.label}.hba",
+                  "-F", f"{self.folder}/{self.label}.pcp"], stop=signal.SIGINT)
 
 
 class Haproxy(Peer):
@@ -325,4 +335,5 @@ class Direct(Peer):
         return True
 
 
-PEERS = {kind.name: kind for kind in (Pgbalancer, Pgbouncer, TwoPgbouncers, Odyssey, Pgpool, Haproxy, Direct)}
+KINDS = (Pgbalancer, CarelessPgbalancer, Pgbouncer, TwoPgbouncers, Odyssey, Pgpool, Haproxy, Direct)
+PEERS = {kind.name: kind for kind in KINDS}

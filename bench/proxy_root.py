@@ -29,7 +29,8 @@ def cache_folder() -> pathlib.Path:
 def remove_made(folder: pathlib.Path, prefix: str) -> None:
     """Removes a folder that mkdtemp made with this prefix in this run; refuses everything else."""
     text = str(folder)
-    if not prefix.startswith("/") or not text.startswith(prefix) or "/" in text[len(prefix):] or len(text) == len(prefix):
+    name = text.removeprefix(prefix)
+    if not prefix.startswith("/") or not text.startswith(prefix) or not name or "/" in name:
         raise Failed(f"{text!r} is not a folder that this run made")
     mounts = [line.split()[1] for line in pathlib.Path("/proc/self/mounts").read_text().splitlines()]
     if any(m == text or m.startswith(text + "/") for m in mounts):
@@ -81,7 +82,8 @@ def make_root(root: pathlib.Path) -> None:
         policy.chmod(0o755)
         (part / "etc/postgresql-common").mkdir(parents=True)
         (part / "etc/postgresql-common/createcluster.conf").write_text("create_main_cluster = false\n")
-        for argv in (["apt-get", "-q", "update"],
+        # A mirror may be a snapshot: old, but signed.
+        for argv in (["apt-get", "-q", "-o", "Acquire::Check-Valid-Until=false", "update"],
                      ["apt-get", "-q", "install", "-y", "--no-install-recommends", "-o",
                       "Dpkg::Options::=--force-confold", *PACKAGES],
                      ["apt-get", "-q", "clean"]):
