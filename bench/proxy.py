@@ -57,7 +57,7 @@ class Benchmark:
         self.peers: list[Peer] = []
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self.idle = options.idle or (10000 if hard >= 10500 else 2000)
-        if self.idle < 10000:
+        if not options.idle and self.idle < 10000:
             self.note(f"{self.idle} idle clients instead of 10000 (limit of open files: {hard})")
         self.most_clients = max(self.idle, *options.clients) + 500
         self.primary = Server(place, "primary", 3 * max(options.clients + [SESSION_IDLE]) + 350)
@@ -260,7 +260,8 @@ class Benchmark:
         record = {"section": "idle", "cell": "idle clients", "clients": len(clients), "peer": peer.name, "run": 0,
                   "failed": int(bool(wrong)), "logins_s": len(clients) / took,
                   "rss_mb": megabytes(rss_bytes(peer.pids())), "rss_before_mb": megabytes(rss),
-                  "pss_before_mb": megabytes(pss), "pss_mb": megabytes(pss_bytes(peer.pids())), "idle_cpu": (cpu_seconds(peer.pids()) - before) / 2}
+                  "pss_before_mb": megabytes(pss), "pss_mb": megabytes(pss_bytes(peer.pids())),
+                  "idle_cpu": (cpu_seconds(peer.pids()) - before) / 2}
         self.asked_again(peer, clients, record)
         self.records.append(record)
         print(f"  {len(clients)} idle clients, {peer.title}: {record['rss_mb']:.0f} MB", flush=True)
@@ -362,8 +363,8 @@ class Benchmark:
             count = max(1, r["clients"])
             body.append([PEERS[p].title, str(r["clients"]), f"{r['rss_before_mb']:.1f}", f"{r['rss_mb']:.1f}",
                          f"{(r['rss_mb'] - r['rss_before_mb']) * 1000 / count:.1f}",
-                         f"{r['rss_mb'] * 1000 / count:.1f}", f"{r['pss_mb'] * 1000 / count:.1f}", f"{r['idle_cpu']:.1%}",
-                         f"{r['logins_s']:.0f}", str(r["failed"])])
+                         f"{r['rss_mb'] * 1000 / count:.1f}", f"{r['pss_mb'] * 1000 / count:.1f}",
+                         f"{r['idle_cpu']:.1%}", f"{r['logins_s']:.0f}", str(r["failed"])])
         return table(["proxy", "clients", "RSS MB without", "RSS MB with", "growth kB/client", "RSS kB/client",
                       "PSS kB/client", "CPU while idle", "logins/s, one by one", "failed"], body)
 

@@ -53,8 +53,8 @@ class Server:
         options = {"listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": self.sockets,
                    "fsync": "off", "max_connections": self.most, "shared_buffers": "512MB", "max_wal_size": "4GB",
                    "dynamic_shared_memory_type": "mmap", "autovacuum": "off",
-                   "ssl_cert_file": f"{self.sockets}/tls.crt", "ssl_key_file": f"{self.sockets}/tls.key", "hot_standby": "on",
-                   "log_min_messages": "fatal"}
+                   "ssl_cert_file": f"{self.sockets}/tls.crt", "ssl_key_file": f"{self.sockets}/tls.key",
+                   "hot_standby": "on", "log_min_messages": "fatal"}
         argv = ["/usr/lib/postgresql/18/bin/postgres", "-D", self.data]
         for key, value in options.items():
             argv += ["-c", f"{key}={value}"]

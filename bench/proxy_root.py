@@ -15,6 +15,9 @@ PACKAGES = ["postgresql-18", "pgbouncer", "odyssey", "pgpool2", "haproxy", "open
 PROGRAMS = "/usr/lib/postgresql/18/bin"
 PREFIX = "pgb-bench-"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+# systemd-tmpfiles wants /proc. It is mounted in a namespace that ends with the command: nobody else sees it.
+IN_ROOT_WITH_PROC = ["unshare", "--mount", "--propagation", "private", "sh", "-c",
+                     'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"']
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 
@@ -87,7 +90,7 @@ def make_root(root: pathlib.Path) -> None:
                      ["apt-get", "-q", "install", "-y", "--no-install-recommends", "-o",
                       "Dpkg::Options::=--force-confold", *PACKAGES],
                      ["apt-get", "-q", "clean"]):
-            _run_logged(["chroot", str(part), *argv], log, env=environment)
+            _run_logged([*IN_ROOT_WITH_PROC, str(part), *argv], log, env=environment)
         (part / "etc/apt/apt.conf.d/99proxy").unlink()
         policy.unlink()
         part.rename(root)
