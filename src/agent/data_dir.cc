@@ -12,10 +12,15 @@ DataDir::DataDir(std::string data_dir) : data_dir_(std::move(data_dir)) {
 
 DataStage DataDir::look() const {
   const auto entries = os::list_dir(data_dir_);
+  // What cannot be read is not empty: a passing error must not have a whole directory made anew.
+  if (!entries.ok() && os::exists(data_dir_)) return DataStage::kForeign;
   const bool empty = !entries.ok() || entries->empty();
   const auto state = os::read_file(state_file_, 64);
+  if (!state.ok() && os::exists(state_file_)) return DataStage::kForeign;
   const std::string_view stage = state.ok() ? trim(*state) : std::string_view();
   if (stage == "making") return empty ? DataStage::kEmpty : DataStage::kMaking;
+  // Once it held data; now it is gone, perhaps only not mounted. That is for people to judge.
+  if (empty && !stage.empty()) return DataStage::kForeign;
   if (empty) return DataStage::kEmpty;
   if (!os::exists(data_dir_ + "/PG_VERSION")) return DataStage::kForeign;
   if (stage == "initialised") return DataStage::kInitialised;

@@ -134,8 +134,15 @@ bool Session::has_record() const {
 }
 
 void Session::forget_record() const {
-  for (const char* name : kRecordFiles) ::unlink((cluster_dir() + "/" + name).c_str());
-  ::rmdir((cluster_dir() + "/units").c_str());
+  if (has_record()) (void)os::remove_tree(cluster_dir() + "/units");  // ours: what is half made in it, too
+  if (const auto names = os::list_dir(cluster_dir()); names.ok()) {
+    for (const std::string& name : *names) {  // also what a manager that was killed had not renamed yet
+      const bool ours = std::any_of(
+          std::begin(kRecordFiles), std::end(kRecordFiles),
+          [&name](const std::string& known) { return name == known || name.rfind(known + ".tmp.", 0) == 0; });
+      if (ours) ::unlink((cluster_dir() + "/" + name).c_str());
+    }
+  }
   ::rmdir(cluster_dir().c_str());  // fails when somebody's files are there: they stay
 }
 

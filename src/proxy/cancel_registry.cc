@@ -17,7 +17,7 @@ Result<CancelRegistry::Ticket> CancelRegistry::add(Target target) {
     ticket.pid = next_pid_;
     next_pid_ = next_pid_ == 0x7fffffff ? 1 : next_pid_ + 1;
   } while (entries_.count(ticket.pid) != 0);
-  entries_.emplace(ticket.pid, Entry{ticket.key, std::move(target)});
+  entries_.emplace(ticket.pid, Entry{ticket.key, target});
   return ticket;
 }
 

@@ -5,7 +5,7 @@
 namespace pgb::proxy {
 namespace {
 
-using Kind = net::IoResult::Kind;
+using IoKind = net::IoResult::Kind;
 namespace be = pgwire::be;
 constexpr int kMaxReads = 16;             // in one go, so that one busy server does not starve the others
 constexpr size_t kMaxWhole = 256 * 1024;  // of a message that we look into
@@ -22,8 +22,8 @@ void Server::read_some() {
   for (int i = 0; i < kMaxReads; ++i) {
     if (user_ != nullptr && user_->congested()) return;
     const net::IoResult got = link_.stream->read(scratch.data(), scratch.size());
-    if (got.kind == Kind::kWait) return;
-    if (got.kind != Kind::kDone) {
+    if (got.kind == IoKind::kWait) return;
+    if (got.kind != IoKind::kDone) {
       return lost(user_ == nullptr ? "closed while idle" : "the server " + node_.name + " closed the connection");
     }
     context_->stats.bytes_from_servers += got.count;

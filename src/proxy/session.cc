@@ -80,7 +80,7 @@ void Session::update_interest() {
     constexpr size_t kMaxHeld = 64 * 1024, kMaxWhole = 1280 * 1024;
     read = !gone_ && in_.size() < (waiting_ ? kMaxHeld : kMaxWhole) && !choked();
   } else if (login_) {
-    read = login_->framer.buffered() < kMaxEarly;
+    read = !gone_ && login_->framer.buffered() < kMaxEarly;
   }
   const bool write = !client_.out.empty() || client_.stream->read_wants_write();
   client_.watch(context_.loop, *this, (read ? EPOLLIN : 0u) | (write ? EPOLLOUT : 0u));
@@ -161,8 +161,8 @@ void Session::drop_server() {
   server.serve(nullptr);
   const bool mid_message = body_left_ > 0 && body_goes_;
   if (server.owes_client() || mid_message || server.holds > 0 || !server.sent_all()) return pool_->discard(server);
-  const bool clean = server.idle() && pinned_.empty() && !truth_needed_ &&
-                     context_.pool_settings.mode != PoolMode::kSession && server.parameters() == parameters_;
+  const bool clean = server.idle() && pinned_.empty() && !truth_needed_ && mode_ != PoolMode::kSession &&
+                     server.parameters() == parameters_;
   if (clean) return pool_->give_back(server);
   pool_->clean_up(server);
 }

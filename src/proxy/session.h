@@ -202,7 +202,8 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   uint32_t cancel_pid_ = 0;  // in the registry; 0 if none
 
   Pool* pool_ = nullptr;
-  std::unique_ptr<Server> dedicated_;  // instead of the pool's
+  PoolMode mode_ = PoolMode::kTransaction;  // as it was at the login: a reload is for sessions to come
+  std::unique_ptr<Server> dedicated_;       // instead of the pool's
   Server* server_ = nullptr;
   bool waiting_ = false;        // for a server; nothing of the client's is looked at meanwhile
   bool waiting_quiet_ = false;  // for the end of what is under way, to be routed anew
@@ -217,6 +218,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   bool processing_ = false;
   size_t body_left_ = 0;  // of a message that is passed on or dropped as it comes
   bool body_goes_ = false;
+  bool body_ended_ = false;  // in the round under way
   bool batch_start_ = true;  // the next message begins a request
   bool skipping_ = false;    // a request that was refused: dropped up to its end
   bool flush_asked_ = false;

@@ -40,7 +40,7 @@ std::string_view c_string(std::string_view bytes, size_t at, bool& complete) {
 }
 
 bool is_only_session_state(const sql::Verdict& verdict) {
-  if (verdict.effects.empty()) return false;
+  if (verdict.effects.size() < verdict.statements || verdict.effects.empty()) return false;
   return std::all_of(verdict.effects.begin(), verdict.effects.end(), [](const sql::Effect& effect) {
     return effect.kind != EffectKind::kUnknown && effect.kind != EffectKind::kTempObject;
   });
@@ -97,7 +97,9 @@ bool Session::choked() const {
 void Session::resume() {
   if (processing_ || state_ != State::kReady || waiting_ || in_.empty() || choked()) return;
   const size_t used = process(in_.view());
-  if (state_ == State::kReady) in_.consume(used);
+  if (state_ != State::kReady) return;
+  in_.consume(used);
+  update_interest();
 }
 
 // How many of the bytes are dealt with; the rest must come again, with what follows.
@@ -112,6 +114,14 @@ size_t Session::process(std::string_view bytes) {
   if (server_ != nullptr) {
     if (in.at > in.sent) server_->send(bytes.substr(in.sent, in.at - in.sent));
     server_->flush();
+    // The rest of a message that the server had answered already: nobody else will give it back.
+    if (std::exchange(body_ended_, false) && server_->idle() && batch_start_ && body_left_ == 0) {
+      const size_t done = in.at;
+      processing_ = true;  // these bytes are not consumed yet: nobody may look at them again
+      maybe_release();
+      processing_ = false;
+      return done;
+    }
     if (std::exchange(flush_asked_, false) || server_->backlog() > kMaxBacklog) server_->local_answers();
   }
   return in.at;
@@ -147,6 +157,7 @@ Session::Step Session::step(Input& in) {
     const size_t here = std::min(body_left_, in.rest().size());
     in.at += here;
     body_left_ -= here;
+    body_ended_ = body_ended_ || (body_left_ == 0 && body_goes_);
     if (!body_goes_ || server_ == nullptr) in.sent = in.at;
     return Step::kOn;
   }
@@ -213,7 +224,7 @@ Session::Step Session::terminate(Input& in, size_t total) {
   return Step::kWait;
 }
 
-bool Session::pooled() const { return !dedicated_ && context_.pool_settings.mode != PoolMode::kSession; }
+bool Session::pooled() const { return !dedicated_ && mode_ != PoolMode::kSession; }
 
 // No server yet: what needs none is answered at once, for all else one is borrowed.
 Session::Step Session::begin(Input& in, size_t total) {
@@ -398,7 +409,7 @@ bool Session::show_route(std::string_view text) {
 }
 
 std::string Session::refusal_by_mode(const sql::Verdict& verdict) const {
-  if (context_.pool_settings.mode != PoolMode::kStatement || !verdict.parsed) return {};
+  if (mode_ != PoolMode::kStatement || !verdict.parsed) return {};
   std::string what;
   if (verdict.transaction != sql::Transaction::kNone) what = "transactions are";
   for (const sql::Effect& effect : verdict.effects) {
@@ -416,7 +427,8 @@ bool Session::refused_by_mode(const std::string& refusal) {
 
 void Session::note_effects(const Look& look) {
   const sql::Verdict& verdict = *look.verdict;
-  const bool only_control = verdict.transaction != sql::Transaction::kNone && verdict.statements == 1;
+  const bool only_control = verdict.transaction != sql::Transaction::kNone &&
+                            verdict.transaction != sql::Transaction::kTwoPhase && verdict.statements == 1;
   const bool reads = verdict.read && !look.may_do_anything;
   if (!reads && !only_control && !is_only_session_state(verdict)) wrote_ = true;
   if (look.may_do_anything) truth_needed_ = server_->tainted = true;
@@ -504,7 +516,7 @@ Session::Step Session::parse(Input& in, std::string_view message, size_t total) 
     return Step::kOn;
   }
   const std::string_view body = message.substr(pgwire::kHeaderSize + name.size() + 1);
-  if (context_.pool_settings.mode == PoolMode::kStatement) {  // after a Flush: nobody saw it coming
+  if (mode_ == PoolMode::kStatement) {  // after a Flush: nobody saw it coming
     const std::string refusal = refusal_by_mode(*look_at(body.substr(0, body.find('\0'))).verdict);
     if (!refusal.empty()) {
       fail(sqlstate::kFeatureNotSupported, refusal + " not possible with pool_mode \"statement\"");
@@ -513,6 +525,7 @@ Session::Step Session::parse(Input& in, std::string_view message, size_t total) 
   }
   if (name.empty()) {
     unnamed_body_.assign(body);
+    last_text_ = nullptr;  // it may stand where another one stood
     unnamed_ = ++context_.unnamed_texts;
     server_->expect({Kind::kParse, 0});
     server_->unnamed = server_->skipping() ? 0 : unnamed_;
@@ -686,7 +699,8 @@ void Session::skip_request(std::string_view sqlstate, const std::string& message
   pgwire::encode(bytes, error);
   send_client(bytes);
   skipping_ = true;
-  if (!in_.empty()) resume();
+  resume();
+  update_interest();
 }
 
 Session::Step Session::skip_step(Input& in, size_t total) {

@@ -31,7 +31,7 @@ bool is_ascii(const std::string& text) {
 const NodeView* Session::choose(const Look& look) {
   const TopologySnapshot& topology = *context_.topology;
   const PoolSettings& settings = context_.pool_settings;
-  if (look.replica && settings.read_write_split && settings.mode != PoolMode::kSession) {
+  if (look.replica && settings.read_write_split && mode_ != PoolMode::kSession) {
     int64_t since = last_write_ns_;
     if (settings.causal_reads == CausalReads::kGlobal) {
       since = std::max(since, context_.shared.counters.last_write_ns.load(std::memory_order_relaxed));
@@ -43,7 +43,7 @@ const NodeView* Session::choose(const Look& look) {
     }
     route_reason_ = "it only reads, but no replica is healthy and up to date with what the session must see";
   } else if (look.replica) {
-    route_reason_ = settings.mode == PoolMode::kSession ? "pool_mode is session" : "read_write_split is off";
+    route_reason_ = mode_ == PoolMode::kSession ? "pool_mode is session" : "read_write_split is off";
   } else {
     route_reason_.assign(look.reason.empty() ? "it was not looked into" : look.reason);
   }
@@ -206,12 +206,16 @@ void Session::maybe_release() {
   }
   if (idle && wrote_) {
     wrote_ = false;
-    last_write_ns_ = context_.now_ns();
+    last_write_ns_ =
+        std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+            .count();  // now, not when the round began: a probe may have been sent since
     if (context_.pool_settings.causal_reads == CausalReads::kGlobal) {
-      context_.shared.counters.last_write_ns.store(last_write_ns_, std::memory_order_relaxed);
+      std::atomic<int64_t>& newest = context_.shared.counters.last_write_ns;
+      for (int64_t known = newest; known < last_write_ns_ && !newest.compare_exchange_weak(known, last_write_ns_);) {
+      }
     }
   }
-  const bool pooled = !dedicated_ && context_.pool_settings.mode != PoolMode::kSession;
+  const bool pooled = !dedicated_ && mode_ != PoolMode::kSession;
   if (idle && pooled) {
     if (truth_needed_) {
       truth_needed_ = false;
@@ -240,6 +244,7 @@ void Session::release() {
   const auto slow = context_.pool_settings.log_slow_queries;
   if (slow.count() > 0 && took >= slow) log_slow(took);
   pool_->give_back(server);
+  update_interest();  // it may have been too slow for what the client sends
 }
 
 void Session::log_slow(std::chrono::nanoseconds took) {

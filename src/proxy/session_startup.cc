@@ -30,6 +30,10 @@ void Session::read_login() {
     if (login_ && login_->framer.buffered() >= context_.scratch.size()) return;
     const net::IoResult got = client_.stream->read(context_.scratch.data(), context_.scratch.size());
     if (got.kind == Kind::kWait) return;
+    if (got.kind != Kind::kDone && state_ == State::kCancelling) {  // it does not wait; the request stands all the same
+      gone_ = true;
+      return;
+    }
     if (got.kind != Kind::kDone) return end();
     if (state_ == State::kClosing || state_ == State::kCancelling) return;  // once: it may never stop sending
     const std::string_view bytes(context_.scratch.data(), got.count);
@@ -211,6 +215,7 @@ void Session::find_greeting() {
   pool_ = &context_.pools->of(login_->params["user"], login_->params["database"]);
   ++pool_->sessions;
   if (!take_place()) return;
+  mode_ = context_.pool_settings.mode;
   pool_->set_keys(*login_->keys);
   if (const auto* reported = pool_->greeting(parameters_)) return greet(*reported);
   wait_until_ = Deadline::after(context_.shared.settings.server_timeout);

@@ -31,7 +31,7 @@ def refused(cluster, *fragments: str) -> None:
     done = cluster.run("init", expect=3)
     for fragment in ("changed   nothing", *fragments):
         assert fragment in done.err, done
-    assert cluster.status()["state"] == "healthy"
+    assert cluster.wait_healthy()
 
 
 def test_a_file_that_turns_roles_round_is_refused(fresh):
@@ -107,7 +107,7 @@ def test_another_runtime_than_the_clusters_is_refused(make_sandbox):
         for verb in ("--destroy", "init", "status"):
             done = cluster.run(verb, "--runtime", "docker", expect=3)
             assert "was made with the runtime process" in done.err, done
-        assert cluster.status()["state"] == "healthy"
+        assert cluster.wait_healthy()
 
 
 def test_save_adds_to_the_file_and_changes_nothing_else_in_it(make_sandbox):

@@ -15,7 +15,7 @@ import psycopg2.errors
 import psycopg2.extensions
 import pytest
 
-from harness import wire
+from harness import talk as wire
 from harness.waiting import holds_for, wait_until
 from harness.talk import COPY_DONE, FLUSH, SYNC, Wire
 
