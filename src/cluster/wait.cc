@@ -13,7 +13,7 @@ using std::chrono::milliseconds;
 namespace {
 
 constexpr milliseconds kPatience{120000};  // without an answer of any kind
-constexpr milliseconds kTries{3000};       // for an agent to get over a failure: it tries again by itself
+constexpr milliseconds kTries{10000};      // for an agent to get over a failure: it tries again by itself
 constexpr milliseconds kGrace{5000};
 constexpr int kMissing = 2;  // looks, a second apart, at a unit that does not run
 constexpr int kTick = 25;    // milliseconds between two looks

@@ -1,6 +1,8 @@
 """What stands in the way is named before anything is touched, and what is not ours is left alone."""
 import os
+import pathlib
 import socket
+import subprocess
 
 import pytest
 
@@ -102,7 +104,15 @@ def test_the_default_file_is_in_the_current_directory(make_sandbox):
         assert "pgbalancer_cluster.json" in cluster.manager.run("validate", expect=3).err
 
 
-@pytest.mark.parametrize("example", sorted(str(p.relative_to(ROOT)) for p in (ROOT / "examples").glob("*/*.json")))
+@pytest.mark.parametrize("example", sorted(str(p.relative_to(ROOT)) for p in (ROOT / "examples").glob("*/pgbalancer_cluster*.json")))
 def test_every_example_is_valid(make_sandbox, example):
     with make_sandbox("process") as cluster:
         assert cluster.manager.run("validate", "--config", ROOT / example).code == 0
+
+
+def test_the_example_of_a_balancer_alone_is_valid(make_sandbox):
+    with make_sandbox("process") as cluster:
+        balancer = pathlib.Path(cluster.manager.command()[0]).with_name("pgbalancer")
+        done = subprocess.run([balancer, "--check", "--config", ROOT / "examples/standalone/balancer.json"],
+                              capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
