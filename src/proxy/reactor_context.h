@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "base/secret.h"
@@ -54,6 +55,7 @@ struct ReactorContext {
   PreparedStatements prepared;
   uint64_t unnamed_texts = 0;  // counts the texts of unnamed statements; starts at a number of its own on each thread
   std::string text, name;      // scratch for messages that are rewritten
+  std::vector<std::string_view> names;  // scratch for those that are looked at
   Pools* pools = nullptr;
   Router* router = nullptr;
   std::array<char, 65536> scratch;

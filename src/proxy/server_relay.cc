@@ -1,5 +1,6 @@
 // What a server answers: each message is held against what is expected, and passed on in as few pieces as can be.
 #include "base/log.h"
+#include "proxy/message_bytes.h"
 #include "proxy/server.h"
 
 namespace pgb::proxy {
@@ -7,13 +8,8 @@ namespace {
 
 using IoKind = net::IoResult::Kind;
 namespace be = pgwire::be;
-constexpr int kMaxReads = 16;             // in one go, so that one busy server does not starve the others
-constexpr size_t kMaxWhole = 256 * 1024;  // of a message that we look into
-
-uint32_t length_of(std::string_view header) {
-  const auto byte = [&](size_t i) { return static_cast<uint32_t>(static_cast<uint8_t>(header[i])); };
-  return byte(1) << 24 | byte(2) << 16 | byte(3) << 8 | byte(4);
-}
+constexpr int kMaxReads = 16;                 // in one go, so that one busy server does not starve the others
+constexpr size_t kMaxInspected = 256 * 1024;  // of a message that we look into
 
 }  // namespace
 
@@ -71,18 +67,18 @@ void Server::consume(std::string_view in) {
         return carry_.size() >= wanted;
       };
       bool whole = fill(pgwire::kHeaderSize);
-      if (whole && length_of(carry_) >= 4) {
-        const size_t total = size_t{length_of(carry_)} + 1;
-        if (wants_whole(carry_[0]) && total <= kMaxWhole) whole = fill(total);
+      if (whole && length_word(carry_) >= 4) {
+        const size_t total = size_t{length_word(carry_)} + 1;
+        if (wants_whole(carry_[0]) && total <= kMaxInspected) whole = fill(total);
       }
       if (!whole) return;
       rest = carry_;
     }
     const bool has_header = rest.size() >= pgwire::kHeaderSize;
-    const uint32_t length = has_header ? length_of(rest) : 4;
+    const uint32_t length = has_header ? length_word(rest) : 4;
     if (length < 4) return lost("the server " + node_.name + " sent what is not PostgreSQL");
     const size_t total = size_t{length} + 1;
-    const bool whole = has_header && wants_whole(rest[0]) && total <= kMaxWhole;
+    const bool whole = has_header && wants_whole(rest[0]) && total <= kMaxInspected;
     if (!has_header || (whole && rest.size() < total)) {
       pass_up_to(at);
       carry_.assign(rest);
@@ -220,7 +216,7 @@ void Server::skip_to_sync() {
         unnamed = 0;
       }
     }
-    if (gone.kind == Kind::kCloseOurs) touch(gone.statement);  // it stays
+    if (gone.kind == Kind::kCloseOurs && gone.statement != 0) touch(gone.statement);  // it stays
     expected_.pop();
   }
   skipping_ = expected_.empty();

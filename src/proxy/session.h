@@ -116,6 +116,8 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   void on_verifier(AuthDirectory::Answer answer);
   void auth_messages();
   void login_timed_out();
+  bool take_client();
+  bool take_place();
   void find_greeting();
   void greet(const std::map<std::string, std::string>& reported);
   void open_dedicated();
@@ -130,10 +132,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   Step begin(Input& in, size_t total);
   Step boundary(Input& in, size_t total);
   Step forward(Input& in, size_t total);
-  Step query(Input& in, std::string_view message, size_t total);
-  Step parse(Input& in, std::string_view message, size_t total);
-  Step bind(Input& in, std::string_view message, size_t total);
-  Step describe_or_close(Input& in, std::string_view message, size_t total);
+  Step terminate(Input& in, size_t total);
   Step skip_step(Input& in, size_t total);
   void pass_on(Input& in, size_t total);
   void drop(Input& in, size_t total);
@@ -141,25 +140,36 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   bool pooled() const;
   bool choked() const;
   void hung_up();
-  Step terminate(Input& in, size_t total);
+  void send_ready();
+  void skip_request(std::string_view sqlstate, const std::string& message, const std::string& detail);
+
+  // session_look.cc: what a request means
+  static bool may_begin_request(char tag);
+  bool look_at_request(std::string_view rest, size_t total, Look& look, std::string& refusal);
   bool look_at_batch(std::string_view bytes, Look& look, std::string& refusal);
   std::string_view query_text(std::string_view message) const;
   Look look_at(std::string_view text);
   Look look_at_statement(std::string_view name);
-  bool is_confirmed(std::string_view statement) const;
-  void make_room(std::string& out);
-  void ensure_prepared(const PreparedPtr& statement, std::string& out);
+  bool answer_ourselves(Input& in, const sql::Verdict& verdict, size_t total);
   bool deallocate(const sql::Verdict& verdict);
-  bool take_client();
-  bool take_place();
-  void note_text(std::string_view rest, size_t total);
   bool show_route(std::string_view text);
   std::string refusal_by_mode(const sql::Verdict& verdict) const;  // empty: it is not refused
   bool refused_by_mode(const std::string& refusal);
   void note_effects(const Look& look);
   void note_effect(const sql::Effect& effect);
-  void send_ready();
-  void skip_request(std::string_view sqlstate, const std::string& message, const std::string& detail);
+  void note_text(std::string_view rest, size_t total);
+
+  // session_prepared.cc: queries and prepared statements
+  Step query(Input& in, std::string_view message, size_t total);
+  Step parse(Input& in, std::string_view message, size_t total);
+  Step bind(Input& in, std::string_view message, size_t total);
+  Step describe_or_close(Input& in, std::string_view message, size_t total);
+  void expect_anything();
+  bool is_confirmed(std::string_view statement) const;
+  void make_room(std::string& out);
+  void prepare(const PreparedStatement& statement, Expectation::Kind kind, std::string& out);
+  void ensure_prepared(const PreparedPtr& statement, std::string& out);
+  void ensure_unnamed(Input& in);
 
   // session_server.cc: the server that it has at the moment
   Step acquire(const Look& look);

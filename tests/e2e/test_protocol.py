@@ -113,6 +113,18 @@ def test_the_unnamed_statement_outlives_its_transaction_until_a_query_ends_it(ur
         assert sqlstate(client.until("Z")) == "26000"
 
 
+def test_the_unnamed_statement_of_another_client_is_nobody_elses(pooled):
+    for n in range(20):
+        with Wire(pooled.balancer_url) as one, Wire(pooled.balancer_url) as two:
+            one.send(parse("", f"SELECT {n} AS secret"), SYNC)
+            assert one.tags() == "1Z"
+            for part in (bind(""), describe("S", "")):
+                two.send(part, execute(), SYNC)
+                assert sqlstate(two.until("Z")) == "26000"
+            one.send(bind(""), execute(), SYNC)
+            assert rows(one.until("Z")) == [[str(n).encode()]]
+
+
 def test_copy_in_by_the_extended_protocol_with_a_sync_sent_early(url):
     with Wire(url) as client:
         client.ask("DELETE FROM seen")

@@ -1,0 +1,223 @@
+// What a client's request means: where it may go, what it does to the session, and what we answer ourselves.
+#include <algorithm>
+
+#include "pgwire/messages.h"
+#include "proxy/message_bytes.h"
+#include "proxy/session.h"
+#include "sql/normalize.h"
+
+namespace pgb::proxy {
+namespace {
+
+namespace fe = pgwire::fe;
+namespace sqlstate = pgwire::sqlstate;
+using EffectKind = sql::Effect::Kind;
+
+constexpr size_t kMaxBatch = 64 * 1024;  // of a request that is looked at up to its end before it is routed
+constexpr size_t kMaxLogged = 300;       // bytes of a statement in the log
+
+bool is_only_session_state(const sql::Verdict& verdict) {
+  if (verdict.effects.size() < verdict.statements || verdict.effects.empty()) return false;
+  return std::all_of(verdict.effects.begin(), verdict.effects.end(), [](const sql::Effect& effect) {
+    return effect.kind != EffectKind::kUnknown && effect.kind != EffectKind::kTempObject;
+  });
+}
+
+}  // namespace
+
+bool Session::may_begin_request(char tag) {
+  return tag == fe::kQuery || tag == fe::kFunctionCall || tag == fe::kParse || tag == fe::kBind ||
+         tag == fe::kDescribe || tag == fe::kClose || tag == fe::kExecute;
+}
+
+// False: more of it must come first. Else `look` says where the whole request may go; a query has its verdict there.
+bool Session::look_at_request(std::string_view rest, size_t total, Look& look, std::string& refusal) {
+  if (rest[0] == fe::kFunctionCall) return true;
+  if (rest[0] != fe::kQuery) return look_at_batch(rest, look, refusal);
+  if (rest.size() < total) return total > kMaxWhole;  // too long to be looked at: to the primary
+  look = look_at(query_text(rest.substr(0, total)));
+  refusal = refusal_by_mode(*look.verdict);
+  return true;
+}
+
+// Whether all there is of a request is here, up to its Sync; then `look` says where the whole of it may go.
+bool Session::look_at_batch(std::string_view bytes, Look& look, std::string& refusal) {
+  bool replica = true;
+  std::vector<std::string_view>& parsed = context_.names;
+  parsed.clear();
+  size_t at = 0;
+  while (bytes.size() - at >= pgwire::kHeaderSize) {
+    const std::string_view rest = bytes.substr(at);
+    const size_t total = size_t{length_word(rest)} + 1;
+    if (total < pgwire::kHeaderSize) break;
+    const char tag = rest[0];
+    if (tag == fe::kSync) {
+      look.replica = replica;
+      return true;
+    }
+    // What comes after a Flush is not known when the first part must go.
+    if (tag == fe::kFlush || tag == fe::kQuery || tag == fe::kFunctionCall || tag == fe::kTerminate) return true;
+    if (rest.size() < total) break;
+    const std::string_view body = rest.substr(pgwire::kHeaderSize, total - pgwire::kHeaderSize);
+    bool complete = true;
+    if (tag == fe::kParse) {
+      const std::string_view name = read_c_string(body, 0, complete);
+      const std::string_view text = complete ? read_c_string(body, name.size() + 1, complete) : name;
+      const Look of_text = look_at(text);
+      if (refusal.empty()) refusal = refusal_by_mode(*of_text.verdict);
+      replica = complete && replica && of_text.replica;
+      if (complete) parsed.push_back(name);
+    } else if (tag == fe::kBind) {
+      const std::string_view portal = read_c_string(body, 0, complete);
+      const std::string_view name = complete ? read_c_string(body, portal.size() + 1, complete) : portal;
+      // One that this very request has parsed was looked at there; what the name stood for before does not count.
+      const bool parsed_here = std::find(parsed.begin(), parsed.end(), name) != parsed.end();
+      const bool known = !parsed_here && (name.empty() ? unnamed_ != 0 : statements_.count(std::string(name)) != 0);
+      replica = complete && replica && (!known || look_at_statement(name).replica);
+    }
+    at += total;
+  }
+  return bytes.size() >= kMaxBatch;  // too much to wait for its end: to the primary
+}
+
+std::string_view Session::query_text(std::string_view message) const {
+  bool complete = false;
+  const std::string_view text = read_c_string(message, pgwire::kHeaderSize, complete);
+  return complete ? text : message.substr(pgwire::kHeaderSize);
+}
+
+Look Session::look_at(std::string_view text) {
+  if (text.data() == last_text_ && text.size() == last_size_) return last_look_;
+  const auto strings = parameters_->find("standard_conforming_strings");
+  last_look_ = context_.router->look(text, database(), strings == parameters_->end() || strings->second == "on");
+  last_text_ = text.data();
+  last_size_ = text.size();
+  return last_look_;
+}
+
+Look Session::look_at_statement(std::string_view name) {
+  if (name.empty()) return look_at(std::string_view(unnamed_body_).substr(0, unnamed_body_.find('\0')));
+  const auto found = statements_.find(std::string(name));
+  return look_at(found == statements_.end() ? std::string_view() : found->second.prepared->text());
+}
+
+// A query that no server needs to see.
+bool Session::answer_ourselves(Input& in, const sql::Verdict& verdict, size_t total) {
+  if (!deallocate(verdict) && !show_route(query_text(in.rest().substr(0, total)))) return false;
+  drop(in, total);
+  send_ready();
+  return true;
+}
+
+// DEALLOCATE of a statement that was prepared by message: servers know it under another name, and others use it.
+bool Session::deallocate(const sql::Verdict& verdict) {
+  if (verdict.statements != 1 || verdict.effects.size() != 1) return false;
+  const sql::Effect& effect = verdict.effects[0];
+  if (effect.kind != EffectKind::kDeallocate) return false;
+  const bool all = effect.name.empty();
+  if (all ? !pinned_.empty() : statements_.erase(effect.name) == 0) return false;
+  if (all) statements_.clear();
+  std::string bytes;
+  pgwire::encode(bytes, pgwire::CommandComplete{all ? "DEALLOCATE ALL" : "DEALLOCATE"});
+  send_client(bytes);
+  return true;
+}
+
+// SHOW pgbalancer.route: where the last request of this session went, and why.
+bool Session::show_route(std::string_view text) {
+  constexpr std::string_view kShow = "show pgbalancer.route";
+  if (text.size() < kShow.size() || text.size() > kShow.size() + 2 || lower(text.substr(0, kShow.size())) != kShow) {
+    return false;
+  }
+  pgwire::RowDescription columns;
+  for (const char* name : {"node", "reason"}) {
+    pgwire::FieldDescription field;
+    field.name = name;
+    columns.fields.push_back(field);
+  }
+  std::string bytes;
+  pgwire::encode(bytes, columns);
+  pgwire::encode(bytes, pgwire::DataRow{{route_node_, route_reason_}});
+  pgwire::encode(bytes, pgwire::CommandComplete{"SHOW"});
+  send_client(bytes);
+  return true;
+}
+
+std::string Session::refusal_by_mode(const sql::Verdict& verdict) const {
+  if (mode_ != PoolMode::kStatement || !verdict.parsed) return {};
+  std::string what;
+  if (verdict.transaction != sql::Transaction::kNone) what = "transactions are";
+  for (const sql::Effect& effect : verdict.effects) {
+    if (what.empty() && !effect.local && effect.kind != EffectKind::kDeallocate) what = "session state is";
+  }
+  return what;
+}
+
+bool Session::refused_by_mode(const std::string& refusal) {
+  if (refusal.empty()) return false;
+  skip_request(sqlstate::kFeatureNotSupported, refusal + " not possible with pool_mode \"statement\"",
+               "Each statement may go to another server. Use pool_mode \"transaction\" or \"session\".");
+  return true;
+}
+
+void Session::note_effects(const Look& look) {
+  const sql::Verdict& verdict = *look.verdict;
+  const bool only_control = verdict.transaction != sql::Transaction::kNone &&
+                            verdict.transaction != sql::Transaction::kTwoPhase && verdict.statements == 1;
+  const bool reads = verdict.read && !look.may_do_anything;
+  if (!reads && !only_control && !is_only_session_state(verdict)) wrote_ = true;
+  if (look.may_do_anything) truth_needed_ = server_->tainted = true;
+  if (verdict.changes_catalog) {
+    catalog_changed_ = true;
+    ++context_.shared.counters.catalog_changes;
+  }
+  // What the server was kept for may be gone after it.
+  if (!pinned_.empty() && (verdict.changes_catalog || (pinned_ == kHeldCursor && !verdict.read))) truth_needed_ = true;
+  for (const sql::Effect& effect : verdict.effects) note_effect(effect);
+}
+
+void Session::note_effect(const sql::Effect& effect) {
+  switch (effect.kind) {
+    case EffectKind::kSet:
+      if (effect.local) return;
+      if (effect.name.find('.') != std::string::npos &&
+          std::find(custom_names_.begin(), custom_names_.end(), effect.name) == custom_names_.end()) {
+        custom_names_.push_back(effect.name);
+      }
+      break;
+    case EffectKind::kSetTransaction:
+      if (effect.local) return;
+      break;
+    case EffectKind::kReset: reset_names_.push_back(lower(effect.name)); break;
+    case EffectKind::kResetAll: reset_all_ = true; break;
+    case EffectKind::kUnknown: server_->tainted = true; break;
+    case EffectKind::kLoad: sticky_pin_ = "it loaded a library"; break;
+    case EffectKind::kSequenceState: sticky_pin_ = "it asks for a sequence's last value"; break;
+    case EffectKind::kDiscard:
+      if (effect.value == "ALL" || effect.value == "SEQUENCES") sticky_pin_.clear();
+      if (effect.value == "ALL") {
+        reset_all_ = true;
+        statements_.clear();
+        unnamed_ = 0;
+        server_->forget_all();
+      }
+      break;
+    case EffectKind::kDeallocate:
+      if (!effect.name.empty()) break;
+      statements_.clear();
+      server_->forget_all();
+      break;
+    default: break;
+  }
+  truth_needed_ = true;
+}
+
+// For the log of slow queries: without its literals, which may be secrets.
+void Session::note_text(std::string_view rest, size_t total) {
+  const bool shown =
+      rest[0] == fe::kQuery && rest.size() >= total && sql::normalize(query_text(rest.substr(0, total)), slow_text_);
+  if (!shown) slow_text_.clear();
+  if (slow_text_.size() > kMaxLogged) slow_text_.resize(kMaxLogged);
+}
+
+}  // namespace pgb::proxy

@@ -1,0 +1,226 @@
+// Queries and prepared statements on their way to a server: servers know each statement by a name of ours, so that
+// sessions share it.
+#include <algorithm>
+
+#include "pgwire/error_response.h"
+#include "proxy/message_bytes.h"
+#include "proxy/session.h"
+
+namespace pgb::proxy {
+namespace {
+
+namespace fe = pgwire::fe;
+namespace sqlstate = pgwire::sqlstate;
+using Kind = Expectation::Kind;
+
+constexpr size_t kMaxNames = 4096;  // the two names at the front of a Bind
+
+}  // namespace
+
+// Of what is too long, or too opaque, to be looked at, the server will say what came of it.
+void Session::expect_anything() { truth_needed_ = wrote_ = server_->tainted = true; }
+
+Session::Step Session::query(Input& in, std::string_view message, size_t total) {
+  if (pooled()) {
+    if (message.size() < total && total <= kMaxWhole) return Step::kMore;
+    if (message.size() >= total) {
+      const Look look = look_at(query_text(message));
+      if (server_->quiet() && answer_ourselves(in, *look.verdict, total)) return Step::kOn;
+      note_effects(look);
+    } else {
+      expect_anything();
+    }
+    unnamed_ = 0;
+  }
+  server_->unnamed = 0;
+  server_->expect({Kind::kQuery, 0});
+  batch_start_ = true;
+  pass_on(in, total);
+  return Step::kOn;
+}
+
+Session::Step Session::parse(Input& in, std::string_view message, size_t total) {
+  if (message.size() < total && total <= kMaxWhole) return Step::kMore;
+  batch_start_ = false;
+  bool complete = false;
+  const std::string_view name = read_c_string(message, pgwire::kHeaderSize, complete);
+  const bool untracked = !name.empty() && context_.pool_settings.max_prepared == 0;
+  if (!pooled() || untracked || !complete || message.size() < total) {
+    if (pooled() && !untracked) expect_anything();
+    if (pooled() && complete && name.empty()) unnamed_ = 0;
+    server_->unnamed = 0;
+    server_->expect({Kind::kParse, 0});
+    pass_on(in, total);
+    return Step::kOn;
+  }
+  const std::string_view body = message.substr(pgwire::kHeaderSize + name.size() + 1);
+  if (mode_ == PoolMode::kStatement) {  // after a Flush: nobody saw it coming
+    const std::string refusal = refusal_by_mode(*look_at(body.substr(0, body.find('\0'))).verdict);
+    if (!refusal.empty()) {
+      fail(sqlstate::kFeatureNotSupported, refusal + " not possible with pool_mode \"statement\"");
+      return Step::kOn;
+    }
+  }
+  if (name.empty()) {
+    unnamed_body_.assign(body);
+    last_text_ = nullptr;  // it may stand where another one stood
+    unnamed_ = ++context_.unnamed_texts;
+    server_->expect({Kind::kParse, 0});
+    server_->unnamed = server_->skipping() ? 0 : unnamed_;
+    pass_on(in, total);
+    return Step::kOn;
+  }
+  if (const auto known = statements_.find(std::string(name)); known != statements_.end() && is_confirmed(name)) {
+    // The server shall say that there is one of that name.
+    std::string& again = context_.text;
+    again.clear();
+    ensure_prepared(known->second.prepared, again);
+    server_->name_of(known->second.prepared->id, context_.name);
+    append_parse(again, context_.name, body);
+    server_->expect({Kind::kParse, 0});
+    put(in, again, total);
+    return Step::kOn;
+  }
+  PreparedPtr statement = context_.prepared.intern(body, context_.shared.counters.catalog_changes);
+  std::string key(name);
+  statements_[key] = {statement};
+  unconfirmed_.push_back(std::move(key));
+  if (server_->has(statement->id)) {
+    server_->touch(statement->id);
+    server_->expect({Kind::kParseLocal, statement->id});
+    drop(in, total);
+    return Step::kOn;
+  }
+  std::string& out = context_.text;
+  out.clear();
+  prepare(*statement, Kind::kParse, out);
+  put(in, out, total);
+  return Step::kOn;
+}
+
+bool Session::is_confirmed(std::string_view statement) const {
+  return std::find(unconfirmed_.begin(), unconfirmed_.end(), statement) == unconfirmed_.end();
+}
+
+// One more statement on the server: the one not used for longest goes when there are too many.
+void Session::make_room(std::string& out) {
+  const unsigned most = std::max(1u, context_.pool_settings.max_prepared);
+  if (server_->prepared() < most || server_->skipping()) return;
+  const uint64_t victim = server_->least_used();
+  std::string called;
+  server_->name_of(victim, called);
+  append_about_statement(out, fe::kClose, called);
+  server_->expect({Kind::kCloseOurs, victim});
+  server_->forget(victim);
+}
+
+void Session::ensure_prepared(const PreparedPtr& statement, std::string& out) {
+  if (server_->has(statement->id)) return server_->touch(statement->id);
+  prepare(*statement, Kind::kParseOurs, out);
+}
+
+// A Parse of it under the server's name for it.
+void Session::prepare(const PreparedStatement& statement, Expectation::Kind kind, std::string& out) {
+  make_room(out);
+  server_->name_of(statement.id, context_.name);
+  append_parse(out, context_.name, statement.body);
+  server_->expect({kind, statement.id});
+  if (!server_->skipping()) server_->touch(statement.id);
+  ++context_.stats.server_parses;
+}
+
+// The server's unnamed statement becomes this session's, or goes if the session has none: it may be another client's.
+void Session::ensure_unnamed(Input& in) {
+  if (unnamed_ != 0 && server_->unnamed == unnamed_) return;
+  std::string& out = context_.text;
+  out.clear();
+  if (unnamed_ == 0) {
+    append_about_statement(out, fe::kClose, {});
+    server_->expect({Kind::kCloseOurs, 0});
+  } else {
+    append_parse(out, {}, unnamed_body_);
+    server_->expect({Kind::kParseOurs, 0});
+  }
+  if (!server_->skipping()) server_->unnamed = unnamed_;
+  put(in, out, 0);
+}
+
+Session::Step Session::bind(Input& in, std::string_view message, size_t total) {
+  bool complete = false;
+  const std::string_view portal = read_c_string(message, pgwire::kHeaderSize, complete);
+  const size_t name_at = pgwire::kHeaderSize + portal.size() + 1;
+  const std::string_view name = complete ? read_c_string(message, name_at, complete) : std::string_view();
+  if (!complete) {
+    if (message.size() < total && message.size() < kMaxNames) return Step::kMore;
+    fail(sqlstate::kProtocolViolation, "invalid string in message");
+    return Step::kOn;
+  }
+  batch_start_ = false;
+  const auto found = name.empty() || !pooled() ? statements_.end() : statements_.find(std::string(name));
+  if (pooled() && (name.empty() ? unnamed_ != 0 : found != statements_.end())) note_effects(look_at_statement(name));
+  std::string& out = context_.text;
+  out.clear();
+  if (name.empty() && pooled()) ensure_unnamed(in);
+  if (found == statements_.end()) {  // the unnamed one, or one made by PREPARE on this very server
+    server_->expect({Kind::kBind, 0});
+    pass_on(in, total);
+    return Step::kOn;
+  }
+  ensure_prepared(found->second.prepared, out);
+  server_->expect({Kind::kBind, 0});
+  std::string& called = context_.name;
+  server_->name_of(found->second.prepared->id, called);
+  const size_t front = name_at + name.size() + 1;  // of the message: up to the end of the names
+  out += fe::kBind;
+  append_word(out, total - 1 - name.size() + called.size());
+  out.append(portal);
+  out += '\0';
+  out += called;
+  out += '\0';
+  put(in, out, front);
+  pass_on(in, total - front);
+  return Step::kOn;
+}
+
+Session::Step Session::describe_or_close(Input& in, std::string_view message, size_t total) {
+  if (message.size() < total && total <= kMaxNames) return Step::kMore;
+  if (message.size() < total || total < pgwire::kHeaderSize + 2) {
+    fail(sqlstate::kProtocolViolation, "invalid string in message");
+    return Step::kOn;
+  }
+  batch_start_ = false;
+  const bool close = message[0] == fe::kClose;
+  bool complete = false;
+  const std::string_view name = read_c_string(message, pgwire::kHeaderSize + 1, complete);
+  const bool statement = message[pgwire::kHeaderSize] == 'S' && pooled();
+  const auto found = statement && !name.empty() ? statements_.find(std::string(name)) : statements_.end();
+  if (close && found != statements_.end()) {
+    statements_.erase(found);
+    server_->expect({Kind::kCloseLocal, 0});
+    drop(in, total);
+    return Step::kOn;
+  }
+  std::string& out = context_.text;
+  out.clear();
+  if (statement && name.empty()) {
+    if (close) {
+      unnamed_ = server_->unnamed = 0;
+    } else {
+      ensure_unnamed(in);
+    }
+  }
+  if (found == statements_.end()) {
+    server_->expect({close ? Kind::kClose : Kind::kDescribe, 0});
+    pass_on(in, total);
+    return Step::kOn;
+  }
+  ensure_prepared(found->second.prepared, out);
+  server_->expect({Kind::kDescribe, 0});
+  std::string& called = context_.name;
+  server_->name_of(found->second.prepared->id, called);
+  append_about_statement(out, fe::kDescribe, called);
+  put(in, out, total);
+  return Step::kOn;
+}
+
+}  // namespace pgb::proxy
