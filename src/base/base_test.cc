@@ -74,5 +74,17 @@ TEST(Deadline, Expires) {
   EXPECT_LE(Deadline::never().sooner(std::chrono::milliseconds(5)).remaining().count(), 5);
 }
 
+TEST(Strings, TellsUtf8FromOtherBytes) {
+  for (const char* good : {"", "plain", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x90\x98", "\xf4\x8f\xbf\xbf"}) {
+    EXPECT_TRUE(is_utf8(good)) << good;
+  }
+  for (const char* bad : {"\x80", "\xc0\xaf", "\xc3", "\xe2\x82", "\xed\xa0\x80", "\xe0\x80\x80", "\xf4\x90\x80\x80",
+                          "\xf0\x80\x80\x80", "\xff\xfe", "a\xc3z"}) {
+    EXPECT_FALSE(is_utf8(bad)) << bad;
+  }
+  EXPECT_EQ(utf8_length("a\xe2\x82\xac", 1), 3u);
+  EXPECT_EQ(utf8_length("a", 1), 0u);
+}
+
 }  // namespace
 }  // namespace pgb

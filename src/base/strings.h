@@ -24,6 +24,8 @@ std::optional<int64_t> parse_duration_ms(std::string_view text);
 // (at most a third of its length, at least one); empty otherwise.
 std::string_view nearest(std::string_view word, const std::vector<std::string_view>& candidates);
 
+// The length of the UTF-8 character (RFC 3629) that begins at `at`; 0 if there is no valid one.
+size_t utf8_length(std::string_view bytes, size_t at);
 // Whether the bytes are UTF-8 (RFC 3629): no overlong forms, no surrogates.
 bool is_utf8(std::string_view bytes);
 

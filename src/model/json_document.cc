@@ -3,6 +3,8 @@
 #include <cctype>
 #include <unordered_map>
 
+#include "base/strings.h"
+
 namespace pgb::model {
 
 const JsonValue* JsonValue::find(std::string_view name) const {
@@ -30,24 +32,6 @@ namespace {
 constexpr size_t kMaxBytes = 16 << 20;
 constexpr int kMaxDepth = 64;
 constexpr size_t kMaxValues = 200000;
-
-// The length of the UTF-8 character at `at`; 0 if it is not valid.
-size_t utf8_length(std::string_view text, size_t at) {
-  const auto byte = [&](size_t i) -> unsigned { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0; };
-  const unsigned first = byte(at);
-  if (first < 0x80) return 1;
-  const size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
-  if (first < 0xC2 || first > 0xF4) return 0;
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(at + i) & 0xC0) != 0x80) return 0;
-  }
-  const unsigned second = byte(at + 1);
-  if ((first == 0xE0 && second < 0xA0) || (first == 0xED && second > 0x9F) || (first == 0xF0 && second < 0x90) ||
-      (first == 0xF4 && second > 0x8F)) {
-    return 0;
-  }
-  return length;
-}
 
 void append_utf8(std::string& out, uint32_t code) {
   if (code < 0x80) {

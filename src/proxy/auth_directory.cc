@@ -163,10 +163,7 @@ Status AuthDirectory::connect() {
     const std::lock_guard lock(mutex_);
     topology = topology_;
   }
-  const NodeView* chosen = topology->primary();
-  for (const NodeView& node : topology->nodes) {
-    if (chosen == nullptr && node.healthy) chosen = &node;
-  }
+  const NodeView* chosen = topology->anybody();
   if (chosen == nullptr) return Error(Code::kUnreachable, "no server answers: " + topology->describe());
   if (connection_ && connected_to_ == chosen->name) return Status();
   connection_.reset();

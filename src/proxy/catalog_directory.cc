@@ -90,10 +90,7 @@ void CatalogDirectory::run() {
 
 // The primary knows best; while there is none, a replica's will do.
 sql::CatalogPtr CatalogDirectory::ask(const std::string& database, const TopologySnapshot& topology) {
-  const NodeView* node = topology.primary();
-  for (const NodeView& other : topology.nodes) {
-    if (node == nullptr && other.healthy) node = &other;
-  }
+  const NodeView* node = topology.anybody();
   if (node == nullptr) return nullptr;
   pgclient::ConnInfo info;
   info.host = node->host;

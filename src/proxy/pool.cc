@@ -60,9 +60,14 @@ Pool::Branch* Pool::find(const std::string& key) {
   return nullptr;
 }
 
-Server* Pool::get(PoolClient& client, const NodeView& node) {
+Server* Pool::get(PoolClient& client, const NodeView& node, bool own) {
   Branch& from = branch(node);
   if (!from.idle.empty() && from.waiting.empty()) {
+    if (own) {
+      const auto same = [&](const Server* server) { return server->last_session == client.pool_client_id(); };
+      const auto found = std::find_if(from.idle.begin(), from.idle.end(), same);
+      if (found != from.idle.end()) std::iter_swap(found, std::prev(from.idle.end()));
+    }
     Server* server = from.idle.back();
     from.idle.pop_back();
     --from.quota->idle[context_.index];

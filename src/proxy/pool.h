@@ -39,7 +39,8 @@ class Pool final : public ServerOwner, public ServerUser {
   void set_keys(pgwire::ScramKeys keys) { keys_ = std::move(keys); }
 
   // A server of that node: one that is idle, else null: the client is told later, or calls forget().
-  Server* get(PoolClient& client, const NodeView& node);
+  // `own`: rather the one that served this client last, if nobody had it since.
+  Server* get(PoolClient& client, const NodeView& node, bool own = false);
   void forget(PoolClient& client);
   // The server is idle or will be closed; it serves nobody from now on.
   void give_back(Server& server);

@@ -155,6 +155,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   bool show_route(std::string_view text);
   std::string refusal_by_mode(const sql::Verdict& verdict) const;  // empty: it is not refused
   bool refused_by_mode(const std::string& refusal);
+  static bool asks_for_sequence(const sql::Verdict& verdict);
   void note_effects(const Look& look);
   void note_effect(const sql::Effect& effect);
   void note_text(std::string_view rest, size_t total);
@@ -250,6 +251,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   std::string pinned_;         // why the server stays with this session; empty: it does not
   std::string sticky_pin_;     // the same, for what a server does not tell
   bool wrote_ = false;         // in the transaction under way
+  bool strange_ = false;       // the server served another one before, and nothing was sent to it yet
   bool catalog_changed_ = false;
   int64_t last_write_ns_ = 0;
 

