@@ -12,7 +12,6 @@ namespace sqlstate = pgwire::sqlstate;
 constexpr int64_t kRetry = 100'000'000;  // ns between two attempts to connect to a node that failed
 constexpr int64_t kUnfair = 2'000'000;   // ns: waiting that much longer than ours is worth a move between threads
 constexpr std::chrono::seconds kPatience{5};
-constexpr size_t kMaxGreetings = 100;
 
 // A user's password, when the configuration has it in clear.
 Secret password_of(const Settings& settings, const std::string& user) {
@@ -34,6 +33,7 @@ Pool::~Pool() {
     branch->quota->idle[context_.index] = 0;
   }
   for (const auto& server : servers_) {
+    if (server->state() == Server::State::kReady) context_.shared.greetings.server_went(user_, database_);
     server->close();
     branch(server->node()).quota->give_back();
   }
@@ -138,6 +138,7 @@ void Pool::server_logged_in(Server& server) {
   to.retry_at = 0;
   last_failure_.clear();
   ++context_.shared.counters.sessions_total;
+  context_.shared.greetings.server_came(user_, database_);
   serve_or_rest(to, server);
 }
 
@@ -174,6 +175,7 @@ std::unique_ptr<Server> Pool::take_out(Server& server) {
 }
 
 void Pool::server_closed(Server& server) {
+  context_.shared.greetings.server_went(user_, database_);
   Branch& from = branch(server.node());
   const auto idle = std::find(from.idle.begin(), from.idle.end(), &server);
   if (idle != from.idle.end()) {
@@ -271,17 +273,6 @@ void Pool::clean_up(Server& server) {
 void Pool::server_answered(Server& server, Purpose, InternalAnswer answer) {
   if (answer.error) server.retire = true;
   if (server.idle()) give_back(server);
-}
-
-const std::map<std::string, std::string>* Pool::greeting(const ParameterSetPtr& parameters) const {
-  if (servers_.empty()) return nullptr;  // nobody vouches for it any more
-  const auto found = greetings_.find(parameters);
-  return found == greetings_.end() ? nullptr : &found->second;
-}
-
-void Pool::set_greeting(const ParameterSetPtr& parameters, const std::map<std::string, std::string>& reported) {
-  if (greetings_.size() >= kMaxGreetings) greetings_.clear();
-  greetings_[parameters] = reported;
 }
 
 void Pool::on_topology() {

@@ -49,10 +49,6 @@ class Pool final : public ServerOwner, public ServerUser {
   // Cleans the server of whatever its session left behind, then it is idle again. Quiet servers only.
   void clean_up(Server& server);
 
-  // What a session is told at its login when its parameters are these; null: ask a server.
-  const std::map<std::string, std::string>* greeting(const ParameterSetPtr& parameters) const;
-  void set_greeting(const ParameterSetPtr& parameters, const std::map<std::string, std::string>& reported);
-
   void on_topology();
   // Time-outs; called about ten times a second.
   void tick();
@@ -105,7 +101,6 @@ class Pool final : public ServerOwner, public ServerUser {
   std::optional<pgwire::ScramKeys> keys_;
   std::vector<std::unique_ptr<Branch>> branches_;
   std::vector<std::unique_ptr<Server>> servers_;
-  std::map<ParameterSetPtr, std::map<std::string, std::string>> greetings_;
   std::string last_failure_;
 };
 

@@ -21,6 +21,7 @@ Proxy::Proxy(Settings settings, TopologyPtr topology)
               mock_secret_,
               sets_,
               quotas_,
+              greetings_,
               &catalogs_,
               [this](unsigned reactor, std::function<void(ReactorContext&)> action) {
                 reactors_[reactor]->run(std::move(action));

@@ -48,6 +48,7 @@ class Proxy final : public Admin {
   CancelRegistry cancels_;
   ParameterSets sets_;
   Quotas quotas_;
+  Greetings greetings_;
   AuthDirectory auth_;
   CatalogDirectory catalogs_;
   const Shared shared_;

@@ -13,6 +13,7 @@
 #include "proxy/auth_directory.h"
 #include "proxy/cancel_registry.h"
 #include "proxy/counters.h"
+#include "proxy/greetings.h"
 #include "proxy/parameter_set.h"
 #include "proxy/prepared.h"
 #include "proxy/quota.h"
@@ -37,6 +38,7 @@ struct Shared {
   const Secret& mock_secret;  // makes the fake salts of unknown users
   ParameterSets& sets;
   Quotas& quotas;
+  Greetings& greetings;
   CatalogDirectory* catalogs;
   // Runs an action on the thread of another reactor.
   std::function<void(unsigned reactor, std::function<void(ReactorContext&)>)> on;

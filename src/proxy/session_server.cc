@@ -327,7 +327,7 @@ void Session::server_answered(Server& server, Purpose purpose, InternalAnswer an
                 pgwire::describe(*answer.error));
   }
   if (state_ == State::kGreeting) {
-    pool_->set_greeting(parameters_, server.reported());
+    context_.shared.greetings.tell(user(), database(), parameters_, server.reported());
     greet(server.reported());
   } else if (purpose == Purpose::kTruth || purpose == Purpose::kTruthAgain) {
     adopt_truth(std::move(answer));

@@ -217,7 +217,7 @@ void Session::find_greeting() {
   if (!take_place()) return;
   mode_ = context_.pool_settings.mode;
   pool_->set_keys(*login_->keys);
-  if (const auto* reported = pool_->greeting(parameters_)) return greet(*reported);
+  if (const auto reported = context_.shared.greetings.find(user(), database(), parameters_)) return greet(*reported);
   wait_until_ = Deadline::after(context_.shared.settings.server_timeout);
   waiting_ = true;
   on_topology();

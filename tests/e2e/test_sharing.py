@@ -1361,8 +1361,7 @@ def pooled_by(make_sandbox, request):
     with make_sandbox("process") as sandbox:
         group = sandbox.balancer()
         group["replicas"] = []
-        # One thread: another one would need a server of its own to greet its first client.
-        group["config"] = {"pool_mode": request.param, "pool_size": SERVERS, "query_wait_timeout": 2, "threads": 1}
+        group["config"] = {"pool_mode": request.param, "pool_size": SERVERS, "query_wait_timeout": 2}
         sandbox.write()
         sandbox.init()
         pooled = Pooled(sandbox)
