@@ -313,6 +313,16 @@ class Text {
   bool silent_ = false;            // a statement that may write shows no effect
 };
 
+// The grammar's scanner takes time with the square of the comments that are one in another.
+bool has_too_many_comments(std::string_view text) {
+  constexpr int kMost = 500;
+  int count = 0;
+  for (size_t at = text.find("/*"); at != std::string_view::npos; at = text.find("/*", at + 2)) {
+    if (++count > kMost) return true;
+  }
+  return false;
+}
+
 Verdict refusal(std::string why) {
   Verdict verdict;
   verdict.reason = std::move(why);
@@ -326,6 +336,7 @@ Verdict classify(std::string_view text) {
   try {
     if (text.size() > kMaxText) return refusal("the text is too long to be looked into");
     if (text.find('\0') != std::string_view::npos) return refusal("the text has a zero byte in it");
+    if (has_too_many_comments(text)) return refusal("it has too many comments to be looked into");
     Verdict verdict;
     verdict.parsed = true;
     const ParseEnd end = parse(text, [&](const Json& tree) { Text(verdict, find_hint(text)).read(tree); });

@@ -99,7 +99,7 @@ TEST(Classify, text_that_is_no_utf8_is_looked_into) {
 // The texts that nest most deeply for their length.
 std::vector<std::string> deep_texts() {
   std::vector<std::string> texts;
-  for (const size_t n : {size_t{100}, size_t{1000}, size_t{9000}, size_t{30'000}, size_t{100'000}}) {
+  for (const size_t n : {size_t{100}, size_t{1000}, size_t{9000}, size_t{30'000}}) {
     texts.push_back("SELECT " + repeated("(", n) + "1" + repeated(")", n));
     texts.push_back("SELECT " + repeated("1+", n) + "1");
     texts.push_back("SELECT " + repeated("not ", n) + "true");
@@ -132,6 +132,11 @@ TEST(Classify, survives_deep_nesting_on_the_stack_it_asks_for) {
   ASSERT_EQ(pthread_create(&thread, &how, body, nullptr), 0);
   pthread_join(thread, nullptr);
   pthread_attr_destroy(&how);
+}
+
+TEST(Classify, thousands_of_comments_take_no_time) {
+  EXPECT_FALSE(classify("/*" + repeated("/*", 50'000) + repeated("*/", 50'000) + "*/ SELECT 1").read);
+  EXPECT_TRUE(classify(repeated("/* a */ ", 400) + "SELECT 1").read);
 }
 
 TEST(Classify, a_read_of_usual_depth_stays_one) {
