@@ -101,36 +101,76 @@ std::string SqlCatalog::reason_;
 TEST_F(SqlCatalog, what_is_the_same_everywhere_goes_to_a_replica) {
   ASSERT_TRUE(catalog_);
   for (const char* text :
-       {"SELECT * FROM plain WHERE a = 1 AND b LIKE 'x%' ORDER BY a", "SELECT count(*), max(a), string_agg(b, ',') FROM plain",
-        "SELECT reads(), public.reads()", "SELECT stable_sum(a) FROM plain", "SELECT * FROM good_view",
-        "SELECT * FROM stored", "SELECT * FROM parted_well", "SELECT * FROM guarded_well", "SELECT * FROM ruled",
-        "SELECT * FROM other.only_there", "SELECT * FROM only_there", "SELECT b::unchecked FROM plain",
-        "SELECT now(), current_user, version()", "SELECT random(), clock_timestamp(), gen_random_uuid(), pg_sleep(0)",
-        "SELECT pg_catalog.ceil(-1)::numeric(10, 2)::text", "SELECT * FROM pg_class", "SELECT * FROM pg_catalog.pg_tables",
-        "SELECT * FROM information_schema.columns", "SELECT * FROM pg_stats", "SELECT p.a, p.stable_name FROM plain p",
+       {"SELECT * FROM plain WHERE a = 1 AND b LIKE 'x%' ORDER BY a",
+        "SELECT count(*), max(a), string_agg(b, ',') FROM plain",
+        "SELECT reads(), public.reads()",
+        "SELECT stable_sum(a) FROM plain",
+        "SELECT * FROM good_view",
+        "SELECT * FROM stored",
+        "SELECT * FROM parted_well",
+        "SELECT * FROM guarded_well",
+        "SELECT * FROM ruled",
+        "SELECT * FROM other.only_there",
+        "SELECT * FROM only_there",
+        "SELECT b::unchecked FROM plain",
+        "SELECT now(), current_user, version()",
+        "SELECT random(), clock_timestamp(), gen_random_uuid(), pg_sleep(0)",
+        "SELECT pg_catalog.ceil(-1)::numeric(10, 2)::text",
+        "SELECT * FROM pg_class",
+        "SELECT * FROM pg_catalog.pg_tables",
+        "SELECT * FROM information_schema.columns",
+        "SELECT * FROM pg_stats",
+        "SELECT p.a, p.stable_name FROM plain p",
         "SELECT substring(b FROM 1 FOR 2), position('x' IN b), extract(year FROM now()) FROM plain",
-        "SELECT * FROM generate_series(1, 3) g, unnest(ARRAY[1]) u", "SELECT rank() OVER (ORDER BY a) FROM plain",
+        "SELECT * FROM generate_series(1, 3) g, unnest(ARRAY[1]) u",
+        "SELECT rank() OVER (ORDER BY a) FROM plain",
         "SELECT b SIMILAR TO 'x', now() AT TIME ZONE 'UTC', json_build_object('a', 1) -> 'a' FROM plain",
         "SELECT has_table_privilege('plain', 'select'), pg_get_viewdef('good_view'::regclass)",
-        "SELECT current_setting('app.tenant', true)", "SELECT * FROM plain TABLESAMPLE system (10)"}) {
+        "SELECT current_setting('app.tenant', true)",
+        "SELECT * FROM plain TABLESAMPLE system (10)"}) {
     EXPECT_TRUE(to_replica(text)) << text << ": " << reason_;
   }
 }
 
 TEST_F(SqlCatalog, what_may_differ_or_write_goes_to_the_primary) {
   ASSERT_TRUE(catalog_);
-  for (const char* text :
-       {"SELECT writes()", "SELECT public.writes()", "SELECT * FROM unlogged", "SELECT * FROM seq", "SELECT * FROM parted",
-        "SELECT * FROM parted_1", "SELECT * FROM guarded", "SELECT * FROM guarded_by_builtin", "SELECT * FROM foreign_one",
-        "SELECT * FROM view_of_sequence", "SELECT * FROM view_of_volatile", "SELECT * FROM view_of_operator",
-        "SELECT * FROM view_of_aggregate", "SELECT * FROM view_of_window", "SELECT * FROM view_of_recovery",
-        "SELECT * FROM view_of_backend", "SELECT * FROM view_of_activity", "SELECT * FROM view_of_unlogged",
-        "SELECT * FROM view_of_view", "SELECT * FROM public.view_of_view", "SELECT * FROM view_of_lock",
-        "SELECT * FROM view_of_text", "SELECT 1 === 2", "SELECT volatile_sum(a) FROM plain",
-        "SELECT volatile_sum(a) OVER () FROM plain", "SELECT p.full_name FROM plain p", "SELECT (p).full_name FROM plain p",
-        "SELECT b::checked FROM plain", "SELECT b::checked_twice FROM plain", "SELECT CAST(b AS pair) FROM plain",
-        "SELECT abs('x')", "SELECT other.abs('x')", "SELECT * FROM no_such_table", "SELECT no_such_function()",
-        "SELECT proc()", "SELECT setseed(0)", "SELECT pg_total_relation_size('plain')"}) {
+  for (const char* text : {"SELECT writes()",
+                           "SELECT public.writes()",
+                           "SELECT * FROM unlogged",
+                           "SELECT * FROM seq",
+                           "SELECT * FROM parted",
+                           "SELECT * FROM parted_1",
+                           "SELECT * FROM guarded",
+                           "SELECT * FROM guarded_by_builtin",
+                           "SELECT * FROM foreign_one",
+                           "SELECT * FROM view_of_sequence",
+                           "SELECT * FROM view_of_volatile",
+                           "SELECT * FROM view_of_operator",
+                           "SELECT * FROM view_of_aggregate",
+                           "SELECT * FROM view_of_window",
+                           "SELECT * FROM view_of_recovery",
+                           "SELECT * FROM view_of_backend",
+                           "SELECT * FROM view_of_activity",
+                           "SELECT * FROM view_of_unlogged",
+                           "SELECT * FROM view_of_view",
+                           "SELECT * FROM public.view_of_view",
+                           "SELECT * FROM view_of_lock",
+                           "SELECT * FROM view_of_text",
+                           "SELECT 1 === 2",
+                           "SELECT volatile_sum(a) FROM plain",
+                           "SELECT volatile_sum(a) OVER () FROM plain",
+                           "SELECT p.full_name FROM plain p",
+                           "SELECT (p).full_name FROM plain p",
+                           "SELECT b::checked FROM plain",
+                           "SELECT b::checked_twice FROM plain",
+                           "SELECT CAST(b AS pair) FROM plain",
+                           "SELECT abs('x')",
+                           "SELECT other.abs('x')",
+                           "SELECT * FROM no_such_table",
+                           "SELECT no_such_function()",
+                           "SELECT proc()",
+                           "SELECT setseed(0)",
+                           "SELECT pg_total_relation_size('plain')"}) {
     EXPECT_FALSE(to_replica(text)) << text;
   }
 }
@@ -138,11 +178,14 @@ TEST_F(SqlCatalog, what_may_differ_or_write_goes_to_the_primary) {
 TEST_F(SqlCatalog, every_volatile_function_of_postgresql_is_harmless_by_name_or_for_the_primary) {
   auto connection = server_->admin(Deadline::after(std::chrono::seconds(10)));
   ASSERT_TRUE(connection);
-  auto found = (*connection)->query(
-      "SELECT DISTINCT proname FROM pg_proc WHERE provolatile = 'v' AND pronamespace = 'pg_catalog'::regnamespace AND "
-      "proname NOT IN ('random', 'random_normal', 'clock_timestamp', 'timeofday', 'gen_random_uuid', 'uuidv4', 'uuidv7', "
-      "'pg_sleep', 'pg_sleep_for', 'pg_sleep_until', 'pg_partition_tree', 'pg_partition_ancestors')",
-      Deadline::after(std::chrono::seconds(10)));
+  auto found = (*connection)
+                   ->query(
+                       "SELECT DISTINCT proname FROM pg_proc WHERE provolatile = 'v' AND pronamespace = "
+                       "'pg_catalog'::regnamespace AND "
+                       "proname NOT IN ('random', 'random_normal', 'clock_timestamp', 'timeofday', 'gen_random_uuid', "
+                       "'uuidv4', 'uuidv7', "
+                       "'pg_sleep', 'pg_sleep_for', 'pg_sleep_until', 'pg_partition_tree', 'pg_partition_ancestors')",
+                       Deadline::after(std::chrono::seconds(10)));
   ASSERT_TRUE(found) << found.error().message;
   ASSERT_GT(found->front().rows.size(), 100u);
   for (const auto& row : found->front().rows) {

@@ -30,7 +30,8 @@ WITH RECURSIVE routine AS MATERIALIZED (
 bad AS MATERIALIZED (
   SELECT oid FROM routine
    WHERE unsafe AND NOT (nspname = 'pg_catalog' AND proname IN ('random', 'random_normal', 'clock_timestamp',
-                         'timeofday', 'gen_random_uuid', 'uuidv4', 'uuidv7', 'pg_partition_tree', 'pg_partition_ancestors'))
+                         'timeofday', 'gen_random_uuid', 'uuidv4', 'uuidv7', 'pg_partition_tree',
+                         'pg_partition_ancestors'))
   UNION ALL
   SELECT oid FROM routine
    WHERE NOT unsafe AND nspname = 'pg_catalog'
@@ -49,7 +50,8 @@ called(class, object, tree) AS (
   UNION ALL
   SELECT 'r', polrelid, COALESCE(polqual::pg_catalog.text, '') FROM pg_catalog.pg_policy
   UNION ALL
-  SELECT 't', contypid, conbin::pg_catalog.text FROM pg_catalog.pg_constraint WHERE contypid <> 0 AND conbin IS NOT NULL),
+  SELECT 't', contypid, conbin::pg_catalog.text FROM pg_catalog.pg_constraint
+   WHERE contypid <> 0 AND conbin IS NOT NULL),
 caller AS MATERIALIZED (
   SELECT DISTINCT c.class, c.object FROM called c,
          pg_catalog.regexp_matches(c.tree, ':(?:funcid|opfuncid|aggfnoid|winfnoid) (\d+)', 'g') AS found

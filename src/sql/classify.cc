@@ -27,27 +27,29 @@ std::string lower(std::string text) {
 
 // What it makes or keeps is run later, if ever.
 bool only_defines(const std::string& type) {
-  static const TypeSet kTypes = {"PrepareStmt",        "ViewStmt",         "RuleStmt",        "CreateFunctionStmt",
-                                 "AlterFunctionStmt",  "CreateTrigStmt",   "CreatePolicyStmt", "AlterPolicyStmt",
-                                 "CreateCastStmt",     "CreateAggStmt",    "DefineStmt",      "CommentStmt"};
+  static const TypeSet kTypes = {"PrepareStmt",       "ViewStmt",       "RuleStmt",         "CreateFunctionStmt",
+                                 "AlterFunctionStmt", "CreateTrigStmt", "CreatePolicyStmt", "AlterPolicyStmt",
+                                 "CreateCastStmt",    "CreateAggStmt",  "DefineStmt",       "CommentStmt"};
   return kTypes.count(type) != 0;
 }
 
 // Neither data nor names change.
 bool is_no_ddl(const std::string& type) {
-  static const TypeSet kTypes = {
-      "InsertStmt",      "UpdateStmt",   "DeleteStmt",   "MergeStmt",       "NotifyStmt",   "LockStmt",
-      "VacuumStmt",      "CheckPointStmt", "ClusterStmt", "ReindexStmt",    "TruncateStmt", "ConstraintsSetStmt",
-      "PrepareStmt",     "ExecuteStmt",  "DeallocateStmt", "DiscardStmt",   "ListenStmt",   "UnlistenStmt",
-      "LoadStmt",        "CallStmt",     "FetchStmt",    "ClosePortalStmt", "VariableShowStmt", "CopyStmt",
-      "DeclareCursorStmt", "AlterSystemStmt", "CommentStmt"};
+  static const TypeSet kTypes = {"InsertStmt",        "UpdateStmt",      "DeleteStmt",       "MergeStmt",
+                                 "NotifyStmt",        "LockStmt",        "VacuumStmt",       "CheckPointStmt",
+                                 "ClusterStmt",       "ReindexStmt",     "TruncateStmt",     "ConstraintsSetStmt",
+                                 "PrepareStmt",       "ExecuteStmt",     "DeallocateStmt",   "DiscardStmt",
+                                 "ListenStmt",        "UnlistenStmt",    "LoadStmt",         "CallStmt",
+                                 "FetchStmt",         "ClosePortalStmt", "VariableShowStmt", "CopyStmt",
+                                 "DeclareCursorStmt", "AlterSystemStmt", "CommentStmt"};
   return kTypes.count(type) != 0;
 }
 
 // Reads one statement into a verdict.
 class Statement {
  public:
-  Statement(Verdict& verdict, const std::string& type) : walk(verdict.effects, !only_defines(type)), verdict_(verdict) {}
+  Statement(Verdict& verdict, const std::string& type)
+      : walk(verdict.effects, !only_defines(type)), verdict_(verdict) {}
 
   void read(const std::string& type, const Json& body) {
     if (type == "SelectStmt") {

@@ -61,8 +61,8 @@ TEST(Classify, ddl_changes_the_catalogue) {
                            "EXPLAIN ANALYZE CREATE TABLE t AS SELECT 1"}) {
     EXPECT_TRUE(classify(text).changes_catalog) << text;
   }
-  for (const char* text : {"SELECT 1", "INSERT INTO t VALUES (1)", "SET a = 1", "BEGIN", "VACUUM t", "FETCH c", "SHOW a",
-                           "EXECUTE p", "LISTEN c", "LOCK t", "COPY t FROM STDIN", "EXPLAIN SELECT 1"}) {
+  for (const char* text : {"SELECT 1", "INSERT INTO t VALUES (1)", "SET a = 1", "BEGIN", "VACUUM t", "FETCH c",
+                           "SHOW a", "EXECUTE p", "LISTEN c", "LOCK t", "COPY t FROM STDIN", "EXPLAIN SELECT 1"}) {
     EXPECT_FALSE(classify(text).changes_catalog) << text;
   }
 }
@@ -91,7 +91,8 @@ TEST(Classify, what_is_too_long_or_has_a_zero_byte_is_for_the_primary) {
 
 TEST(Classify, text_that_is_no_utf8_is_looked_into) {
   EXPECT_TRUE(classify("SELECT 'gr\xf6\xdf"
-                       "e'").read);
+                       "e'")
+                  .read);
   EXPECT_EQ(classify("SELECT \xe9t\xe9()").functions, Names{"\xc3\xa9t\xc3\xa9"});
   EXPECT_TRUE(classify("SELECT '\xed\xa0\x80 \xc0\x80 \xf8'").read);
 }

@@ -10,12 +10,25 @@ namespace {
 using Rows = std::vector<std::vector<std::optional<std::string>>>;
 
 Rows usual() {
-  return {{"f", "pg_catalog", "abs"},       {"f", "pg_catalog", "count"}, {"v", "pg_catalog", "random"},
-          {"v", "pg_catalog", "pg_sleep"},  {"v", "pg_catalog", "setseed"}, {"f", "public", "stable_one"},
-          {"v", "public", "volatile_one"},  {"f", "a", "twice"},          {"v", "b", "twice"},
-          {"v", "public", "uuidv4"},        {"o", "", "==="},             {"k", "public", "t"},
-          {"k", "public", "unlogged_one"},  {"r", "public", "unlogged_one"}, {"k", "a", "two"}, {"k", "b", "two"},
-          {"r", "b", "two"},                {"t", "public", "odd_type"},  {"a", "", "row_function"}};
+  return {{"f", "pg_catalog", "abs"},
+          {"f", "pg_catalog", "count"},
+          {"v", "pg_catalog", "random"},
+          {"v", "pg_catalog", "pg_sleep"},
+          {"v", "pg_catalog", "setseed"},
+          {"f", "public", "stable_one"},
+          {"v", "public", "volatile_one"},
+          {"f", "a", "twice"},
+          {"v", "b", "twice"},
+          {"v", "public", "uuidv4"},
+          {"o", "", "==="},
+          {"k", "public", "t"},
+          {"k", "public", "unlogged_one"},
+          {"r", "public", "unlogged_one"},
+          {"k", "a", "two"},
+          {"k", "b", "two"},
+          {"r", "b", "two"},
+          {"t", "public", "odd_type"},
+          {"a", "", "row_function"}};
 }
 
 bool to_replica(const char* text) {
@@ -26,23 +39,38 @@ bool to_replica(const char* text) {
 }
 
 TEST(Decision, reads_of_what_is_known_and_harmless_go_to_a_replica) {
-  for (const char* text : {"SELECT 1", "SELECT abs(-1)", "SELECT count(*) FROM t WHERE a = 1", "SELECT * FROM public.t",
-                           "SELECT stable_one(1), public.stable_one(2)", "SELECT random(), pg_catalog.random()",
-                           "SELECT pg_sleep(1)", "SELECT a.twice(1)", "SELECT * FROM a.two", "SELECT t.a FROM t",
-                           "BEGIN READ ONLY"}) {
+  for (const char* text :
+       {"SELECT 1", "SELECT abs(-1)", "SELECT count(*) FROM t WHERE a = 1", "SELECT * FROM public.t",
+        "SELECT stable_one(1), public.stable_one(2)", "SELECT random(), pg_catalog.random()", "SELECT pg_sleep(1)",
+        "SELECT a.twice(1)", "SELECT * FROM a.two", "SELECT t.a FROM t", "BEGIN READ ONLY"}) {
     EXPECT_TRUE(to_replica(text)) << text;
   }
 }
 
 TEST(Decision, what_is_volatile_or_not_known_goes_to_the_primary) {
-  for (const char* text :
-       {"SELECT volatile_one()", "SELECT public.volatile_one()", "SELECT unknown_one()", "SELECT other.abs(1)",
-        "SELECT twice(1)", "SELECT b.twice(1)", "SELECT setseed(1)", "SELECT public.uuidv4()", "SELECT a === b FROM t",
-        "SELECT 1 OPERATOR(x.===) 2", "SELECT * FROM unlogged_one", "SELECT * FROM public.unlogged_one",
-        "SELECT * FROM unknown", "SELECT * FROM two", "SELECT * FROM b.two", "SELECT 1::odd_type",
-        "SELECT CAST('x' AS public.odd_type)", "SELECT odd_type 'x'", "SELECT t.row_function FROM t",
-        "SELECT (t).row_function FROM t", "SELECT * FROM t TABLESAMPLE volatile_one(1)",
-        "SELECT 1 WHERE 2 IN (SELECT volatile_one())", "INSERT INTO t VALUES (1)"}) {
+  for (const char* text : {"SELECT volatile_one()",
+                           "SELECT public.volatile_one()",
+                           "SELECT unknown_one()",
+                           "SELECT other.abs(1)",
+                           "SELECT twice(1)",
+                           "SELECT b.twice(1)",
+                           "SELECT setseed(1)",
+                           "SELECT public.uuidv4()",
+                           "SELECT a === b FROM t",
+                           "SELECT 1 OPERATOR(x.===) 2",
+                           "SELECT * FROM unlogged_one",
+                           "SELECT * FROM public.unlogged_one",
+                           "SELECT * FROM unknown",
+                           "SELECT * FROM two",
+                           "SELECT * FROM b.two",
+                           "SELECT 1::odd_type",
+                           "SELECT CAST('x' AS public.odd_type)",
+                           "SELECT odd_type 'x'",
+                           "SELECT t.row_function FROM t",
+                           "SELECT (t).row_function FROM t",
+                           "SELECT * FROM t TABLESAMPLE volatile_one(1)",
+                           "SELECT 1 WHERE 2 IN (SELECT volatile_one())",
+                           "INSERT INTO t VALUES (1)"}) {
     EXPECT_FALSE(to_replica(text)) << text;
   }
 }
@@ -75,7 +103,8 @@ TEST(Decision, where_an_implicit_cast_is_volatile_nothing_is_safe) {
 }
 
 TEST(Catalog, rows_that_are_cut_short_are_left_out) {
-  const auto catalog = Catalog::from_rows({{"f", "a"}, {std::nullopt, "a", "b"}, {"f", "a", std::nullopt}, {"", "a", "c"}}, 7);
+  const auto catalog =
+      Catalog::from_rows({{"f", "a"}, {std::nullopt, "a", "b"}, {"f", "a", std::nullopt}, {"", "a", "c"}}, 7);
   EXPECT_FALSE(catalog->function_is_safe("b"));
   EXPECT_FALSE(catalog->function_is_safe("c"));
   EXPECT_EQ(catalog->version(), 7u);

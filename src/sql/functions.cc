@@ -41,8 +41,8 @@ constexpr std::array<Names, 12> kWritingPrefixes = {
 
 // Connections, temporary slots and replication origins are kept by the session.
 constexpr std::array<Names, 6> kSessionPrefixes = {
-    "dblink_connect", "dblink_disconnect",       "pg_replication_origin_session", "pg_create_logical_rep",
-    "pg_create_phys", "pg_copy_logical_rep"};
+    "dblink_connect",        "dblink_disconnect", "pg_replication_origin_session",
+    "pg_create_logical_rep", "pg_create_phys",    "pg_copy_logical_rep"};
 
 constexpr std::array<Names, 39> kLocal = {"pg_is_in_recovery",
                                           "pg_is_in_backup",
@@ -84,20 +84,42 @@ constexpr std::array<Names, 39> kLocal = {"pg_is_in_recovery",
                                           "pg_current_snapshot",
                                           "txid_current_if_assigned"};
 
-constexpr std::array<Names, 17> kLocalPrefixes = {
-    "pg_stat_",     "pg_ls_",       "pg_read_",    "pg_control_",          "pg_get_replication_", "pg_get_wal_",
-    "pg_get_shmem", "pg_last_wal_", "pg_last_xact", "pg_current_wal_",     "pg_wal_replay_",      "pg_show_",
-    "pg_available_", "inet_server_", "inet_client_", "txid_current_snapsh", "pg_database_collation_actual"};
+constexpr std::array<Names, 17> kLocalPrefixes = {"pg_stat_",
+                                                  "pg_ls_",
+                                                  "pg_read_",
+                                                  "pg_control_",
+                                                  "pg_get_replication_",
+                                                  "pg_get_wal_",
+                                                  "pg_get_shmem",
+                                                  "pg_last_wal_",
+                                                  "pg_last_xact",
+                                                  "pg_current_wal_",
+                                                  "pg_wal_replay_",
+                                                  "pg_show_",
+                                                  "pg_available_",
+                                                  "inet_server_",
+                                                  "inet_client_",
+                                                  "txid_current_snapsh",
+                                                  "pg_database_collation_actual"};
 
-constexpr std::array<Names, 11> kTextPrefixes = {"query_to_xml", "cursor_to_xml", "table_to_xml", "schema_to_xml",
-                                                 "database_to_xml", "ts_stat", "ts_rewrite", "crosstab",
-                                                 "connectby", "xpath_table", "plpgsql_inline"};
+constexpr std::array<Names, 11> kTextPrefixes = {"query_to_xml",    "cursor_to_xml", "table_to_xml",  "schema_to_xml",
+                                                 "database_to_xml", "ts_stat",       "ts_rewrite",    "crosstab",
+                                                 "connectby",       "xpath_table",   "plpgsql_inline"};
 
-constexpr std::array<Names, 14> kHarmless = {"random",          "random_normal",       "clock_timestamp",
-                                             "timeofday",       "statement_timestamp", "gen_random_uuid",
-                                             "uuidv4",          "uuidv7",              "uuid_generate_v4",
-                                             "pg_sleep",        "pg_sleep_for",        "pg_sleep_until",
-                                             "pg_partition_tree", "pg_partition_ancestors"};
+constexpr std::array<Names, 14> kHarmless = {"random",
+                                             "random_normal",
+                                             "clock_timestamp",
+                                             "timeofday",
+                                             "statement_timestamp",
+                                             "gen_random_uuid",
+                                             "uuidv4",
+                                             "uuidv7",
+                                             "uuid_generate_v4",
+                                             "pg_sleep",
+                                             "pg_sleep_for",
+                                             "pg_sleep_until",
+                                             "pg_partition_tree",
+                                             "pg_partition_ancestors"};
 
 constexpr std::array<Names, 21> kLocalRelations = {"pg_locks",
                                                    "pg_settings",

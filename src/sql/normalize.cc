@@ -7,7 +7,20 @@
 namespace pgb::sql {
 namespace {
 
-enum Class : unsigned char { kPlain, kWord, kDigit, kQuote, kDouble, kDollar, kMinus, kSlash, kOpen, kClose, kMark, kOdd };
+enum Class : unsigned char {
+  kPlain,
+  kWord,
+  kDigit,
+  kQuote,
+  kDouble,
+  kDollar,
+  kMinus,
+  kSlash,
+  kOpen,
+  kClose,
+  kMark,
+  kOdd
+};
 
 constexpr std::array<Class, 256> make_classes() {
   std::array<Class, 256> table{};
@@ -77,7 +90,10 @@ bool is_separator(std::string_view text) {
 class Writer {
  public:
   Writer(std::string_view text, std::string& key, bool for_cache, std::string* reduced)
-      : text_(text), key_(key), reduced_(reduced), cut_comments_(for_cache),
+      : text_(text),
+        key_(key),
+        reduced_(reduced),
+        cut_comments_(for_cache),
         collapse_(for_cache && text.size() >= kLongText) {}
 
   bool run() {
@@ -263,9 +279,9 @@ class Writer {
   size_t reduced_to_ = 0;   // of the text, into the reduced text
   size_t literal_end_ = 0;  // in the text
   bool in_group_ = false;
-  size_t group_ = 0, group_begin_ = 0;                // where it begins, in the key and in the text
-  size_t last_ = 0, last_size_ = 0;                   // the group before it, in the key
-  size_t last_end_ = 0, last_reduced_ = 0;            // its end, in the text and in the reduced text
+  size_t group_ = 0, group_begin_ = 0;      // where it begins, in the key and in the text
+  size_t last_ = 0, last_size_ = 0;         // the group before it, in the key
+  size_t last_end_ = 0, last_reduced_ = 0;  // its end, in the text and in the reduced text
 };
 
 bool write(std::string_view text, std::string& key, bool for_cache, std::string* reduced) {

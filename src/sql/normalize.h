@@ -6,8 +6,8 @@
 
 namespace pgb::sql {
 
-// Replaces `key` by the text with plain numbers and '…' strings as "?" (a "?" of the text's own is "\?"); comments and
-// white space stay. False when anything is in the text of which that is not surely harmless (E'', U&'', B'', X'',
+// Replaces `key` by the text with plain numbers and '…' strings as "?" (a "?" of the text's own is "\?"); comments
+// and white space stay. False when anything is in the text of which that is not surely harmless (E'', U&'', B'', X'',
 // $tag$, backslashes, a statement other than SELECT, INSERT, UPDATE, DELETE, WITH, VALUES): then `key` is the text
 // itself. Two texts with one key that both parse have one verdict, unless it says needs_text. Strings stay as they are
 // where current_setting is in the text, which is about its argument. Allocates nothing when `key` has room.

@@ -50,18 +50,40 @@ TEST(Normalize, comments_stay_and_what_is_in_them_is_no_literal) {
 }
 
 TEST(Normalize, what_is_not_understood_is_kept_as_it_is) {
-  for (const char* text :
-       {"select E'a'", "select U&'a'", "select B'1'", "select x'1f'", "select N'x'", "select $$a$$", "select $a$b$a$",
-        "select 'a\\'b'", "select \"a\\\"", "select U&\"a\"", "select 'open", "select \"open", "select /* open",
-        "set a = 1", "copy t to stdout", "(select 1)", "begin", "", "   ", "-- select 1", "selection", "select_1",
-        "select1", "values1", "explain select 1", "select 1::float(3)", "select $"}) {
+  for (const char* text : {"select E'a'",
+                           "select U&'a'",
+                           "select B'1'",
+                           "select x'1f'",
+                           "select N'x'",
+                           "select $$a$$",
+                           "select $a$b$a$",
+                           "select 'a\\'b'",
+                           "select \"a\\\"",
+                           "select U&\"a\"",
+                           "select 'open",
+                           "select \"open",
+                           "select /* open",
+                           "set a = 1",
+                           "copy t to stdout",
+                           "(select 1)",
+                           "begin",
+                           "",
+                           "   ",
+                           "-- select 1",
+                           "selection",
+                           "select_1",
+                           "select1",
+                           "values1",
+                           "explain select 1",
+                           "select 1::float(3)",
+                           "select $"}) {
     EXPECT_FALSE(is_shared(text)) << text;
   }
 }
 
 TEST(Normalize, statements_on_data_are_shared) {
-  for (const char* text : {"select 1", "SELECT(1)", "  \n\tInsert into t values (1)", "UPDATE t SET a=1", "delete from t",
-                           "with a as (select 1) table a", "values(1)", "/* x */ -- y\nselect 1"}) {
+  for (const char* text : {"select 1", "SELECT(1)", "  \n\tInsert into t values (1)", "UPDATE t SET a=1",
+                           "delete from t", "with a as (select 1) table a", "values(1)", "/* x */ -- y\nselect 1"}) {
     EXPECT_TRUE(is_shared(text)) << text;
   }
 }

@@ -15,40 +15,33 @@ namespace {
 constexpr size_t kSmallText = 2048;
 constexpr size_t kLargeStack = size_t{64} << 20;
 
-// The length of the UTF-8 character that begins with `lead`; 0: none does.
-size_t length_of(unsigned char lead) {
+// The length of the UTF-8 character at `at`; 0: there is none.
+size_t length_of(std::string_view text, size_t at) {
+  const auto byte = [&](size_t i) { return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0u; };
+  const unsigned lead = byte(0), second = byte(1);
   if (lead < 0x80) return 1;
-  if (lead >= 0xc2 && lead <= 0xdf) return 2;
-  if (lead >= 0xe0 && lead <= 0xef) return 3;
-  return lead >= 0xf0 && lead <= 0xf4 ? 4 : 0;
-}
-
-bool is_utf8(std::string_view text) {
-  for (size_t i = 0; i < text.size();) {
-    const auto lead = static_cast<unsigned char>(text[i]);
-    const size_t length = length_of(lead);
-    if (length == 0 || i + length > text.size()) return false;
-    for (size_t k = 1; k < length; ++k) {
-      if ((static_cast<unsigned char>(text[i + k]) & 0xc0) != 0x80) return false;
-    }
-    if (length > 2) {  // overlong, surrogate, beyond the last
-      const auto second = static_cast<unsigned char>(text[i + 1]);
-      if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second > 0x9f)) return false;
-      if ((lead == 0xf0 && second < 0x90) || (lead == 0xf4 && second > 0x8f)) return false;
-    }
-    i += length;
+  if (lead < 0xc2 || lead > 0xf4) return 0;
+  const size_t length = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+  for (size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) return 0;
   }
-  return true;
+  // Overlong, a surrogate, beyond the last.
+  if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second > 0x9f)) return 0;
+  if ((lead == 0xf0 && second < 0x90) || (lead == 0xf4 && second > 0x8f)) return 0;
+  return length;
 }
 
+// What is no UTF-8 becomes what it is in Latin-1, byte by byte: a literal has no influence on how a name is read.
 std::string as_utf8(std::string_view text) {
-  if (is_utf8(text)) return std::string(text);
   std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x80) {
-      out += c;
+  out.reserve(text.size());
+  for (size_t i = 0; i < text.size();) {
+    const size_t length = length_of(text, i);
+    if (length != 0) {
+      out.append(text.substr(i, length));
+      i += length;
     } else {
+      const unsigned byte = static_cast<unsigned char>(text[i++]);
       out += static_cast<char>(0xc0 | byte >> 6);
       out += static_cast<char>(0x80 | (byte & 0x3f));
     }
@@ -61,8 +54,10 @@ bool is_too_deep(const char* json) {
   bool in_string = false;
   for (; *json != '\0'; ++json) {
     if (in_string) {
-      if (*json == '\\' && json[1] != '\0') ++json;
-      else if (*json == '"') in_string = false;
+      if (*json == '\\' && json[1] != '\0')
+        ++json;
+      else if (*json == '"')
+        in_string = false;
     } else if (*json == '"') {
       in_string = true;
     } else if (*json == '{' || *json == '[') {

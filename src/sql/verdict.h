@@ -59,7 +59,7 @@ struct Verdict {
   std::vector<std::string> relations;
   std::vector<std::string> types;       // of casts
   std::vector<std::string> attributes;  // y of x.y and (x).y: a column, or a function that takes the row
-  std::vector<Effect> effects;  // in the order of the text
+  std::vector<Effect> effects;          // in the order of the text
   // Of the only statement; with several statements: kNone unless there is transaction control among them, then that
   // of the last such.
   Transaction transaction = Transaction::kNone;
@@ -71,7 +71,7 @@ struct Verdict {
   // Comment hint: /* pgbalancer: replica */. The user vouches for the functions, operators and relations that are
   // named, also for those that tell about one server (pg_is_in_recovery()); never for what the text itself does.
   bool hint_replica = false;
-  bool needs_text = false;       // effects or the verdict depend on literals: not to be cached under a normalised text
+  bool needs_text = false;  // effects or the verdict depend on literals: not to be cached under a normalised text
   bool operator==(const Verdict&) const = default;
 };
 

@@ -43,6 +43,12 @@ TEST(VerdictCache, a_text_is_not_mistaken_for_the_normal_form_of_another) {
   EXPECT_TRUE(cache.get("SELECT a ? 2", nullptr).verdict.read);
 }
 
+TEST(VerdictCache, the_encoding_of_a_literal_does_not_change_how_names_are_read) {
+  const Verdict valid = classify("SELECT '\xc3\xa9' FROM t\xc3\xa4");
+  EXPECT_EQ(classify("SELECT '\xe9' FROM t\xc3\xa4"), valid);
+  EXPECT_EQ(valid.relations, std::vector<std::string>{"t\xc3\xa4"});
+}
+
 TEST(VerdictCache, a_new_catalogue_makes_new_decisions) {
   VerdictCache cache;
   const std::string text = "SELECT f(a) FROM t";

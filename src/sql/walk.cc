@@ -13,19 +13,17 @@ using Kind = Effect::Kind;
 
 // What a query may be made of and still be nothing but a query; sorted. Whatever is not here is for the primary.
 constexpr std::array<std::string_view, 50> kQueryNodes = {
-    "A_ArrayExpr",      "A_Const",        "A_Expr",          "A_Indices",        "A_Indirection",     "A_Star",
-    "Alias",            "BitString",      "BoolExpr",        "Boolean",          "BooleanTest",       "CTECycleClause",
-    "CTESearchClause",  "CaseExpr",       "CaseWhen",        "CoalesceExpr",     "CollateClause",     "ColumnDef",
-    "ColumnRef",        "CommonTableExpr", "Float",          "FuncCall",         "GroupingFunc",      "GroupingSet",
-    "Integer",          "JoinExpr",       "List",            "MinMaxExpr",       "NamedArgExpr",      "NullTest",
-    "ParamRef",         "RangeFunction",  "RangeSubselect",  "RangeTableFunc",   "RangeTableFuncCol", "RangeTableSample",
-    "RangeVar",         "ResTarget",      "RowExpr",         "SQLValueFunction", "SelectStmt",        "SortBy",
-    "String",           "SubLink",        "TypeCast",        "TypeName",         "WindowDef",         "WithClause",
-    "XmlExpr",          "XmlSerialize"};
+    "A_ArrayExpr",     "A_Const",         "A_Expr",         "A_Indices",        "A_Indirection",     "A_Star",
+    "Alias",           "BitString",       "BoolExpr",       "Boolean",          "BooleanTest",       "CTECycleClause",
+    "CTESearchClause", "CaseExpr",        "CaseWhen",       "CoalesceExpr",     "CollateClause",     "ColumnDef",
+    "ColumnRef",       "CommonTableExpr", "Float",          "FuncCall",         "GroupingFunc",      "GroupingSet",
+    "Integer",         "JoinExpr",        "List",           "MinMaxExpr",       "NamedArgExpr",      "NullTest",
+    "ParamRef",        "RangeFunction",   "RangeSubselect", "RangeTableFunc",   "RangeTableFuncCol", "RangeTableSample",
+    "RangeVar",        "ResTarget",       "RowExpr",        "SQLValueFunction", "SelectStmt",        "SortBy",
+    "String",          "SubLink",         "TypeCast",       "TypeName",         "WindowDef",         "WithClause",
+    "XmlExpr",         "XmlSerialize"};
 
-bool is_query_node(std::string_view type) {
-  return std::binary_search(kQueryNodes.begin(), kQueryNodes.end(), type);
-}
+bool is_query_node(std::string_view type) { return std::binary_search(kQueryNodes.begin(), kQueryNodes.end(), type); }
 
 bool writes(std::string_view type) {
   return type == "InsertStmt" || type == "UpdateStmt" || type == "DeleteStmt" || type == "MergeStmt";
@@ -189,7 +187,8 @@ void Walk::operators_of(const std::string& type, const Json& body) {
     if (body.contains("testexpr") && !body.contains("operName")) operators.insert("=");
   } else if (type == "SortBy") {
     add_operator(child(body, "useOp"));
-  } else if ((type == "CaseExpr" && body.contains("arg")) || body.contains("usingClause") || flag_of(body, "isNatural")) {
+  } else if ((type == "CaseExpr" && body.contains("arg")) || body.contains("usingClause") ||
+             flag_of(body, "isNatural")) {
     operators.insert("=");
   }
 }
@@ -255,9 +254,7 @@ void Walk::known_function(const std::string& name, const std::string& base, cons
     case FunctionKind::kTransactionLock: return refuse(name + "() locks");
     case FunctionKind::kSetConfig: return set_config(call);
     case FunctionKind::kSetting: return setting(name, call);
-    case FunctionKind::kSessionLock:
-      effect(Kind::kSessionLock);
-      return only_effect(name + "() locks for the session");
+    case FunctionKind::kSessionLock: effect(Kind::kSessionLock); return only_effect(name + "() locks for the session");
     case FunctionKind::kSequenceState:
       effect(Kind::kSequenceState);
       return only_effect(name + "() asks for what the session did to a sequence");

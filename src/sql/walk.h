@@ -63,9 +63,9 @@ class Walk {
   const size_t before_ = effects_.size();
   const bool runs_;
   bool more_than_effects_ = false;
-  std::string refusal_;  // empty: none
-  std::string local_;    // why it depends on the server it runs on; empty: it does not
-  std::vector<std::string> ctes_;  // in scope
+  std::string refusal_;                  // empty: none
+  std::string local_;                    // why it depends on the server it runs on; empty: it does not
+  std::vector<std::string> ctes_;        // in scope
   std::vector<const Json*> sure_calls_;  // set_config() that surely runs, once
 };
 
