@@ -8,6 +8,7 @@ std::string objection(const Verdict& verdict, const Catalog& catalog) {
   if (!catalog.volatile_implicit_cast().empty()) {
     return "the implicit cast to " + catalog.volatile_implicit_cast() + " is volatile";
   }
+  if (!catalog.operator_is_safe("-")) return "the operator - is volatile";  // no verdict names it, see Walk
   for (const std::string& name : verdict.functions) {
     if (!catalog.function_is_safe(name)) return name + "() is volatile or not known";
   }

@@ -102,6 +102,17 @@ TEST(Decision, where_an_implicit_cast_is_volatile_nothing_is_safe) {
   EXPECT_TRUE(decide(classify("SELECT 1"), catalog.get()).replica);
 }
 
+TEST(Decision, a_volatile_minus_is_found_where_the_grammar_hides_it) {
+  Rows rows = usual();
+  rows.push_back({"o", "", "-"});
+  const auto catalog = Catalog::from_rows(rows, 1);
+  for (const char* text :
+       {"SELECT a - b FROM t", "SELECT - 1 FROM t", "SELECT - 'x' FROM t", "SELECT -(1, 2) FROM t"}) {
+    EXPECT_FALSE(decide(classify(text), catalog.get()).replica) << text;
+    EXPECT_TRUE(to_replica(text)) << text;
+  }
+}
+
 TEST(Catalog, rows_that_are_cut_short_are_left_out) {
   const auto catalog =
       Catalog::from_rows({{"f", "a"}, {std::nullopt, "a", "b"}, {"f", "a", std::nullopt}, {"", "a", "c"}}, 7);

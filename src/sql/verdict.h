@@ -55,7 +55,7 @@ struct Verdict {
   std::string reason;
   // Names as resolved by PostgreSQL's lexer, "schema.name" if written so; sorted, each once. Empty unless `read`.
   std::vector<std::string> functions;
-  std::vector<std::string> operators;
+  std::vector<std::string> operators;  // without "-", which decide() always asks for
   std::vector<std::string> relations;
   std::vector<std::string> types;       // of casts
   std::vector<std::string> attributes;  // y of x.y and (x).y: a column, or a function that takes the row

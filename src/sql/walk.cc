@@ -171,7 +171,9 @@ void Walk::add_operator(const Json* names) {
   std::string name;
   if (names == nullptr) return;
   if (!dotted(*names, name)) return refuse("it has an operator that is not understood");
-  operators.insert(name.substr(name.rfind('.') + 1));
+  name.erase(0, name.rfind('.') + 1);
+  // The grammar turns "- 1" into a number and "- 'x'" or "- (1, 2)" into a call: decide() always asks for this one.
+  if (name != "-") operators.insert(name);
 }
 
 // Operators, also those that are not written as such.
