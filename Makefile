@@ -5,11 +5,11 @@ FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := build
 PROGRAMS = pgbalancer pgbalancer_agent pgbalancer_cluster
-.PHONY: build demo test unit check format tidy fuzz asan tsan bench clean help deps deps-test deps-check \
+.PHONY: build demo test unit check format tidy fuzz asan tsan bench bench-proxy clean help deps deps-test deps-check \
   configure programs everything
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 deps:
 	@tools/install_deps.sh
@@ -75,6 +75,9 @@ fuzz: deps-check ## each fuzz target for a minute
 
 bench: build ## time the life cycle against the bare PostgreSQL tools
 	@/usr/bin/python3 bench/lifecycle.py $(BUILD)/bin
+
+bench-proxy: build ## compare the balancer with PgBouncer, Odyssey, pgpool-II, HAProxy (BENCH="--only tls --runs 1")
+	@/usr/bin/python3 bench/proxy.py $(BENCH) $(BUILD)
 
 clean: ## remove the build folders
 	rm -rf build build-*

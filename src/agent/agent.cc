@@ -8,8 +8,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <tuple>
+#include <vector>
 
 #include "agent/agent_server.h"
 #include "agent/bootstrap.h"
@@ -18,6 +21,7 @@
 #include "agent/progress.h"
 #include "agent/quit_watch.h"
 #include "api/agent_api.h"
+#include "base/strings.h"
 #include "os/bin_dir.h"
 #include "os/file.h"
 #include "os/signals.h"
@@ -28,20 +32,46 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// Gives our directories to the user that will run postgres, then becomes that user for good.
+// Gives the data to the user that will run postgres, then becomes that user for good. Our own program and files stay
+// root's: whoever can make the server run a program must not be able to change what runs as root.
 Status become_user(const AgentConfig& config, const DataDir& dir) {
   PGB_TRY(os::make_dirs(dir.parent(), 0700));
   if (geteuid() != 0 || config.run_as_user.empty()) return {};
   auto user = os::find_user(config.run_as_user);
   if (!user.ok()) return std::move(user).error();
   if (chown(dir.parent().c_str(), user->uid, user->gid) != 0) return os::errno_error("chown", dir.parent(), errno);
-  PGB_TRY(os::chown_tree(config.config_dir, user->uid, user->gid));
   if (setgroups(0, nullptr) != 0 || setgid(user->gid) != 0 || setuid(user->uid) != 0) {
     return os::errno_error("become user", user->name, errno);
   }
   prctl(PR_SET_DUMPABLE, 1);  // /proc/self belongs to the new user again
   return {};
 }
+
+// Our configuration's files as they were at the start.
+class ConfigFiles {
+ public:
+  explicit ConfigFiles(const AgentConfig& config) {
+    paths_.push_back(config.config_dir + "/agent.json");
+    for (const std::string& name : config.init_sql) paths_.push_back(config.config_dir + "/" + name);
+    stamps_ = look();
+  }
+  bool changed() const { return look() != stamps_; }
+
+ private:
+  using Stamp = std::tuple<ino_t, time_t, long>;
+
+  std::vector<Stamp> look() const {
+    std::vector<Stamp> stamps;
+    for (const std::string& path : paths_) {
+      struct stat info = {};
+      ::stat(path.c_str(), &info);  // one that is not there is all zeroes
+      stamps.emplace_back(info.st_ino, info.st_ctim.tv_sec, info.st_ctim.tv_nsec);  // an archive may set mtime
+    }
+    return stamps;
+  }
+  std::vector<std::string> paths_;
+  std::vector<Stamp> stamps_;
+};
 
 class Agent {
  public:
@@ -59,6 +89,7 @@ class Agent {
       if (const Status up = bring_up(); !up.ok()) {
         progress_.set(up.error().code == Code::kNotReady ? "waiting" : "failed", up.error().message);
         back_off();
+        if (!stopping_ && files_.changed()) return start_over();
         continue;
       }
       progress_.set("running", "");
@@ -71,6 +102,17 @@ class Agent {
   }
 
  private:
+  // What stopped us was mended in our files, which are read once: begin anew, with this process number if we can.
+  int start_over() {
+    log::info("the configuration has changed: starting over");
+    postmaster_.stop(Deadline::after(milliseconds(20000)));
+    if (config_.run_as_user.empty()) {
+      const std::string file = config_.config_dir + "/agent.json";
+      ::execl("/proc/self/exe", "pgbalancer_agent", "--config", file.c_str(), static_cast<char*>(nullptr));
+      log::error(std::string("cannot start over: ") + std::strerror(errno));
+    }
+    return 1;  // the files are root's to read: the container's runtime starts us again as root
+  }
   int fail(const Error& error) {
     log::error(error.message);
     return error_info(error.code).exit_code;
@@ -142,13 +184,16 @@ class Agent {
     const int wait = dir_.look() == DataStage::kEmpty && !config_.primary ? 100 : std::min(100 << failures_, 5000);
     failures_ = std::min(failures_ + 1, 6);
     const Deadline until = Deadline::after(milliseconds(wait));
-    while (!until.expired() && !take_signals(until.poll_ms())) {
+    while (!until.expired() && !files_.changed() && !take_signals(std::min(until.poll_ms(), kLook))) {
       std::string how;
       postmaster_.reap(&how);
     }
   }
 
+  static constexpr int kLook = 200;  // milliseconds
+
   const AgentConfig& config_;
+  ConfigFiles files_{config_};
   std::string bin_dir_;
   DataDir dir_;
   Progress progress_;
@@ -165,6 +210,19 @@ int report(const Error& error) {
 
 }  // namespace
 
+namespace {
+
+// Data of one major version is of no use to another: what made it goes before what is newest.
+std::string bin_dir_for(const AgentConfig& config) {
+  if (!config.bin_dir.empty()) return config.bin_dir;
+  auto version = os::read_file(config.data_dir + "/PG_VERSION", 64);
+  if (!version.ok()) return "";
+  const std::string same = "/usr/lib/postgresql/" + std::string(trim(*version)) + "/bin";
+  return os::exists(same + "/postgres") ? same : "";
+}
+
+}  // namespace
+
 int run(const AgentConfig& config) {
   log::setup("pgbalancer_agent", log::Level::kInfo);
   umask(077);
@@ -172,7 +230,7 @@ int run(const AgentConfig& config) {
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   auto signals = os::SignalFd::open({SIGTERM, SIGINT, SIGCHLD});
   if (!signals.ok()) return report(signals.error());
-  auto bin_dir = os::find_bin_dir(config.bin_dir);
+  auto bin_dir = os::find_bin_dir(bin_dir_for(config));
   if (!bin_dir.ok()) return report(bin_dir.error());
   return Agent(config, *bin_dir, std::move(*signals)).run();
 }

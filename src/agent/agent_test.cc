@@ -11,12 +11,23 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/data_dir.h"
 #include "api/agent_api.h"
 #include "os/file.h"
 #include "os/subprocess.h"
 #include "os/test_dir.h"
 #include "os/users.h"
 #include "pgclient/connection.h"
+
+// Told to stop while a tool runs, the agent ends with _exit, as QuitWatch promises, and joins nobody. ThreadSanitizer
+// calls each connection of its HTTP server that has just ended a leaked thread, and makes the exit code 66. Those
+// threads alone are let pass; races are told of as ever.
+extern "C" const char* __tsan_default_suppressions();
+extern "C" const char* __tsan_default_suppressions() { return "thread:src/http/server.cc\n"; }
+
+// Nor may it make _exit sleep for a second, as it does by default, while the other threads carry on with their work.
+extern "C" const char* __tsan_default_options();
+extern "C" const char* __tsan_default_options() { return "atexit_sleep_ms=0"; }
 
 namespace pgb::agent {
 namespace {
@@ -185,14 +196,23 @@ TEST_F(AgentTest, AReplicaKilledWhileItCopiesStartsOverWithItsSlot) {
 TEST_F(AgentTest, ToldToStopWhileInitdbRunsItStopsAtOnce) {
   const pid_t pid = start(primary_);
   const Deadline deadline = Deadline::after(milliseconds(5000));
-  while (!deadline.expired()) {
+  auto in_initdb = [this] {
     auto now = state(primary_);
-    if (now.ok() && now->phase == "initdb") break;
-    poll(nullptr, 0, 2);
+    return now.ok() && now->phase == "initdb";
+  };
+  bool seen = false;
+  while (!seen && !deadline.expired()) {
+    seen = in_initdb();
+    if (!seen) poll(nullptr, 0, 2);
   }
+  ASSERT_TRUE(seen);
   const auto began = Deadline::Clock::now();
-  EXPECT_EQ(end_and_forget(pid, SIGTERM), 0);
+  const int code = end_and_forget(pid, SIGTERM);
   EXPECT_LT(Deadline::Clock::now() - began, milliseconds(2000));
+  auto log = os::read_file(primary_.config_dir + "/log");
+  EXPECT_EQ(code, 0) << (log.ok() ? *log : "");
+  const DataStage left = DataDir(primary_.data_dir).look();
+  EXPECT_TRUE(left == DataStage::kMaking || left == DataStage::kEmpty);  // it did not wait for initdb
 }
 
 TEST_F(AgentTest, ACrashedServerIsStartedAgain) {

@@ -36,7 +36,7 @@ Status Postmaster::wait_ready(const std::string& user, const Secret& password, c
   for (;;) {
     auto connection = pgclient::Connection::open(info, deadline.sooner(milliseconds(2000)));
     if (connection.ok() && (*connection)->query("SELECT 1", deadline.sooner(milliseconds(2000))).ok()) return {};
-    if (std::string how; reap(&how)) return Error(Code::kNotReady, "postgres ended while starting: " + how);
+    if (std::string how; reap(&how)) return Error(Code::kTool, "postgres ended while starting: " + how);
     if (deadline.expired()) {
       return Error(Code::kTimeout,
                    "postgres does not answer" + (connection.ok() ? std::string() : ": " + connection.error().message));

@@ -9,8 +9,7 @@ namespace pgb::cli {
 namespace {
 
 std::string page(const std::string& name) {
-  const std::string here = __FILE__;
-  auto text = os::read_file(here.substr(0, here.rfind('/')) + "/../../docs/" + name);
+  auto text = os::read_file(std::string(PGB_SOURCE_DIR "/docs/") + name);
   return text.ok() ? *text : text.error().message;
 }
 

@@ -58,8 +58,9 @@ Result<Changes> apply_changes(const Cluster& before, const Cluster& now, const S
   for (const Balancer& group : now.balancers) {
     const Balancer* old = before.find_balancer(group.name);
     if (old == nullptr || !runs(running, group.name)) continue;
-    if (old->config == group.config && old->nodes() == group.nodes()) continue;
+    // Always: an init that was cut off may have left the balancer with less than its file says.
     PGB_TRY(reload_balancer(now, secrets, group));
+    if (old->config == group.config && old->nodes() == group.nodes()) continue;
     changes.applied.push_back(group.name + ": configuration read again, its clients stay connected");
   }
   note_fixed(before.postgres, now.postgres, changes.pending);

@@ -19,7 +19,7 @@ Result<DestroyPreview> look_before_destroy(Session& session) {
   if (!units.ok()) return std::move(units).error();
   DestroyPreview preview;
   for (const auto& [name, unit] : *units) preview.units.push_back(name);
-  preview.exists = !units->empty() || os::exists(session.cluster_dir());
+  preview.exists = !units->empty() || session.has_record();
   return preview;
 }
 
@@ -50,7 +50,7 @@ Result<DestroyResult> destroy(Session& session, bool keep_data) {
   auto left = session.runtime->remove_shared(cluster, keep_data, Deadline::after(seconds(30)));
   if (!left.ok()) return std::move(left).error();
   result.left.insert(result.left.end(), left->begin(), left->end());
-  if (result.left.empty() && !keep_data) PGB_TRY(os::remove_tree(session.cluster_dir()));
+  if (result.left.empty() && !keep_data) session.forget_record();
   result.seconds = std::chrono::duration<double>(Deadline::Clock::now() - began).count();
   return result;
 }

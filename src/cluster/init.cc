@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 
 #include "cluster/changes.h"
 #include "cluster/effective.h"
@@ -8,6 +9,8 @@
 #include "cluster/probe.h"
 #include "cluster/verbs.h"
 #include "cluster/wait.h"
+#include "model/read_cluster.h"
+#include "model/topology_json.h"
 #include "os/file.h"
 #include "os/lock_file.h"
 
@@ -71,8 +74,12 @@ Status bring_all_up(Session& session, const Waiting& waiting, const std::vector<
   std::vector<Status> results(units.size());
   for (const UnitSpec& unit : units)
     session.tell(unit.name, Event::State::kRunning, "creating");  // in the file's order
+  *waiting.coming = static_cast<int>(
+      std::count_if(units.begin(), units.end(), [](const UnitSpec& u) { return u.kind == UnitSpec::Kind::kNode; }));
   in_parallel(units.size(), [&](size_t i) {
     results[i] = bring_up(session, waiting, units[i]);
+    if (units[i].kind == UnitSpec::Kind::kNode) --*waiting.coming;
+    if (!results[i].ok()) *waiting.failed = true;
     if (!results[i].ok()) session.tell(units[i].name, Event::State::kFailed, results[i].error().message);
   });
   std::vector<Error> errors;
@@ -92,10 +99,7 @@ Status bring_all_up(Session& session, const Waiting& waiting, const std::vector<
 void forget(const Session& session) {
   auto left = session.runtime->remove_shared(session.wanted.cluster_name, true, Deadline::after(kEngineDeadline));
   if (!left.ok() || !left->empty()) return;  // something stands: the record must stay, too
-  for (const char* name : {"cluster.json", "runtime", "secrets.json", "events.jsonl", "lock"}) {
-    ::unlink((session.cluster_dir() + "/" + name).c_str());
-  }
-  ::rmdir(session.cluster_dir().c_str());
+  session.forget_record();
 }
 
 // A local program that was killed may have left servers that are still on their way out and hold its port. (A
@@ -119,11 +123,71 @@ struct Goal {
   std::vector<std::string> extras;
 };
 
-Goal find_goal(const Session& session) {
+Error contradiction(const std::string& what, const std::string& back) {
+  return Error(Code::kConfig, what)
+      .with("changed", "nothing")
+      .with("try", back)
+      .with("or", "pgbalancer_cluster destroy, then init: all data goes");
+}
+
+// Roles and groups are the cluster's by now: a file that turns them round would make a second primary beside the
+// first.
+Status check_roles(const model::Cluster& wanted, const model::Cluster& recorded) {
+  for (const model::Balancer& old : recorded.balancers) {
+    const model::Balancer* now = wanted.find_balancer(old.name);
+    if (now == nullptr) {
+      return contradiction("balancer " + old.name + " is part of the cluster, but not in the file",
+                           "put it back into the file");
+    }
+    if (now->primary.name == old.primary.name) continue;
+    return contradiction(
+        old.primary.name + " is the primary of " + old.name + "; the file makes it " + now->primary.name,
+        "make " + old.primary.name + " the primary in the file again");
+  }
+  return {};
+}
+
+// Servers, their agents and the balancers know each other's addresses from their start on.
+Status check_addresses(const model::Cluster& wanted, const model::Cluster& recorded, const UnitMap& existing) {
+  const bool idle = std::none_of(existing.begin(), existing.end(),
+                                 [](const auto& unit) { return unit.second.state == UnitState::kRunning; });
+  if (idle) return {};
+  const auto stop_first = [](const std::string& what) {
+    return Error(Code::kConfig, what + " has changed in the file while the cluster runs")
+        .with("changed", "nothing")
+        .with("try", "pgbalancer_cluster stop, then init: the data stays");
+  };
+  if (wanted.bind_address != recorded.bind_address) return stop_first("bind_address");
+  for (const model::Balancer& old : recorded.balancers) {
+    const model::Balancer* now = wanted.find_balancer(old.name);
+    if (now == nullptr) continue;
+    if (now->port != old.port || now->rest_api_port != old.rest_api_port || now->ip_address != old.ip_address) {
+      return stop_first("a port or the address of " + old.name);
+    }
+    for (const model::Node& node : now->nodes()) {
+      for (const model::Node& before : old.nodes()) {
+        if (node.name != before.name || (node.port == before.port && node.ip_address == before.ip_address)) continue;
+        return stop_first("the port or address of " + node.name);
+      }
+    }
+  }
+  return {};
+}
+
+// What the file says, with the replicas that were added later.
+Result<Goal> find_goal(const Session& session, const UnitMap& existing) {
   Goal goal;
   auto recorded = session.recorded();
-  goal.cluster = recorded.ok() ? with_extra_replicas(session.wanted, *recorded, &goal.extras) : session.wanted;
-  return goal;
+  if (!recorded.ok() && recorded.error().code != Code::kNoCluster) return std::move(recorded).error();
+  goal.cluster = session.wanted;
+  if (!recorded.ok()) return goal;
+  PGB_TRY(check_roles(session.wanted, *recorded));
+  PGB_TRY(check_addresses(session.wanted, *recorded, existing));
+  goal.cluster = with_extra_replicas(session.wanted, *recorded, &goal.extras);
+  const model::Parsed parsed = model::parse_cluster(model::to_json(goal.cluster));
+  if (parsed.mistakes.empty()) return goal;
+  return contradiction("the file and the replicas that were added later do not go together: " + parsed.mistakes[0].text,
+                       "give the replicas in the file other ids, names, ports and addresses, or list the added ones");
 }
 
 // Those that do not run yet.
@@ -140,9 +204,16 @@ std::vector<UnitSpec> missing_units(const std::vector<UnitSpec>& units, const Un
 
 Result<InitResult> init(Session& session) {
   const auto began = Deadline::Clock::now();
-  Goal goal = find_goal(session);
+  auto lock_dir = os::make_dirs(session.cluster_dir(), 0755);
+  if (!lock_dir.ok())
+    return std::move(lock_dir).error().with("try", "set PGBALANCER_STATE_DIR to a directory you may write");
+  auto lock = os::LockFile::acquire(session.cluster_dir() + "/lock", "init");
+  if (!lock.ok()) return std::move(lock).error();
   auto existing = existing_units(session, Deadline::after(kEngineDeadline));
   if (!existing.ok()) return std::move(existing).error();
+  auto found = find_goal(session, *existing);
+  if (!found.ok()) return std::move(found).error();
+  const Goal goal = std::move(*found);
   // Units whose record and secrets are gone cannot be finished: their passwords are unknown.
   if (!existing->empty() && !session.secrets(false).ok()) {
     return Error(Code::kForeign, "parts of cluster " + goal.cluster.cluster_name +
@@ -150,11 +221,6 @@ Result<InitResult> init(Session& session) {
         .with("changed", "nothing")
         .with("try", "pgbalancer_cluster destroy, then init");
   }
-  auto lock_dir = os::make_dirs(session.cluster_dir(), 0755);
-  if (!lock_dir.ok())
-    return std::move(lock_dir).error().with("try", "set PGBALANCER_STATE_DIR to a directory you may write");
-  auto lock = os::LockFile::acquire(session.cluster_dir() + "/lock", "init");
-  if (!lock.ok()) return std::move(lock).error();
 
   PGB_TRY(end_leftovers(session, *existing));
   const bool fresh = !session.secrets(false).ok();
@@ -185,7 +251,9 @@ Result<InitResult> init(Session& session) {
 
   InitResult result;
   result.made = static_cast<int>(missing_units(*units, *existing).size());
-  PGB_TRY(bring_all_up(session, Waiting{session, goal.cluster, *secrets}, *units));
+  std::atomic<int> coming{0};
+  std::atomic<bool> failed{false};
+  PGB_TRY(bring_all_up(session, Waiting{session, goal.cluster, *secrets, &coming, &failed}, *units));
   result.cluster = goal.cluster;
   if (before.ok()) {
     auto changes = apply_changes(*before, goal.cluster, *secrets, *units, *existing);
@@ -200,9 +268,11 @@ Result<InitResult> init(Session& session) {
 }
 
 Result<std::vector<std::string>> plan(Session& session) {
-  Goal goal = find_goal(session);
   auto existing = existing_units(session, Deadline::after(kEngineDeadline));
   if (!existing.ok()) return std::move(existing).error();
+  auto found = find_goal(session, *existing);
+  if (!found.ok()) return std::move(found).error();
+  const Goal goal = std::move(*found);
   auto units = make_units(session, goal.cluster, Secrets{}, *existing);
   if (!units.ok()) return std::move(units).error();
   std::vector<std::string> steps;
@@ -210,6 +280,11 @@ Result<std::vector<std::string>> plan(Session& session) {
     const bool there = existing->count(unit.name) != 0;
     steps.push_back(std::string(there ? "start " : "make ") + unit.name + " on " + unit.bind_address + ":" +
                     std::to_string(unit.ports[0].second));
+  }
+  for (const UnitSpec& unit : *units) {
+    const auto known = existing->find(unit.name);
+    if (known == existing->end() || known->second.state != UnitState::kRunning) continue;
+    if (known->second.spec_hash != unit.spec_hash) steps.push_back("(pending until its restart) change " + unit.name);
   }
   std::vector<Error> obstacles = session.runtime->preflight(goal.cluster, *units, Deadline::after(kEngineDeadline));
   if (!obstacles.empty()) return obstacles[0].with("changed", "nothing");

@@ -1,5 +1,8 @@
 // Growing and shrinking a group.
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "cluster/changes.h"
 #include "cluster/effective.h"
@@ -53,17 +56,44 @@ struct Opened {
 };
 
 Result<Opened> open_for_change(Session& session, const std::string& verb) {
+  if (!session.has_record()) return session.recorded().error();
+  auto lock = os::LockFile::acquire(session.cluster_dir() + "/lock", verb);
+  if (!lock.ok()) return std::move(lock).error();
   auto cluster = session.recorded();
   if (!cluster.ok()) return std::move(cluster).error();
   auto secrets = session.secrets(false);
   if (!secrets.ok()) return std::move(secrets).error();
-  auto lock = os::LockFile::acquire(session.cluster_dir() + "/lock", verb);
-  if (!lock.ok()) return std::move(lock).error();
   return Opened{std::move(*lock), std::move(*cluster), std::move(*secrets)};
 }
 
-Status save_file(const Session& session, const Cluster& cluster) {
-  return os::write_file_atomic(session.options.file, model::to_json(cluster) + "\n", 0644);
+// Adds the replicas to the file as it stands: its order, its other keys and its mode stay.
+Status save_file(const Session& session, const std::string& balancer, const std::vector<Added>& added) {
+  using Json = nlohmann::ordered_json;
+  const std::string& file = session.options.file;
+  const auto refuse = [&file](const std::string& why) {
+    return Error(Code::kConfig, "the replicas run, but " + file + " was left as it is: " + why)
+        .with("try", "add them to \"replicas\" by hand; pgbalancer_cluster status shows their ports");
+  };
+  struct stat info = {};
+  if (file == "-" || ::stat(file.c_str(), &info) != 0) return refuse("it is no file that can be written");
+  auto text = os::read_file(file);
+  if (!text.ok()) return std::move(text).error();
+  Json document = Json::parse(*text, nullptr, false);
+  if (!document.is_object() || !document.contains("balancers")) return refuse("it does not list its balancers");
+  for (Json& group : document["balancers"]) {
+    if (group.value("name", balancer) != balancer) continue;
+    if (!group.contains("replicas")) return refuse("it does not list the replicas of " + balancer);
+    for (const Added& one : added) {
+      group["replicas"].push_back({{"node_id", one.node.node_id},
+                                   {"host", one.node.name},
+                                   {"port", one.node.port},
+                                   {"container_name", one.node.container_name},
+                                   {"ip_address", one.node.ip_address}});
+    }
+    return os::write_file_atomic(file, document.dump(2) + "\n", info.st_mode & 07777,
+                                 os::Owner{info.st_uid, info.st_gid});
+  }
+  return refuse("it has no balancer " + balancer);
 }
 
 }  // namespace
@@ -117,7 +147,7 @@ Result<std::vector<Added>> add_replica(Session& session, const std::string& bala
     }
   }
   PGB_TRY(tell_balancer(session, cluster, opened->secrets, group_now));
-  if (save) PGB_TRY(save_file(session, cluster));
+  if (save) PGB_TRY(save_file(session, group_now.name, added));
   for (const Added& one : added) session.log_event("added " + one.node.name + " to " + group_now.name);
   return added;
 }

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -48,10 +49,14 @@ RuntimeResult make_process(const Session& session) {
 RuntimeResult choose_runtime(Session& session) {
   std::string kind = session.options.runtime;
   if (kind.empty()) kind = std::string(model::to_string(session.wanted.runtime));
-  if (kind == "auto") {
-    const auto recorded = os::read_file(session.cluster_dir() + "/runtime", 64);
-    if (recorded.ok()) kind = *recorded;
+  const auto recorded = os::read_file(session.cluster_dir() + "/runtime", 64);
+  if (recorded.ok() && kind != "auto" && kind != *recorded) {
+    return Error(Code::kConfig,
+                 "cluster " + session.wanted.cluster_name + " was made with the runtime " + *recorded + ", not " + kind)
+        .with("changed", "nothing")
+        .with("try", "--runtime " + *recorded + "; to change over, destroy it with that first");
   }
+  if (kind == "auto" && recorded.ok()) kind = *recorded;
   if (kind == "process") return make_process(session);
   auto docker = make_docker(session);
   if (docker.ok() || kind == "docker") return docker;
@@ -104,16 +109,34 @@ Result<std::unique_ptr<Session>> Session::open(OpenOptions open_options) {
 }
 
 Result<model::Cluster> Session::recorded() const {
-  auto text = os::read_file(cluster_dir() + "/cluster.json");
+  const std::string file = cluster_dir() + "/cluster.json";
+  auto text = os::read_file(file);
+  if (!text.ok() && os::exists(file)) return std::move(text).error();
   if (!text.ok()) {
     return Error(Code::kNoCluster, "cluster " + wanted.cluster_name + " was not made")
         .with("try", "pgbalancer_cluster init --config " + options.file);
   }
   model::Parsed parsed = model::parse_cluster(*text);
   if (!parsed.mistakes.empty()) {
-    return Error(Code::kInternal, parsed.mistakes[0].str(cluster_dir() + "/cluster.json"));
+    return Error(Code::kIo, "the record of the cluster is damaged: " + parsed.mistakes[0].str(file))
+        .with("try", "put the file back from a copy; or pgbalancer_cluster destroy, which takes all data along");
   }
   return std::move(parsed.cluster);
+}
+
+namespace {
+constexpr const char* kRecordFiles[] = {"cluster.json", "runtime", "secrets.json", "events.jsonl", "lock"};
+}
+
+bool Session::has_record() const {
+  return std::any_of(std::begin(kRecordFiles), std::end(kRecordFiles),
+                     [this](const char* name) { return os::exists(cluster_dir() + "/" + name); });
+}
+
+void Session::forget_record() const {
+  for (const char* name : kRecordFiles) ::unlink((cluster_dir() + "/" + name).c_str());
+  ::rmdir((cluster_dir() + "/units").c_str());
+  ::rmdir(cluster_dir().c_str());  // fails when somebody's files are there: they stay
 }
 
 Status Session::record(const model::Cluster& cluster) const {

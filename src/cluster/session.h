@@ -60,6 +60,10 @@ class Session {
 
   // The recorded cluster, if it was ever made; kNoCluster otherwise.
   Result<model::Cluster> recorded() const;
+  // Whether anything of ours is in the cluster's directory: it may have been somebody else's before.
+  bool has_record() const;
+  // Removes what we write there, and the directory if nothing else is in it.
+  void forget_record() const;
   Status record(const model::Cluster& cluster) const;
 
   // Loads the secrets; makes the missing ones if `create`. kNoCluster without `create`.

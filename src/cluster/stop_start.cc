@@ -34,10 +34,11 @@ Status stop_some(Session& session, const std::vector<std::string>& names) {
 }  // namespace
 
 Status stop(Session& session, const std::string& name) {
-  auto cluster = session.recorded();
-  if (!cluster.ok()) return std::move(cluster).error();
+  if (!session.has_record()) return session.recorded().error();  // no lock file where there is no cluster
   auto lock = os::LockFile::acquire(session.cluster_dir() + "/lock", "stop");
   if (!lock.ok()) return std::move(lock).error();
+  auto cluster = session.recorded();
+  if (!cluster.ok()) return std::move(cluster).error();
   auto units = existing_units(session, Deadline::after(seconds(30)));
   if (!units.ok()) return std::move(units).error();
   PGB_TRY(check_name(*units, name));
@@ -61,12 +62,13 @@ Status stop(Session& session, const std::string& name) {
 }
 
 Status start(Session& session, const std::string& name) {
+  if (!session.has_record()) return session.recorded().error();  // no lock file where there is no cluster
+  auto lock = os::LockFile::acquire(session.cluster_dir() + "/lock", "start");
+  if (!lock.ok()) return std::move(lock).error();
   auto cluster = session.recorded();
   if (!cluster.ok()) return std::move(cluster).error();
   auto secrets = session.secrets(false);
   if (!secrets.ok()) return std::move(secrets).error();
-  auto lock = os::LockFile::acquire(session.cluster_dir() + "/lock", "start");
-  if (!lock.ok()) return std::move(lock).error();
   auto existing = existing_units(session, Deadline::after(seconds(30)));
   if (!existing.ok()) return std::move(existing).error();
   PGB_TRY(check_name(*existing, name));

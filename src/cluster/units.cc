@@ -94,7 +94,10 @@ class UnitMaker {
     const auto known = existing_.find(name);
     if (known != existing_.end()) {
       const auto port = known->second.ports.find(kAgentPort);
-      if (port != known->second.ports.end() && port->second != 0) return port->second;
+      const bool there = port != known->second.ports.end() && port->second != 0;
+      // One that does not run may have lost its port to somebody else meanwhile; nobody is told this one.
+      const bool runs = known->second.state == runtime::UnitState::kRunning;
+      if (there && (runs || runtime::check_port_free(cluster_.bind_address, port->second).ok())) return port->second;
     }
     return runtime::free_port(cluster_.bind_address);
   }
@@ -109,8 +112,8 @@ class UnitMaker {
     unit.image = cluster_.postgres.image;
     unit.ports = {{kPostgresPort, node.port}, {kAgentPort, *port}};
     unit.spec_hash = hash_of(unit.image + "|" + unit.container_name + "|" + unit.ip_address + "|" + unit.bind_address +
-                             "|" + std::to_string(node.port) + "|" + cluster_.postgres.bin_dir + "|" +
-                             json(cluster_.postgres.parameters).dump());
+                             "|" + std::to_string(node.port) + "|" + std::to_string(*port) + "|" +
+                             cluster_.postgres.bin_dir + "|" + json(cluster_.postgres.parameters).dump());
     unit.files.push_back({"agent.json", agent_json(group, node, *port)});
     if (node.role == model::Role::kPrimary) {
       unit.files.insert(unit.files.end(), init_files_.begin(), init_files_.end());

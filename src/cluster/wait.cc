@@ -14,7 +14,9 @@ namespace {
 
 constexpr milliseconds kPatience{120000};  // without an answer of any kind
 constexpr milliseconds kTries{3000};       // for an agent to get over a failure: it tries again by itself
-constexpr int kTick = 25;                  // milliseconds between two looks
+constexpr milliseconds kGrace{5000};
+constexpr int kMissing = 2;  // looks, a second apart, at a unit that does not run
+constexpr int kTick = 25;    // milliseconds between two looks
 
 // What a unit that does not run any more said last.
 Error ended(const Waiting& waiting, const std::string& name) {
@@ -60,12 +62,15 @@ Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const
   const Session& session = waiting.session;
   auto unit = find_unit(waiting, node.name);
   if (!unit) return Error(Code::kNotReady, node.name + " is not there");
-  const api::AgentAddress address = agent_address(waiting.cluster, waiting.secrets, *unit);
+  api::AgentAddress address = agent_address(waiting.cluster, waiting.secrets, *unit);
   const bool primary = node.role == model::Role::kPrimary;
   const auto began = Deadline::Clock::now();
   Deadline patience = Deadline::after(kPatience);
   Deadline next_look = Deadline::after(milliseconds(1000));
-  std::optional<Deadline> failing_until;
+  bool failing = false, gave_up = false;
+  int missing = 0;
+  Deadline give_up = Deadline::never();
+  Deadline failing_until = Deadline::never();
   std::string last;
   for (;; poll(nullptr, 0, kTick)) {
     PGB_TRY(session.check_interrupted());
@@ -74,10 +79,21 @@ Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const
       session.tell(node.name, Event::State::kOk, primary ? "accepting writes" : "streaming");
       return {};
     }
+    // Another one has failed, and this one may need it; a moment, so that the one that is the cause can say so, too.
+    if (waiting.failed != nullptr && *waiting.failed && !gave_up) {
+      gave_up = true;
+      give_up = Deadline::after(kGrace);
+    }
+    if (gave_up && give_up.expired()) return Error(Code::kTimeout, node.name + " waits for one that has failed");
     if (state.ok()) {
-      if (state->phase == "running") failing_until.reset();
-      if (state->phase == "failed" && !failing_until) failing_until = Deadline::after(kTries);
-      if (state->phase == "failed" && failing_until->expired()) {
+      // Work that goes on may take its time: initdb, a copy, recovery, init SQL.
+      if (state->phase != "waiting" || waiting.coming != nullptr) patience = Deadline::after(kPatience);
+      if (state->phase == "running") failing = false;
+      if (state->phase == "failed" && !failing) {
+        failing = true;
+        failing_until = Deadline::after(kTries);
+      }
+      if (state->phase == "failed" && failing_until.expired()) {
         return Error(Code::kTool, node.name + ": " + state->detail).with("try", "pgbalancer_cluster logs " + node.name);
       }
       std::string doing = what_it_does(*state, group, began);
@@ -89,9 +105,14 @@ Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const
     } else if (next_look.expired()) {  // the agent is silent: is it there at all?
       next_look = Deadline::after(milliseconds(1000));
       unit = find_unit(waiting, node.name);
-      if (!unit || unit->state != runtime::UnitState::kRunning) return ended(waiting, node.name);
+      // One that starts over has no ports for a moment, and no program.
+      const bool ended_for_good = !unit || unit->state != runtime::UnitState::kRunning;
+      if (ended_for_good && ++missing > kMissing) return ended(waiting, node.name);
+      if (ended_for_good) continue;
+      missing = 0;
+      address = agent_address(waiting.cluster, waiting.secrets, *unit);
     }
-    if (patience.expired() && last.rfind("copying", 0) != 0) {
+    if (patience.expired()) {
       return Error(Code::kTimeout,
                    node.name + " is not ready after two minutes: " + (state.ok() ? last : state.error().message));
     }
@@ -100,7 +121,7 @@ Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const
 
 Status wait_for_balancer(const Waiting& waiting, const model::Balancer& balancer) {
   const Session& session = waiting.session;
-  const Deadline patience = Deadline::after(kPatience);
+  Deadline patience = Deadline::after(kPatience);
   Deadline next_look = Deadline::after(milliseconds(1000));
   session.tell(balancer.name, Event::State::kWaiting, "waits for " + balancer.primary.name);
   for (;; poll(nullptr, 0, kTick)) {
@@ -117,6 +138,10 @@ Status wait_for_balancer(const Waiting& waiting, const model::Balancer& balancer
       const auto unit = find_unit(waiting, balancer.name);
       if (!unit || unit->state != runtime::UnitState::kRunning) return ended(waiting, balancer.name);
     }
+    if (waiting.failed != nullptr && *waiting.failed) {
+      return Error(Code::kTimeout, balancer.name + " waits for a server that has failed");
+    }
+    if (waiting.coming != nullptr && *waiting.coming > 0) patience = Deadline::after(kPatience);
     if (patience.expired()) {
       return Error(Code::kTimeout, balancer.name + " lets no query through: " + query.error().message)
           .with("try", "pgbalancer_cluster logs " + balancer.name);

@@ -1,6 +1,8 @@
 // Waits for units to be what they are to be, and says meanwhile what they wait for.
 #pragma once
 
+#include <atomic>
+
 #include "cluster/units.h"
 
 namespace pgb::cluster {
@@ -9,6 +11,10 @@ struct Waiting {
   const Session& session;
   const model::Cluster& cluster;
   const Secrets& secrets;
+  // Shared by all that wait together, or null: how many servers are still coming up, and whether one has failed,
+  // so that nobody waits for it.
+  std::atomic<int>* coming = nullptr;
+  std::atomic<bool>* failed = nullptr;
 };
 
 // Until the server answers, and, for a replica, until its primary sees it stream. kNotReady if its

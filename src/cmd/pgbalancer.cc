@@ -98,6 +98,8 @@ Result<proxy::Settings> proxy_settings(const BalancerConfig& config) {
   settings.threads = config.pool.threads;
   settings.pool = config.pool_settings();
   settings.auth_user = config.auth_user;
+  settings.auth_query = config.auth_query;
+  for (const control::User& user : config.users) settings.users.emplace(user.name, user.secret);
   settings.auth_password = config.auth_password;
   if (config.tls_cert_file.empty()) return settings;
   auto tls = net::TlsContext::server(config.tls_cert_file, config.tls_key_file);

@@ -130,6 +130,13 @@ class Reader {
                     given ? shown(pg.superuser) + " is the superuser; give the replicas a role of their own"
                           : shown(pg.superuser) + " is the replicas' role; set \"replication_user\" to another name");
     }
+    for (const auto& [name, role] : {std::pair<std::string, std::string>("superuser", pg.superuser),
+                                     std::pair<std::string, std::string>("replication_user", pg.replication_user)}) {
+      const bool ours = role == "pgbalancer" || role == "pgbalancer_agent" || role.rfind("pg_", 0) == 0;
+      if (!ours || usable(object, name) == nullptr) continue;
+      mistakes_.add(usable(object, name)->place, "postgres." + name,
+                    shown(role) + " is a role that PostgreSQL or pgbalancer keeps for itself; give another name");
+    }
     for (const auto& [name, value] : default_parameters()) pg.parameters[std::string(name)] = value;
     if (const auto* files = usable(object, "init_sql")) {
       for (const auto& file : files->items) pg.init_sql.push_back(file.text);

@@ -15,14 +15,20 @@ constexpr milliseconds kAskTimeout{3000};
 constexpr milliseconds kKeepIdle{10'000};
 constexpr size_t kMostKnown = 10'000;  // invented user names must not fill the memory
 
-std::string query_for(const std::string& user) {
-  return "SELECT pgbalancer.get_auth(" + pgclient::quote_literal(user) + ")";
+// The secret stands in the last column of the first row: "user, secret" as PgBouncer's auth_query has it, or alone.
+std::string query_for(const std::string& user, const std::string& auth_query) {
+  const std::string literal = pgclient::quote_literal(user);
+  if (auth_query.empty()) return "SELECT pgbalancer.get_auth(" + literal + ")";
+  std::string text = auth_query;
+  for (size_t at = 0; (at = text.find("$1", at)) != std::string::npos; at += literal.size())
+    text.replace(at, 2, literal);
+  return text;
 }
 
 std::optional<pgwire::ScramVerifier> read_verifier(const std::string& user,
                                                    const std::vector<pgclient::ResultSet>& results) {
   if (results.empty() || results[0].rows.empty() || results[0].rows[0].empty()) return std::nullopt;
-  const std::optional<std::string>& text = results[0].rows[0][0];
+  const std::optional<std::string>& text = results[0].rows[0].back();
   if (!text || text->empty()) return std::nullopt;
   auto verifier = pgwire::parse_scram_verifier(*text);
   if (verifier) return std::move(*verifier);
@@ -34,7 +40,10 @@ std::optional<pgwire::ScramVerifier> read_verifier(const std::string& user,
 }  // namespace
 
 AuthDirectory::AuthDirectory(const Settings& settings, TopologyPtr topology)
-    : settings_(settings), topology_(std::move(topology)), thread_([this] { run(); }) {}
+    : settings_(settings), topology_(std::move(topology)) {
+  read_fixed();
+  thread_ = std::thread([this] { run(); });
+}
 
 AuthDirectory::~AuthDirectory() { stop(); }
 
@@ -48,6 +57,7 @@ void AuthDirectory::stop() {
 }
 
 void AuthDirectory::look_up(const std::string& user, Deadline deadline, OnAnswer on_answer) {
+  if (const auto fixed = fixed_.find(user); fixed != fixed_.end()) return on_answer(std::optional(fixed->second));
   if (auto verifier = known(user)) return on_answer(std::move(*verifier));
   {
     const std::lock_guard lock(mutex_);
@@ -74,6 +84,18 @@ std::optional<std::optional<pgwire::ScramVerifier>> AuthDirectory::known(const s
   const auto found = known_.find(user);
   if (found == known_.end() || found->second.until.expired()) return std::nullopt;
   return found->second.verifier;
+}
+
+void AuthDirectory::read_fixed() {
+  for (const auto& [user, secret] : settings_.users) {
+    const bool is_verifier = secret.reveal().rfind("SCRAM-SHA-256$", 0) == 0;
+    auto verifier = is_verifier ? pgwire::parse_scram_verifier(secret.reveal()) : pgwire::build_scram_verifier(secret);
+    if (verifier) {
+      fixed_.emplace(user, std::move(*verifier));
+    } else {
+      log::warn("user \"" + user + "\" of the configuration cannot log in: " + verifier.error().message);
+    }
+  }
 }
 
 void AuthDirectory::run() {
@@ -122,7 +144,7 @@ void AuthDirectory::serve(std::vector<Request> requests) {
 AuthDirectory::Answer AuthDirectory::ask(const std::string& user) {
   if (!is_utf8(user)) return std::optional<pgwire::ScramVerifier>();  // no role can be called so
   PGB_TRY(connect());
-  auto results = connection_->query(query_for(user), Deadline::after(kAskTimeout));
+  auto results = connection_->query(query_for(user, settings_.auth_query), Deadline::after(kAskTimeout));
   if (!results) {
     connection_.reset();
     return std::move(results).error().in("asking " + connected_to_ + " for the password of a user");

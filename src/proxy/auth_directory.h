@@ -52,6 +52,7 @@ class AuthDirectory {
     Deadline until;
   };
 
+  void read_fixed();
   void run();
   void serve(std::vector<Request> requests);
   Answer ask(const std::string& user);
@@ -59,6 +60,7 @@ class AuthDirectory {
   std::optional<std::optional<pgwire::ScramVerifier>> known(const std::string& user);
 
   const Settings& settings_;
+  std::map<std::string, pgwire::ScramVerifier> fixed_;  // of settings_.users; does not change
   std::mutex mutex_;
   std::condition_variable changed_;
   bool stopped_ = false;  // guarded by mutex_, like all up to known_

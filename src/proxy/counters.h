@@ -41,6 +41,7 @@ struct Counters {
   std::atomic<uint64_t> servers{0};
   std::atomic<uint64_t> sessions_total{0};
   std::atomic<uint64_t> refused_total{0};
+  std::atomic<uint64_t> catalog_changes{0};
   std::atomic<int64_t> last_write_ns{0};  // of any session: for causal_reads = global
 
   // Takes a client's place; false when all are taken.

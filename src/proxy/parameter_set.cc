@@ -3,6 +3,7 @@
 namespace pgb::proxy {
 namespace {
 
+constexpr char kRole[] = "role", kTimeout[] = "statement_timeout";
 constexpr size_t kForgetAbove = 1000;  // sets nobody has any more are looked for then
 
 // Parameters that RESET and set_config() treat in their own way.
@@ -83,13 +84,22 @@ ParameterSetPtr ParameterSets::intern(Parameters parameters) {
 
 std::string sql_to_change(const Parameters& from, const Parameters& to) {
   std::string sql;
+  if (from == to) return sql;
   const auto add = [&](const std::string& statement) { sql += (sql.empty() ? "" : ";") + statement; };
+  // A role may not be allowed what the login user is, and a time-out may be too short for what is to be done.
+  const auto hinders = [](const std::string& name) { return name == kRole || name == kTimeout; };
+  for (const char* name : {kTimeout, kRole}) {
+    if (from.count(name) != 0) add(reset(name));
+  }
   for (const auto& [name, value] : from) {
-    if (to.count(name) == 0) add(reset(name));
+    if (!hinders(name) && to.count(name) == 0) add(reset(name));
   }
   for (const auto& [name, value] : to) {
     const auto has = from.find(name);
-    if (has == from.end() || has->second != value) add(assignment(name, value));
+    if (!hinders(name) && (has == from.end() || has->second != value)) add(assignment(name, value));
+  }
+  for (const char* name : {kRole, kTimeout}) {
+    if (const auto wanted = to.find(name); wanted != to.end()) add(assignment(name, wanted->second));
   }
   return sql;
 }

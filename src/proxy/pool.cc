@@ -14,6 +14,13 @@ constexpr int64_t kUnfair = 2'000'000;   // ns: waiting that much longer than ou
 constexpr std::chrono::seconds kPatience{5};
 constexpr size_t kMaxGreetings = 100;
 
+// A user's password, when the configuration has it in clear.
+Secret password_of(const Settings& settings, const std::string& user) {
+  const auto found = settings.users.find(user);
+  if (found == settings.users.end() || found->second.reveal().rfind("SCRAM-SHA-256$", 0) == 0) return Secret();
+  return found->second;
+}
+
 std::string key_of(const NodeView& node) { return node.name + "@" + node.address(); }
 
 }  // namespace
@@ -114,6 +121,7 @@ void Pool::open(Branch& branch) {
   login.user = user_;
   login.database = database_;
   login.keys = keys_;
+  login.password = password_of(context_.shared.settings, user_);
   servers_.push_back(std::make_unique<Server>(context_, *this, branch.node, std::move(login)));
   ++branch.connecting;
   servers_.back()->connect();
@@ -250,6 +258,7 @@ void Pool::clean_up(Server& server) {
   if (server.status() != pgwire::TxnStatus::kIdle) server.ask(Purpose::kClean, "ROLLBACK");
   server.ask(Purpose::kClean, "DISCARD ALL");
   server.forget_all();
+  server.tainted = false;
   server.set_parameters(context_.shared.sets.none());
   server.flush();
 }

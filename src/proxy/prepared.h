@@ -12,8 +12,9 @@
 namespace pgb::proxy {
 
 struct PreparedStatement {
-  uint64_t id = 0;   // unique in the process
-  std::string body;  // of the Parse message after the statement's name: text, parameter types
+  uint64_t id = 0;     // unique in the process
+  uint64_t epoch = 0;  // how often the catalogue had changed
+  std::string body;    // of the Parse message after the statement's name: text, parameter types
   std::string_view text() const { return std::string_view(body).substr(0, body.find('\0')); }
 };
 using PreparedPtr = std::shared_ptr<const PreparedStatement>;
@@ -21,15 +22,19 @@ using PreparedPtr = std::shared_ptr<const PreparedStatement>;
 // Used by one thread.
 class PreparedStatements {
  public:
-  PreparedPtr intern(std::string_view body) {
+  // What was prepared before the catalogue changed is not given to who prepares after it: its result may have
+  // another shape, and servers refuse to execute it then.
+  PreparedPtr intern(std::string_view body, uint64_t epoch) {
     const auto found = known_.find(body);
     if (found != known_.end()) {
-      if (PreparedPtr statement = found->second.lock()) return statement;
+      PreparedPtr known = found->second.lock();
+      if (known && known->epoch == epoch) return known;
       known_.erase(found);
     }
     if (known_.size() >= forget_at_) forget();
     auto statement = std::make_shared<PreparedStatement>();
     statement->id = next_id().fetch_add(1, std::memory_order_relaxed);
+    statement->epoch = epoch;
     statement->body = body;
     known_.emplace(statement->body, statement);
     return statement;

@@ -299,6 +299,7 @@ TEST_F(ProxyTest, AServerThatDiesIsReportedAsAConnectionFailure) {
   start();
   auto connection = client();
   ASSERT_TRUE(connection);
+  ASSERT_TRUE((*connection)->query("BEGIN", Deadline::after(seconds(5))));  // outside one, another server would do
   auto pid = (*connection)->query("SELECT pg_backend_pid() AS pid", Deadline::after(seconds(5)));
   ASSERT_TRUE(pid);
   const int backend = std::atoi((*pid)[0].get(0, "pid").c_str());

@@ -38,10 +38,10 @@ Look Router::look(std::string_view text, const std::string& database, bool plain
     verdict.effects.push_back({});
     return verdict;
   }();
-  if (!plain_strings) return {&kOtherStrings, false, kOtherStrings.reason};
+  if (!plain_strings) return {&kOtherStrings, false, false, kOtherStrings.reason};
   Database& known = of(database);
   const sql::VerdictCache::Entry& entry = known.cache.get(text, known.catalog.get());
-  return {&entry.verdict, entry.decision.replica, entry.decision.reason};
+  return {&entry.verdict, entry.decision.replica, entry.decision.may_do_anything, entry.decision.reason};
 }
 
 void Router::set_catalog(const std::string& database, sql::CatalogPtr catalog) {
@@ -86,7 +86,12 @@ const NodeView* Router::choose_replica(int64_t since_ns) {
   const size_t a = random() % count;
   size_t b = random() % (count - 1);
   if (b >= a) ++b;
-  return cost(*candidates[a]) <= cost(*candidates[b]) ? candidates[a] : candidates[b];
+  const bool first = cost(*candidates[a]) <= cost(*candidates[b]);
+  // What is known of the other one gets older: it is tried again some time, however slow it was once.
+  std::atomic<uint32_t>& latency = candidates[first ? b : a]->gauge->latency_us;
+  const uint32_t known = latency.load(std::memory_order_relaxed);
+  latency.store(known - (known + 63) / 64, std::memory_order_relaxed);
+  return candidates[first ? a : b];
 }
 
 }  // namespace pgb::proxy

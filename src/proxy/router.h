@@ -15,6 +15,7 @@ namespace pgb::proxy {
 struct Look {
   const sql::Verdict* verdict = nullptr;  // valid until the next look
   bool replica = false;                   // a replica may answer it
+  bool may_do_anything = false;           // beside what the verdict says: it calls functions of which nobody knows
   std::string_view reason;                // why, or why not; as long-lived as the verdict
 };
 

@@ -29,10 +29,12 @@ class Server;
 
 // Why we asked a server something ourselves.
 enum class Purpose : uint8_t {
-  kApply,  // gives it the parameters of the session it serves
-  kTruth,  // what has the session left behind?
-  kClean,  // takes everything away that a session left behind
-  kCheck,  // is it alive?
+  kApply,       // gives it the parameters of the session it serves
+  kRestore,     // the same, with values that the client does not know yet
+  kTruth,       // what has the session left behind?
+  kTruthAgain,  // the same, after the session's own time-out hit the question
+  kClean,       // takes everything away that a session left behind
+  kCheck,       // is it alive?
 };
 
 struct InternalAnswer {
@@ -71,6 +73,7 @@ struct ServerLogin {
   std::string user;
   std::string database;
   std::optional<pgwire::ScramKeys> keys;
+  Secret password;                          // used if it is not empty, in place of the keys
   std::map<std::string, std::string> more;  // startup parameters beside user and database
 };
 
@@ -130,6 +133,7 @@ class Server final : public net::Pollable {
   // Whose text the unnamed statement is: a number that a session gives; 0: nobody's.
   uint64_t unnamed = 0;
   uint64_t last_session = 0;  // whom it served last
+  bool tainted = false;       // its parameters may be others than we know: nobody saw what set them
   bool retire = false;        // to be closed instead of going back to the pool
   unsigned holds = 0;         // cancel requests under way: it must not serve another one until they are through
   net::EventLoop::Clock::time_point made, idle_since, busy_since;

@@ -41,8 +41,9 @@ void Server::connected() {
     connect_timed_out();
   });
   state_ = State::kLogin;
-  auth_.emplace(login_.keys ? pgwire::AuthClient(login_.user, *login_.keys)
-                            : pgwire::AuthClient(login_.user, Secret()));
+  const bool by_keys = login_.keys && login_.password.empty();
+  auth_.emplace(by_keys ? pgwire::AuthClient(login_.user, *login_.keys)
+                        : pgwire::AuthClient(login_.user, login_.password));
   pgwire::StartupMessage message;
   message.params = login_.more;
   message.params["user"] = login_.user;

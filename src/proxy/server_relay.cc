@@ -254,6 +254,9 @@ Server::Fate Server::internal_message(char tag, std::string_view raw) {
       purposes_.pop_front();
       break;
     case be::kNotificationResponse: return Fate::kPass;
+    case be::kParameterStatus:
+      if (purposes_.front() == Purpose::kRestore) return Fate::kPass;
+      break;
     default: break;
   }
   return Fate::kSwallow;

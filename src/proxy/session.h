@@ -24,6 +24,8 @@
 
 namespace pgb::proxy {
 
+inline constexpr char kHeldCursor[] = "it has a cursor WITH HOLD";  // why a server stays with a session
+
 class Session final : public net::Pollable, public ServerUser, public PoolClient, public ServerOwner {
  public:
   enum class State : uint8_t {
@@ -140,10 +142,11 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   bool choked() const;
   void hung_up();
   Step terminate(Input& in, size_t total);
-  bool look_at_batch(std::string_view bytes, Look& look);
+  bool look_at_batch(std::string_view bytes, Look& look, std::string& refusal);
   std::string_view query_text(std::string_view message) const;
   Look look_at(std::string_view text);
   Look look_at_statement(std::string_view name);
+  bool is_confirmed(std::string_view statement) const;
   void make_room(std::string& out);
   void ensure_prepared(const PreparedPtr& statement, std::string& out);
   bool deallocate(const sql::Verdict& verdict);
@@ -151,7 +154,8 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   bool take_place();
   void note_text(std::string_view rest, size_t total);
   bool show_route(std::string_view text);
-  bool refused_by_mode(const sql::Verdict& verdict);
+  std::string refusal_by_mode(const sql::Verdict& verdict) const;  // empty: it is not refused
+  bool refused_by_mode(const std::string& refusal);
   void note_effects(const Look& look);
   void note_effect(const sql::Effect& effect);
   void send_ready();
@@ -163,10 +167,10 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   void attach(Server& server);
   void release();
   void maybe_release();
-  void change_parameters(Server& server, Parameters from);
+  void change_parameters(Server& server, Parameters from, Purpose purpose);
   void adopt_truth(InternalAnswer answer);
   void log_slow(std::chrono::nanoseconds took);
-  std::string truth_query() const;
+  std::string truth_query(bool without_timeout) const;
   void waited_too_long();
 
   // ServerUser

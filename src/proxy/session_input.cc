@@ -161,7 +161,7 @@ Session::Step Session::step(Input& in) {
   if (skipping_) return skip_step(in, total);
   const size_t before = in.at;
   const Step ready = server_ == nullptr ? begin(in, total) : boundary(in, total);
-  if (ready != Step::kOn || in.at != before || state_ != State::kReady) return ready;
+  if (ready != Step::kOn || in.at != before || state_ != State::kReady || skipping_) return ready;
   return forward(in, total);
 }
 
@@ -219,6 +219,7 @@ bool Session::pooled() const { return !dedicated_ && context_.pool_settings.mode
 Session::Step Session::begin(Input& in, size_t total) {
   const std::string_view rest = in.rest();
   Look look;
+  std::string refusal;
   switch (rest[0]) {
     case fe::kTerminate: end(); return Step::kOn;
     case fe::kSync:
@@ -238,7 +239,7 @@ Session::Step Session::begin(Input& in, size_t total) {
           send_ready();
           return Step::kOn;
         }
-        if (refused_by_mode(*look.verdict)) return Step::kOn;
+        if (refused_by_mode(refusal_by_mode(*look.verdict))) return Step::kOn;
         if (show_route(query_text(rest.substr(0, total)))) {
           drop(in, total);
           send_ready();
@@ -251,7 +252,8 @@ Session::Step Session::begin(Input& in, size_t total) {
     case fe::kDescribe:
     case fe::kClose:
     case fe::kExecute:
-      if (!look_at_batch(rest, look)) return Step::kMore;
+      if (!look_at_batch(rest, look, refusal)) return Step::kMore;
+      if (refused_by_mode(refusal)) return Step::kOn;
       break;
     case fe::kFunctionCall: break;
     default:
@@ -275,6 +277,7 @@ Session::Step Session::boundary(Input& in, size_t total) {
   if (!batch_start_ || !pooled() || !routed_replica_) return Step::kOn;
   const std::string_view rest = in.rest();
   Look look;
+  std::string refusal;
   switch (rest[0]) {
     case fe::kQuery:
       if (rest.size() < total && total <= kMaxWhole) return Step::kMore;
@@ -285,7 +288,7 @@ Session::Step Session::boundary(Input& in, size_t total) {
     case fe::kDescribe:
     case fe::kClose:
     case fe::kExecute:
-      if (!look_at_batch(rest, look)) return Step::kMore;
+      if (!look_at_batch(rest, look, refusal)) return Step::kMore;
       break;
     case fe::kFunctionCall: break;
     default: return Step::kOn;
@@ -298,7 +301,7 @@ Session::Step Session::boundary(Input& in, size_t total) {
 }
 
 // Whether all there is of a request is here, up to its Sync; then `look` says where the whole of it may go.
-bool Session::look_at_batch(std::string_view bytes, Look& look) {
+bool Session::look_at_batch(std::string_view bytes, Look& look, std::string& refusal) {
   bool replica = true;
   size_t at = 0;
   while (bytes.size() - at >= pgwire::kHeaderSize) {
@@ -318,7 +321,9 @@ bool Session::look_at_batch(std::string_view bytes, Look& look) {
     if (tag == fe::kParse) {
       const std::string_view name = c_string(body, 0, complete);
       const std::string_view text = complete ? c_string(body, name.size() + 1, complete) : name;
-      replica = complete && replica && look_at(text).replica;
+      const Look of_text = look_at(text);
+      if (refusal.empty()) refusal = refusal_by_mode(*of_text.verdict);
+      replica = complete && replica && of_text.replica;
     } else if (tag == fe::kBind) {
       const std::string_view portal = c_string(body, 0, complete);
       const std::string_view name = complete ? c_string(body, portal.size() + 1, complete) : portal;
@@ -392,15 +397,19 @@ bool Session::show_route(std::string_view text) {
   return true;
 }
 
-bool Session::refused_by_mode(const sql::Verdict& verdict) {
-  if (context_.pool_settings.mode != PoolMode::kStatement) return false;
+std::string Session::refusal_by_mode(const sql::Verdict& verdict) const {
+  if (context_.pool_settings.mode != PoolMode::kStatement || !verdict.parsed) return {};
   std::string what;
   if (verdict.transaction != sql::Transaction::kNone) what = "transactions are";
   for (const sql::Effect& effect : verdict.effects) {
     if (what.empty() && !effect.local && effect.kind != EffectKind::kDeallocate) what = "session state is";
   }
-  if (what.empty() || !verdict.parsed) return false;
-  skip_request(sqlstate::kFeatureNotSupported, what + " not possible with pool_mode \"statement\"",
+  return what;
+}
+
+bool Session::refused_by_mode(const std::string& refusal) {
+  if (refusal.empty()) return false;
+  skip_request(sqlstate::kFeatureNotSupported, refusal + " not possible with pool_mode \"statement\"",
                "Each statement may go to another server. Use pool_mode \"transaction\" or \"session\".");
   return true;
 }
@@ -408,8 +417,15 @@ bool Session::refused_by_mode(const sql::Verdict& verdict) {
 void Session::note_effects(const Look& look) {
   const sql::Verdict& verdict = *look.verdict;
   const bool only_control = verdict.transaction != sql::Transaction::kNone && verdict.statements == 1;
-  if (!verdict.read && !only_control && !is_only_session_state(verdict)) wrote_ = true;
-  if (verdict.changes_catalog) catalog_changed_ = true;
+  const bool reads = verdict.read && !look.may_do_anything;
+  if (!reads && !only_control && !is_only_session_state(verdict)) wrote_ = true;
+  if (look.may_do_anything) truth_needed_ = server_->tainted = true;
+  if (verdict.changes_catalog) {
+    catalog_changed_ = true;
+    ++context_.shared.counters.catalog_changes;
+  }
+  // What the server was kept for may be gone after it.
+  if (!pinned_.empty() && (verdict.changes_catalog || (pinned_ == kHeldCursor && !verdict.read))) truth_needed_ = true;
   for (const sql::Effect& effect : verdict.effects) note_effect(effect);
 }
 
@@ -427,6 +443,7 @@ void Session::note_effect(const sql::Effect& effect) {
       break;
     case EffectKind::kReset: reset_names_.push_back(lower(effect.name)); break;
     case EffectKind::kResetAll: reset_all_ = true; break;
+    case EffectKind::kUnknown: server_->tainted = true; break;
     case EffectKind::kLoad: sticky_pin_ = "it loaded a library"; break;
     case EffectKind::kSequenceState: sticky_pin_ = "it asks for a sequence's last value"; break;
     case EffectKind::kDiscard:
@@ -460,7 +477,8 @@ Session::Step Session::query(Input& in, std::string_view message, size_t total) 
       }
       note_effects(look);
     } else {
-      truth_needed_ = wrote_ = true;  // too long to be looked at: the server will say what came of it
+      truth_needed_ = wrote_ = server_->tainted =
+          true;  // too long to be looked at: the server will say what came of it
     }
     unnamed_ = 0;
   }
@@ -476,8 +494,9 @@ Session::Step Session::parse(Input& in, std::string_view message, size_t total) 
   batch_start_ = false;
   bool complete = false;
   const std::string_view name = c_string(message, pgwire::kHeaderSize, complete);
-  if (!pooled() || !complete || message.size() < total) {
-    if (pooled()) truth_needed_ = wrote_ = true;
+  const bool untracked = !name.empty() && context_.pool_settings.max_prepared == 0;
+  if (!pooled() || untracked || !complete || message.size() < total) {
+    if (pooled() && !untracked) truth_needed_ = wrote_ = server_->tainted = true;
     if (pooled() && complete && name.empty()) unnamed_ = 0;
     server_->unnamed = 0;
     server_->expect({Kind::kParse, 0});
@@ -485,6 +504,13 @@ Session::Step Session::parse(Input& in, std::string_view message, size_t total) 
     return Step::kOn;
   }
   const std::string_view body = message.substr(pgwire::kHeaderSize + name.size() + 1);
+  if (context_.pool_settings.mode == PoolMode::kStatement) {  // after a Flush: nobody saw it coming
+    const std::string refusal = refusal_by_mode(*look_at(body.substr(0, body.find('\0'))).verdict);
+    if (!refusal.empty()) {
+      fail(sqlstate::kFeatureNotSupported, refusal + " not possible with pool_mode \"statement\"");
+      return Step::kOn;
+    }
+  }
   if (name.empty()) {
     unnamed_body_.assign(body);
     unnamed_ = ++context_.unnamed_texts;
@@ -493,7 +519,18 @@ Session::Step Session::parse(Input& in, std::string_view message, size_t total) 
     pass_on(in, total);
     return Step::kOn;
   }
-  PreparedPtr statement = context_.prepared.intern(body);
+  if (const auto known = statements_.find(std::string(name)); known != statements_.end() && is_confirmed(name)) {
+    // The server shall say that there is one of that name.
+    std::string& again = context_.text;
+    again.clear();
+    ensure_prepared(known->second.prepared, again);
+    server_->name_of(known->second.prepared->id, context_.name);
+    append_parse(again, context_.name, body);
+    server_->expect({Kind::kParse, 0});
+    put(in, again, total);
+    return Step::kOn;
+  }
+  PreparedPtr statement = context_.prepared.intern(body, context_.shared.counters.catalog_changes);
   std::string key(name);
   statements_[key] = {statement};
   unconfirmed_.push_back(std::move(key));
@@ -514,6 +551,10 @@ Session::Step Session::parse(Input& in, std::string_view message, size_t total) 
   ++context_.stats.server_parses;
   put(in, out, total);
   return Step::kOn;
+}
+
+bool Session::is_confirmed(std::string_view statement) const {
+  return std::find(unconfirmed_.begin(), unconfirmed_.end(), statement) == unconfirmed_.end();
 }
 
 // One more statement on the server: the one not used for longest goes when there are too many.

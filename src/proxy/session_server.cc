@@ -8,6 +8,7 @@ namespace {
 
 namespace sqlstate = pgwire::sqlstate;
 
+constexpr char kSaved[] = "pgbalancer.statement_timeout";
 constexpr char kTruthPins[] =
     "SELECT 'pin', 'it listens to a channel', NULL WHERE EXISTS (SELECT FROM pg_catalog.pg_listening_channels())"
     " UNION ALL SELECT 'pin', 'it has temporary objects', NULL WHERE EXISTS (SELECT FROM pg_catalog.pg_class WHERE"
@@ -82,18 +83,24 @@ void Session::attach(Server& server) {
   } else {
     ++context_.stats.to_primary;
   }
+  if (server.last_session != id_ && std::exchange(server.tainted, false)) {
+    server.ask(Purpose::kApply, "RESET ALL");  // also of what no server lists
+    Parameters left;
+    const auto role = server.parameters()->find("role");
+    if (role != server.parameters()->end()) left.insert(*role);
+    server.set_parameters(context_.shared.sets.intern(std::move(left)));
+  }
   server.last_session = id_;
-  if (server.parameters() == parameters_) return;
-  change_parameters(server, *server.parameters());
+  if (server.parameters() != parameters_) change_parameters(server, *server.parameters(), Purpose::kApply);
 }
 
 // From `from` to those of this session. A query's text is read in the encoding in force when it comes: that of an
 // earlier session is taken back in a message of its own.
-void Session::change_parameters(Server& server, Parameters from) {
-  if (from.erase("client_encoding") != 0) server.ask(Purpose::kApply, "RESET client_encoding");
+void Session::change_parameters(Server& server, Parameters from, Purpose purpose) {
+  if (from.erase("client_encoding") != 0) server.ask(purpose, "RESET client_encoding");
   const std::string sql = sql_to_change(from, *parameters_);
   server.set_parameters(parameters_);
-  if (!sql.empty()) server.ask(Purpose::kApply, sql);
+  if (!sql.empty()) server.ask(purpose, sql);
 }
 
 void Session::server_given(Server& server) {
@@ -193,7 +200,10 @@ void Session::maybe_release() {
   const bool waited = std::exchange(waiting_quiet_, false);
   if (waited) waiting_ = false;
   const bool idle = server_->status() == pgwire::TxnStatus::kIdle && !(body_left_ > 0 && body_goes_);
-  if (idle && std::exchange(catalog_changed_, false)) context_.router->note_change(database());
+  if (idle && std::exchange(catalog_changed_, false)) {
+    ++context_.shared.counters.catalog_changes;
+    context_.router->note_change(database());
+  }
   if (idle && wrote_) {
     wrote_ = false;
     last_write_ns_ = context_.now_ns();
@@ -208,7 +218,7 @@ void Session::maybe_release() {
       // What the client sends next must find the session as the answer will say it is.
       waiting_ = waiting_quiet_ = true;
       wait_until_ = Deadline::never();
-      server_->ask(Purpose::kTruth, truth_query());
+      server_->ask(Purpose::kTruth, truth_query(false));
       return server_->flush();
     }
     if (pinned_.empty() && batch_start_) release();
@@ -238,9 +248,17 @@ void Session::log_slow(std::chrono::nanoseconds took) {
             ": " + (slow_text_.empty() ? "(text not shown)" : slow_text_));
 }
 
-std::string Session::truth_query() const {
-  std::string sql = kTruthPins + quote_literal(user());
-  sql += " UNION ALL SELECT 'set', name, setting FROM pg_catalog.pg_settings WHERE source = 'session'";
+std::string Session::truth_query(bool without_timeout) const {
+  std::string sql, setting = "setting";
+  if (without_timeout) {
+    sql = std::string("SELECT pg_catalog.set_config('") + kSaved +
+          "', pg_catalog.current_setting('statement_timeout'),"
+          " true);SET LOCAL statement_timeout = 0;";
+    setting = std::string("CASE name WHEN 'statement_timeout' THEN pg_catalog.current_setting('") + kSaved +
+              "') ELSE setting END";
+  }
+  sql += kTruthPins + quote_literal(user());
+  sql += " UNION ALL SELECT 'set', name, " + setting + " FROM pg_catalog.pg_settings WHERE source = 'session'";
   sql += " UNION ALL SELECT 'set', 'role', pg_catalog.current_setting('role')";
   sql += " WHERE pg_catalog.current_setting('role') <> 'none'";
   for (const std::string& name : custom_names_) {
@@ -278,11 +296,15 @@ void Session::adopt_truth(InternalAnswer answer) {
   server_->set_parameters(there);
   parameters_ = context_.shared.sets.intern(std::move(now));
   if (parameters_ == there) return;
-  change_parameters(*server_, *there);
+  change_parameters(*server_, *there, Purpose::kRestore);
   server_->flush();
 }
 
 void Session::server_answered(Server& server, Purpose purpose, InternalAnswer answer) {
+  if (answer.error && purpose == Purpose::kTruth && answer.error->sqlstate == sqlstate::kQueryCanceled) {
+    server.ask(Purpose::kTruthAgain, truth_query(true));
+    return server.flush();
+  }
   if (answer.error) {
     if (state_ == State::kGreeting) {  // the startup packet asks for a parameter that there is not
       answer.error->severity = "FATAL";
@@ -300,7 +322,7 @@ void Session::server_answered(Server& server, Purpose purpose, InternalAnswer an
   if (state_ == State::kGreeting) {
     pool_->set_greeting(parameters_, server.reported());
     greet(server.reported());
-  } else if (purpose == Purpose::kTruth) {
+  } else if (purpose == Purpose::kTruth || purpose == Purpose::kTruthAgain) {
     adopt_truth(std::move(answer));
   }
   maybe_release();

@@ -38,6 +38,10 @@ TEST(ParameterSets, TheChangeNamesWhatDiffersAndNothingElse) {
   EXPECT_EQ(sql_to_change({{"a", "1"}, {"x.y", "z"}}, {{"b", "it's"}}),
             "RESET \"a\";RESET \"x\".\"y\";SELECT pg_catalog.set_config('b', 'it''s', false)");
   EXPECT_EQ(sql_to_change({}, {{"role", "al\"ice"}}), "SET ROLE \"al\"\"ice\"");
+  EXPECT_EQ(sql_to_change({{"a", "1"}, {"role", "x"}, {"z", "2"}}, {{"role", "x"}, {"statement_timeout", "1"}}),
+            "RESET ROLE;RESET \"a\";RESET \"z\";SET ROLE \"x\";"
+            "SELECT pg_catalog.set_config('statement_timeout', '1', false)")
+      << "neither a role nor a time-out gets in the way of the rest";
   EXPECT_EQ(quote_literal("a\\b"), " E'a\\\\b'");
 }
 

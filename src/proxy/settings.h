@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -58,6 +59,10 @@ struct Settings {
   std::string auth_user = "pgbalancer";  // asks the servers for other users' verifiers
   Secret auth_password;
   std::string auth_database = "postgres";
+  std::string auth_query;  // with $1 for the user's name; empty: pgbalancer.get_auth($1)
+  // Users that need not be asked for: a password, or a SCRAM-SHA-256 verifier. A verifier must be the servers' own,
+  // for its keys log in there.
+  std::map<std::string, Secret> users;
   std::shared_ptr<const net::TlsContext> tls;  // null: clients get no TLS
 
   std::chrono::milliseconds login_timeout{60'000};   // from accept to the end of authentication

@@ -98,7 +98,7 @@ std::unique_ptr<Postgres> SqlCatalog::server_;
 sql::CatalogPtr SqlCatalog::catalog_;
 std::string SqlCatalog::reason_;
 
-TEST_F(SqlCatalog, what_is_the_same_everywhere_goes_to_a_replica) {
+TEST_F(SqlCatalog, WhatIsTheSameEverywhereGoesToAReplica) {
   ASSERT_TRUE(catalog_);
   for (const char* text :
        {"SELECT * FROM plain WHERE a = 1 AND b LIKE 'x%' ORDER BY a",
@@ -132,7 +132,7 @@ TEST_F(SqlCatalog, what_is_the_same_everywhere_goes_to_a_replica) {
   }
 }
 
-TEST_F(SqlCatalog, what_may_differ_or_write_goes_to_the_primary) {
+TEST_F(SqlCatalog, WhatMayDifferOrWriteGoesToThePrimary) {
   ASSERT_TRUE(catalog_);
   for (const char* text : {"SELECT writes()",
                            "SELECT public.writes()",
@@ -175,7 +175,7 @@ TEST_F(SqlCatalog, what_may_differ_or_write_goes_to_the_primary) {
   }
 }
 
-TEST_F(SqlCatalog, every_volatile_function_of_postgresql_is_harmless_by_name_or_for_the_primary) {
+TEST_F(SqlCatalog, EveryVolatileFunctionOfPostgresqlIsHarmlessByNameOrForThePrimary) {
   auto connection = server_->admin(Deadline::after(std::chrono::seconds(10)));
   ASSERT_TRUE(connection);
   auto found = (*connection)
@@ -193,7 +193,7 @@ TEST_F(SqlCatalog, every_volatile_function_of_postgresql_is_harmless_by_name_or_
   }
 }
 
-TEST_F(SqlCatalog, a_fresh_database_has_nothing_that_makes_all_reads_unsafe) {
+TEST_F(SqlCatalog, AFreshDatabaseHasNothingThatMakesAllReadsUnsafe) {
   ASSERT_TRUE(catalog_);
   EXPECT_EQ(catalog_->volatile_implicit_cast(), "");
   for (const char* type : {"text", "int4", "regclass", "timestamptz", "jsonb", "numeric"}) {

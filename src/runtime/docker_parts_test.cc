@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <mutex>
 #include <nlohmann/json.hpp>
 
 #include "http/server.h"
@@ -238,9 +239,13 @@ TEST(DockerClient, PullTellsOfBytesAndOfTheErrorInTheStream) {
       "{\"status\":\"Downloading\",\"id\":\"a\",\"progressDetail\":{\"current\":43000000,\"total\":100000000}}\r\n"
       "{\"status\":\"Downloading\",\"id\":\"b\",\"progressDetail\":{\"current\":1,\"total\":54000000}}\r\n"
       "{\"errorDetail\":{\"message\":\"m\"},\"error\":\"write /x: no space left on device\"}\r\n";
-  std::string target;
-  FakeEngine fake(
-      engine("1.41", [&](const http::Request& request) { return target = request.target, answer(200, stream); }));
+  std::mutex mutex;  // the engine answers in threads of its own
+  std::string asked;
+  FakeEngine fake(engine("1.41", [&](const http::Request& request) {
+    const std::lock_guard lock(mutex);
+    asked = request.target;
+    return answer(200, stream);
+  }));
   auto client = DockerClient::connect(fake.endpoint(), nullptr, soon());
   ASSERT_TRUE(client.ok());
   std::vector<std::string> told;
@@ -249,7 +254,8 @@ TEST(DockerClient, PullTellsOfBytesAndOfTheErrorInTheStream) {
   ASSERT_FALSE(status.ok());
   EXPECT_EQ(status.error().code, Code::kDiskFull);
   EXPECT_EQ(told, std::vector<std::string>{"43 / 100 MB"});  // the second comes too soon after
-  EXPECT_NE(target.find("fromImage=registry%3A5000%2Fa%2Fb&tag=17"), std::string::npos) << target;
+  const std::lock_guard lock(mutex);
+  EXPECT_NE(asked.find("fromImage=registry%3A5000%2Fa%2Fb&tag=17"), std::string::npos) << asked;
 }
 
 TEST(DockerText, DemultiplexesFrames) {

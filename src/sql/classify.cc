@@ -85,7 +85,11 @@ class Statement {
     other(type, *body);
   }
 
-  void explain(const Json& body) { part(child(body, "query")); }
+  void explain(const Json& body) {
+    const Json* query = child(body, "query");
+    if (query != nullptr && !query->contains("SelectStmt")) walk.refuse("it explains a statement that is no query");
+    part(query);
+  }
 
   void copy(const Json& body) {
     const bool elsewhere = body.contains("filename") || flag_of(body, "is_program");
@@ -185,20 +189,26 @@ class Statement {
     if (!is_no_ddl(type)) verdict_.changes_catalog = true;
     if (type == "VariableShowStmt") return walk.refuse("it shows the session's state");
     if (type == "FetchStmt" || type == "ClosePortalStmt") return walk.refuse("it belongs to a transaction's cursor");
-    if (session_statement(type, body)) return walk.only_effect("it changes the session");
+    const std::string stem = type.size() > 4 ? type.substr(0, type.size() - 4) : type;
+    if (session_statement(type, body)) return walk.only_effect("it is no query (" + stem + ")");
     if (type == "DoStmt" || type == "CallStmt" || type == "ExecuteStmt") {
       effect(Kind::kUnknown);
-      walk.refuse(type == "ExecuteStmt" ? "it runs what PREPARE prepared" : "a procedure may do anything");
+      walk.refuse(type == "ExecuteStmt" ? "it is no query (Execute)" : "a procedure may do anything");
     } else if (type == "InsertStmt" || type == "UpdateStmt" || type == "DeleteStmt" || type == "MergeStmt") {
       walk.refuse("it writes");
     } else {
-      const size_t stem = type.size() > 4 ? type.size() - 4 : type.size();
-      walk.refuse("it is no query (" + type.substr(0, stem) + ")");
+      walk.refuse("it is no query (" + stem + ")");
     }
     const Json* into = child(body, "into");  // CREATE TABLE AS: what is in it may be EXECUTE
     walk.all(body);
     const Json* query = into == nullptr ? nullptr : child(body, "query");
     if (query != nullptr && query->contains("ExecuteStmt")) effect(Kind::kUnknown);
+    const bool settings = walk.relations.count("pg_settings") + walk.relations.count("pg_catalog.pg_settings") > 0;
+    if (type == "UpdateStmt" && settings) effect(Kind::kUnknown);  // it sets them
+    const bool own =
+        type == "CreateStmt" || type == "CreateTableAsStmt" || type == "CreateSeqStmt" || type == "ViewStmt";
+    const auto is_temp = [](const Effect& one) { return one.kind == Kind::kTempObject; };
+    if (own && std::any_of(verdict_.effects.begin(), verdict_.effects.end(), is_temp)) verdict_.changes_catalog = false;
   }
 
   bool session_statement(const std::string& type, const Json& body) {

@@ -1,11 +1,10 @@
 // What the corpus (corpus_test.cc) does not show: names, limits, threads.
-#include "sql/classify.h"
-
 #include <gtest/gtest.h>
 #include <pthread.h>
 
 #include <thread>
 
+#include "sql/classify.h"
 #include "sql/hints.h"
 
 namespace pgb::sql {
@@ -19,7 +18,7 @@ std::string repeated(const std::string& unit, size_t times) {
   return out;
 }
 
-TEST(Classify, names_what_the_catalogue_is_to_be_asked_for) {
+TEST(Classify, NamesWhatTheCatalogueIsToBeAskedFor) {
   const Verdict verdict = classify(
       "SELECT count(*), s.f(x), pg_catalog.abs(t.y), \"G\"(1), (t.r).z::s.money2 FROM t JOIN s.u ON t.a === u.b "
       "WHERE a OPERATOR(s.@@) 1 AND b BETWEEN 1 AND 2 AND c IN (SELECT 1) ORDER BY d USING <<<");
@@ -31,12 +30,12 @@ TEST(Classify, names_what_the_catalogue_is_to_be_asked_for) {
   EXPECT_EQ(verdict.attributes, (Names{"a", "b", "r", "y", "z"}));
 }
 
-TEST(Classify, a_sampling_method_of_ones_own_is_a_function) {
+TEST(Classify, ASamplingMethodOfOnesOwnIsAFunction) {
   EXPECT_EQ(classify("SELECT * FROM t TABLESAMPLE mine(1)").functions, Names{"mine"});
   EXPECT_EQ(classify("SELECT * FROM t TABLESAMPLE system(1)").functions, Names{});
 }
 
-TEST(Classify, a_cte_hides_a_table_only_where_it_is_in_scope) {
+TEST(Classify, ACteHidesATableOnlyWhereItIsInScope) {
   const auto relations = [](const char* text) { return classify(text).relations; };
   EXPECT_EQ(relations("WITH t AS (SELECT 1) SELECT * FROM t"), Names{});
   EXPECT_EQ(relations("WITH t AS (SELECT * FROM t) SELECT * FROM t"), Names{"t"});
@@ -49,13 +48,13 @@ TEST(Classify, a_cte_hides_a_table_only_where_it_is_in_scope) {
   EXPECT_EQ(relations("WITH t AS (SELECT 1) SELECT (SELECT max(a) FROM (SELECT * FROM t UNION TABLE t) s)"), Names{});
 }
 
-TEST(Classify, copy_in_is_copy_from_the_client) {
+TEST(Classify, CopyInIsCopyFromTheClient) {
   EXPECT_TRUE(classify("COPY t FROM STDIN").copy_in);
   EXPECT_FALSE(classify("COPY t FROM '/tmp/x'").copy_in);
   EXPECT_FALSE(classify("COPY t TO STDOUT").copy_in);
 }
 
-TEST(Classify, ddl_changes_the_catalogue) {
+TEST(Classify, DdlChangesTheCatalogue) {
   for (const char* text : {"CREATE TABLE t (a int)", "DROP VIEW v", "ALTER FUNCTION f() VOLATILE", "DO 'BEGIN END'",
                            "CREATE TABLE t AS SELECT set_config('a.b', 'c', false)", "SELECT 1; DROP TABLE t",
                            "EXPLAIN ANALYZE CREATE TABLE t AS SELECT 1"}) {
@@ -67,19 +66,19 @@ TEST(Classify, ddl_changes_the_catalogue) {
   }
 }
 
-TEST(Classify, counts_statements) {
+TEST(Classify, CountsStatements) {
   EXPECT_EQ(classify("").statements, 0u);
   EXPECT_EQ(classify("SELECT 1").statements, 1u);
   EXPECT_EQ(classify("SELECT 1; ; SELECT ';'; ").statements, 2u);
 }
 
-TEST(Classify, says_when_literals_matter) {
+TEST(Classify, SaysWhenLiteralsMatter) {
   EXPECT_TRUE(classify("SELECT set_config('a', 'b', false)").needs_text);
   EXPECT_FALSE(classify("SELECT a FROM t WHERE b = 'c'").needs_text);
   EXPECT_EQ(classify("SELECT a FROM t WHERE b = 'pg_temp.x'"), classify("SELECT a FROM t WHERE b = 'y'"));
 }
 
-TEST(Classify, what_is_too_long_or_has_a_zero_byte_is_for_the_primary) {
+TEST(Classify, WhatIsTooLongOrHasAZeroByteIsForThePrimary) {
   const Verdict longest = classify("SELECT '" + std::string(kMaxText, 'x') + "'");
   EXPECT_FALSE(longest.read);
   EXPECT_FALSE(longest.parsed);
@@ -89,7 +88,7 @@ TEST(Classify, what_is_too_long_or_has_a_zero_byte_is_for_the_primary) {
   EXPECT_FALSE(classify(std::string_view("SELECT 1\0; DROP TABLE t", 23)).read);
 }
 
-TEST(Classify, text_that_is_no_utf8_is_looked_into) {
+TEST(Classify, TextThatIsNoUtf8IsLookedInto) {
   EXPECT_TRUE(classify("SELECT 'gr\xf6\xdf"
                        "e'")
                   .read);
@@ -121,7 +120,7 @@ std::vector<std::string> deep_texts() {
   return texts;
 }
 
-TEST(Classify, survives_deep_nesting_on_the_stack_it_asks_for) {
+TEST(Classify, SurvivesDeepNestingOnTheStackItAsksFor) {
   pthread_attr_t how;
   ASSERT_EQ(pthread_attr_init(&how), 0);
   ASSERT_EQ(pthread_attr_setstacksize(&how, kClassifyStack), 0);
@@ -135,19 +134,19 @@ TEST(Classify, survives_deep_nesting_on_the_stack_it_asks_for) {
   pthread_attr_destroy(&how);
 }
 
-TEST(Classify, thousands_of_comments_take_no_time) {
+TEST(Classify, ThousandsOfCommentsTakeNoTime) {
   EXPECT_FALSE(classify("/*" + repeated("/*", 50'000) + repeated("*/", 50'000) + "*/ SELECT 1").read);
   EXPECT_TRUE(classify(repeated("/* a */ ", 400) + "SELECT 1").read);
 }
 
-TEST(Classify, a_read_of_usual_depth_stays_one) {
+TEST(Classify, AReadOfUsualDepthStaysOne) {
   EXPECT_TRUE(classify("SELECT " + repeated("1+", 500) + "1").read);
   EXPECT_TRUE(classify("SELECT " + repeated("(select ", 100) + "1" + repeated(")", 100)).read);
   EXPECT_TRUE(classify("SELECT 1 WHERE " + repeated("a = 1 OR ", 5000) + "b").read);
   EXPECT_FALSE(classify("SELECT " + repeated("1+", 5000) + "1").read);
 }
 
-TEST(Classify, may_be_called_by_several_threads_at_once) {
+TEST(Classify, MayBeCalledBySeveralThreadsAtOnce) {
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([] {
@@ -162,7 +161,7 @@ TEST(Classify, may_be_called_by_several_threads_at_once) {
   for (std::thread& thread : threads) thread.join();
 }
 
-TEST(Hints, the_cautious_one_wins) {
+TEST(Hints, TheCautiousOneWins) {
   EXPECT_EQ(find_hint("/* pgbalancer: replica */ SELECT 1"), Hint::kReplica);
   EXPECT_EQ(find_hint("/* pgbalancer: primary */ /* pgbalancer: replica */ SELECT 1"), Hint::kPrimary);
   EXPECT_EQ(find_hint("SELECT 1 /* pgbalancer: replica */"), Hint::kNone);

@@ -101,9 +101,9 @@ std::string printed(const Verdict& verdict) {
   return where + std::string(kNames.at(verdict.transaction));
 }
 
-TEST(RoutingCorpus, has_at_least_four_hundred_statements) { EXPECT_GE(corpus().size(), 400u); }
+TEST(RoutingCorpus, HasAtLeastFourHundredStatements) { EXPECT_GE(corpus().size(), 400u); }
 
-TEST(RoutingCorpus, every_statement_gets_its_verdict) {
+TEST(RoutingCorpus, EveryStatementGetsItsVerdict) {
   for (const Line& line : corpus()) {
     const Verdict verdict = classify(line.statement);
     const std::string where = line.where + ": " + line.statement;
@@ -113,7 +113,7 @@ TEST(RoutingCorpus, every_statement_gets_its_verdict) {
   }
 }
 
-TEST(RoutingCorpus, what_is_no_read_names_nothing_and_effects_are_no_reads) {
+TEST(RoutingCorpus, WhatIsNoReadNamesNothingAndEffectsAreNoReads) {
   for (const Line& line : corpus()) {
     const Verdict verdict = classify(line.statement);
     if (verdict.read) {
@@ -125,7 +125,7 @@ TEST(RoutingCorpus, what_is_no_read_names_nothing_and_effects_are_no_reads) {
 }
 
 // The whole corpus goes through one cache twice: no statement gets another's verdict.
-TEST(RoutingCorpus, the_cache_gives_what_classify_gives) {
+TEST(RoutingCorpus, TheCacheGivesWhatClassifyGives) {
   VerdictCache cache;
   for (int round = 0; round < 2; ++round) {
     for (const Line& line : corpus()) {
@@ -136,7 +136,7 @@ TEST(RoutingCorpus, the_cache_gives_what_classify_gives) {
 }
 
 // Each statement once more with all that is long about it: rows, comments, white space.
-TEST(RoutingCorpus, long_statements_are_judged_like_short_ones) {
+TEST(RoutingCorpus, LongStatementsAreJudgedLikeShortOnes) {
   VerdictCache cache;
   for (const Line& line : corpus()) {
     if (line.verdict == "unparsed") continue;

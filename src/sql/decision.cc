@@ -1,5 +1,7 @@
 #include "sql/decision.h"
 
+#include <algorithm>
+
 namespace pgb::sql {
 namespace {
 
@@ -27,18 +29,29 @@ std::string objection(const Verdict& verdict, const Catalog& catalog) {
   return {};
 }
 
+Decision place(const Verdict& verdict, const Catalog* catalog) {
+  if (!verdict.read) return {false, false, verdict.reason};
+  if (verdict.hint_replica) return {true, false, "a comment asks for a replica"};
+  const bool names_nothing = verdict.functions.empty() && verdict.operators.empty() && verdict.relations.empty() &&
+                             verdict.types.empty() && verdict.attributes.empty();
+  if (names_nothing) return {true, false, verdict.reason};
+  if (catalog == nullptr) return {false, false, "the catalogue of the database is not known yet"};
+  std::string against = objection(verdict, *catalog);
+  if (!against.empty()) return {false, false, std::move(against)};
+  return {true, false, verdict.reason};
+}
+
+bool calls_what_may_do_anything(const Verdict& verdict, const Catalog* catalog) {
+  return std::any_of(verdict.functions.begin(), verdict.functions.end(),
+                     [&](const std::string& name) { return catalog == nullptr || !catalog->function_is_safe(name); });
+}
+
 }  // namespace
 
 Decision decide(const Verdict& verdict, const Catalog* catalog) {
-  if (!verdict.read) return {false, verdict.reason};
-  if (verdict.hint_replica) return {true, "a comment asks for a replica"};
-  const bool names_nothing = verdict.functions.empty() && verdict.operators.empty() && verdict.relations.empty() &&
-                             verdict.types.empty() && verdict.attributes.empty();
-  if (names_nothing) return {true, verdict.reason};
-  if (catalog == nullptr) return {false, "the catalogue of the database is not known yet"};
-  std::string against = objection(verdict, *catalog);
-  if (!against.empty()) return {false, std::move(against)};
-  return {true, verdict.reason};
+  Decision decision = place(verdict, catalog);
+  decision.may_do_anything = calls_what_may_do_anything(verdict, catalog);
+  return decision;
 }
 
 }  // namespace pgb::sql

@@ -10,7 +10,8 @@ namespace pgb::sql {
 
 struct Decision {
   bool replica = false;
-  std::string reason;  // the end of "it goes to … because …"
+  bool may_do_anything = false;  // it calls functions that are volatile or not known
+  std::string reason;            // the end of "it goes to … because …"
 };
 
 // `catalog` null: not known yet, then only what names nothing is safe. A hint for replicas overrides what the

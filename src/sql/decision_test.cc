@@ -38,7 +38,7 @@ bool to_replica(const char* text) {
   return decision.replica;
 }
 
-TEST(Decision, reads_of_what_is_known_and_harmless_go_to_a_replica) {
+TEST(Decision, ReadsOfWhatIsKnownAndHarmlessGoToAReplica) {
   for (const char* text :
        {"SELECT 1", "SELECT abs(-1)", "SELECT count(*) FROM t WHERE a = 1", "SELECT * FROM public.t",
         "SELECT stable_one(1), public.stable_one(2)", "SELECT random(), pg_catalog.random()", "SELECT pg_sleep(1)",
@@ -47,7 +47,7 @@ TEST(Decision, reads_of_what_is_known_and_harmless_go_to_a_replica) {
   }
 }
 
-TEST(Decision, what_is_volatile_or_not_known_goes_to_the_primary) {
+TEST(Decision, WhatIsVolatileOrNotKnownGoesToThePrimary) {
   for (const char* text : {"SELECT volatile_one()",
                            "SELECT public.volatile_one()",
                            "SELECT unknown_one()",
@@ -75,7 +75,7 @@ TEST(Decision, what_is_volatile_or_not_known_goes_to_the_primary) {
   }
 }
 
-TEST(Decision, without_a_catalogue_only_what_names_nothing_goes_to_a_replica) {
+TEST(Decision, WithoutACatalogueOnlyWhatNamesNothingGoesToAReplica) {
   EXPECT_TRUE(decide(classify("SELECT 1"), nullptr).replica);
   EXPECT_TRUE(decide(classify("BEGIN READ ONLY"), nullptr).replica);
   for (const char* text : {"SELECT 1 + 1", "SELECT abs(1)", "SELECT * FROM t", "SELECT 1::int", "SELECT (a).b"}) {
@@ -85,7 +85,7 @@ TEST(Decision, without_a_catalogue_only_what_names_nothing_goes_to_a_replica) {
   }
 }
 
-TEST(Decision, a_hint_vouches_for_names_but_not_for_writes) {
+TEST(Decision, AHintVouchesForNamesButNotForWrites) {
   EXPECT_TRUE(to_replica("/* pgbalancer: replica */ SELECT volatile_one()"));
   EXPECT_TRUE(to_replica("/* pgbalancer: replica */ SELECT pg_is_in_recovery()"));
   EXPECT_TRUE(to_replica("/* pgbalancer: replica */ SELECT * FROM unknown"));
@@ -94,7 +94,7 @@ TEST(Decision, a_hint_vouches_for_names_but_not_for_writes) {
   EXPECT_FALSE(to_replica("/* pgbalancer: primary */ SELECT 1"));
 }
 
-TEST(Decision, where_an_implicit_cast_is_volatile_nothing_is_safe) {
+TEST(Decision, WhereAnImplicitCastIsVolatileNothingIsSafe) {
   Rows rows = usual();
   rows.push_back({"i", "public", "money2"});
   const auto catalog = Catalog::from_rows(rows, 1);
@@ -102,7 +102,7 @@ TEST(Decision, where_an_implicit_cast_is_volatile_nothing_is_safe) {
   EXPECT_TRUE(decide(classify("SELECT 1"), catalog.get()).replica);
 }
 
-TEST(Decision, a_volatile_minus_is_found_where_the_grammar_hides_it) {
+TEST(Decision, AVolatileMinusIsFoundWhereTheGrammarHidesIt) {
   Rows rows = usual();
   rows.push_back({"o", "", "-"});
   const auto catalog = Catalog::from_rows(rows, 1);
@@ -113,7 +113,7 @@ TEST(Decision, a_volatile_minus_is_found_where_the_grammar_hides_it) {
   }
 }
 
-TEST(Catalog, rows_that_are_cut_short_are_left_out) {
+TEST(Catalog, RowsThatAreCutShortAreLeftOut) {
   const auto catalog =
       Catalog::from_rows({{"f", "a"}, {std::nullopt, "a", "b"}, {"f", "a", std::nullopt}, {"", "a", "c"}}, 7);
   EXPECT_FALSE(catalog->function_is_safe("b"));

@@ -20,7 +20,7 @@ bool starts_as_one(std::string_view name, const std::array<Names, N>& prefixes) 
   return std::any_of(prefixes.begin(), prefixes.end(), [&](std::string_view prefix) { return starts(name, prefix); });
 }
 
-constexpr std::array<Names, 14> kWriting = {"nextval",
+constexpr std::array<Names, 15> kWriting = {"nextval",
                                             "setval",
                                             "txid_current",
                                             "pg_current_xact_id",
@@ -33,7 +33,8 @@ constexpr std::array<Names, 14> kWriting = {"nextval",
                                             "pg_sync_replication_slots",
                                             "loread",
                                             "lowrite",
-                                            "currtid2"};
+                                            "currtid2",
+                                            "pg_promote"};
 
 constexpr std::array<Names, 12> kWritingPrefixes = {
     "lo_",       "dblink",     "pg_logical_", "pg_replication_",    "pg_drop_", "pg_copy_",
@@ -44,7 +45,7 @@ constexpr std::array<Names, 6> kSessionPrefixes = {
     "dblink_connect",        "dblink_disconnect", "pg_replication_origin_session",
     "pg_create_logical_rep", "pg_create_phys",    "pg_copy_logical_rep"};
 
-constexpr std::array<Names, 39> kLocal = {"pg_is_in_recovery",
+constexpr std::array<Names, 38> kLocal = {"pg_is_in_recovery",
                                           "pg_is_in_backup",
                                           "pg_backend_pid",
                                           "pg_postmaster_start_time",
@@ -55,7 +56,6 @@ constexpr std::array<Names, 39> kLocal = {"pg_is_in_recovery",
                                           "pg_terminate_backend",
                                           "pg_reload_conf",
                                           "pg_rotate_logfile",
-                                          "pg_promote",
                                           "pg_is_wal_replay_paused",
                                           "pg_my_temp_schema",
                                           "pg_is_other_temp_schema",

@@ -28,7 +28,7 @@ bool is_shared(std::string_view text) {
   return shared;
 }
 
-TEST(Normalize, literals_become_question_marks_and_nothing_else_changes) {
+TEST(Normalize, LiteralsBecomeQuestionMarksAndNothingElseChanges) {
   EXPECT_EQ(key_of("SELECT abalance FROM pgbench_accounts WHERE aid = 42;"),
             "SELECT abalance FROM pgbench_accounts WHERE aid = ?;");
   EXPECT_EQ(key_of("insert into t values (1, 'it''s', -2.50, .5)"), "insert into t values (?, ?, -?.?, .?)");
@@ -38,18 +38,18 @@ TEST(Normalize, literals_become_question_marks_and_nothing_else_changes) {
   EXPECT_EQ(key_of("select 'a'\n'b'"), "select ?\n?");
 }
 
-TEST(Normalize, an_operator_is_not_taken_for_a_literal) {
+TEST(Normalize, AnOperatorIsNotTakenForALiteral) {
   EXPECT_EQ(key_of("select a ? 'b'"), "select a \\? ?");
   EXPECT_NE(key_of("select 1?2"), key_of("select ??1"));
 }
 
-TEST(Normalize, comments_stay_and_what_is_in_them_is_no_literal) {
+TEST(Normalize, CommentsStayAndWhatIsInThemIsNoLiteral) {
   EXPECT_EQ(key_of("/* 1 'x */ select 1 -- 2 '\n, 3"), "/* 1 'x */ select ? -- 2 '\n, ?");
   EXPECT_EQ(key_of("select 1 /* /* 2 */ ' */ + 3"), "select ? /* /* 2 */ ' */ + ?");
   EXPECT_EQ(key_of("select 4-1--2"), "select ?-?--2");
 }
 
-TEST(Normalize, what_is_not_understood_is_kept_as_it_is) {
+TEST(Normalize, WhatIsNotUnderstoodIsKeptAsItIs) {
   for (const char* text : {"select E'a'",
                            "select U&'a'",
                            "select B'1'",
@@ -81,19 +81,19 @@ TEST(Normalize, what_is_not_understood_is_kept_as_it_is) {
   }
 }
 
-TEST(Normalize, statements_on_data_are_shared) {
+TEST(Normalize, StatementsOnDataAreShared) {
   for (const char* text : {"select 1", "SELECT(1)", "  \n\tInsert into t values (1)", "UPDATE t SET a=1",
                            "delete from t", "with a as (select 1) table a", "values(1)", "/* x */ -- y\nselect 1"}) {
     EXPECT_TRUE(is_shared(text)) << text;
   }
 }
 
-TEST(Normalize, the_argument_of_current_setting_is_kept) {
+TEST(Normalize, TheArgumentOfCurrentSettingIsKept) {
   EXPECT_EQ(key_of("select 'x', 1, Current_Setting('a.b')"), "select 'x', ?, Current_Setting('a.b')");
   EXPECT_EQ(key_of("select \"current_setting\" ( ('a.b') )"), "select \"current_setting\" ( ('a.b') )");
 }
 
-TEST(Normalize, for_the_cache_comments_are_cut_but_for_hints) {
+TEST(Normalize, ForTheCacheCommentsAreCutButForHints) {
   EXPECT_EQ(cache_key_of("select 1 /* trace 17 */ + 2 -- 18\n"), "select ? /**/ + ? --\n");
   EXPECT_EQ(cache_key_of("/* trace 17 */ select 1"), "/**/ select ?");
   EXPECT_EQ(cache_key_of("/* pgbalancer: primary */ select 1"), "/* pgbalancer: primary */ select ?");
@@ -106,7 +106,7 @@ std::string rows(int count, const std::string& row) {
   return text;
 }
 
-TEST(Normalize, long_lists_have_one_key_and_a_short_text_that_is_judged_alike) {
+TEST(Normalize, LongListsHaveOneKeyAndAShortTextThatIsJudgedAlike) {
   std::string key, other, reduced;
   EXPECT_TRUE(normalize_for_cache(rows(500, "(1, 'x')"), key, &reduced));
   EXPECT_EQ(key, "INSERT INTO t (a, b) VALUES (?)");
@@ -123,7 +123,7 @@ TEST(Normalize, long_lists_have_one_key_and_a_short_text_that_is_judged_alike) {
   EXPECT_EQ(reduced, "SELECT * FROM t WHERE a IN (1) AND b = 3");
 }
 
-TEST(Normalize, a_row_that_differs_is_never_left_out) {
+TEST(Normalize, ARowThatDiffersIsNeverLeftOut) {
   std::string key, reduced;
   EXPECT_TRUE(normalize_for_cache(rows(300, "(1, 2)") + ", (nextval('s'), 2)" + ", (3, 4)", key, &reduced));
   EXPECT_NE(reduced.find("nextval"), std::string::npos);
@@ -131,7 +131,7 @@ TEST(Normalize, a_row_that_differs_is_never_left_out) {
   EXPECT_NE(reduced.find("(3, x), (3, y)"), std::string::npos);
 }
 
-TEST(Normalize, the_key_needs_no_new_memory) {
+TEST(Normalize, TheKeyNeedsNoNewMemory) {
   std::string key;
   key.reserve(200);
   const void* before = key.data();

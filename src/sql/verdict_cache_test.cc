@@ -11,7 +11,7 @@ std::shared_ptr<const Catalog> catalog(std::vector<std::vector<std::optional<std
   return Catalog::from_rows(rows, version);
 }
 
-TEST(VerdictCache, statements_that_differ_in_literals_are_parsed_once) {
+TEST(VerdictCache, StatementsThatDifferInLiteralsAreParsedOnce) {
   VerdictCache cache;
   const auto* first = &cache.get("SELECT a FROM t WHERE b = 1", nullptr);
   const auto* second = &cache.get("SELECT a FROM t WHERE b = 2", nullptr);
@@ -21,7 +21,7 @@ TEST(VerdictCache, statements_that_differ_in_literals_are_parsed_once) {
   EXPECT_EQ(cache.size(), 1u);
 }
 
-TEST(VerdictCache, effects_that_are_in_literals_are_each_their_own) {
+TEST(VerdictCache, EffectsThatAreInLiteralsAreEachTheirOwn) {
   VerdictCache cache;
   for (int round = 0; round < 2; ++round) {
     EXPECT_EQ(cache.get("SELECT set_config('a.b', '1', false)", nullptr).verdict.effects.at(0).value, "1");
@@ -30,26 +30,26 @@ TEST(VerdictCache, effects_that_are_in_literals_are_each_their_own) {
   EXPECT_EQ(cache.misses(), 2u);
 }
 
-TEST(VerdictCache, a_syntax_error_does_not_speak_for_others_of_its_shape) {
+TEST(VerdictCache, ASyntaxErrorDoesNotSpeakForOthersOfItsShape) {
   VerdictCache cache;
   EXPECT_FALSE(cache.get("SELECT 1\n'x'", nullptr).verdict.parsed);
   EXPECT_TRUE(cache.get("SELECT 'y'\n'x'", nullptr).verdict.read);
 }
 
-TEST(VerdictCache, a_text_is_not_mistaken_for_the_normal_form_of_another) {
+TEST(VerdictCache, ATextIsNotMistakenForTheNormalFormOfAnother) {
   VerdictCache cache;
   EXPECT_FALSE(cache.get("SELECT a \\? ?", nullptr).verdict.parsed);
   EXPECT_TRUE(cache.get("SELECT a ? 1", nullptr).verdict.read);
   EXPECT_TRUE(cache.get("SELECT a ? 2", nullptr).verdict.read);
 }
 
-TEST(VerdictCache, the_encoding_of_a_literal_does_not_change_how_names_are_read) {
+TEST(VerdictCache, TheEncodingOfALiteralDoesNotChangeHowNamesAreRead) {
   const Verdict valid = classify("SELECT '\xc3\xa9' FROM t\xc3\xa4");
   EXPECT_EQ(classify("SELECT '\xe9' FROM t\xc3\xa4"), valid);
   EXPECT_EQ(valid.relations, std::vector<std::string>{"t\xc3\xa4"});
 }
 
-TEST(VerdictCache, a_new_catalogue_makes_new_decisions) {
+TEST(VerdictCache, ANewCatalogueMakesNewDecisions) {
   VerdictCache cache;
   const std::string text = "SELECT f(a) FROM t";
   EXPECT_FALSE(cache.get(text, nullptr).decision.replica);
@@ -61,7 +61,7 @@ TEST(VerdictCache, a_new_catalogue_makes_new_decisions) {
   EXPECT_EQ(cache.misses(), 1u);
 }
 
-TEST(VerdictCache, it_is_bounded_by_entries_and_forgets_the_one_unused_for_longest) {
+TEST(VerdictCache, ItIsBoundedByEntriesAndForgetsTheOneUnusedForLongest) {
   VerdictCache cache(10);
   for (int i = 0; i < 100; ++i) {
     cache.get("SELECT " + std::string(static_cast<size_t>(i + 1), 'a'), nullptr);
@@ -73,7 +73,7 @@ TEST(VerdictCache, it_is_bounded_by_entries_and_forgets_the_one_unused_for_longe
   EXPECT_EQ(cache.misses(), misses);
 }
 
-TEST(VerdictCache, it_is_bounded_by_bytes) {
+TEST(VerdictCache, ItIsBoundedByBytes) {
   VerdictCache cache(10'000, 100'000);
   for (int i = 0; i < 200; ++i) {
     cache.get("SELECT " + std::string(2000, 'a') + std::to_string(i) + "b", nullptr);
@@ -82,14 +82,14 @@ TEST(VerdictCache, it_is_bounded_by_bytes) {
   EXPECT_GT(cache.size(), 5u);
 }
 
-TEST(VerdictCache, a_text_too_long_to_be_kept_gets_its_verdict) {
+TEST(VerdictCache, ATextTooLongToBeKeptGetsItsVerdict) {
   VerdictCache cache;
   const std::string text = "SELECT " + std::string(20'000, 'a') + " FROM t";
   EXPECT_TRUE(cache.get(text, nullptr).verdict.read);
   EXPECT_EQ(cache.size(), 0u);
 }
 
-TEST(VerdictCache, an_insert_of_megabytes_is_looked_into_and_shares_its_verdict) {
+TEST(VerdictCache, AnInsertOfMegabytesIsLookedIntoAndSharesItsVerdict) {
   VerdictCache cache;
   for (int size : {100'000, 120'000}) {
     std::string text = "INSERT INTO t VALUES (1, 'x')";

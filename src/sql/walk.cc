@@ -58,6 +58,7 @@ void Walk::effect(Kind kind, std::string name, std::string value, bool is_local)
 }
 
 void Walk::temporary(const char* what) {
+  if (refusal_.rfind("it is no query", 0) == 0) refusal_.clear();  // this says more
   refuse(std::string("it names ") + what);
   effect(Kind::kTempObject);
 }
@@ -256,11 +257,11 @@ void Walk::known_function(const std::string& name, const std::string& base, cons
     case FunctionKind::kTransactionLock: return refuse(name + "() locks");
     case FunctionKind::kSetConfig: return set_config(call);
     case FunctionKind::kSetting: return setting(name, call);
-    case FunctionKind::kSessionLock: effect(Kind::kSessionLock); return only_effect(name + "() locks for the session");
-    case FunctionKind::kSequenceState:
-      effect(Kind::kSequenceState);
-      return only_effect(name + "() asks for what the session did to a sequence");
-    case FunctionKind::kSessionState: effect(Kind::kUnknown); return refuse(name + "() changes the session");
+    case FunctionKind::kSessionLock:
+      effect(Kind::kSessionLock);
+      return only_effect(name + (name.find("unlock") == std::string::npos ? "() locks" : "() unlocks"));
+    case FunctionKind::kSequenceState: effect(Kind::kSequenceState); return only_effect(name + "() asks the session");
+    case FunctionKind::kSessionState: effect(Kind::kUnknown); return refuse(name + "() writes, or changes the session");
     case FunctionKind::kRunsText: effect(Kind::kUnknown); return refuse(name + "() runs SQL that is in a text");
   }
 }

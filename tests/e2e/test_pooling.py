@@ -431,3 +431,38 @@ def test_pgbench_runs_its_own_script(pooled):
     bench(pooled, "prepared", POOL, "-t", "20")  # it prepares synchronously: more clients would wait for each other
     with client(pooled) as one:
         assert ask(one, "SELECT sum(abalance) FROM pgbench_accounts") == ask(one, "SELECT sum(delta) FROM pgbench_history")
+
+
+def test_a_primary_that_dies_while_clients_wait_takes_nobody_along(make_sandbox):
+    with make_sandbox("process") as cluster:
+        cluster.balancer()["config"] = {"pool_size": 1, "query_wait_timeout": 5}
+        cluster.write()
+        cluster.init()
+        before = cluster.pids("lb1")
+        holder = psycopg2.connect(cluster.url(), connect_timeout=5)
+        ask(holder, "SELECT txid_current()")  # the only server of the primary's pool
+        outcomes = []
+
+        def come(number: int) -> None:
+            try:
+                with client(cluster, application_name=f"waiter{number}") as waiter:
+                    outcomes.append(ask(waiter, "SELECT 1"))
+            except psycopg2.Error as error:
+                outcomes.append(str(error))
+        threads = [threading.Thread(target=come, args=(n,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.3)
+        cluster.kill_unit("primary1")
+        for thread in threads:
+            thread.join(30)
+        assert len(outcomes) == 8, "somebody still waits"
+        assert cluster.pids("lb1") == before, "the balancer is the same process"
+        with pytest.raises(psycopg2.Error):
+            ask(holder, "SELECT 1")
+        holder.close()
+        with client(cluster) as reader:
+            assert ask(reader, "SELECT 2") == 2, "reads go on"
+            with pytest.raises(psycopg2.Error, match="no primary"):
+                do(reader, "CREATE TABLE x (a int)")
+            assert ask(reader, "SELECT 3") == 3, "and the session, too"
