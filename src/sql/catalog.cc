@@ -5,40 +5,117 @@
 namespace pgb::sql {
 
 const char* Catalog::query() {
-  // Relations: foreign and unlogged tables, and views that lead to one of them or to a volatile function. What a view
-  // calls of PostgreSQL's own functions is not recorded as a dependency; its definition tells.
+  // routine: every function with whether it is volatile; an aggregate is as volatile as what it is made of. The
+  // functions of uuid-ossp and pgcrypto are volatile because they draw random numbers: harmless.
+  // ours: what PostgreSQL's own functions do to one server or one session, though not volatile.
+  // called: which function is used by which view, policy or domain. Of PostgreSQL's own functions no dependency is
+  // recorded, so the stored tree is read. System views are judged by name when a statement is read.
+  // unsafe: relations a replica cannot answer for, and views and partitioned tables above them.
   return R"(
-WITH RECURSIVE unsafe(oid) AS (
-    SELECT oid FROM pg_catalog.pg_class WHERE relkind = 'f' OR relpersistence <> 'p'
+WITH RECURSIVE routine AS MATERIALIZED (
+  SELECT p.oid, n.nspname, p.proname, p.prokind, p.pronargs, p.pronargdefaults, p.proargtypes,
+         (p.provolatile = 'v' OR COALESCE(a.part, false)) AND e.objid IS NULL AS unsafe
+    FROM pg_catalog.pg_proc p
+    JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+    LEFT JOIN (SELECT g.aggfnoid::pg_catalog.oid AS oid, pg_catalog.bool_or(q.provolatile = 'v') AS part
+                 FROM pg_catalog.pg_aggregate g JOIN pg_catalog.pg_proc q
+                   ON q.oid IN (g.aggtransfn, g.aggfinalfn, g.aggcombinefn, g.aggserialfn, g.aggdeserialfn,
+                                g.aggmtransfn, g.aggminvtransfn, g.aggmfinalfn)
+                GROUP BY 1) a ON a.oid = p.oid
+    LEFT JOIN (SELECT d.objid FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension x
+                   ON d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.refobjid = x.oid
+                WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.deptype = 'e'
+                  AND x.extname IN ('uuid-ossp', 'pgcrypto')) e ON e.objid = p.oid
+   WHERE p.prokind <> 'p'),
+bad AS MATERIALIZED (
+  SELECT oid FROM routine
+   WHERE unsafe AND NOT (nspname = 'pg_catalog' AND proname IN ('random', 'random_normal', 'clock_timestamp',
+                         'timeofday', 'gen_random_uuid', 'uuidv4', 'uuidv7', 'pg_partition_tree',
+                         'pg_partition_ancestors'))
+  UNION ALL
+  SELECT oid FROM routine
+   WHERE NOT unsafe AND nspname = 'pg_catalog'
+     AND (proname LIKE ANY (ARRAY['pg\_stat\_%', 'pg\_control\_%', 'pg\_get\_replication\_%', 'pg\_get\_wal\_%',
+                                  'pg\_show\_%', 'pg\_available\_%', 'inet\_server\_%', 'inet\_client\_%',
+                                  'txid\_current%', 'pg\_current\_xact%', 'pg\_current\_snap%', 'table\_to\_xml%',
+                                  'schema\_to\_xml%', 'database\_to\_xml%'])
+          OR proname IN ('pg_backend_pid', 'pg_postmaster_start_time', 'pg_conf_load_time', 'pg_my_temp_schema',
+                         'pg_is_other_temp_schema', 'pg_listening_channels', 'pg_cursor', 'pg_prepared_statement',
+                         'pg_config', 'pg_tablespace_location'))),
+called(class, object, tree) AS (
+  SELECT 'r', c.oid, r.ev_action::pg_catalog.text FROM pg_catalog.pg_rewrite r
+    JOIN pg_catalog.pg_class c ON c.oid = r.ev_class
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+   WHERE c.relkind = 'v' AND r.ev_type = '1' AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+  UNION ALL
+  SELECT 'r', polrelid, COALESCE(polqual::pg_catalog.text, '') FROM pg_catalog.pg_policy
+  UNION ALL
+  SELECT 't', contypid, conbin::pg_catalog.text FROM pg_catalog.pg_constraint
+   WHERE contypid <> 0 AND conbin IS NOT NULL),
+caller AS MATERIALIZED (
+  SELECT DISTINCT c.class, c.object FROM called c,
+         pg_catalog.regexp_matches(c.tree, ':(?:funcid|opfuncid|aggfnoid|winfnoid) (\d+)', 'g') AS found
+   WHERE found[1]::pg_catalog.oid IN (SELECT oid FROM bad)),
+above(lower, upper) AS MATERIALIZED (
+  SELECT d.refobjid, r.ev_class FROM pg_catalog.pg_depend d
+    JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid AND r.ev_type = '1'
+    JOIN pg_catalog.pg_class v ON v.oid = r.ev_class AND v.relkind = 'v'
+   WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+     AND d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.refobjid <> r.ev_class
   UNION
-    SELECT r.ev_class FROM pg_catalog.pg_rewrite r
-      JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid = r.oid
-      JOIN pg_catalog.pg_proc p ON d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND p.oid = d.refobjid
+  SELECT inhrelid, inhparent FROM pg_catalog.pg_inherits
+  UNION
+  SELECT d.refobjid, p.polrelid FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_policy p ON p.oid = d.objid
+   WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+     AND d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass),
+unsafe(oid) AS (
+    SELECT oid FROM pg_catalog.pg_class WHERE relkind = 'f' OR relpersistence = 'u'
+  UNION
+    SELECT object FROM caller WHERE class = 'r'
+  UNION
+    SELECT c.oid FROM pg_catalog.pg_class c
+     WHERE c.relnamespace = 'pg_catalog'::pg_catalog.regnamespace
+       AND (c.relname LIKE 'pg\_stat\_%' OR c.relname LIKE 'pg\_statio\_%' OR c.relname IN (
+            'pg_locks', 'pg_settings', 'pg_file_settings', 'pg_hba_file_rules', 'pg_ident_file_mappings', 'pg_cursors',
+            'pg_prepared_statements', 'pg_prepared_xacts', 'pg_replication_slots', 'pg_replication_origin_status',
+            'pg_backend_memory_contexts', 'pg_wait_events', 'pg_aios', 'pg_available_extensions',
+            'pg_available_extension_versions', 'pg_config', 'pg_sequences', 'pg_shmem_allocations',
+            'pg_shmem_allocations_numa', 'pg_dsm_registry_allocations'))
+  UNION
+    SELECT a.upper FROM unsafe u JOIN above a ON a.lower = u.oid),
+above_type(lower, upper) AS MATERIALIZED (
+  SELECT typbasetype, oid FROM pg_catalog.pg_type WHERE typbasetype <> 0),
+unsafe_type(oid) AS (
+    SELECT object FROM caller WHERE class = 't'
+  UNION
+    SELECT c.casttarget FROM pg_catalog.pg_cast c JOIN pg_catalog.pg_proc p ON p.oid = c.castfunc
      WHERE p.provolatile = 'v'
   UNION
-    SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-     WHERE c.relkind = 'v' AND n.nspname NOT IN ('pg_catalog', 'information_schema')
-       AND pg_catalog.pg_get_viewdef(c.oid) ~
-           '\m(nextval|setval|currval|lastval|set_config|pg_notify|txid_current|pg_current_xact_id|pg_[a-z_]*advisory[a-z_]*|lo_[a-z]+|pg_is_in_recovery|pg_backend_pid|pg_(last|current)_wal[a-z_]*|query_to_xml|pg_stat_[a-z_]+)\('
+    SELECT t.oid FROM pg_catalog.pg_type t JOIN pg_catalog.pg_proc p ON p.oid = t.typinput
+     WHERE p.provolatile = 'v' AND t.typtype = 'b'
   UNION
-    SELECT r.ev_class FROM unsafe u
-      JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = u.oid
-      JOIN pg_catalog.pg_rewrite r ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND r.oid = d.objid
-)
-SELECT 'f', n.nspname, p.proname FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-  WHERE p.prokind <> 'p' GROUP BY 2, 3 HAVING NOT pg_catalog.bool_or(p.provolatile = 'v')
+    SELECT a.upper FROM unsafe_type u JOIN above_type a ON a.lower = u.oid)
+SELECT CASE WHEN pg_catalog.bool_or(unsafe) THEN 'v' ELSE 'f' END, nspname, proname FROM routine GROUP BY 2, 3
 UNION ALL
-SELECT 'v', n.nspname, p.proname FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-  WHERE p.prokind <> 'p' GROUP BY 2, 3 HAVING pg_catalog.bool_or(p.provolatile = 'v')
-UNION ALL
-SELECT DISTINCT 'o', '', o.oprname::text FROM pg_catalog.pg_operator o
-  JOIN pg_catalog.pg_proc p ON p.oid = o.oprcode WHERE p.provolatile = 'v'
+SELECT DISTINCT 'o', '', o.oprname FROM pg_catalog.pg_operator o JOIN bad ON bad.oid = o.oprcode
 UNION ALL
 SELECT DISTINCT 'r', n.nspname, c.relname FROM unsafe u JOIN pg_catalog.pg_class c ON c.oid = u.oid
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 UNION ALL
 SELECT 'k', n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^pg_(toast|temp)')";
+ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^pg_(toast|temp)'
+UNION ALL
+SELECT 't', n.nspname, t.typname FROM unsafe_type u JOIN pg_catalog.pg_type t ON t.oid = u.oid
+  JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+UNION ALL
+SELECT DISTINCT 'a', '', r.proname FROM routine r JOIN bad ON bad.oid = r.oid
+  JOIN pg_catalog.pg_type t ON t.oid = r.proargtypes[0]
+ WHERE r.prokind = 'f' AND r.pronargs - r.pronargdefaults <= 1 AND t.typtype IN ('c', 'p')
+   AND r.nspname <> 'pg_catalog'
+UNION ALL
+SELECT 'i', n.nspname, t.typname FROM pg_catalog.pg_cast c JOIN pg_catalog.pg_proc p ON p.oid = c.castfunc
+  JOIN pg_catalog.pg_type t ON t.oid = c.casttarget JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+ WHERE p.provolatile = 'v' AND c.castcontext = 'i')";
 }
 
 std::shared_ptr<const Catalog> Catalog::from_rows(const std::vector<std::vector<std::optional<std::string>>>& rows,
@@ -46,29 +123,32 @@ std::shared_ptr<const Catalog> Catalog::from_rows(const std::vector<std::vector<
   auto catalog = std::make_shared<Catalog>();
   catalog->version_ = version;
   for (const auto& row : rows) {
-    if (row.size() < 3 || !row[0] || !row[1] || !row[2]) continue;
-    const std::string& name = *row[2];
-    const std::string full = *row[1] + "." + name;
-    const auto add = [&](std::unordered_set<std::string>& to) {
-      to.insert(name);
-      to.insert(full);
-    };
-    switch ((*row[0])[0]) {
-      case 'v':
-        if (*row[1] == "pg_catalog" && kind_of_function(name) == FunctionKind::kHarmless) {
-          add(catalog->functions_);
-        } else {
-          add(catalog->unsafe_functions_);
-        }
-        break;
-      case 'f': add(catalog->functions_); break;
-      case 'o': catalog->unsafe_operators_.insert(name); break;
-      case 'r': add(catalog->unsafe_relations_); break;
-      case 'k': add(catalog->relations_); break;
-      default: break;
-    }
+    if (row.size() >= 3 && row[0] && row[1] && row[2] && !row[0]->empty()) catalog->add((*row[0])[0], *row[1], *row[2]);
   }
   return catalog;
+}
+
+void Catalog::insert(Set& to, const std::string& schema, const std::string& name) {
+  to.insert(name);
+  to.insert(schema + "." + name);
+}
+
+void Catalog::add(char kind, const std::string& schema, const std::string& name) {
+  switch (kind) {
+    case 'v':
+      if (schema != "pg_catalog" || kind_of_function(name) != FunctionKind::kHarmless) {
+        return insert(unsafe_functions_, schema, name);
+      }
+      return insert(functions_, schema, name);
+    case 'f': return insert(functions_, schema, name);
+    case 'o': unsafe_operators_.insert(name); return;
+    case 'r': return insert(unsafe_relations_, schema, name);
+    case 'k': return insert(relations_, schema, name);
+    case 't': return insert(unsafe_types_, schema, name);
+    case 'a': row_functions_.insert(name); return;
+    case 'i': implicit_cast_ = schema + "." + name; return;
+    default: return;
+  }
 }
 
 bool Catalog::function_is_safe(std::string_view name) const {

@@ -20,20 +20,33 @@ class Catalog {
   static std::shared_ptr<const Catalog> from_rows(const std::vector<std::vector<std::optional<std::string>>>& rows,
                                                   uint64_t version);
 
-  // `name` as a verdict has it, with or without schema. A name that is not known is not safe; without a schema, a
-  // name is as safe as the least safe function of that name in any schema.
+  // `name` as a verdict has it, with or without schema. A function or relation that is not known is not safe; without
+  // a schema, a name is as safe as the least safe one of that name in any schema.
   bool function_is_safe(std::string_view name) const;
   bool operator_is_safe(std::string_view name) const { return unsafe_operators_.count(std::string(name)) == 0; }
   bool relation_is_safe(std::string_view name) const;
+  bool type_is_safe(std::string_view name) const { return unsafe_types_.count(std::string(name)) == 0; }
+  // x.name calls name(x) if there is such a function of rows.
+  bool attribute_is_safe(std::string_view name) const { return row_functions_.count(std::string(name)) == 0; }
+  // A cast that no text shows is volatile: then nothing is safe. Its target's name; empty: there is none.
+  const std::string& volatile_implicit_cast() const { return implicit_cast_; }
   uint64_t version() const { return version_; }
 
  private:
+  using Set = std::unordered_set<std::string>;  // of names: "name" and "schema.name"
+
+  void add(char kind, const std::string& schema, const std::string& name);
+  static void insert(Set& to, const std::string& schema, const std::string& name);
+
   uint64_t version_ = 0;
-  std::unordered_set<std::string> functions_;         // all, "name" and "schema.name"
-  std::unordered_set<std::string> unsafe_functions_;  // volatile ones, likewise
-  std::unordered_set<std::string> unsafe_operators_;
-  std::unordered_set<std::string> relations_;         // all
-  std::unordered_set<std::string> unsafe_relations_;  // "name" and "schema.name"
+  Set functions_;         // all
+  Set unsafe_functions_;  // volatile ones
+  Set unsafe_operators_;  // without schema
+  Set relations_;         // all
+  Set unsafe_relations_;
+  Set unsafe_types_;
+  Set row_functions_;  // without schema
+  std::string implicit_cast_;
 };
 
 using CatalogPtr = std::shared_ptr<const Catalog>;

@@ -1,133 +1,60 @@
 #include "sql/classify.h"
 
-#include <pg_query.h>
-
 #include <algorithm>
-#include <array>
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "sql/functions.h"
 #include "sql/hints.h"
+#include "sql/parse.h"
+#include "sql/walk.h"
 
 namespace pgb::sql {
 namespace {
 
-using Json = nlohmann::json;
 using Kind = Effect::Kind;
+using TypeSet = std::set<std::string_view>;
 
-// What a query may be made of and still be nothing but a query. Whatever is not here is for the primary.
-constexpr std::array<std::string_view, 60> kQueryNodes = {"SelectStmt",
-                                                          "ResTarget",
-                                                          "ColumnRef",
-                                                          "A_Star",
-                                                          "A_Const",
-                                                          "Integer",
-                                                          "Float",
-                                                          "String",
-                                                          "Boolean",
-                                                          "BitString",
-                                                          "A_Expr",
-                                                          "BoolExpr",
-                                                          "NullTest",
-                                                          "BooleanTest",
-                                                          "CaseExpr",
-                                                          "CaseWhen",
-                                                          "CoalesceExpr",
-                                                          "MinMaxExpr",
-                                                          "SQLValueFunction",
-                                                          "SubLink",
-                                                          "A_ArrayExpr",
-                                                          "A_Indirection",
-                                                          "A_Indices",
-                                                          "RowExpr",
-                                                          "TypeCast",
-                                                          "TypeName",
-                                                          "CollateClause",
-                                                          "ParamRef",
-                                                          "FuncCall",
-                                                          "WindowDef",
-                                                          "SortBy",
-                                                          "GroupingSet",
-                                                          "GroupingFunc",
-                                                          "RangeVar",
-                                                          "RangeSubselect",
-                                                          "RangeFunction",
-                                                          "RangeTableSample",
-                                                          "RangeTableFunc",
-                                                          "RangeTableFuncCol",
-                                                          "JoinExpr",
-                                                          "Alias",
-                                                          "WithClause",
-                                                          "CommonTableExpr",
-                                                          "CTESearchClause",
-                                                          "CTECycleClause",
-                                                          "List",
-                                                          "XmlExpr",
-                                                          "XmlSerialize",
-                                                          "NamedArgExpr",
-                                                          "Null",
-                                                          "LockingClause",
-                                                          "IntoClause",
-                                                          "DefElem",
-                                                          "A_Const_",
-                                                          "ColumnDef",
-                                                          "RangeTblRef",
-                                                          "FromExpr",
-                                                          "Var",
-                                                          "Const",
-                                                          "Node"};
-
-std::string string_of(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+const Json* list_of(const Json& body, const char* key) {
+  static const Json kNone = Json::array();
+  const Json* found = child(body, key);
+  return found != nullptr && found->is_array() ? found : &kNone;
 }
 
-bool flag_of(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_boolean() && found->get<bool>();
+std::string lower(std::string text) {
+  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+  return text;
 }
 
-// The text of a constant, as one could write it in SET; nothing if it is none.
-bool constant(const Json& node, std::string& out) {
-  if (!node.is_object() || node.empty()) return false;
-  if (const auto cast = node.find("TypeCast"); cast != node.end()) {
-    return cast->contains("arg") && constant((*cast)["arg"], out);
-  }
-  if (const auto text = node.find("String"); text != node.end()) {
-    out = string_of(*text, "sval");
-    return true;
-  }
-  const auto found = node.find("A_Const");
-  if (found == node.end()) return false;
-  const Json& value = *found;
-  if (value.contains("isnull")) return false;
-  if (value.contains("sval")) return out = string_of(value["sval"], "sval"), true;
-  if (value.contains("fval")) return out = string_of(value["fval"], "fval"), true;
-  if (value.contains("boolval")) return out = flag_of(value["boolval"], "boolval") ? "on" : "off", true;
-  if (!value.contains("ival")) return false;
-  const auto number = value["ival"].find("ival");
-  out = number == value["ival"].end() ? "0" : number->dump();
-  return true;
+// What it makes or keeps is run later, if ever.
+bool only_defines(const std::string& type) {
+  static const TypeSet kTypes = {"PrepareStmt",       "ViewStmt",       "RuleStmt",         "CreateFunctionStmt",
+                                 "AlterFunctionStmt", "CreateTrigStmt", "CreatePolicyStmt", "AlterPolicyStmt",
+                                 "CreateCastStmt",    "CreateAggStmt",  "DefineStmt",       "CommentStmt"};
+  return kTypes.count(type) != 0;
 }
 
-std::string dotted(const Json& names) {
-  std::string out;
-  for (const Json& part : names) {
-    if (!part.contains("String")) return out;
-    out += (out.empty() ? "" : ".") + string_of(part["String"], "sval");
-  }
-  return out;
+// Neither data nor names change.
+bool is_no_ddl(const std::string& type) {
+  static const TypeSet kTypes = {"InsertStmt",        "UpdateStmt",      "DeleteStmt",       "MergeStmt",
+                                 "NotifyStmt",        "LockStmt",        "VacuumStmt",       "CheckPointStmt",
+                                 "ClusterStmt",       "ReindexStmt",     "TruncateStmt",     "ConstraintsSetStmt",
+                                 "PrepareStmt",       "ExecuteStmt",     "DeallocateStmt",   "DiscardStmt",
+                                 "ListenStmt",        "UnlistenStmt",    "LoadStmt",         "CallStmt",
+                                 "FetchStmt",         "ClosePortalStmt", "VariableShowStmt", "CopyStmt",
+                                 "DeclareCursorStmt", "AlterSystemStmt", "CommentStmt"};
+  return kTypes.count(type) != 0;
 }
 
 // Reads one statement into a verdict.
-class Reader {
+class Statement {
  public:
-  explicit Reader(Verdict& verdict) : verdict_(verdict) {}
+  Statement(Verdict& verdict, const std::string& type)
+      : walk(verdict.effects, !only_defines(type)), verdict_(verdict) {}
 
-  void statement(const std::string& type, const Json& body) {
+  void read(const std::string& type, const Json& body) {
     if (type == "SelectStmt") {
-      query(body, type);
+      is_query_ = true;
+      walk.query(type, body);
     } else if (type == "ExplainStmt") {
       explain(body);
     } else if (type == "CopyStmt") {
@@ -141,354 +68,299 @@ class Reader {
     } else {
       other(type, body);
     }
+    walk.finish();
   }
 
-  bool read() const { return doubt_.empty(); }
-  const std::string& doubt() const { return doubt_; }
-  std::set<std::string> functions, operators, relations;
+  bool is_query() const { return is_query_; }
+  bool begins_read_only() const { return begins_read_only_; }
+  Walk walk;
 
  private:
-  void no(std::string why) {
-    if (doubt_.empty()) doubt_ = std::move(why);
-  }
-  void effect(Kind kind, std::string name = {}, std::string value = {}, bool local = false) {
-    verdict_.effects.push_back({kind, std::move(name), std::move(value), local});
-  }
-
-  void query(const Json& body, const std::string& type) {
-    is_query_ = true;
-    visit_node(type, body);
+  void part(const Json* query) {
+    std::string type;
+    const Json* body = nullptr;
+    if (query == nullptr || !unwrap(*query, type, body)) return walk.refuse("it has a part that is not understood");
+    is_query_ = type == "SelectStmt";
+    if (is_query_) return walk.query(type, *body);
+    other(type, *body);
   }
 
   void explain(const Json& body) {
-    if (!body.contains("query") || body["query"].empty()) return no("it is an EXPLAIN");
-    const std::string type = body["query"].begin().key();
-    if (type != "SelectStmt") {
-      no("it explains a statement that is no query");
-      return visit(body["query"]);
-    }
-    query(body["query"]["SelectStmt"], type);
+    const Json* query = child(body, "query");
+    if (query != nullptr && !query->contains("SelectStmt")) walk.refuse("it explains a statement that is no query");
+    part(query);
   }
 
   void copy(const Json& body) {
     const bool elsewhere = body.contains("filename") || flag_of(body, "is_program");
     if (flag_of(body, "is_from")) {
       verdict_.copy_in = !elsewhere;
-      return no("COPY FROM writes");
+      walk.refuse("COPY FROM writes");
+    } else if (elsewhere) {
+      walk.refuse("COPY TO a file or a program works on the server's machine");
     }
-    if (elsewhere) return no("COPY TO a file or program works on the server's machine");
+    if (body.contains("query")) return part(child(body, "query"));
     is_query_ = true;
-    if (body.contains("query")) {
-      if (!body["query"].contains("SelectStmt")) no("it writes");
-      visit(body["query"]);
-    } else if (body.contains("relation")) {
-      relation(body["relation"]);
-    }
+    if (const Json* table = child(body, "relation")) walk.all(*table);
+    if (const Json* filter = child(body, "whereClause")) walk.all(*filter);
   }
 
   void transaction(const Json& body) {
     const std::string kind = string_of(body, "kind");
     verdict_.transaction = Transaction::kSavepoint;
-    if (kind == "TRANS_STMT_BEGIN" || kind == "TRANS_STMT_START") {
-      begin(body);
-      no("a transaction that may write begins");
-    } else if (kind == "TRANS_STMT_COMMIT") {
-      verdict_.transaction = Transaction::kCommit;
-    } else if (kind == "TRANS_STMT_ROLLBACK") {
-      verdict_.transaction = Transaction::kRollback;
-    } else if (kind.find("PREPARE") != std::string::npos) {
-      verdict_.transaction = Transaction::kTwoPhase;
-    }
-    no("it ends or divides a transaction");
+    if (kind == "TRANS_STMT_BEGIN" || kind == "TRANS_STMT_START") return begin(body);
+    if (kind == "TRANS_STMT_COMMIT") verdict_.transaction = Transaction::kCommit;
+    if (kind == "TRANS_STMT_ROLLBACK") verdict_.transaction = Transaction::kRollback;
+    if (kind.find("PREPARE") != std::string::npos) verdict_.transaction = Transaction::kTwoPhase;
+    walk.refuse("it ends or divides a transaction");
   }
 
   void begin(const Json& body) {
-    verdict_.transaction = Transaction::kBegin;
-    bool read_only = false, serializable = false;
-    for (const Json& option : body.value("options", Json::array())) {
-      const Json& item = option["DefElem"];
+    bool said = false, read_only = false, serializable = false;
+    for (const Json& option : *list_of(body, "options")) {
+      const Json* item = child(option, "DefElem");
+      if (item == nullptr) continue;
       std::string value;
-      if (item.contains("arg")) constant(item["arg"], value);
-      const std::string name = string_of(item, "defname");
+      if (const Json* argument = child(*item, "arg")) constant(*argument, value);
+      const std::string name = string_of(*item, "defname");
       if (name == "transaction_read_only") {
+        said = true;
         read_only = value != "0";
-        verdict_.transaction = Transaction::kBeginReadWrite;
       }
-      if (name == "transaction_isolation") serializable = value == "serializable";
+      if (name == "transaction_isolation") serializable = serializable || lower(value) == "serializable";
     }
-    if (serializable) verdict_.transaction = Transaction::kBeginReadWrite;
-    if (!read_only || serializable) return;
-    verdict_.transaction = Transaction::kBeginReadOnly;
-    read_only_ = true;
+    begins_read_only_ = read_only && !serializable;
+    verdict_.transaction = said || serializable ? Transaction::kBeginReadWrite : Transaction::kBegin;
+    if (begins_read_only_) verdict_.transaction = Transaction::kBeginReadOnly;
+    walk.refuse("a transaction that may write begins");
+  }
+
+  // "ISOLATION LEVEL SERIALIZABLE, READ ONLY"
+  static std::string modes(const Json& options) {
+    std::string out;
+    for (const Json& option : options) {
+      std::string value;
+      const Json* item = child(option, "DefElem");
+      const Json* argument = item == nullptr ? &option : child(*item, "arg");
+      if (argument != nullptr) constant(*argument, value);
+      const std::string name = item == nullptr ? std::string() : string_of(*item, "defname");
+      if (name == "transaction_isolation") value = "ISOLATION LEVEL " + value;
+      if (name == "transaction_read_only") value = value == "0" ? "READ WRITE" : "READ ONLY";
+      if (name == "transaction_deferrable") value = value == "0" ? "NOT DEFERRABLE" : "DEFERRABLE";
+      out += (out.empty() ? "" : ", ") + value;
+    }
+    return out;
   }
 
   void set(const Json& body) {
-    const std::string kind = string_of(body, "kind");
-    const std::string name = string_of(body, "name");
+    const std::string kind = string_of(body, "kind"), name = string_of(body, "name");
     const bool local = flag_of(body, "is_local");
-    no("it changes the session");
+    walk.only_effect("it changes the session");
     if (kind == "VAR_RESET_ALL") return effect(Kind::kResetAll);
-    if (name == "session_authorization") return effect(Kind::kSessionUser);
-    if (kind == "VAR_SET_MULTI") return effect(Kind::kSetTransaction, name, {}, name != "SESSION CHARACTERISTICS");
-    if (kind == "VAR_RESET" || kind == "VAR_SET_DEFAULT") return effect(Kind::kReset, name, {}, local);
+    if (name == "session_authorization") return effect(Kind::kSessionUser, {}, {}, local);
+    if (kind == "VAR_SET_MULTI") {
+      const bool session = name == "SESSION CHARACTERISTICS";
+      return effect(Kind::kSetTransaction, lower(name), modes(*list_of(body, "args")), !session);
+    }
+    if (kind == "VAR_RESET" || kind == "VAR_SET_DEFAULT") return effect(Kind::kReset, lower(name), {}, local);
+    if (kind != "VAR_SET_VALUE") return effect(Kind::kUnknown);
     std::string value;
-    for (const Json& argument : body.value("args", Json::array())) {
+    for (const Json& argument : *list_of(body, "args")) {
       std::string one;
-      constant(argument, one);
+      if (argument.contains("TypeCast") || !constant(argument, one)) return effect(Kind::kUnknown);  // INTERVAL '…'
+      if (one.find("pg_temp") != std::string::npos) effect(Kind::kTempObject);  // tables may be made there
       value += (value.empty() ? "" : ", ") + one;
     }
     verdict_.needs_text = true;
-    effect(Kind::kSet, name, value, local);
+    effect(Kind::kSet, lower(name), value, local);
   }
 
   void declare(const Json& body) {
     constexpr int64_t kHold = 0x20;
-    if (body.contains("query")) {
-      if (!body["query"].contains("SelectStmt")) no("it declares a cursor over more than a query");
-      is_query_ = true;
-      visit(body["query"]);
-    }
-    if ((body.value("options", int64_t{0}) & kHold) == 0) return;
+    part(child(body, "query"));
+    const Json* options = child(body, "options");
+    if (options == nullptr || !options->is_number_integer() || (options->get<int64_t>() & kHold) == 0) return;
     effect(Kind::kHoldCursor, string_of(body, "portalname"));
-    no("it declares a cursor WITH HOLD");
+    walk.only_effect("it declares a cursor WITH HOLD");
   }
 
   void other(const std::string& type, const Json& body) {
-    static const std::set<std::string> kWrites = {"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"};
-    const bool writes = kWrites.count(type) != 0;
-    if (writes) no("it writes");
-    visit(body);  // for what its parts do to the session
-    if (type == "VariableShowStmt") return no("it shows the session's state");
-    if (type == "FetchStmt" || type == "ClosePortalStmt") return no("it belongs to a transaction's cursor");
-    if (type == "PrepareStmt") {
-      effect(Kind::kPrepare, string_of(body, "name"));
-    } else if (type == "ExecuteStmt") {
+    is_query_ = false;
+    if (!is_no_ddl(type)) verdict_.changes_catalog = true;
+    if (type == "VariableShowStmt") return walk.refuse("it shows the session's state");
+    if (type == "FetchStmt" || type == "ClosePortalStmt") return walk.refuse("it belongs to a transaction's cursor");
+    const std::string stem = type.size() > 4 ? type.substr(0, type.size() - 4) : type;
+    if (session_statement(type, body)) return walk.only_effect("it is no query (" + stem + ")");
+    if (type == "DoStmt" || type == "CallStmt" || type == "ExecuteStmt") {
       effect(Kind::kUnknown);
+      walk.refuse(type == "ExecuteStmt" ? "it is no query (Execute)" : "a procedure may do anything");
+    } else if (type == "InsertStmt" || type == "UpdateStmt" || type == "DeleteStmt" || type == "MergeStmt") {
+      walk.refuse("it writes");
+    } else {
+      walk.refuse("it is no query (" + stem + ")");
+    }
+    const Json* into = child(body, "into");  // CREATE TABLE AS: what is in it may be EXECUTE
+    walk.all(body);
+    const Json* query = into == nullptr ? nullptr : child(body, "query");
+    if (query != nullptr && query->contains("ExecuteStmt")) effect(Kind::kUnknown);
+    const bool settings = walk.relations.count("pg_settings") + walk.relations.count("pg_catalog.pg_settings") > 0;
+    if (type == "UpdateStmt" && settings) effect(Kind::kUnknown);  // it sets them
+    const bool own =
+        type == "CreateStmt" || type == "CreateTableAsStmt" || type == "CreateSeqStmt" || type == "ViewStmt";
+    const auto is_temp = [](const Effect& one) { return one.kind == Kind::kTempObject; };
+    if (own && std::any_of(verdict_.effects.begin(), verdict_.effects.end(), is_temp)) verdict_.changes_catalog = false;
+  }
+
+  bool session_statement(const std::string& type, const Json& body) {
+    if (type == "PrepareStmt") {
+      verdict_.effects.push_back({Kind::kPrepare, string_of(body, "name"), {}, false});
     } else if (type == "DeallocateStmt") {
       effect(Kind::kDeallocate, string_of(body, "name"));
     } else if (type == "DiscardStmt") {
-      effect(Kind::kDiscard, {}, string_of(body, "target").substr(8));
+      const std::string target = string_of(body, "target");
+      effect(Kind::kDiscard, {}, target.substr(std::min<size_t>(target.size(), 8)));
     } else if (type == "ListenStmt") {
       effect(Kind::kListen, string_of(body, "conditionname"));
     } else if (type == "UnlistenStmt") {
       effect(Kind::kUnlisten, string_of(body, "conditionname"));
     } else if (type == "LoadStmt") {
-      effect(Kind::kLoad);
-    } else if (type == "DoStmt" || type == "CallStmt") {
-      effect(Kind::kUnknown);
-      verdict_.changes_catalog = type == "DoStmt";
-      return no("a procedure may do anything");
+      effect(Kind::kLoad, string_of(body, "filename"));
+      verdict_.needs_text = true;
+    } else {
+      return false;
     }
-    const bool settings = relations.count("pg_settings") + relations.count("pg_catalog.pg_settings") > 0;
-    if (type == "UpdateStmt" && settings) effect(Kind::kUnknown);  // it sets them
-    static const std::set<std::string> kNoDdl = {"NotifyStmt", "LockStmt", "VacuumStmt", "CheckPointStmt",
-                                                 "ClusterStmt"};
-    if (!writes && verdict_.effects.empty() && kNoDdl.count(type) == 0) verdict_.changes_catalog = true;
-    no(writes ? "it writes" : "it is no query (" + type.substr(0, type.size() - 4) + ")");
+    return true;
   }
 
-  void visit(const Json& value) {
-    if (value.is_array()) {
-      for (const Json& item : value) visit(item);
-    } else if (value.is_object()) {
-      const size_t scope = ctes_.size();
-      if (value.contains("withClause")) with_clause(value["withClause"]);
-      for (const auto& [key, inner] : value.items()) {
-        if (key == "withClause") continue;
-        const bool node = !key.empty() && key[0] >= 'A' && key[0] <= 'Z';
-        if (node) {
-          visit_node(key, inner);
-        } else {
-          visit_field(key, inner);
-        }
-      }
-      if (value.contains("relname")) relation(value);
-      ctes_.resize(scope);
-    }
-  }
-
-  // A common table expression hides a table of its name from what follows it in this query; from itself only when
-  // the clause is RECURSIVE.
-  void with_clause(const Json& clause) {
-    const Json expressions = clause.value("ctes", Json::array());
-    const auto name_of = [](const Json& item) {
-      return item.contains("CommonTableExpr") ? string_of(item["CommonTableExpr"], "ctename") : std::string();
-    };
-    const bool recursive = flag_of(clause, "recursive");
-    for (const Json& item : expressions) {
-      if (recursive) ctes_.push_back(name_of(item));
-    }
-    for (const Json& item : expressions) {
-      visit(item);
-      if (!recursive) ctes_.push_back(name_of(item));
-    }
-  }
-
-  void visit_node(const std::string& type, const Json& body) {
-    if (std::find(kQueryNodes.begin(), kQueryNodes.end(), type) == kQueryNodes.end()) {
-      static const std::set<std::string> kWrites = {"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"};
-      no(kWrites.count(type) != 0 ? "a part of it writes" : "it has a part that is no query (" + type + ")");
-    }
-    if (type == "FuncCall") function(body);
-    if (type == "A_Expr" && body.contains("name")) operators.insert(last_name(body["name"]));
-    if (type == "SubLink" && body.contains("operName")) operators.insert(last_name(body["operName"]));
-    if (type == "SortBy" && body.contains("useOp")) operators.insert(last_name(body["useOp"]));
-    visit(body);
-  }
-
-  void visit_field(const std::string& key, const Json& value) {
-    if (key == "lockingClause") no("it locks rows (FOR UPDATE, FOR SHARE)");
-    if (key == "intoClause") no("SELECT INTO makes a table");
-    if (key == "relpersistence" && value == "t") temporary("a temporary table");
-    if (key == "schemaname" && is_temp_schema(value)) temporary("a name in pg_temp");
-    if (key == "sval" && is_temp_schema(value)) temporary("a name in pg_temp");
-    visit(value);
-  }
-
-  static bool is_temp_schema(const Json& value) {
-    return value.is_string() && value.get_ref<const std::string&>().rfind("pg_temp", 0) == 0;
-  }
-
-  void temporary(const char* what) {
-    no(std::string("it names ") + what);
-    for (const Effect& known : verdict_.effects) {
-      if (known.kind == Kind::kTempObject) return;
-    }
-    effect(Kind::kTempObject);
-  }
-
-  void relation(const Json& range) {
-    const std::string name = string_of(range, "relname"), schema = string_of(range, "schemaname");
-    if (schema.empty() && std::find(ctes_.begin(), ctes_.end(), name) != ctes_.end()) return;
-    if ((schema.empty() || schema == "pg_catalog") && is_node_local_relation(name)) {
-      no(name + " is about one server");
-    }
-    relations.insert(schema.empty() ? name : schema + "." + name);
-  }
-
-  static std::string last_name(const Json& names) {
-    const std::string whole = dotted(names);
-    return whole.substr(names.size() > 1 ? whole.find('.') + 1 : 0);
-  }
-
-  void function(const Json& call) {
-    if (!call.contains("funcname")) return no("it calls a function that has no name");
-    const std::string name = dotted(call["funcname"]);
-    std::string_view base = name;
-    if (base.rfind("pg_catalog.", 0) == 0) base.remove_prefix(11);
-    const bool own_schema = base.find('.') != std::string_view::npos;
-    switch (own_schema ? FunctionKind::kOther : kind_of_function(base)) {
-      case FunctionKind::kOther:
-      case FunctionKind::kHarmless: functions.insert(std::string(own_schema ? name : std::string(base))); return;
-      case FunctionKind::kWrites: return no(name + "() writes");
-      case FunctionKind::kNodeLocal: return no(name + "() is about one server");
-      case FunctionKind::kSessionLock: effect(Kind::kSessionLock); return no(name + "() locks");
-      case FunctionKind::kSessionUnlock: effect(Kind::kSessionLock); return no(name + "() unlocks");
-      case FunctionKind::kTransactionLock: return no(name + "() locks");
-      case FunctionKind::kSequenceState: effect(Kind::kSequenceState); return no(name + "() asks the session");
-      case FunctionKind::kSetConfig: return set_config(call);
-      case FunctionKind::kRunsText: return no(name + "() runs SQL that is in a text");
-    }
-  }
-
-  void set_config(const Json& call) {
-    no("set_config() changes the session");
-    verdict_.needs_text = true;
-    std::string name, value, local;
-    const Json arguments = call.value("args", Json::array());
-    if (arguments.size() != 3 || !constant(arguments[0], name) || !constant(arguments[2], local)) {
-      return effect(Kind::kUnknown);
-    }
-    constant(arguments[1], value);
-    effect(Kind::kSet, name, value, local == "on" || local == "true" || local == "t");
+  void effect(Kind kind, std::string name = {}, std::string value = {}, bool local = false) {
+    verdict_.effects.push_back({kind, std::move(name), std::move(value), local});
   }
 
   Verdict& verdict_;
-  std::string doubt_;              // why it is not a read; empty: it is
-  std::vector<std::string> ctes_;  // names that hide tables where we are
   bool is_query_ = false;
-  bool read_only_ = false;
-
- public:
-  bool is_query() const { return is_query_; }
-  bool begins_read_only() const { return read_only_; }
+  bool begins_read_only_ = false;
 };
 
-void refuse(Verdict& verdict, std::string why) {
-  verdict.read = false;
-  verdict.reason = std::move(why);
-  verdict.effects.push_back({});
-}
+// Reads a whole text into a verdict.
+class Text {
+ public:
+  Text(Verdict& verdict, Hint hint) : verdict_(verdict), hint_(hint) {}
 
-void read_tree(Verdict& verdict, const Json& tree) {
-  std::set<std::string> functions, operators, relations;
-  bool all_read = true, control = false;
-  const Json statements = tree.value("stmts", Json::array());
-  verdict.statements = static_cast<unsigned>(statements.size());
-  for (const Json& item : statements) {
-    if (!item.contains("stmt") || item["stmt"].empty()) continue;
-    const Transaction before = verdict.transaction;
-    verdict.transaction = Transaction::kNone;
-    Reader reader(verdict);
-    reader.statement(item["stmt"].begin().key(), item["stmt"].begin().value());
-    if (verdict.transaction == Transaction::kNone) verdict.transaction = before;
-    control = control || verdict.transaction != Transaction::kNone;
-    functions.merge(reader.functions);
-    operators.merge(reader.operators);
-    relations.merge(reader.relations);
-    const bool alone = statements.size() == 1;
-    if (alone && reader.begins_read_only()) {
-      verdict.read = true;
-      verdict.reason = "the transaction is READ ONLY";
+  void read(const Json& tree) {
+    const Json& statements = *list_of(tree, "stmts");
+    verdict_.statements = static_cast<unsigned>(statements.size());
+    if (statements.empty()) verdict_.reason = "it is empty";
+    for (const Json& item : statements) {
+      const Json* node = child(item, "stmt");
+      std::string type;
+      const Json* body = nullptr;
+      if (node != nullptr && unwrap(*node, type, body)) {
+        statement(type, *body);
+      } else {
+        doubt("it has a part that is not understood");
+      }
+    }
+    conclude();
+  }
+
+ private:
+  void doubt(const std::string& why) {
+    if (verdict_.reason.empty()) verdict_.reason = why;
+  }
+
+  void statement(const std::string& type, const Json& body) {
+    const Transaction before = verdict_.transaction;
+    const size_t effects = verdict_.effects.size();
+    verdict_.transaction = Transaction::kNone;
+    Statement one(verdict_, type);
+    one.read(type, body);
+    const bool control = verdict_.transaction != Transaction::kNone;
+    if (!control) verdict_.transaction = before;
+    verdict_.needs_text = verdict_.needs_text || one.walk.needs_text;
+    functions_.merge(one.walk.functions);
+    operators_.merge(one.walk.operators);
+    relations_.merge(one.walk.relations);
+    types_.merge(one.walk.types);
+    attributes_.merge(one.walk.attributes);
+    begins_read_only_ = one.begins_read_only();
+    if (one.is_query() && one.walk.reads()) {
+      if (one.walk.about_one_server() && hint_ != Hint::kReplica) doubt(one.walk.local());
       return;
     }
-    if (reader.read() && reader.is_query()) continue;
-    if (all_read) verdict.reason = reader.read() ? "it is no query" : reader.doubt();
-    all_read = false;
+    doubt(one.walk.reads() ? "it is no query" : one.walk.refusal());
+    silent_ = silent_ || (!control && verdict_.effects.size() == effects);
   }
-  verdict.read = all_read && !control && verdict.statements > 0;
-  if (verdict.statements == 0) verdict.reason = "it is empty";
-  if (!verdict.read) return;
-  verdict.reason = "it only reads";
-  verdict.functions.assign(functions.begin(), functions.end());
-  verdict.operators.assign(operators.begin(), operators.end());
-  verdict.relations.assign(relations.begin(), relations.end());
+
+  void conclude() {
+    // SET a TO b; INSERT …: the effects alone would make it look like a change of the session and nothing else.
+    if (silent_ && std::any_of(verdict_.effects.begin(), verdict_.effects.end(), is_session_state) &&
+        std::all_of(verdict_.effects.begin(), verdict_.effects.end(), is_session_state)) {
+      verdict_.effects.push_back({});
+    }
+    if (verdict_.statements == 1 && begins_read_only_) {
+      verdict_.read = true;
+      verdict_.reason = "the transaction is READ ONLY";
+    } else if (verdict_.reason.empty()) {
+      verdict_.read = true;
+      verdict_.reason = "it only reads";
+    }
+    verdict_.hint_primary = hint_ == Hint::kPrimary;
+    verdict_.hint_replica = hint_ == Hint::kReplica;
+    if (verdict_.read && verdict_.hint_primary) {
+      verdict_.read = false;
+      verdict_.reason = "a comment asks for the primary";
+    }
+    if (!verdict_.read) return;
+    verdict_.functions.assign(functions_.begin(), functions_.end());
+    verdict_.operators.assign(operators_.begin(), operators_.end());
+    verdict_.relations.assign(relations_.begin(), relations_.end());
+    verdict_.types.assign(types_.begin(), types_.end());
+    verdict_.attributes.assign(attributes_.begin(), attributes_.end());
+  }
+
+  Verdict& verdict_;
+  const Hint hint_;
+  Walk::Names functions_, operators_, relations_, types_, attributes_;
+  bool begins_read_only_ = false;  // the last statement
+  bool silent_ = false;            // a statement that may write shows no effect
+};
+
+// The grammar's scanner takes time with the square of the comments that are one in another.
+bool has_too_many_comments(std::string_view text) {
+  constexpr int kMost = 500;
+  int count = 0;
+  for (size_t at = text.find("/*"); at != std::string_view::npos; at = text.find("/*", at + 2)) {
+    if (++count > kMost) return true;
+  }
+  return false;
 }
 
-void apply_hints(Verdict& verdict, std::string_view text) {
-  const Hint hint = find_hint(text);
-  verdict.hint_primary = hint == Hint::kPrimary;
-  verdict.hint_replica = hint == Hint::kReplica;
-  if (!verdict.hint_primary || !verdict.read) return;
-  verdict.read = false;
-  verdict.reason = "a comment asks for the primary";
+Verdict refusal(std::string why) {
+  Verdict verdict;
+  verdict.reason = std::move(why);
+  verdict.effects.push_back({});
+  return verdict;
 }
 
 }  // namespace
 
 Verdict classify(std::string_view text) {
-  Verdict verdict;
-  if (text.size() > kMaxText) {
-    refuse(verdict, "the text is too long to be looked into");
-    return verdict;
+  try {
+    if (text.size() > kMaxText) return refusal("the text is too long to be looked into");
+    if (text.find('\0') != std::string_view::npos) return refusal("the text has a zero byte in it");
+    if (has_too_many_comments(text)) return refusal("it has too many comments to be looked into");
+    Verdict verdict;
+    verdict.parsed = true;
+    const ParseEnd end = parse(text, [&](const Json& tree) { Text(verdict, find_hint(text)).read(tree); });
+    switch (end) {
+      case ParseEnd::kOk: return verdict;
+      case ParseEnd::kSyntax: return refusal("it does not parse");
+      case ParseEnd::kTooDeep: return refusal("it is nested too deeply to be looked into");
+      case ParseEnd::kNoMemory: break;
+    }
+  } catch (const std::exception&) {  // no memory
   }
-  if (text.find('\0') != std::string_view::npos) {
-    refuse(verdict, "the text has a zero byte in it");
-    return verdict;
-  }
-  const std::string copy(text);
-  PgQueryParseResult parsed = pg_query_parse(copy.c_str());
-  Json tree;
-  if (parsed.error == nullptr && parsed.parse_tree != nullptr) tree = Json::parse(parsed.parse_tree, nullptr, false);
-  pg_query_free_parse_result(parsed);
-  if (!tree.is_object()) {
-    refuse(verdict, "it does not parse");
-    return verdict;
-  }
-  verdict.parsed = true;
-  read_tree(verdict, tree);
-  apply_hints(verdict, text);
-  return verdict;
+  return refusal("there is no memory to look into it");
 }
 
 }  // namespace pgb::sql

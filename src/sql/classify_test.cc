@@ -103,9 +103,8 @@ TEST(Normalize, TakesOutLiteralsAndNothingElse) {
   EXPECT_EQ(key, "SELECT a1, $1 FROM t2 WHERE x = ? AND y = ? AND z=-?.?");
   EXPECT_TRUE(normalize("select \"5\" from t", key));
   EXPECT_EQ(key, "select \"5\" from t");
-  for (const char* odd :
-       {"SELECT E'\\''", "SELECT U&'x'", "SELECT B'1'", "SELECT $$x$$", "SELECT $a$x$a$", "SELECT 1 -- '",
-        "SELECT 1 /* ' */", "SET x = 5", "SELECT 'open", "SELECT \"open", "SELECT 'a\\'"}) {
+  for (const char* odd : {"SELECT E'\\''", "SELECT U&'x'", "SELECT B'1'", "SELECT $$x$$", "SELECT $a$x$a$", "SET x = 5",
+                          "SELECT 'open", "SELECT \"open", "SELECT 'a\\'"}) {
     EXPECT_FALSE(normalize(odd, key)) << odd;
     EXPECT_EQ(key, odd);
   }

@@ -3,24 +3,41 @@
 #include <algorithm>
 
 namespace pgb::sql {
-
 namespace {
+
+// The first reason that the catalogue has against it; empty: none.
+std::string objection(const Verdict& verdict, const Catalog& catalog) {
+  if (!catalog.volatile_implicit_cast().empty()) {
+    return "the implicit cast to " + catalog.volatile_implicit_cast() + " is volatile";
+  }
+  if (!catalog.operator_is_safe("-")) return "the operator - is volatile";  // no verdict names it, see Walk
+  for (const std::string& name : verdict.functions) {
+    if (!catalog.function_is_safe(name)) return name + "() is volatile or not known";
+  }
+  for (const std::string& name : verdict.operators) {
+    if (!catalog.operator_is_safe(name)) return "the operator " + name + " is volatile";
+  }
+  for (const std::string& name : verdict.relations) {
+    if (!catalog.relation_is_safe(name)) return name + " is not known, or not the same on a replica";
+  }
+  for (const std::string& name : verdict.types) {
+    if (!catalog.type_is_safe(name)) return "the cast to " + name + " is volatile";
+  }
+  for (const std::string& name : verdict.attributes) {
+    if (!catalog.attribute_is_safe(name)) return name + " may be a volatile function of a row";
+  }
+  return {};
+}
 
 Decision place(const Verdict& verdict, const Catalog* catalog) {
   if (!verdict.read) return {false, false, verdict.reason};
   if (verdict.hint_replica) return {true, false, "a comment asks for a replica"};
-  const bool names_nothing = verdict.functions.empty() && verdict.operators.empty() && verdict.relations.empty();
+  const bool names_nothing = verdict.functions.empty() && verdict.operators.empty() && verdict.relations.empty() &&
+                             verdict.types.empty() && verdict.attributes.empty();
   if (names_nothing) return {true, false, verdict.reason};
   if (catalog == nullptr) return {false, false, "the catalogue of the database is not known yet"};
-  for (const std::string& name : verdict.functions) {
-    if (!catalog->function_is_safe(name)) return {false, false, name + "() is volatile or not known"};
-  }
-  for (const std::string& name : verdict.operators) {
-    if (!catalog->operator_is_safe(name)) return {false, false, "the operator " + name + " is volatile"};
-  }
-  for (const std::string& name : verdict.relations) {
-    if (!catalog->relation_is_safe(name)) return {false, false, name + " is not known, or not the same on a replica"};
-  }
+  std::string against = objection(verdict, *catalog);
+  if (!against.empty()) return {false, false, std::move(against)};
   return {true, false, verdict.reason};
 }
 

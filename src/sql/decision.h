@@ -15,7 +15,7 @@ struct Decision {
 };
 
 // `catalog` null: not known yet, then only what names nothing is safe. A hint for replicas overrides what the
-// catalogue says of names, never what the text itself does.
+// catalogue says of names, never what the text itself does. Any thread may call.
 Decision decide(const Verdict& verdict, const Catalog* catalog);
 
 }  // namespace pgb::sql

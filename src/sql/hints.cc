@@ -39,18 +39,23 @@ size_t end_of_block(std::string_view text, size_t at) {
 
 }  // namespace
 
+size_t end_of_comment(std::string_view text, size_t at) {
+  if (text.substr(at, 2) == "--") return std::min(text.find_first_of("\r\n", at), text.size());
+  return end_of_block(text, at);
+}
+
 Hint find_hint(std::string_view text) {
   Hint hint = Hint::kNone;
   size_t at = 0;
   while ((at = text.find_first_not_of(kSpace, at)) != std::string_view::npos) {
     Hint found = Hint::kNone;
     if (text.substr(at, 2) == "/*") {
-      const size_t end = end_of_block(text, at);
+      const size_t end = end_of_comment(text, at);
       if (end == std::string_view::npos) break;
       found = read(text.substr(at + 2, end - at - 4));
       at = end;
     } else if (text.substr(at, 2) == "--") {
-      const size_t end = std::min(text.find('\n', at), text.size());
+      const size_t end = end_of_comment(text, at);
       found = read(text.substr(at + 2, end - at - 2));
       at = end;
     } else {

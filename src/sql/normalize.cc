@@ -2,10 +2,25 @@
 
 #include <array>
 
+#include "sql/hints.h"
+
 namespace pgb::sql {
 namespace {
 
-enum Class : unsigned char { kPlain, kWord, kDigit, kQuote, kDouble, kDollar, kMinus, kSlash, kOdd };
+enum Class : unsigned char {
+  kPlain,
+  kWord,
+  kDigit,
+  kQuote,
+  kDouble,
+  kDollar,
+  kMinus,
+  kSlash,
+  kOpen,
+  kClose,
+  kMark,
+  kOdd
+};
 
 constexpr std::array<Class, 256> make_classes() {
   std::array<Class, 256> table{};
@@ -19,6 +34,9 @@ constexpr std::array<Class, 256> make_classes() {
   table['$'] = kDollar;
   table['-'] = kMinus;
   table['/'] = kSlash;
+  table['('] = kOpen;
+  table[')'] = kClose;
+  table['?'] = kMark;
   table['\\'] = kOdd;
   table[0] = kOdd;
   return table;
@@ -26,84 +44,154 @@ constexpr std::array<Class, 256> make_classes() {
 constexpr std::array<Class, 256> kClasses = make_classes();
 
 Class class_of(char c) { return kClasses[static_cast<unsigned char>(c)]; }
+bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
-bool begins_with(std::string_view text, std::string_view lower_word) {
-  if (text.size() < lower_word.size()) return false;
-  for (size_t i = 0; i < lower_word.size(); ++i) {
-    if ((text[i] | 0x20) != lower_word[i]) return false;
+bool same_word(std::string_view text, std::string_view lower_word) {
+  if (text.size() != lower_word.size()) return false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if ((c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c) != lower_word[i]) return false;
   }
-  return text.size() == lower_word.size() || class_of(text[lower_word.size()]) == kPlain;
+  return true;
 }
 
-bool is_data_statement(std::string_view text) {
-  const size_t first = text.find_first_not_of(" \t\n\r");
-  if (first == std::string_view::npos) return false;
-  const std::string_view rest = text.substr(first);
-  switch (rest[0] | 0x20) {
-    case 's': return begins_with(rest, "select");
-    case 'i': return begins_with(rest, "insert");
-    case 'u': return begins_with(rest, "update");
-    case 'd': return begins_with(rest, "delete");
-    case 'w': return begins_with(rest, "with");
-    case 'v': return begins_with(rest, "values");
+bool begins_with(std::string_view text, std::string_view lower_word) {
+  if (!same_word(text.substr(0, lower_word.size()), lower_word)) return false;
+  if (text.size() == lower_word.size()) return true;
+  const Class next = class_of(text[lower_word.size()]);
+  return next != kWord && next != kDigit && next != kDollar;
+}
+
+bool begins_data_statement(std::string_view text) {
+  switch (text.empty() ? '\0' : text[0] | 0x20) {
+    case 's': return begins_with(text, "select");
+    case 'i': return begins_with(text, "insert");
+    case 'u': return begins_with(text, "update");
+    case 'd': return begins_with(text, "delete");
+    case 'w': return begins_with(text, "with");
+    case 'v': return begins_with(text, "values");
     default: return false;
   }
 }
 
+// ", " and nothing else.
+bool is_separator(std::string_view text) {
+  bool comma = false;
+  for (const char c : text) {
+    if (c == ',' && !comma) {
+      comma = true;
+    } else if (!is_space(c)) {
+      return false;
+    }
+  }
+  return comma;
+}
+
 class Writer {
  public:
-  Writer(std::string_view text, std::string& key) : text_(text), key_(key) {}
+  Writer(std::string_view text, std::string& key, bool for_cache, std::string* reduced)
+      : text_(text),
+        key_(key),
+        reduced_(reduced),
+        cut_comments_(for_cache),
+        collapse_(for_cache && text.size() >= kLongText) {}
 
   bool run() {
+    if (!skip_front() || !begins_data_statement(text_.substr(at_))) return false;
     while (at_ < text_.size()) {
+      bool fine = true;
       switch (class_of(text_[at_])) {
         case kPlain: ++at_; break;
-        case kWord: word(); break;
+        case kWord: fine = word(); break;
         case kDigit: number(); break;
-        case kDouble:
-          if (!quoted_name()) return false;
-          break;
-        case kQuote:
-          if (!string()) return false;
-          break;
+        case kDouble: fine = quoted_name(); break;
+        case kQuote: fine = string(); break;
         case kMinus:
-        case kSlash:
-          if (!maybe_comment()) return false;
-          break;
-        case kDollar:
-          if (!parameter()) return false;
-          break;
-        case kOdd: return false;
+        case kSlash: fine = maybe_comment(false); break;
+        case kDollar: fine = parameter(); break;
+        case kOpen: open(); break;
+        case kClose: close(); break;
+        case kMark: mark(); break;
+        case kOdd: fine = false; break;
       }
+      if (!fine) return false;
     }
-    key_.append(text_.substr(copied_));
+    flush();
+    if (reduced_ != nullptr) reduced_->append(text_.substr(reduced_to_));
     return true;
   }
 
+  // current_setting was seen: strings are to be kept, from the front on.
+  bool wants_strings() const { return wants_strings_; }
+  void keep_strings() { keep_strings_ = true; }
+
  private:
-  bool at_word(size_t i) const {
-    return i < text_.size() && (class_of(text_[i]) == kWord || class_of(text_[i]) == kDigit || text_[i] == '$');
-  }
-  void word() {
-    while (at_word(at_)) ++at_;
-  }
-  void replace(size_t begin) {
-    key_.append(text_.substr(copied_, begin - copied_));
-    key_ += '?';
+  void flush() {
+    key_.append(text_.substr(copied_, at_ - copied_));
     copied_ = at_;
   }
-  // Digits, and what may follow them in a number; letters stay outside: "1e5" becomes "?e?" — as distinct as before.
+  // The text from `begin` to here is left out of the reduced text.
+  void leave_out(size_t begin) {
+    if (reduced_ == nullptr) return;
+    reduced_->append(text_.substr(reduced_to_, begin - reduced_to_));
+    reduced_to_ = at_;
+  }
+
+  bool skip_front() {
+    while (at_ < text_.size()) {
+      if (is_space(text_[at_])) {
+        ++at_;
+      } else if (text_[at_] != '-' && text_[at_] != '/') {
+        return true;
+      } else if (const size_t before = at_; !maybe_comment(true) || at_ == before + 1) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  bool at_word(size_t i) const {
+    if (i >= text_.size()) return false;
+    const Class found = class_of(text_[i]);
+    return found == kWord || found == kDigit || found == kDollar;
+  }
+  bool word() {
+    const size_t begin = at_;
+    while (at_word(at_)) ++at_;
+    const std::string_view found = text_.substr(begin, at_ - begin);
+    if (found.size() == 5 && same_word(found, "float")) return false;  // float(24) and float(25) are two types
+    return understood(found);
+  }
+  bool understood(std::string_view name) {
+    if (keep_strings_ || name.size() != 15 || !same_word(name, "current_setting")) return true;
+    wants_strings_ = true;
+    return false;
+  }
+
+  void replace(size_t begin) {
+    if (collapse_ && copied_ == literal_end_ && copied_ != 0 && is_separator(text_.substr(copied_, begin - copied_))) {
+      leave_out(copied_);
+    } else {
+      key_.append(text_.substr(copied_, begin - copied_));
+      key_ += '?';
+    }
+    copied_ = literal_end_ = at_;
+  }
   void number() {
     const size_t begin = at_;
     while (at_ < text_.size() && class_of(text_[at_]) == kDigit) ++at_;
-    if (at_ < text_.size() && class_of(text_[at_]) == kWord) return word();  // 1e5, 0x1f, 123abc: kept
+    if (at_ < text_.size() && class_of(text_[at_]) == kWord) {  // 1e5, 0x1f, 1_000, 123abc: kept
+      while (at_word(at_)) ++at_;
+      return;
+    }
     replace(begin);
   }
   bool quoted_name() {
     if (at_ > 0 && text_[at_ - 1] == '&') return false;  // U&"…"
+    const size_t begin = at_ + 1;
     for (++at_; at_ < text_.size(); ++at_) {
-      if (text_[at_] == '"') return ++at_, true;
-      if (text_[at_] == '\\' || text_[at_] == '\0') return false;
+      if (text_[at_] == '"') return understood(text_.substr(begin, at_++ - begin));
+      if (class_of(text_[at_]) == kOdd) return false;
     }
     return false;
   }
@@ -113,44 +201,109 @@ class Writer {
     const size_t begin = at_;
     for (++at_; at_ < text_.size(); ++at_) {
       const char c = text_[at_];
-      if (c == '\\' || c == '\0') return false;
+      if (class_of(c) == kOdd) return false;
       if (c != '\'') continue;
       if (at_ + 1 < text_.size() && text_[at_ + 1] == '\'') {
         ++at_;
         continue;
       }
       ++at_;
-      replace(begin);
+      if (!keep_strings_) replace(begin);
       return true;
     }
     return false;
   }
-  bool maybe_comment() {  // comments may hold quotes: such texts are kept as they are
+
+  bool maybe_comment(bool in_front) {
     const char next = at_ + 1 < text_.size() ? text_[at_ + 1] : ' ';
-    if ((text_[at_] == '-' && next == '-') || (text_[at_] == '/' && next == '*')) return false;
-    ++at_;
+    const bool line = text_[at_] == '-' && next == '-', block = text_[at_] == '/' && next == '*';
+    if (!line && !block) return ++at_, true;
+    if (cut_comments_) flush();
+    const size_t begin = at_, end = end_of_comment(text_, at_);
+    if (end == std::string_view::npos) return false;
+    at_ = end;
+    if (!cut_comments_ || (in_front && find_hint(text_.substr(begin, end - begin)) != Hint::kNone)) return true;
+    key_.append(line ? "--" : "/**/");
+    copied_ = at_;
     return true;
   }
   bool parameter() {  // $1, but no $tag$
     ++at_;
     if (at_ >= text_.size() || class_of(text_[at_]) != kDigit) return false;
     while (at_ < text_.size() && class_of(text_[at_]) == kDigit) ++at_;
-    return at_ >= text_.size() || (class_of(text_[at_]) != kWord && text_[at_] != '$');
+    return !at_word(at_);
+  }
+  void mark() {
+    flush();
+    key_ += '\\';
+    ++at_;
+  }
+
+  void open() {
+    if (collapse_) {
+      flush();
+      group_ = key_.size();
+      group_begin_ = at_;
+      in_group_ = true;
+    }
+    ++at_;
+  }
+  // A group without groups in it, like the one before it, and only a comma between them: a row like the last.
+  void close() {
+    ++at_;
+    if (!in_group_) return;
+    in_group_ = false;
+    flush();
+    const std::string_view key(key_);
+    if (last_end_ != 0 && is_separator(text_.substr(last_end_, group_begin_ - last_end_)) &&
+        key.substr(last_, last_size_) == key.substr(group_)) {
+      key_.resize(last_ + last_size_);
+      if (reduced_ != nullptr) reduced_->resize(last_reduced_);  // some of the row may have been left out already
+      reduced_to_ = at_;
+    } else {
+      last_ = group_;
+      last_size_ = key_.size() - group_;
+      leave_out(at_);
+      if (reduced_ != nullptr) last_reduced_ = reduced_->size();
+    }
+    last_end_ = at_;
   }
 
   std::string_view text_;
   std::string& key_;
+  std::string* reduced_;
+  const bool cut_comments_, collapse_;
+  bool keep_strings_ = false, wants_strings_ = false;
   size_t at_ = 0;
-  size_t copied_ = 0;
+  size_t copied_ = 0;       // of the text, into the key
+  size_t reduced_to_ = 0;   // of the text, into the reduced text
+  size_t literal_end_ = 0;  // in the text
+  bool in_group_ = false;
+  size_t group_ = 0, group_begin_ = 0;      // where it begins, in the key and in the text
+  size_t last_ = 0, last_size_ = 0;         // the group before it, in the key
+  size_t last_end_ = 0, last_reduced_ = 0;  // its end, in the text and in the reduced text
 };
+
+bool write(std::string_view text, std::string& key, bool for_cache, std::string* reduced) {
+  for (const bool keep_strings : {false, true}) {
+    key.clear();
+    if (reduced != nullptr) reduced->clear();
+    Writer writer(text, key, for_cache, reduced);
+    if (keep_strings) writer.keep_strings();
+    if (writer.run()) return true;
+    if (!writer.wants_strings()) break;
+  }
+  key.assign(text);
+  if (reduced != nullptr) reduced->assign(text);
+  return false;
+}
 
 }  // namespace
 
-bool normalize(std::string_view text, std::string& key) {
-  key.clear();
-  if (is_data_statement(text) && Writer(text, key).run()) return true;
-  key.assign(text);
-  return false;
+bool normalize(std::string_view text, std::string& key) { return write(text, key, false, nullptr); }
+
+bool normalize_for_cache(std::string_view text, std::string& key, std::string* reduced) {
+  return write(text, key, true, reduced);
 }
 
 }  // namespace pgb::sql

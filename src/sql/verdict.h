@@ -26,7 +26,8 @@ struct Effect {
     kLoad,            // LOAD 'library'
     kSessionUser,     // SET/RESET SESSION AUTHORIZATION
     kSequenceState,   // currval(), lastval(): reads what this session's nextval() left behind
-    kUnknown,         // DO, CALL, a procedural language, text that does not parse: may be anything
+    kUnknown,         // DO, CALL, a procedural language, text that does not parse: may be anything. Also beside
+                      // the others where the text does more than change its session.
   };
   Kind kind = Kind::kUnknown;
   std::string name;    // lower case unless quoted
@@ -47,16 +48,18 @@ enum class Transaction : uint8_t {
 };
 
 struct Verdict {
-  // A replica gives the same answer as the primary would, as far as the text alone tells: `functions`, `operators`
-  // and `relations` must still be found harmless in the database's catalogue (see decide() in decision.h).
+  // A replica gives the same answer as the primary would, as far as the text alone tells: the names below must
+  // still be found harmless in the database's catalogue (see decide() in decision.h).
   bool read = false;
   // Why, as an end of the sentence "it goes to the primary because …" or, for a read, "… to a replica because …".
   std::string reason;
   // Names as resolved by PostgreSQL's lexer, "schema.name" if written so; sorted, each once. Empty unless `read`.
   std::vector<std::string> functions;
-  std::vector<std::string> operators;
+  std::vector<std::string> operators;  // without "-", which decide() always asks for
   std::vector<std::string> relations;
-  std::vector<Effect> effects;  // in the order of the text
+  std::vector<std::string> types;       // of casts
+  std::vector<std::string> attributes;  // y of x.y and (x).y: a column, or a function that takes the row
+  std::vector<Effect> effects;          // in the order of the text
   // Of the only statement; with several statements: kNone unless there is transaction control among them, then that
   // of the last such.
   Transaction transaction = Transaction::kNone;
@@ -65,8 +68,10 @@ struct Verdict {
   bool copy_in = false;          // COPY … FROM STDIN
   bool changes_catalog = false;  // DDL: what is known of names may be wrong after it
   bool hint_primary = false;     // comment hint: /* pgbalancer: primary */
-  bool hint_replica = false;     // comment hint: /* pgbalancer: replica */ — the user vouches for it
-  bool needs_text = false;       // effects or the verdict depend on literals: not to be cached under a normalised text
+  // Comment hint: /* pgbalancer: replica */. The user vouches for the functions, operators and relations that are
+  // named, also for those that tell about one server (pg_is_in_recovery()); never for what the text itself does.
+  bool hint_replica = false;
+  bool needs_text = false;  // effects or the verdict depend on literals: not to be cached under a normalised text
   bool operator==(const Verdict&) const = default;
 };
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <string>
 #include <string_view>
@@ -16,33 +17,47 @@ class VerdictCache {
  public:
   struct Entry {
     std::string key;
+    bool exact = false;  // `key` is a text, not the normal form of many
     Verdict verdict;
     Decision decision;
-    uint64_t decided_for = 0;  // the catalogue's version
+    uint64_t decided_for = 0;  // the catalogue's version + 2; 1: without a catalogue
   };
 
+  // `max_bytes` is kept to by and large: keys and names are counted, the allocator's overhead is guessed.
   explicit VerdictCache(size_t max_entries = 10'000, size_t max_bytes = 8u << 20)
       : max_entries_(max_entries), max_bytes_(max_bytes) {}
 
-  // Valid until the next call. `catalog` may be null.
+  // Valid until the next call. `catalog` may be null; the decision is made anew when its version is another.
+  // standard_conforming_strings must be on.
   const Entry& get(std::string_view text, const Catalog* catalog);
   uint64_t hits() const { return hits_; }
   uint64_t misses() const { return misses_; }
   size_t size() const { return by_key_.size(); }
+  size_t bytes() const { return bytes_; }
 
  private:
   using Order = std::list<Entry>;
+  struct Key {
+    std::string_view text;
+    bool exact;
+    bool operator==(const Key&) const = default;
+  };
+  struct Hash {
+    size_t operator()(const Key& key) const { return std::hash<std::string_view>()(key.text) ^ (key.exact ? 1 : 0); }
+  };
 
-  Entry& remember(std::string key, Verdict verdict);
-  Entry* find(std::string_view key);
+  Entry* look_up(std::string_view text, bool shared);
+  Entry* find(const Key& key);
+  Entry& learn(std::string_view text, bool shared);
+  Entry& remember(std::string_view key, bool exact, Verdict verdict);
 
   const size_t max_entries_, max_bytes_;
   size_t bytes_ = 0;
   uint64_t hits_ = 0, misses_ = 0;
-  std::string key_;  // scratch
-  Entry uncached_;   // of a text too long to be kept
-  Order entries_;    // the one used last is the first
-  std::unordered_map<std::string_view, Order::iterator> by_key_;
+  std::string key_, reduced_;  // scratch
+  Entry uncached_;             // of a text too long to be kept
+  Order entries_;              // the one used last is the first
+  std::unordered_map<Key, Order::iterator, Hash> by_key_;
 };
 
 }  // namespace pgb::sql

@@ -1,0 +1,205 @@
+// What a real server says of its names: the query of sql/catalog.h, and the decisions made by its answer.
+#include <gtest/gtest.h>
+
+#include "proxy/postgres_for_tests.h"
+#include "sql/classify.h"
+#include "sql/decision.h"
+
+namespace pgb::proxy {
+namespace {
+
+class SqlCatalog : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    auto made = Postgres::create();
+    ASSERT_TRUE(made) << made.error().message;
+    server_ = std::move(*made);
+    const Status made_objects = server_->sql(kObjects);
+    ASSERT_TRUE(made_objects) << made_objects.error().message;
+    catalog_ = ask();
+  }
+  static void TearDownTestSuite() { server_.reset(); }
+
+  static sql::CatalogPtr ask() {
+    const Deadline deadline = Deadline::after(std::chrono::seconds(20));
+    auto connection = server_->admin(deadline);
+    if (!connection) return nullptr;
+    auto results = (*connection)->query(sql::Catalog::query(), deadline);
+    EXPECT_TRUE(results) << results.error().message;
+    return results && !results->empty() ? sql::Catalog::from_rows(results->front().rows, 1) : nullptr;
+  }
+
+  static bool to_replica(const std::string& text) {
+    const sql::Decision decision = sql::decide(sql::classify(text), catalog_.get());
+    reason_ = decision.reason;
+    return decision.replica;
+  }
+
+  static constexpr const char* kObjects = R"(
+    CREATE TABLE plain (a int, b text);
+    CREATE UNLOGGED TABLE unlogged (a int);
+    CREATE TABLE ruled (a int);
+    CREATE SEQUENCE seq;
+    CREATE RULE r AS ON INSERT TO ruled DO ALSO SELECT nextval('seq');
+    CREATE FUNCTION writes() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
+    CREATE FUNCTION reads() RETURNS int LANGUAGE plpgsql STABLE AS 'BEGIN RETURN 1; END';
+    CREATE FUNCTION step(int, int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
+    CREATE AGGREGATE volatile_sum (int) (SFUNC = step, STYPE = int);
+    CREATE AGGREGATE stable_sum (int) (SFUNC = int4pl, STYPE = int);
+    CREATE FUNCTION same(int, int) RETURNS bool LANGUAGE plpgsql AS 'BEGIN RETURN true; END';
+    CREATE OPERATOR === (LEFTARG = int, RIGHTARG = int, FUNCTION = same);
+    CREATE FUNCTION full_name(plain) RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
+    CREATE FUNCTION stable_name(plain) RETURNS text LANGUAGE plpgsql STABLE AS 'BEGIN RETURN 1; END';
+    CREATE FUNCTION is_fine(text) RETURNS bool LANGUAGE plpgsql AS 'BEGIN RETURN true; END';
+    CREATE DOMAIN checked AS text CHECK (is_fine(VALUE));
+    CREATE DOMAIN checked_twice AS checked;
+    CREATE DOMAIN unchecked AS text CHECK (length(VALUE) > 0);
+    CREATE TYPE pair AS (x int, y int);
+    CREATE FUNCTION to_pair(text) RETURNS pair LANGUAGE plpgsql AS 'BEGIN RETURN (1, 2); END';
+    CREATE CAST (text AS pair) WITH FUNCTION to_pair(text);
+    CREATE VIEW good_view AS SELECT a, reads() AS r, random() AS n, now() FROM plain;
+    CREATE VIEW view_of_sequence AS SELECT nextval('seq');
+    CREATE VIEW view_of_volatile AS SELECT writes();
+    CREATE VIEW view_of_operator AS SELECT 1 === 2 AS x;
+    CREATE VIEW view_of_aggregate AS SELECT volatile_sum(a) FROM plain;
+    CREATE VIEW view_of_window AS SELECT volatile_sum(a) OVER () FROM plain;
+    CREATE VIEW view_of_recovery AS SELECT pg_is_in_recovery();
+    CREATE VIEW view_of_backend AS SELECT pg_backend_pid();
+    CREATE VIEW view_of_activity AS SELECT * FROM pg_stat_activity;
+    CREATE VIEW view_of_unlogged AS SELECT * FROM unlogged;
+    CREATE VIEW view_of_view AS SELECT * FROM (SELECT * FROM view_of_sequence) s;
+    CREATE VIEW view_of_lock AS SELECT pg_try_advisory_lock(1);
+    CREATE VIEW view_of_text AS SELECT query_to_xml('SELECT 1', true, true, '');
+    CREATE MATERIALIZED VIEW stored AS SELECT writes(), a FROM plain;
+    CREATE TABLE parted (a int) PARTITION BY LIST (a);
+    CREATE UNLOGGED TABLE parted_1 PARTITION OF parted FOR VALUES IN (1);
+    CREATE TABLE parted_well (a int) PARTITION BY LIST (a);
+    CREATE TABLE parted_well_1 PARTITION OF parted_well FOR VALUES IN (1);
+    CREATE TABLE guarded (a int);
+    CREATE POLICY p ON guarded USING (writes() = a);
+    CREATE TABLE guarded_well (a int);
+    CREATE POLICY p ON guarded_well USING (current_user = 'x' AND reads() = a);
+    CREATE TABLE guarded_by_builtin (a int);
+    CREATE POLICY p ON guarded_by_builtin USING (txid_current() > a);
+    CREATE FOREIGN DATA WRAPPER wrapper;
+    CREATE SERVER far FOREIGN DATA WRAPPER wrapper;
+    CREATE FOREIGN TABLE foreign_one (a int) SERVER far;
+    CREATE SCHEMA other;
+    CREATE FUNCTION other.abs(text) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
+    CREATE TABLE other.only_there (a int);
+    CREATE PROCEDURE proc() LANGUAGE plpgsql AS 'BEGIN END';)";
+
+  static std::unique_ptr<Postgres> server_;
+  static sql::CatalogPtr catalog_;
+  static std::string reason_;
+};
+
+std::unique_ptr<Postgres> SqlCatalog::server_;
+sql::CatalogPtr SqlCatalog::catalog_;
+std::string SqlCatalog::reason_;
+
+TEST_F(SqlCatalog, WhatIsTheSameEverywhereGoesToAReplica) {
+  ASSERT_TRUE(catalog_);
+  for (const char* text :
+       {"SELECT * FROM plain WHERE a = 1 AND b LIKE 'x%' ORDER BY a",
+        "SELECT count(*), max(a), string_agg(b, ',') FROM plain",
+        "SELECT reads(), public.reads()",
+        "SELECT stable_sum(a) FROM plain",
+        "SELECT * FROM good_view",
+        "SELECT * FROM stored",
+        "SELECT * FROM parted_well",
+        "SELECT * FROM guarded_well",
+        "SELECT * FROM ruled",
+        "SELECT * FROM other.only_there",
+        "SELECT * FROM only_there",
+        "SELECT b::unchecked FROM plain",
+        "SELECT now(), current_user, version()",
+        "SELECT random(), clock_timestamp(), gen_random_uuid(), pg_sleep(0)",
+        "SELECT pg_catalog.ceil(-1)::numeric(10, 2)::text",
+        "SELECT * FROM pg_class",
+        "SELECT * FROM pg_catalog.pg_tables",
+        "SELECT * FROM information_schema.columns",
+        "SELECT * FROM pg_stats",
+        "SELECT p.a, p.stable_name FROM plain p",
+        "SELECT substring(b FROM 1 FOR 2), position('x' IN b), extract(year FROM now()) FROM plain",
+        "SELECT * FROM generate_series(1, 3) g, unnest(ARRAY[1]) u",
+        "SELECT rank() OVER (ORDER BY a) FROM plain",
+        "SELECT b SIMILAR TO 'x', now() AT TIME ZONE 'UTC', json_build_object('a', 1) -> 'a' FROM plain",
+        "SELECT has_table_privilege('plain', 'select'), pg_get_viewdef('good_view'::regclass)",
+        "SELECT current_setting('app.tenant', true)",
+        "SELECT * FROM plain TABLESAMPLE system (10)"}) {
+    EXPECT_TRUE(to_replica(text)) << text << ": " << reason_;
+  }
+}
+
+TEST_F(SqlCatalog, WhatMayDifferOrWriteGoesToThePrimary) {
+  ASSERT_TRUE(catalog_);
+  for (const char* text : {"SELECT writes()",
+                           "SELECT public.writes()",
+                           "SELECT * FROM unlogged",
+                           "SELECT * FROM seq",
+                           "SELECT * FROM parted",
+                           "SELECT * FROM parted_1",
+                           "SELECT * FROM guarded",
+                           "SELECT * FROM guarded_by_builtin",
+                           "SELECT * FROM foreign_one",
+                           "SELECT * FROM view_of_sequence",
+                           "SELECT * FROM view_of_volatile",
+                           "SELECT * FROM view_of_operator",
+                           "SELECT * FROM view_of_aggregate",
+                           "SELECT * FROM view_of_window",
+                           "SELECT * FROM view_of_recovery",
+                           "SELECT * FROM view_of_backend",
+                           "SELECT * FROM view_of_activity",
+                           "SELECT * FROM view_of_unlogged",
+                           "SELECT * FROM view_of_view",
+                           "SELECT * FROM public.view_of_view",
+                           "SELECT * FROM view_of_lock",
+                           "SELECT * FROM view_of_text",
+                           "SELECT 1 === 2",
+                           "SELECT volatile_sum(a) FROM plain",
+                           "SELECT volatile_sum(a) OVER () FROM plain",
+                           "SELECT p.full_name FROM plain p",
+                           "SELECT (p).full_name FROM plain p",
+                           "SELECT b::checked FROM plain",
+                           "SELECT b::checked_twice FROM plain",
+                           "SELECT CAST(b AS pair) FROM plain",
+                           "SELECT abs('x')",
+                           "SELECT other.abs('x')",
+                           "SELECT * FROM no_such_table",
+                           "SELECT no_such_function()",
+                           "SELECT proc()",
+                           "SELECT setseed(0)",
+                           "SELECT pg_total_relation_size('plain')"}) {
+    EXPECT_FALSE(to_replica(text)) << text;
+  }
+}
+
+TEST_F(SqlCatalog, EveryVolatileFunctionOfPostgresqlIsHarmlessByNameOrForThePrimary) {
+  auto connection = server_->admin(Deadline::after(std::chrono::seconds(10)));
+  ASSERT_TRUE(connection);
+  auto found = (*connection)
+                   ->query(
+                       "SELECT DISTINCT proname FROM pg_proc WHERE provolatile = 'v' AND pronamespace = "
+                       "'pg_catalog'::regnamespace AND "
+                       "proname NOT IN ('random', 'random_normal', 'clock_timestamp', 'timeofday', 'gen_random_uuid', "
+                       "'uuidv4', 'uuidv7', "
+                       "'pg_sleep', 'pg_sleep_for', 'pg_sleep_until', 'pg_partition_tree', 'pg_partition_ancestors')",
+                       Deadline::after(std::chrono::seconds(10)));
+  ASSERT_TRUE(found) << found.error().message;
+  ASSERT_GT(found->front().rows.size(), 100u);
+  for (const auto& row : found->front().rows) {
+    EXPECT_FALSE(to_replica("SELECT \"" + *row[0] + "\"(1)")) << *row[0];
+  }
+}
+
+TEST_F(SqlCatalog, AFreshDatabaseHasNothingThatMakesAllReadsUnsafe) {
+  ASSERT_TRUE(catalog_);
+  EXPECT_EQ(catalog_->volatile_implicit_cast(), "");
+  for (const char* type : {"text", "int4", "regclass", "timestamptz", "jsonb", "numeric"}) {
+    EXPECT_TRUE(catalog_->type_is_safe(type)) << type;
+  }
+}
+
+}  // namespace
+}  // namespace pgb::proxy

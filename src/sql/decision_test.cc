@@ -1,0 +1,125 @@
+#include "sql/decision.h"
+
+#include <gtest/gtest.h>
+
+#include "sql/classify.h"
+
+namespace pgb::sql {
+namespace {
+
+using Rows = std::vector<std::vector<std::optional<std::string>>>;
+
+Rows usual() {
+  return {{"f", "pg_catalog", "abs"},
+          {"f", "pg_catalog", "count"},
+          {"v", "pg_catalog", "random"},
+          {"v", "pg_catalog", "pg_sleep"},
+          {"v", "pg_catalog", "setseed"},
+          {"f", "public", "stable_one"},
+          {"v", "public", "volatile_one"},
+          {"f", "a", "twice"},
+          {"v", "b", "twice"},
+          {"v", "public", "uuidv4"},
+          {"o", "", "==="},
+          {"k", "public", "t"},
+          {"k", "public", "unlogged_one"},
+          {"r", "public", "unlogged_one"},
+          {"k", "a", "two"},
+          {"k", "b", "two"},
+          {"r", "b", "two"},
+          {"t", "public", "odd_type"},
+          {"a", "", "row_function"}};
+}
+
+bool to_replica(const char* text) {
+  const auto catalog = Catalog::from_rows(usual(), 1);
+  const Decision decision = decide(classify(text), catalog.get());
+  EXPECT_FALSE(decision.reason.empty()) << text;
+  return decision.replica;
+}
+
+TEST(Decision, ReadsOfWhatIsKnownAndHarmlessGoToAReplica) {
+  for (const char* text :
+       {"SELECT 1", "SELECT abs(-1)", "SELECT count(*) FROM t WHERE a = 1", "SELECT * FROM public.t",
+        "SELECT stable_one(1), public.stable_one(2)", "SELECT random(), pg_catalog.random()", "SELECT pg_sleep(1)",
+        "SELECT a.twice(1)", "SELECT * FROM a.two", "SELECT t.a FROM t", "BEGIN READ ONLY"}) {
+    EXPECT_TRUE(to_replica(text)) << text;
+  }
+}
+
+TEST(Decision, WhatIsVolatileOrNotKnownGoesToThePrimary) {
+  for (const char* text : {"SELECT volatile_one()",
+                           "SELECT public.volatile_one()",
+                           "SELECT unknown_one()",
+                           "SELECT other.abs(1)",
+                           "SELECT twice(1)",
+                           "SELECT b.twice(1)",
+                           "SELECT setseed(1)",
+                           "SELECT public.uuidv4()",
+                           "SELECT a === b FROM t",
+                           "SELECT 1 OPERATOR(x.===) 2",
+                           "SELECT * FROM unlogged_one",
+                           "SELECT * FROM public.unlogged_one",
+                           "SELECT * FROM unknown",
+                           "SELECT * FROM two",
+                           "SELECT * FROM b.two",
+                           "SELECT 1::odd_type",
+                           "SELECT CAST('x' AS public.odd_type)",
+                           "SELECT odd_type 'x'",
+                           "SELECT t.row_function FROM t",
+                           "SELECT (t).row_function FROM t",
+                           "SELECT * FROM t TABLESAMPLE volatile_one(1)",
+                           "SELECT 1 WHERE 2 IN (SELECT volatile_one())",
+                           "INSERT INTO t VALUES (1)"}) {
+    EXPECT_FALSE(to_replica(text)) << text;
+  }
+}
+
+TEST(Decision, WithoutACatalogueOnlyWhatNamesNothingGoesToAReplica) {
+  EXPECT_TRUE(decide(classify("SELECT 1"), nullptr).replica);
+  EXPECT_TRUE(decide(classify("BEGIN READ ONLY"), nullptr).replica);
+  for (const char* text : {"SELECT 1 + 1", "SELECT abs(1)", "SELECT * FROM t", "SELECT 1::int", "SELECT (a).b"}) {
+    const Decision decision = decide(classify(text), nullptr);
+    EXPECT_FALSE(decision.replica) << text;
+    EXPECT_NE(decision.reason.find("not known yet"), std::string::npos);
+  }
+}
+
+TEST(Decision, AHintVouchesForNamesButNotForWrites) {
+  EXPECT_TRUE(to_replica("/* pgbalancer: replica */ SELECT volatile_one()"));
+  EXPECT_TRUE(to_replica("/* pgbalancer: replica */ SELECT pg_is_in_recovery()"));
+  EXPECT_TRUE(to_replica("/* pgbalancer: replica */ SELECT * FROM unknown"));
+  EXPECT_FALSE(to_replica("/* pgbalancer: replica */ INSERT INTO t VALUES (1)"));
+  EXPECT_FALSE(to_replica("/* pgbalancer: replica */ SELECT nextval('s')"));
+  EXPECT_FALSE(to_replica("/* pgbalancer: primary */ SELECT 1"));
+}
+
+TEST(Decision, WhereAnImplicitCastIsVolatileNothingIsSafe) {
+  Rows rows = usual();
+  rows.push_back({"i", "public", "money2"});
+  const auto catalog = Catalog::from_rows(rows, 1);
+  EXPECT_FALSE(decide(classify("SELECT * FROM t"), catalog.get()).replica);
+  EXPECT_TRUE(decide(classify("SELECT 1"), catalog.get()).replica);
+}
+
+TEST(Decision, AVolatileMinusIsFoundWhereTheGrammarHidesIt) {
+  Rows rows = usual();
+  rows.push_back({"o", "", "-"});
+  const auto catalog = Catalog::from_rows(rows, 1);
+  for (const char* text :
+       {"SELECT a - b FROM t", "SELECT - 1 FROM t", "SELECT - 'x' FROM t", "SELECT -(1, 2) FROM t"}) {
+    EXPECT_FALSE(decide(classify(text), catalog.get()).replica) << text;
+    EXPECT_TRUE(to_replica(text)) << text;
+  }
+}
+
+TEST(Catalog, RowsThatAreCutShortAreLeftOut) {
+  const auto catalog =
+      Catalog::from_rows({{"f", "a"}, {std::nullopt, "a", "b"}, {"f", "a", std::nullopt}, {"", "a", "c"}}, 7);
+  EXPECT_FALSE(catalog->function_is_safe("b"));
+  EXPECT_FALSE(catalog->function_is_safe("c"));
+  EXPECT_EQ(catalog->version(), 7u);
+}
+
+}  // namespace
+}  // namespace pgb::sql
