@@ -310,8 +310,8 @@ class Text {
       verdict_.read = false;
       verdict_.reason = "a comment asks for the primary";
     }
-    if (!verdict_.read) return;
     verdict_.functions.assign(functions_.begin(), functions_.end());
+    if (!verdict_.read) return;
     verdict_.operators.assign(operators_.begin(), operators_.end());
     verdict_.relations.assign(relations_.begin(), relations_.end());
     verdict_.types.assign(types_.begin(), types_.end());

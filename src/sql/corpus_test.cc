@@ -119,7 +119,7 @@ TEST(RoutingCorpus, WhatIsNoReadNamesNothingAndEffectsAreNoReads) {
     if (verdict.read) {
       EXPECT_TRUE(verdict.effects.empty()) << line.where;
     } else {
-      EXPECT_TRUE(verdict.functions.empty() && verdict.relations.empty() && verdict.operators.empty()) << line.where;
+      EXPECT_TRUE(verdict.types.empty() && verdict.relations.empty() && verdict.operators.empty()) << line.where;
     }
   }
 }

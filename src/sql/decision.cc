@@ -1,6 +1,8 @@
 #include "sql/decision.h"
 
 #include <algorithm>
+#include <array>
+#include <string_view>
 
 namespace pgb::sql {
 namespace {
@@ -41,9 +43,20 @@ Decision place(const Verdict& verdict, const Catalog* catalog) {
   return {true, false, verdict.reason};
 }
 
+// PostgreSQL's own volatile functions that INSERTs and defaults are full of: they leave no state in the session but what
+// Effect::kSequenceState is about.
+bool leaves_nothing(std::string_view name) {
+  constexpr std::array<std::string_view, 7> kHarmless = {"clock_timestamp", "gen_random_uuid", "nextval",  "pg_notify",
+                                                         "random",          "setval",          "timeofday"};
+  constexpr std::string_view kSystem = "pg_catalog.";
+  if (name.substr(0, kSystem.size()) == kSystem) name.remove_prefix(kSystem.size());
+  return std::find(kHarmless.begin(), kHarmless.end(), name) != kHarmless.end();
+}
+
 bool calls_what_may_do_anything(const Verdict& verdict, const Catalog* catalog) {
-  return std::any_of(verdict.functions.begin(), verdict.functions.end(),
-                     [&](const std::string& name) { return catalog == nullptr || !catalog->function_is_safe(name); });
+  return std::any_of(verdict.functions.begin(), verdict.functions.end(), [&](const std::string& name) {
+    return !leaves_nothing(name) && (catalog == nullptr || !catalog->function_is_safe(name));
+  });
 }
 
 }  // namespace

@@ -10,7 +10,7 @@ namespace pgb::sql {
 
 struct Decision {
   bool replica = false;
-  bool may_do_anything = false;  // it calls functions that are volatile or not known
+  bool may_do_anything = false;  // it calls volatile or unknown functions that may change the session
   std::string reason;            // the end of "it goes to … because …"
 };
 

@@ -94,6 +94,21 @@ TEST(Decision, AHintVouchesForNamesButNotForWrites) {
   EXPECT_FALSE(to_replica("/* pgbalancer: primary */ SELECT 1"));
 }
 
+TEST(Decision, WhereverAStatementGoesItsFunctionsMayChangeTheSession) {
+  const auto catalog = Catalog::from_rows(usual(), 1);
+  for (const char* text : {"SELECT volatile_one()", "/* pgbalancer: primary */ SELECT volatile_one()",
+                           "/* pgbalancer: replica */ SELECT volatile_one()", "INSERT INTO t SELECT volatile_one()",
+                           "SELECT volatile_one() FROM t FOR UPDATE", "UPDATE t SET a = volatile_one()",
+                           "SELECT current_setting('port'), volatile_one()", "INSERT INTO t VALUES (public.nextval('x'))",
+                           "SELECT nextval('s'), volatile_one()"}) {
+    EXPECT_TRUE(decide(classify(text), catalog.get()).may_do_anything) << text;
+  }
+  for (const char* text : {"SELECT abs(1)", "INSERT INTO t VALUES (nextval('s'), gen_random_uuid())",
+                           "UPDATE t SET a = abs(a)", "SELECT pg_catalog.nextval('s')", "INSERT INTO t VALUES (1)"}) {
+    EXPECT_FALSE(decide(classify(text), catalog.get()).may_do_anything) << text;
+  }
+}
+
 TEST(Decision, WhereAnImplicitCastIsVolatileNothingIsSafe) {
   Rows rows = usual();
   rows.push_back({"i", "public", "money2"});

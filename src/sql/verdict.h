@@ -53,7 +53,8 @@ struct Verdict {
   bool read = false;
   // Why, as an end of the sentence "it goes to the primary because …" or, for a read, "… to a replica because …".
   std::string reason;
-  // Names as resolved by PostgreSQL's lexer, "schema.name" if written so; sorted, each once. Empty unless `read`.
+  // Names as resolved by PostgreSQL's lexer, "schema.name" if written so; sorted, each once. Empty unless `read`, but
+  // for the functions: where a statement may write, too, they may change the session.
   std::vector<std::string> functions;
   std::vector<std::string> operators;  // without "-", which decide() always asks for
   std::vector<std::string> relations;
