@@ -24,6 +24,7 @@
 
 namespace pgb::proxy {
 
+inline constexpr char kUntold[] = "the server could not say what the session left behind";
 inline constexpr char kHeldCursor[] = "it has a cursor WITH HOLD";  // why a server stays with a session
 
 class Session final : public net::Pollable, public ServerUser, public PoolClient, public ServerOwner {
@@ -182,6 +183,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   void adopt_truth(InternalAnswer answer);
   void log_slow(std::chrono::nanoseconds took);
   std::string truth_query(bool without_timeout) const;
+  void keep_untold_server();
   void waited_too_long();
 
   // ServerUser
@@ -248,6 +250,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   std::vector<std::string> reset_names_;
   bool reset_all_ = false;
   bool truth_needed_ = false;  // ask the server what the transaction left behind
+  bool untold_ = false;        // it was asked and could not say
   std::string pinned_;         // why the server stays with this session; empty: it does not
   std::string sticky_pin_;     // the same, for what a server does not tell
   bool wrote_ = false;         // in the transaction under way

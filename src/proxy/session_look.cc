@@ -178,6 +178,7 @@ void Session::note_effects(const Look& look) {
   const bool reads = verdict.read && !look.may_do_anything;
   if (!reads && !only_control && !is_only_session_state(verdict)) wrote_ = true;
   if (look.may_do_anything) truth_needed_ = server_->tainted = true;
+  if (std::exchange(untold_, false)) truth_needed_ = true;
   if (verdict.changes_catalog) {
     catalog_changed_ = true;
     ++context_.shared.counters.catalog_changes;

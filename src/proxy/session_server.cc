@@ -322,6 +322,7 @@ void Session::server_answered(Server& server, Purpose purpose, InternalAnswer an
       ++context_.shared.counters.refused_total;
       return close_after_flush();
     }
+    if (purpose == Purpose::kTruth || purpose == Purpose::kTruthAgain) return keep_untold_server();
     server.retire = true;
     return fail(sqlstate::kInternalError, "the session's state could not be carried over to another server",
                 pgwire::describe(*answer.error));
@@ -332,6 +333,15 @@ void Session::server_answered(Server& server, Purpose purpose, InternalAnswer an
   } else if (purpose == Purpose::kTruth || purpose == Purpose::kTruthAgain) {
     adopt_truth(std::move(answer));
   }
+  maybe_release();
+  update_interest();
+}
+
+// The server does not say what the last transaction left behind: it ran out of a time limit that the client has set, or
+// may not look into a view. Nothing is lost while it stays with this session; it is asked again after the next request.
+void Session::keep_untold_server() {
+  server_->tainted = untold_ = true;
+  pinned_ = kUntold;
   maybe_release();
   update_interest();
 }

@@ -36,6 +36,8 @@ CREATE FUNCTION set_it(name text, value text) RETURNS void LANGUAGE plpgsql AS
   $$ BEGIN PERFORM set_config(name, value, false); END $$;
 CREATE FUNCTION write_it(what text) RETURNS int LANGUAGE plpgsql AS
   $$ DECLARE made int; BEGIN INSERT INTO notes (text) VALUES (what) RETURNING id INTO made; RETURN made; END $$;
+CREATE FUNCTION here() RETURNS text STABLE LANGUAGE sql AS $$ SELECT current_setting('port') $$;
+CREATE FUNCTION work_mem_here() RETURNS text STABLE LANGUAGE sql AS $$ SELECT current_setting('work_mem') $$;
 """
 
 
@@ -162,13 +164,14 @@ def test_a_parameter_stays_with_the_client_that_set_it(pooled, way):
 
 def test_a_parameter_goes_with_the_client_to_the_replicas(pooled):
     mine, other = pooled.client(), pooled.client()
+    wait_until(lambda: value(mine, PORT) in pooled.replica_ports, 10, "a read goes to a replica")
     run(mine, "SET work_mem = '7MB'")
     ports = set()
     for _ in range(40):
-        port, work_mem = run(mine, "SELECT current_setting('port'), current_setting('work_mem')")[0]
+        port, work_mem = run(mine, "SELECT here(), work_mem_here()")[0]
         ports.add(port)
         assert work_mem == "7MB", f"at port {port}"
-        port, work_mem = run(other, "SELECT current_setting('port'), current_setting('work_mem')")[0]
+        port, work_mem = run(other, "SELECT here(), work_mem_here()")[0]
         ports.add(port)
         assert work_mem == "4MB", f"at port {port}"
     assert ports & pooled.replica_ports
@@ -261,6 +264,9 @@ def test_a_custom_parameter_stays_with_its_client(pooled, how):
 
 HIDDEN_WAYS = {"a function": "SELECT set_it('my.hidden', 'mine')",
                "a hinted function": PRIMARY + "SELECT set_it('my.hidden', 'mine')",
+               "beside what only one server knows": "SELECT current_setting('port'), set_it('my.hidden', 'mine')",
+               "with a lock": "SELECT set_it('my.hidden', 'mine') FROM shaped FOR UPDATE",
+               "an INSERT": "INSERT INTO notes (text) SELECT set_it('my.hidden', 'mine')::text",
                "DO": "DO $$ BEGIN PERFORM set_config('my.hidden', 'mine', false); END $$",
                "a prepared text": "PREPARE p AS SELECT set_config('my.hidden', 'mine', false); EXECUTE p; DEALLOCATE p"}
 
@@ -278,6 +284,35 @@ def test_a_custom_parameter_that_was_set_unseen_stays_with_its_client(pooled):
     mine = pooled.client()
     run(mine, HIDDEN_WAYS["a function"])
     assert pooled.on_each_server(lambda: show(mine, "my.hidden")) == ["mine"] * SERVERS
+
+
+@pytest.fixture
+def secretive(pooled):
+    """A role that may not read what the balancer asks a server for."""
+    change = ("{} EXECUTE ON FUNCTION pg_catalog.pg_show_all_settings() {} PUBLIC; "
+              "{} SELECT ON pg_catalog.pg_settings {} PUBLIC")
+    pooled.at("primary1", change.format("REVOKE", "FROM", "REVOKE", "FROM"))
+    yield "other_role"
+    pooled.at("primary1", change.format("GRANT", "TO", "GRANT", "TO"))
+
+
+def test_a_server_that_cannot_say_what_is_left_behind_stays_with_its_client(pooled, secretive):
+    mine, other = pooled.client(), pooled.client()
+    run(mine, f"SET ROLE {secretive}")
+    pid = value(mine, PRIMARY + "SELECT pg_backend_pid()")
+    assert {value(mine, PRIMARY + "SELECT pg_backend_pid()") for _ in range(20)} == {pid}
+    assert value(mine, "SHOW role") == secretive
+    assert {value(other, "SHOW role") for _ in range(20)} == {"none"}
+    assert pid not in {value(other, PRIMARY + "SELECT pg_backend_pid()") for _ in range(20)}
+    run(mine, "RESET ROLE")
+    assert value(mine, PRIMARY + "SELECT current_user") == pooled.user
+    holders = [pooled.client() for _ in range(SERVERS)]
+    for holder in holders:  # all servers serve everybody again
+        run(holder, "BEGIN")
+        value(holder, "SELECT pg_backend_pid()")
+    for holder in holders:
+        run(holder, "ROLLBACK")
+    assert value(mine, "SHOW role") == "none"
 
 
 def test_values_with_quotes_and_backslashes_are_carried_as_they_are(pooled):
@@ -1105,7 +1140,7 @@ def test_fifty_clients_on_two_servers_get_their_own_answers(pooled):
 
 # --- reads and writes
 
-PORT = "SELECT current_setting('port')"
+PORT = "SELECT here()"  # current_setting() itself is asked of the primary
 
 
 def wait_caught_up(pooled) -> None:
@@ -1151,7 +1186,7 @@ def test_a_read_only_transaction_is_a_replicas(pooled, begin):
 
 
 @pytest.mark.parametrize("sql", [
-    "SELECT write_it('x')", "SELECT current_setting('port') FROM users FOR UPDATE", "BEGIN; INSERT INTO notes DEFAULT "
+    "SELECT write_it('x')", "SELECT here() FROM users FOR UPDATE", "BEGIN; INSERT INTO notes DEFAULT "
     "VALUES; COMMIT", "WITH w AS (INSERT INTO notes (text) VALUES ('w') RETURNING id) SELECT id FROM w",
     "SELECT nextval('numbers')", "EXPLAIN ANALYZE INSERT INTO notes (text) VALUES ('e')",
     "SELECT 1; INSERT INTO notes (text) VALUES ('m')", "DO $$ BEGIN PERFORM write_it('do'); END $$",
@@ -1210,7 +1245,7 @@ def insert_by(client, how: str, what: str) -> None:
 @pytest.mark.parametrize("how", ["INSERT", "function", "transaction", "COPY"])
 def test_a_client_reads_what_it_wrote_however_slow_the_replicas_are(pooled, slow_replicas, how):
     writer, reader = pooled.client(), pooled.client()
-    count = "SELECT count(*), current_setting('port') FROM notes WHERE text = %s"
+    count = "SELECT count(*), here() FROM notes WHERE text = %s"
     for number in range(6):
         what = f"{how} {number} {time.time()}"
         insert_by(writer, how, what)
