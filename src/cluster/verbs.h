@@ -44,6 +44,9 @@ Status stop(Session& session, const std::string& name);
 Status start(Session& session, const std::string& name);
 Status restart(Session& session, const std::string& name);
 
+// What they would do: the units that run (or do not, with `stopped`), of `name` or all. Touches nothing. kNoNode, kNoCluster.
+Result<std::vector<std::string>> units_to_change(Session& session, const std::string& name, bool stopped);
+
 struct Added {
   model::Node node;
   double seconds = 0;  // until it streamed
