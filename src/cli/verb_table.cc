@@ -67,7 +67,7 @@ const std::vector<OptionRow>& option_table() {
       {"--follow", "", "", "go on as more is done, until Ctrl-C"},
       {"--lines", "", "N", "how many lines"},
       {"--direct", "", "NODE", "past the balancer, to this server"},
-      {"--format", "", "FORMAT", "uri, dsn, jdbc, env or pgpass", "uri dsn jdbc env pgpass"},
+      {"--format", "", "FORMAT", "uri dsn jdbc npgsql env service pgpass", "uri dsn jdbc npgsql env service pgpass"},
       {"--show-password", "", "", "with the password"},
       {"--man", "", "", "as a man page"},
       {"--markdown", "", "", "as a page to read, in Markdown"},

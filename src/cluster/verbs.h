@@ -63,7 +63,8 @@ struct UrlOptions {
   std::string direct;    // a node's name: past the balancer
   std::string balancer;  // empty: the first
   bool show_password = false;
-  std::string format = "uri";  // uri, dsn, jdbc, env, pgpass
+  std::string format = "uri";  // uri, dsn, jdbc, npgsql, env, service, pgpass
+  std::string service;         // the section's name; url() sets it to the cluster's
   bool check = true;           // connect once before it is given out
 };
 Result<std::string> url(Session& session, const UrlOptions& options);
