@@ -161,7 +161,27 @@ int verb_destroy(Context& context) {
 static int on_units(Context& context, Status (*verb)(cluster::Session&, const std::string&)) {
   auto session = context.open();
   if (!session.ok()) return context.fail(session.error());
-  return context.done(verb(**session, context.line.words.empty() ? "" : context.line.words[0]));
+  const std::string name = context.line.words.empty() ? "" : context.line.words[0];
+  if (!context.line.has("--dry-run")) return context.done(verb(**session, name));
+  context.end_progress();
+  json steps = json::array();
+  for (const bool stopping : {true, false}) {
+    if (verb == (stopping ? cluster::start : cluster::stop)) continue;
+    auto units = cluster::units_to_change(**session, name, !stopping);
+    if (!units.ok()) return context.fail(units.error());
+    if (stopping && verb == cluster::restart) {
+      for (const std::string& unit : *units) steps.push_back("restart " + unit);
+    } else {
+      for (const std::string& unit : *units) steps.push_back((stopping ? "stop " : "start ") + unit);
+    }
+  }
+  if (context.json) {
+    std::printf("%s\n", json{{"v", 1}, {"steps", steps}}.dump().c_str());
+    return 0;
+  }
+  for (const auto& step : steps) std::printf("%s\n", step.get<std::string>().c_str());
+  if (steps.empty()) std::printf("Nothing to do.\n");
+  return 0;
 }
 
 int verb_stop(Context& context) { return on_units(context, cluster::stop); }

@@ -33,13 +33,26 @@ std::string rendered(const Context& context, const StatusDocument& document) {
   return render_status(document, now, context.line.get("--output") == "wide");
 }
 
+// The whole cluster, or the one node that was asked for.
+Result<StatusDocument> look(const Context& context, const cluster::Session& session) {
+  auto document = cluster::status(session);
+  if (document.ok() && context.line.has("--node")) {
+    PGB_TRY(cluster::only_node(*document, context.line.get("--node")));
+  }
+  return document;
+}
+
 int watch(Context& context, const cluster::Session& session, int interval_ms) {
   std::string last;
   {
     std::optional<Screen> screen;
     if (context.out.tty && !context.json) screen.emplace();
     while (session.check_interrupted().ok()) {
-      auto document = cluster::status(session);
+      auto document = look(context, session);
+      if (!document.ok() && document.error().code == Code::kNoNode) {
+        screen.reset();
+        return context.fail(document.error());
+      }
       last = document.ok() ? rendered(context, *document) : "! " + visible(document.error().message) + "\n";
       if (screen) {
         screen->draw(last + "\n  q quits\n", Terminal::of(STDOUT_FILENO, "never").height);
@@ -58,9 +71,9 @@ int watch(Context& context, const cluster::Session& session, int interval_ms) {
 }
 
 // Until it is healthy; the document of that moment, or of the end of patience.
-Result<StatusDocument> wait_healthy(const cluster::Session& session) {
+Result<StatusDocument> wait_healthy(const Context& context, const cluster::Session& session) {
   for (;; poll(nullptr, 0, 100)) {
-    auto document = cluster::status(session);
+    auto document = look(context, session);
     if (!document.ok() || document->state == "healthy") return document;
     PGB_TRY(session.check_interrupted());
   }
@@ -80,7 +93,7 @@ int verb_status(Context& context) {
   context.end_progress();
   if (context.line.has("--watch")) return watch(context, **session, static_cast<int>(*interval));
   const bool waiting = context.line.has("--wait");
-  auto document = waiting ? wait_healthy(**session) : cluster::status(**session);
+  auto document = waiting ? wait_healthy(context, **session) : look(context, **session);
   if (!document.ok()) return context.fail(document.error());
   std::fputs(rendered(context, *document).c_str(), stdout);
   return context.line.has("--exit-code") ? status_exit_code(*document) : 0;

@@ -53,6 +53,13 @@ std::string conninfo_quote(const std::string& text) {
   return out + "'";
 }
 
+// ADO.NET's rule: in double quotes, and those doubled.
+std::string npgsql_quote(const std::string& text) {
+  std::string out = "\"";
+  for (char c : text) out += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return out + "\"";
+}
+
 std::string format_url(const pgclient::ConnInfo& info, const UrlOptions& options) {
   const std::string port = std::to_string(info.port);
   const std::string password = options.show_password ? info.password.reveal() : "";
@@ -67,6 +74,14 @@ std::string format_url(const pgclient::ConnInfo& info, const UrlOptions& options
   if (options.format == "env") {
     return "PGHOST=" + info.host + "\nPGPORT=" + port + "\nPGUSER=" + info.user + "\nPGDATABASE=" + info.database +
            (password.empty() ? "" : "\nPGPASSWORD=" + password);
+  }
+  if (options.format == "service") {  // a section of pg_service.conf: values stand as they are, to the line's end
+    return "[" + options.service + "]\nhost=" + info.host + "\nport=" + port + "\nuser=" + info.user +
+           "\ndbname=" + info.database + (password.empty() ? "" : "\npassword=" + password);
+  }
+  if (options.format == "npgsql") {
+    return "Host=" + info.host + ";Port=" + port + ";Database=" + npgsql_quote(info.database) +
+           ";Username=" + npgsql_quote(info.user) + (password.empty() ? "" : ";Password=" + npgsql_quote(password));
   }
   if (options.format == "pgpass") return info.host + ":" + port + ":*:" + info.user + ":" + info.password.reveal();
   return "postgresql://" + percent(info.user) + (password.empty() ? "" : ":" + percent(password)) + "@" + info.host +
@@ -104,7 +119,9 @@ Result<std::string> url(Session& session, const UrlOptions& options) {
       return std::move(works).error().in("this address does not work now").with("try", "pgbalancer_cluster status");
     }
   }
-  return format_url(info, options);
+  UrlOptions shown = options;
+  shown.service = cluster->cluster_name;
+  return format_url(info, shown);
 }
 
 namespace {

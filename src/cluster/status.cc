@@ -209,6 +209,34 @@ void judge_cluster(StatusDocument& document) {
 
 }  // namespace
 
+Status only_node(StatusDocument& document, const std::string& node) {
+  if (document.state == "not_created") return {};
+  std::vector<BalancerStatus> kept;
+  std::string known;
+  for (BalancerStatus& balancer : document.balancers) {
+    std::vector<NodeStatus> nodes;
+    for (const NodeStatus& one : balancer.nodes) {
+      known += (known.empty() ? "" : ", ") + one.name;
+      if (one.name == node || std::to_string(one.node_id) == node) nodes.push_back(one);
+    }
+    balancer.nodes = std::move(nodes);
+    if (!balancer.nodes.empty()) kept.push_back(balancer);
+  }
+  if (kept.empty()) return Error(Code::kNoNode, "there is no node " + node).with("known", known);
+  document.balancers = std::move(kept);
+  document.notes.clear();
+  document.state = "healthy";
+  for (const BalancerStatus& balancer : document.balancers) {
+    for (const NodeStatus& one : balancer.nodes) {
+      if (one.healthy()) continue;
+      document.notes.push_back(one.name + ": " + one.reason);
+      if (one.node_id == 0) document.state = "no_primary";
+      if (document.state == "healthy") document.state = "degraded";
+    }
+  }
+  return {};
+}
+
 Result<StatusDocument> status(const Session& session) {
   const auto began = Deadline::Clock::now();
   StatusDocument document;

@@ -33,6 +33,19 @@ Status stop_some(Session& session, const std::vector<std::string>& names) {
 
 }  // namespace
 
+Result<std::vector<std::string>> units_to_change(Session& session, const std::string& name, bool stopped) {
+  if (auto cluster = session.recorded(); !cluster.ok()) return std::move(cluster).error();
+  auto units = existing_units(session, Deadline::after(seconds(30)));
+  if (!units.ok()) return std::move(units).error();
+  PGB_TRY(check_name(*units, name));
+  std::vector<std::string> found;
+  for (const auto& [unit, info] : *units) {
+    const bool runs = info.state == runtime::UnitState::kRunning;
+    if ((name.empty() || name == unit) && runs != stopped) found.push_back(unit);
+  }
+  return found;
+}
+
 Status stop(Session& session, const std::string& name) {
   if (!session.has_record()) return session.recorded().error();  // no lock file where there is no cluster
   auto lock = os::LockFile::acquire(session.cluster_dir() + "/lock", "stop");

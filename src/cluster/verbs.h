@@ -44,6 +44,9 @@ Status stop(Session& session, const std::string& name);
 Status start(Session& session, const std::string& name);
 Status restart(Session& session, const std::string& name);
 
+// What they would do: the units that run (or do not, with `stopped`), of `name` or all. Touches nothing. kNoNode, kNoCluster.
+Result<std::vector<std::string>> units_to_change(Session& session, const std::string& name, bool stopped);
+
 struct Added {
   model::Node node;
   double seconds = 0;  // until it streamed
@@ -60,7 +63,8 @@ struct UrlOptions {
   std::string direct;    // a node's name: past the balancer
   std::string balancer;  // empty: the first
   bool show_password = false;
-  std::string format = "uri";  // uri, dsn, jdbc, env, pgpass
+  std::string format = "uri";  // uri, dsn, jdbc, npgsql, env, service, pgpass
+  std::string service;         // the section's name; url() sets it to the cluster's
   bool check = true;           // connect once before it is given out
 };
 Result<std::string> url(Session& session, const UrlOptions& options);

@@ -2,6 +2,7 @@
 it runs, and gone without a trace."""
 import json
 import re
+import subprocess
 
 import psycopg2
 import pytest
@@ -157,6 +158,19 @@ def test_only_scram_opens_a_server_and_only_the_replication_role_may_stream(stan
 
 def test_url_shows_no_password_unless_asked(standing):
     assert "password" not in psycopg2.extensions.parse_dsn(standing.run("url").out.strip())
+
+
+def test_libpq_connects_with_the_service_file_that_url_prints(standing):
+    done = standing.run("url", "--format", "service", "--show-password", may_show_secrets=True)
+    file = standing.folder / "pg_service.conf"
+    file.write_text(done.out)
+    script = ("import psycopg2, sys; q = psycopg2.connect('service=' + sys.argv[1]).cursor();"
+              " q.execute('SELECT count(*) FROM orders'); print(q.fetchone()[0])")
+    child = subprocess.run(["/usr/bin/python3", "-c", script, standing.name], env={"PGSERVICEFILE": str(file)},
+                           capture_output=True, text=True, check=False)
+    assert child.stdout.strip() == "3", child.stderr
+    text = standing.run("url", "--format", "npgsql").out
+    assert f"Port={standing.balancer()['port']};Database=\"testdb\"" in text and "Password" not in text
 
 
 def test_psql_runs_through_the_balancer(standing):

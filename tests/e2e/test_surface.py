@@ -98,3 +98,26 @@ def test_the_bash_completion_is_bash(cluster):
 def test_the_other_programs_tell_their_version(program):
     done = subprocess.run([bin_dir() / program, "--version"], capture_output=True, text=True, check=False, timeout=10)
     assert done.returncode == 0 and "0.1.0" in done.stdout
+
+
+def test_a_dry_run_stops_nothing_and_one_node_is_judged_alone(cluster):
+    cluster.init()
+    try:
+        units = ["lb1", *cluster.hosts()]
+        assert cluster.run("stop", "-n").out.split("\n")[:-1] == [f"stop {unit}" for unit in sorted(units)]
+        assert cluster.run("restart", "replica1", "--dry-run").out == "restart replica1\n"
+        assert "Nothing to do" in cluster.run("start", "-n").out
+        assert "PGB-NO-NODE" in cluster.run("stop", "-n", "nobody", expect=5).err
+        cluster.wait_healthy()
+        cluster.run("stop", "replica2")
+        assert "start replica2" in cluster.run("start", "-n").out
+        document = cluster.run("status", "--node", "replica1", "--json", "--exit-code", expect=0).json()
+        assert [n["name"] for b in document["balancers"] for n in b["nodes"]] == ["replica1"]
+        assert document["notes"] == []
+        text = cluster.run("status", "--node", "2", "--exit-code", expect=10).out
+        assert "replica2" in text and "replica1" not in text
+        cluster.run("status", "--exit-code", expect=10)
+        for more in ([], ["--watch"], ["--wait", "healthy"]):
+            assert "PGB-NO-NODE" in cluster.run("status", "--node", "nobody", *more, expect=5).err
+    finally:
+        cluster.run("--destroy")
