@@ -31,14 +31,14 @@ Router::Database& Router::of(const std::string& database) {
   return *(last_ = found->second.get());
 }
 
-Look Router::look(std::string_view text, const std::string& database, bool plain_strings) {
+Look Router::look(std::string_view text, const std::string& database, bool read_as_written) {
   static const sql::Verdict kOtherStrings = [] {
     sql::Verdict verdict;
-    verdict.reason = "standard_conforming_strings is off";
+    verdict.reason = "standard_conforming_strings is off, or bytes of the client_encoding may look like ASCII";
     verdict.effects.push_back({});
     return verdict;
   }();
-  if (!plain_strings) return {&kOtherStrings, false, false, kOtherStrings.reason};
+  if (!read_as_written) return {&kOtherStrings, false, false, kOtherStrings.reason};
   Database& known = of(database);
   const sql::VerdictCache::Entry& entry = known.cache.get(text, known.catalog.get());
   return {&entry.verdict, entry.decision.replica, entry.decision.may_do_anything, entry.decision.reason};

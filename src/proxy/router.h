@@ -23,8 +23,9 @@ class Router {
  public:
   explicit Router(ReactorContext& context) : context_(context) {}
 
-  // `plain_strings`: the session's standard_conforming_strings is on, as our parser takes it to be.
-  Look look(std::string_view text, const std::string& database, bool plain_strings);
+  // `read_as_written`: the server finds the same words and strings in the text as our parser does, which depends on the
+  // session's parameters. Where it is false nothing is concluded from the text.
+  Look look(std::string_view text, const std::string& database, bool read_as_written);
 
   void set_catalog(const std::string& database, sql::CatalogPtr catalog);
   // A transaction that may have changed what the catalogue says is over: until it was asked again, nothing is known.

@@ -149,6 +149,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   bool look_at_request(std::string_view rest, size_t total, Look& look, std::string& refusal);
   bool look_at_batch(std::string_view bytes, Look& look, std::string& refusal);
   std::string_view query_text(std::string_view message) const;
+  bool is_read_as_written();  // whether the server finds the words in a text that our parser finds
   Look look_at(std::string_view text);
   Look look_at_statement(std::string_view name);
   bool answer_ourselves(Input& in, const sql::Verdict& verdict, size_t total);
@@ -244,8 +245,11 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   std::string route_node_, route_reason_;  // of the last request that was routed
   std::string slow_text_;                  // of the request under way, for the log
 
-  ParameterSetPtr parameters_;             // of this session, to be given to each server
-  ParameterSetPtr base_;                   // those it began with
+  ParameterSetPtr parameters_;                                      // of this session, to be given to each server
+  ParameterSetPtr base_;                                            // those it began with
+  std::string default_strings_ = "on", default_encoding_ = "UTF8";  // as reported at the login
+  ParameterSetPtr judged_parameters_;                               // those that read_as_written_ speaks of
+  bool read_as_written_ = true;
   std::vector<std::string> custom_names_;  // parameters of extensions that were set: a server does not list them
   std::vector<std::string> reset_names_;
   bool reset_all_ = false;

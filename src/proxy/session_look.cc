@@ -1,5 +1,7 @@
 // What a client's request means: where it may go, what it does to the session, and what we answer ourselves.
 #include <algorithm>
+#include <array>
+#include <cctype>
 
 #include "pgwire/messages.h"
 #include "proxy/message_bytes.h"
@@ -21,6 +23,20 @@ bool is_only_session_state(const sql::Verdict& verdict) {
   return std::all_of(verdict.effects.begin(), verdict.effects.end(), [](const sql::Effect& effect) {
     return effect.kind != EffectKind::kUnknown && effect.kind != EffectKind::kTempObject;
   });
+}
+
+// Whether no byte of a character of many bytes may look like ASCII, as the second one of SJIS, BIG5, GBK, UHC, GB18030
+// and JOHAB does: there a backslash or a quote may be half a letter. Names as in PostgreSQL's documentation, "Character
+// Set Support", of which it ignores case and punctuation.
+bool keeps_ascii_apart(std::string_view encoding) {
+  constexpr std::array<std::string_view, 13> kSafe = {"utf8",         "unicode", "sqlascii",  "latin",  "iso8859",
+                                                      "koi8",         "win125",  "win866",    "win874", "euc",
+                                                      "muleinternal", "tcvn",    "windows125"};
+  std::string name = lower(encoding);
+  name.erase(std::remove_if(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }),
+             name.end());
+  return std::any_of(kSafe.begin(), kSafe.end(),
+                     [&](std::string_view safe) { return std::string_view(name).substr(0, safe.size()) == safe; });
 }
 
 }  // namespace
@@ -86,10 +102,21 @@ std::string_view Session::query_text(std::string_view message) const {
   return complete ? text : message.substr(pgwire::kHeaderSize);
 }
 
+bool Session::is_read_as_written() {
+  if (judged_parameters_ == parameters_) return read_as_written_;
+  const auto value = [this](const char* name, const std::string& by_default) {
+    const auto found = parameters_->find(name);
+    return found == parameters_->end() ? by_default : found->second;
+  };
+  judged_parameters_ = parameters_;
+  read_as_written_ = value("standard_conforming_strings", default_strings_) == "on" &&
+                     keeps_ascii_apart(value("client_encoding", default_encoding_));
+  return read_as_written_;
+}
+
 Look Session::look_at(std::string_view text) {
   if (text.data() == last_text_ && text.size() == last_size_) return last_look_;
-  const auto strings = parameters_->find("standard_conforming_strings");
-  last_look_ = context_.router->look(text, database(), strings == parameters_->end() || strings->second == "on");
+  last_look_ = context_.router->look(text, database(), is_read_as_written());
   last_text_ = text.data();
   last_size_ = text.size();
   return last_look_;

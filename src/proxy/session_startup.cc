@@ -284,7 +284,11 @@ void Session::server_closed(Server&) {}
 
 void Session::greet(const std::map<std::string, std::string>& reported) {
   std::string bytes;
-  for (const auto& [name, value] : reported) pgwire::encode(bytes, pgwire::ParameterStatus{name, value});
+  for (const auto& [name, value] : reported) {
+    if (name == "standard_conforming_strings") default_strings_ = value;
+    if (name == "client_encoding") default_encoding_ = value;
+    pgwire::encode(bytes, pgwire::ParameterStatus{name, value});
+  }
   auto ticket = context_.shared.cancels.add({context_.index, id_});
   if (!ticket) return fail(sqlstate::kInternalError, ticket.error().message);
   cancel_pid_ = ticket->pid;

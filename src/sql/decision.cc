@@ -43,8 +43,8 @@ Decision place(const Verdict& verdict, const Catalog* catalog) {
   return {true, false, verdict.reason};
 }
 
-// PostgreSQL's own volatile functions that INSERTs and defaults are full of: they leave no state in the session but what
-// Effect::kSequenceState is about.
+// PostgreSQL's own volatile functions that INSERTs and defaults are full of: they leave no state in the session but
+// what Effect::kSequenceState is about.
 bool leaves_nothing(std::string_view name) {
   constexpr std::array<std::string_view, 7> kHarmless = {"clock_timestamp", "gen_random_uuid", "nextval",  "pg_notify",
                                                          "random",          "setval",          "timeofday"};

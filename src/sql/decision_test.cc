@@ -99,8 +99,8 @@ TEST(Decision, WhereverAStatementGoesItsFunctionsMayChangeTheSession) {
   for (const char* text : {"SELECT volatile_one()", "/* pgbalancer: primary */ SELECT volatile_one()",
                            "/* pgbalancer: replica */ SELECT volatile_one()", "INSERT INTO t SELECT volatile_one()",
                            "SELECT volatile_one() FROM t FOR UPDATE", "UPDATE t SET a = volatile_one()",
-                           "SELECT current_setting('port'), volatile_one()", "INSERT INTO t VALUES (public.nextval('x'))",
-                           "SELECT nextval('s'), volatile_one()"}) {
+                           "SELECT current_setting('port'), volatile_one()",
+                           "INSERT INTO t VALUES (public.nextval('x'))", "SELECT nextval('s'), volatile_one()"}) {
     EXPECT_TRUE(decide(classify(text), catalog.get()).may_do_anything) << text;
   }
   for (const char* text : {"SELECT abs(1)", "INSERT INTO t VALUES (nextval('s'), gen_random_uuid())",
