@@ -15,9 +15,9 @@ import psycopg2.errors
 import psycopg2.extensions
 import pytest
 
-from harness import talk as wire
+from harness import wire
 from harness.waiting import holds_for, wait_until
-from harness.talk import COPY_DONE, FLUSH, SYNC, Wire
+from harness.wire import COPY_DONE, FLUSH, SYNC, Wire
 
 SERVERS = 2  # of a node, for all clients of a test
 WAIT_LIMIT = 4  # seconds that a client waits for one of them
@@ -1209,6 +1209,45 @@ def test_hints_choose_the_side(pooled):
     client = pooled.client()
     run(client, "INSERT INTO notes (text) VALUES ('x')")
     assert {value(client, PRIMARY + PORT) for _ in range(10)} == {pooled.primary_port}
+
+
+def test_texts_that_a_server_reads_in_another_way_go_to_the_primary(pooled):
+    mine, other = pooled.client(), pooled.client()
+    wait_until(lambda: value(mine, PORT) in pooled.replica_ports, 10, "a read goes to a replica")
+    for setting in ("standard_conforming_strings = off", "client_encoding = 'SJIS'", "client_encoding = 'big5'"):
+        run(mine, f"SET {setting}")
+        assert {value(mine, PORT) for _ in range(10)} == {pooled.primary_port}, setting
+        assert value(other, PORT) in pooled.replica_ports
+        run(mine, f"RESET {setting.split()[0]}")
+        wait_until(lambda: value(mine, PORT) in pooled.replica_ports, 10, "its reads go to replicas again")
+    for encoding in ("LATIN1", "EUC_JP", "SQL_ASCII"):
+        run(mine, f"SET client_encoding = '{encoding}'")
+        assert value(mine, PORT) in pooled.replica_ports, encoding
+
+
+@pytest.fixture
+def old_strings(pooled):
+    """Servers that come from now on read a backslash in a string as PostgreSQL did long ago."""
+    def set_to(change: str) -> None:
+        pooled.at("primary1", f"ALTER DATABASE {database} {change}")
+        wait_caught_up(pooled)
+        for node in pooled.sandbox.hosts():
+            for pid, _, _ in pooled.servers(node):
+                pooled.at(node, "SELECT pg_terminate_backend(%s)", (pid,))
+            wait_until(lambda n=node: not pooled.servers(n), 10, f"no server of {node} is left from before")
+
+    database = psycopg2.extensions.parse_dsn(pooled.url)["dbname"]
+    set_to("SET standard_conforming_strings = off")
+    yield
+    set_to("RESET standard_conforming_strings")
+
+
+def test_what_a_database_sets_for_its_sessions_counts_from_the_first_statement_on(old_strings, pooled):
+    client = pooled.client()
+    assert value(client, "SHOW standard_conforming_strings") == "off"
+    assert {value(client, PORT) for _ in range(10)} == {pooled.primary_port}
+    run(client, "SET standard_conforming_strings = on")
+    wait_until(lambda: value(client, PORT) in pooled.replica_ports, 10, "its reads go to replicas")
 
 
 @pytest.fixture
