@@ -59,6 +59,7 @@ TEST(Strings, ParsersTakeTheWholeTextOrNothing) {
   EXPECT_EQ(parse_duration_ms("250ms"), 250);
   EXPECT_EQ(parse_duration_ms("3"), 3000);
   EXPECT_EQ(parse_duration_ms("2m"), 120000);
+  EXPECT_EQ(parse_duration_ms("1d"), 86400000);
   EXPECT_FALSE(parse_duration_ms("2x"));
 }
 

@@ -59,6 +59,7 @@ std::optional<int64_t> parse_duration_ms(std::string_view text) {
   if (unit.empty() || unit == "s") return number * 1000;
   if (unit == "m") return number * 60'000;
   if (unit == "h") return number * 3'600'000;
+  if (unit == "d") return number * 86'400'000;
   return std::nullopt;
 }
 

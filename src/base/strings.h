@@ -17,7 +17,7 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
 std::optional<uint64_t> parse_u64(std::string_view text);
 std::optional<uint16_t> parse_port(std::string_view text);  // 1..65535
 
-// "250ms", "3s", "2m", "1h"; a bare number is seconds. Milliseconds.
+// "250ms", "3s", "2m", "1h", "1d"; a bare number is seconds. Milliseconds.
 std::optional<int64_t> parse_duration_ms(std::string_view text);
 
 // The candidate nearest to `word` by edit distance if it is near enough to be a typing mistake

@@ -89,7 +89,7 @@ class Parser {
     if (equals != std::string::npos) {
       value = word.substr(equals + 1);
     } else if (next_ < words_.size() &&
-               (optional ? parse_duration_ms(words_[next_]).has_value() : !is_option(words_[next_]))) {
+               (row->argument == "[SEC]" ? parse_duration_ms(words_[next_]).has_value() : !is_option(words_[next_]))) {
       value = words_[next_++];
     }
     if (value.empty() && !optional) return Error(Code::kUsage, name + " needs a value: " + std::string(row->argument));

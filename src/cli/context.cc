@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 
 #include "base/strings.h"
 #include "cli/report.h"
@@ -38,6 +39,8 @@ Result<cluster::OpenOptions> Context::open_options() {
   options.file = file();
   options.runtime = line.get("--runtime");
   options.interrupted = interrupted_;
+  if (line.get("--pull") == "always") options.pull = runtime::Pull::kAlways;
+  if (line.get("--pull") == "never") options.pull = runtime::Pull::kNever;
   if (line.has("--timeout")) {
     const auto limit = parse_duration_ms(line.get("--timeout"));
     if (!limit) return Error(Code::kUsage, "--timeout " + line.get("--timeout") + " is no time: 500ms, 30s, 2m");
@@ -66,6 +69,17 @@ Result<std::unique_ptr<cluster::Session>> Context::open() {
     std::fprintf(stderr, "%s\n", visible((*session)->runtime_note).c_str());
   }
   return session;
+}
+
+int Context::print_steps(const std::vector<std::string>& steps) {
+  end_progress();
+  if (json) {
+    std::printf("%s\n", nlohmann::json{{"v", 1}, {"steps", steps}}.dump().c_str());
+    return 0;
+  }
+  for (const std::string& step : steps) std::printf("%s\n", step.c_str());
+  if (steps.empty()) std::printf("Nothing to do.\n");
+  return 0;
 }
 
 int Context::fail(const Error& error) {

@@ -32,6 +32,8 @@ class Context {
 
   // Prints the error where it belongs; returns its exit code.
   int fail(const Error& error);
+  // What --dry-run found out; returns 0.
+  int print_steps(const std::vector<std::string>& steps);
   int done(const Status& status) { return status.ok() ? 0 : fail(status.error()); }
 
  private:

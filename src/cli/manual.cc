@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/strings.h"
+#include "cli/topics.h"
 #include "cli/verb_table.h"
 
 namespace pgb::cli {
@@ -25,35 +26,6 @@ std::string entry(const std::string& term, std::string_view text) {
 std::string spaced(std::string_view left, std::string_view right) {
   return std::string(left) + (right.empty() ? "" : " ") + std::string(right);
 }
-
-struct Meaning {
-  const char* name;
-  const char* text;
-};
-
-constexpr Meaning kExits[] = {
-    {"0", "done, or already so"},
-    {"1", "failed; the message says what stands"},
-    {"2", "wrong command line"},
-    {"3", "the cluster file is wrong or cannot be read"},
-    {"4", "this machine cannot do it now: engine, port, disk, image, subnet"},
-    {"5", "no such cluster, balancer or server"},
-    {"6", "refused: it would lose data, or needs --yes"},
-    {"7", "the time limit passed; safe to run again"},
-    {"8", "another command is at work on this cluster"},
-    {"10, 11, 12", "status --exit-code: degraded, no primary, not created"},
-    {"20", "plan --exit-code: there is something to do"},
-    {"130, 143", "interrupted, terminated; safe to run again"},
-};
-
-constexpr Meaning kEnvironment[] = {
-    {"PGBALANCER_CONFIG", "the cluster file, where --config is not given"},
-    {"PGBALANCER_PROGRESS", "as --progress"},
-    {"PGBALANCER_STATE_DIR", "where the state of all clusters is kept"},
-    {"DOCKER_HOST", "where the container engine listens"},
-    {"NO_COLOR", "no colours"},
-    {"COLUMNS", "the width of the output"},
-};
 
 std::string quoted_for_shell(std::string_view text) {  // within '…'
   std::string out(text);
@@ -130,9 +102,9 @@ std::string man_page() {
     out += entry(letter + spaced(row.name, row.argument), row.help);
   }
   out += ".SH EXIT STATUS\n";
-  for (const Meaning& exit : kExits) out += entry(exit.name, exit.text);
+  for (const Meaning& exit : exit_codes()) out += entry(std::string(exit.name), exit.text);
   out += ".SH ENVIRONMENT\n";
-  for (const Meaning& variable : kEnvironment) out += entry(variable.name, variable.text);
+  for (const Meaning& variable : environment_variables()) out += entry(std::string(variable.name), variable.text);
   out += ".SH EXAMPLES\n.nf\n";
   for (const VerbRow& row : verb_table()) out += roff("pgbalancer_cluster " + std::string(row.example)) + "\n";
   return out + ".fi\n";

@@ -118,7 +118,7 @@ TEST(Report, DetailsStandUnderTheMessageAndTheCodeLast) {
             "  held by   postgres, pid 1\n"
             "  try       a\n"
             "            b\n"
-            "  code      PGB-PORT-IN-USE (exit 4)\n");
+            "  code      PGB-PORT-IN-USE (exit 4)   help: pgbalancer_cluster help ports\n");
 }
 
 TEST(Report, JsonHasTheSameFacts) {

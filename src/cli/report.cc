@@ -6,6 +6,7 @@
 
 #include "base/strings.h"
 #include "cli/terminal.h"
+#include "cli/topics.h"
 
 namespace pgb::cli {
 
@@ -24,7 +25,11 @@ std::string render_error(const Error& error) {
   };
   std::string out = "error: " + visible(trim(error.message), true) + "\n";
   for (const auto& [label, text] : error.details) out += line(label, visible(text, true));
-  return out + line("code", std::string(info.id) + " (exit " + std::to_string(info.exit_code) + ")");
+  std::string code = std::string(info.id) + " (exit " + std::to_string(info.exit_code) + ")";
+  if (const std::string_view topic = topic_of(error.code); !topic.empty()) {
+    code += "   help: pgbalancer_cluster help " + std::string(topic);
+  }
+  return out + line("code", code);
 }
 
 std::string error_json(const Error& error) {

@@ -92,13 +92,6 @@ TEST(Shell, WordsAreQuotedWhereTheyMustBe) {
   EXPECT_EQ(shell_word(""), "''");
 }
 
-TEST(Events, SinceIsATimeOrSoLongAgo) {
-  EXPECT_EQ(since_text("", 0), "");
-  EXPECT_EQ(since_text("10m", 600), "1970-01-01T00:00:00");
-  EXPECT_EQ(since_text("2026-01-31T12:00", 0), "2026-01-31T12:00");
-  EXPECT_FALSE(since_text("soon", 0));
-}
-
 TEST(Events, OldAndBrokenLinesAreLeftOut) {
   const std::string line = R"({"time":"2026-01-31T12:00:00.000Z","text":"init finished"})";
   EXPECT_EQ(event_line(line, "", false), "2026-01-31T12:00:00.000Z  init finished\n");

@@ -8,22 +8,11 @@
 #include "base/strings.h"
 #include "cli/context.h"
 #include "cli/events_filter.h"
+#include "cli/since.h"
 #include "model/topology_json.h"
 #include "os/file.h"
 
 namespace pgb::cli {
-
-std::optional<std::string> since_text(const std::string& since, std::time_t now) {
-  if (since.empty()) return "";
-  if (since.size() >= 10 && since[4] == '-' && since[7] == '-') return since;
-  const auto ago = parse_duration_ms(since);
-  if (!ago) return std::nullopt;
-  const std::time_t at = now - static_cast<std::time_t>(*ago / 1000);
-  std::tm utc{};
-  if (gmtime_r(&at, &utc) == nullptr) return std::nullopt;
-  char text[64];
-  return std::string(text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc));
-}
 
 std::string event_line(const std::string& line, const std::string& since, bool json) {
   const auto event = nlohmann::json::parse(line, nullptr, false);
@@ -39,10 +28,7 @@ std::string event_line(const std::string& line, const std::string& since, bool j
 
 int verb_events(Context& context) {
   const auto since = since_text(context.line.get("--since"), std::time(nullptr));
-  if (!since) {
-    return context.fail(Error(Code::kUsage, "--since " + context.line.get("--since") + " is no time")
-                            .with("try", "--since 10m, or --since 2026-01-31T12:00"));
-  }
+  if (!since) return context.fail(no_time(context.line.get("--since")));
   cluster::Session session;  // without a runtime
   auto options = context.open_options();
   if (!options.ok()) return context.fail(options.error());

@@ -14,6 +14,12 @@ namespace pgb::cli {
 
 using nlohmann::json;
 
+static void print_changes(const cluster::InitResult& made) {
+  for (const std::string& change : made.changed) std::printf("  changed   %s\n", change.c_str());
+  for (const std::string& what : made.pending) std::printf("  pending   %s\n", what.c_str());
+  for (const std::string& note : made.notes) std::printf("  note      %s\n", note.c_str());
+}
+
 static void print_connect(const Context& context, const cluster::InitResult& made) {
   const model::Cluster& cluster = made.cluster;
   size_t replicas = 0;
@@ -32,8 +38,7 @@ static void print_connect(const Context& context, const cluster::InitResult& mad
   }
   std::printf("  password  %s\n  look      %s\n  undo      %s\n", context.again("url --show-password").c_str(),
               context.again("status --watch").c_str(), context.again("destroy").c_str());
-  for (const std::string& what : made.pending) std::printf("  pending   %s\n", what.c_str());
-  for (const std::string& note : made.notes) std::printf("  note      %s\n", note.c_str());
+  print_changes(made);
 }
 
 // Nothing had to be made: what became of changes in the file.
@@ -47,16 +52,30 @@ void print_unchanged(const Context& context, const cluster::InitResult& made) {
   } else {
     std::printf("Cluster %s is as %s says. Nothing to do (%.1f s).\n", name.c_str(), file.c_str(), made.seconds);
   }
-  for (const std::string& change : made.changed) std::printf("  changed   %s\n", change.c_str());
-  for (const std::string& what : made.pending) std::printf("  pending   %s\n", what.c_str());
-  for (const std::string& note : made.notes) std::printf("  note      %s\n", note.c_str());
+  print_changes(made);
+}
+
+static Result<cluster::InitOptions> init_options(const Context& context) {
+  cluster::InitOptions options;
+  options.prune = context.line.has("--prune");
+  options.set_free_ports = context.line.has("--set-free-ports");
+  if (options.set_free_ports && context.file() == "-") {
+    return Error(Code::kUsage, "--set-free-ports writes into the cluster file, which is standard input")
+        .with("try", "--config FILE");
+  }
+  return options;
 }
 
 int verb_init(Context& context) {
   if (context.line.has("--dry-run")) return verb_plan(context);
+  auto options = init_options(context);
+  if (!options.ok()) return context.fail(options.error());
   auto session = context.open();
   if (!session.ok()) return context.fail(session.error());
-  auto made = cluster::init(**session);
+  if (context.line.has("--pull") && (*session)->runtime->kind() == model::RuntimeKind::kProcess) {
+    std::fprintf(stderr, "--pull %s: local processes use no images\n", context.line.get("--pull").c_str());
+  }
+  auto made = cluster::init(**session, *options);
   context.end_progress();
   if (!made.ok()) return context.fail(made.error());
   if (context.json) {
@@ -77,17 +96,13 @@ int verb_init(Context& context) {
 }
 
 int verb_plan(Context& context) {
+  auto options = init_options(context);
+  if (!options.ok()) return context.fail(options.error());
   auto session = context.open();
   if (!session.ok()) return context.fail(session.error());
-  auto steps = cluster::plan(**session);
-  context.end_progress();
+  auto steps = cluster::plan(**session, *options);
   if (!steps.ok()) return context.fail(steps.error());
-  if (context.json) {
-    std::printf("%s\n", json{{"v", 1}, {"steps", *steps}}.dump().c_str());
-  } else {
-    for (const std::string& step : *steps) std::printf("%s\n", step.c_str());
-    if (steps->empty()) std::printf("Nothing to do.\n");
-  }
+  context.print_steps(*steps);
   return context.line.has("--exit-code") && !steps->empty() ? 20 : 0;
 }
 
@@ -163,8 +178,7 @@ static int on_units(Context& context, Status (*verb)(cluster::Session&, const st
   if (!session.ok()) return context.fail(session.error());
   const std::string name = context.line.words.empty() ? "" : context.line.words[0];
   if (!context.line.has("--dry-run")) return context.done(verb(**session, name));
-  context.end_progress();
-  json steps = json::array();
+  std::vector<std::string> steps;
   for (const bool stopping : {true, false}) {
     if (verb == (stopping ? cluster::start : cluster::stop)) continue;
     auto units = cluster::units_to_change(**session, name, !stopping);
@@ -175,13 +189,7 @@ static int on_units(Context& context, Status (*verb)(cluster::Session&, const st
       for (const std::string& unit : *units) steps.push_back((stopping ? "stop " : "start ") + unit);
     }
   }
-  if (context.json) {
-    std::printf("%s\n", json{{"v", 1}, {"steps", steps}}.dump().c_str());
-    return 0;
-  }
-  for (const auto& step : steps) std::printf("%s\n", step.get<std::string>().c_str());
-  if (steps.empty()) std::printf("Nothing to do.\n");
-  return 0;
+  return context.print_steps(steps);
 }
 
 int verb_stop(Context& context) { return on_units(context, cluster::stop); }

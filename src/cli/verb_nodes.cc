@@ -1,9 +1,14 @@
 // add-replica, remove-replica, logs, list, doctor.
+#include <poll.h>
+
 #include <cstdio>
+#include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "base/strings.h"
 #include "cli/context.h"
+#include "cli/log_filter.h"
+#include "cli/since.h"
 #include "cluster/verbs.h"
 
 namespace pgb::cli {
@@ -17,8 +22,18 @@ int verb_add_replica(Context& context) {
   }
   auto session = context.open();
   if (!session.ok()) return context.fail(session.error());
-  auto added = cluster::add_replica(**session, context.line.get("--balancer"), static_cast<int>(*count),
-                                    context.line.has("--save"));
+  const std::string balancer = context.line.get("--balancer");
+  if (context.line.has("--dry-run")) {
+    auto planned = cluster::plan_add_replica(**session, balancer, static_cast<int>(*count));
+    if (!planned.ok()) return context.fail(planned.error());
+    std::vector<std::string> steps;
+    for (const cluster::Added& one : *planned) {
+      steps.push_back("add " + one.node.name + ", id " + std::to_string(one.node.node_id) + ", port " +
+                      std::to_string(one.node.port));
+    }
+    return context.print_steps(steps);
+  }
+  auto added = cluster::add_replica(**session, balancer, static_cast<int>(*count), context.line.has("--save"));
   context.end_progress();
   if (!added.ok()) return context.fail(added.error());
   for (const cluster::Added& one : *added) {
@@ -45,6 +60,11 @@ int verb_remove_replica(Context& context) {
   }
   auto session = context.open();
   if (!session.ok()) return context.fail(session.error());
+  if (context.line.has("--dry-run")) {
+    auto name = cluster::plan_remove_replica(**session, context.line.get("--balancer"), context.line.get("--node"));
+    return name.ok() ? context.print_steps({"remove " + *name + " with its data and slot"})
+                     : context.fail(name.error());
+  }
   auto removed = cluster::remove_replica(**session, context.line.get("--balancer"), context.line.get("--node"));
   context.end_progress();
   if (!removed.ok()) return context.fail(removed.error());
@@ -60,15 +80,26 @@ int verb_logs(Context& context) {
   if (context.line.words.empty()) {
     return context.fail(Error(Code::kUsage, "whose log?").with("try", context.again("logs primary1")));
   }
-  const auto lines = parse_u64(context.line.get("--lines", "200"));
+  const std::string name = context.line.words[0];
+  const auto since = since_text(context.line.get("--since"), std::time(nullptr));
+  if (!since) return context.fail(no_time(context.line.get("--since")));
+  constexpr const char* kAll = "1000000";
+  const auto lines = parse_u64(context.line.get("--lines", since->empty() ? "200" : kAll));
   if (!lines || *lines > 1000000) return context.fail(Error(Code::kUsage, "--lines wants a number"));
   auto session = context.open();
   if (!session.ok()) return context.fail(session.error());
-  auto text = cluster::logs(**session, context.line.words[0], static_cast<int>(*lines));
-  if (!text.ok()) return context.fail(text.error());
-  context.end_progress();
-  std::fputs(visible(*text, true).c_str(), stdout);
-  return 0;
+  LogFilter filter(*since);
+  runtime::LogQuery query{static_cast<int>(*lines), ""};
+  for (;; poll(nullptr, 0, 250)) {
+    auto log = cluster::logs(**session, name, query);
+    if (!log.ok()) return context.fail(log.error());
+    context.end_progress();
+    std::fputs(visible(filter.pass(log->text), true).c_str(), stdout);
+    if (!context.line.has("--follow")) return 0;
+    if (std::fflush(stdout) != 0) return 1;  // nobody reads any more
+    query.after = log->cursor;
+    if (Status ended = (*session)->check_interrupted(); !ended.ok()) return error_info(ended.error().code).exit_code;
+  }
 }
 
 int verb_list(Context& context) {

@@ -4,34 +4,38 @@
 #include <cstdint>
 
 #include "base/strings.h"
+#include "cli/topics.h"
 
 namespace pgb::cli {
 
 const std::vector<VerbRow>& verb_table() {
   static const std::vector<VerbRow> table = {
       {"new", "Cluster", "NAME", "write a small cluster file; never overwrites one", "", "new demo"},
-      {"validate", "Cluster", "", "every mistake of the cluster file at once", "", "validate"},
-      {"plan", "Cluster", "", "what init would do; touches nothing", "--exit-code", "plan"},
-      {"init", "Cluster", "", "make the cluster real; again: finish or repair it", "--dry-run", "init"},
-      {"status", "Cluster", "", "the truth, asked from the servers", "--watch --exit-code --wait --node", "status --watch"},
+      {"validate", "Cluster", "", "every mistake of the cluster file at once", "--strict", "validate"},
+      {"plan", "Cluster", "", "what init would do; touches nothing", "--exit-code --prune --set-free-ports", "plan"},
+      {"init", "Cluster", "", "make the cluster real; again: finish or repair it",
+       "--pull --prune --set-free-ports --dry-run", "init"},
+      {"status", "Cluster", "", "the truth, asked from the servers", "--watch --exit-code --wait --node",
+       "status --watch"},
       {"destroy", "Cluster", "", "remove the cluster and its data", "--keep-data --dry-run", "destroy --yes"},
       {"stop", "Cluster", "[NAME]", "stop all, or one server or balancer", "--dry-run", "stop replica1"},
       {"start", "Cluster", "[NAME]", "start all, or one server or balancer", "--dry-run", "start"},
       {"list", "Cluster", "", "all clusters of this machine", "", "list"},
-      {"add-replica", "Nodes", "", "add replicas to a balancer's group", "--balancer --count --save",
+      {"add-replica", "Nodes", "", "add replicas to a balancer's group", "--balancer --count --save --dry-run",
        "add-replica --balancer lb1 --count 2"},
-      {"remove-replica", "Nodes", "", "remove a replica with its data and slot", "--balancer --node",
+      {"remove-replica", "Nodes", "", "remove a replica with its data and slot", "--balancer --node --dry-run",
        "remove-replica --balancer lb1 --node 3"},
       {"restart", "Nodes", "[NAME]", "stop and start", "--dry-run", "restart replica1"},
-      {"logs", "Nodes", "NAME", "the last lines of a server or balancer", "--lines", "logs primary1"},
+      {"logs", "Nodes", "NAME", "the last lines of a server or balancer", "--lines --since --follow",
+       "logs primary1 --since 10m"},
       {"doctor", "Understand", "", "can this machine run a cluster?", "", "doctor"},
       {"events", "Understand", "", "what was done when", "--since --follow", "events"},
       {"url", "Use", "", "how to connect; tried once before it is printed",
-       "--direct --balancer --format --show-password", "url --format jdbc"},
-      {"psql", "Use", "[ARGUMENT...]", "psql, connected", "--direct --balancer", "psql -- -c 'SELECT 1'"},
-      {"env", "Use", "", "PGHOST and the like, for a shell", "--direct --balancer --show-password", "env"},
+       "--role --direct --balancer --format --show-password", "url --format jdbc"},
+      {"psql", "Use", "[ARGUMENT...]", "psql, connected", "--role --direct --balancer", "psql -- -c 'SELECT 1'"},
+      {"env", "Use", "", "PGHOST and the like, for a shell", "--role --direct --balancer --show-password", "env"},
       {"completion", "Tool", "SHELL", "completion for bash, zsh or fish", "", "completion bash"},
-      {"help", "Tool", "[VERB]", "this help, or a verb's", "--man", "help init"},
+      {"help", "Tool", "[VERB|TOPIC]", "this help, or a verb's, or a topic's", "--man", "help init"},
       {"schema", "Tool", "", "the cluster file's JSON Schema", "--markdown", "schema"},
       {"version", "Tool", "", "the version of this program", "", "version"},
   };
@@ -58,15 +62,20 @@ const std::vector<OptionRow>& option_table() {
       {"--exit-code", "", "", "status: 10 degraded, 11 no primary, 12 not created; plan: 20 something to do"},
       {"--watch", "", "[SEC]", "again every second, or every SEC seconds"},
       {"--wait", "", "STATE", "until it is healthy", "healthy"},
+      {"--strict", "", "", "doubtful settings are mistakes, too: exit 3"},
+      {"--pull", "", "WHEN", "images: always, missing (the default) or never", "always missing never"},
+      {"--prune", "", "", "remove replicas that are not in the file, with their data"},
+      {"--set-free-ports", "", "", "write free ports into the file where others hold them"},
       {"--keep-data", "", "", "keep the data directories or volumes"},
       {"--balancer", "", "NAME", "which balancer"},
       {"--node", "", "NODE", "a server's id or name"},
       {"--count", "", "N", "how many, 1 to 64"},
       {"--save", "", "", "write the change into the cluster file, too"},
-      {"--since", "", "TIME", "only after 10m ago, or after 2026-01-31T12:00"},
-      {"--follow", "", "", "go on as more is done, until Ctrl-C"},
+      {"--since", "", "TIME", "only after 10m ago, or after 2026-01-31T12:00 (UTC)"},
+      {"--follow", "", "", "go on as more comes, until Ctrl-C"},
       {"--lines", "", "N", "how many lines"},
-      {"--direct", "", "NODE", "past the balancer, to this server"},
+      {"--direct", "", "[NODE]", "past the balancer: to this server, or to all in turn"},
+      {"--role", "", "ROLE", "rw writes, ro reads from replicas, any", "rw ro any"},
       {"--format", "", "FORMAT", "uri dsn jdbc npgsql env service pgpass", "uri dsn jdbc npgsql env service pgpass"},
       {"--show-password", "", "", "with the password"},
       {"--man", "", "", "as a man page"},
@@ -139,6 +148,9 @@ std::string help_text() {
   }
   out += "\n  As flags, too: --init --status --destroy --add-replica --remove-replica\n\n  Options everywhere\n";
   for (std::string_view name : global_options()) out += option_line(*find_option(name));
+  out += "\n  More: pgbalancer_cluster help TOPIC\n";
+  for (const Topic& topic : topics())
+    out += "    " + padded(std::string(topic.name), 24) + std::string(topic.about) + "\n";
   return out;
 }
 

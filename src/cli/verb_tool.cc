@@ -3,9 +3,12 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "cli/context.h"
+#include "cli/topics.h"
+#include "model/doubts.h"
 #include "model/schema.h"
 #include "model/topology_json.h"
 #include "os/file.h"
@@ -29,16 +32,43 @@ int verb_new(Context& context) {
   return 0;
 }
 
+static std::vector<model::Mistake> find_doubts(const std::string& file, const model::Cluster& cluster,
+                                               const std::string& text) {
+  const size_t slash = file.rfind('/');
+  const std::string folder = slash == std::string::npos ? "" : file.substr(0, slash + 1);
+  model::Surroundings around;
+  around.has_file = [&](const std::string& path) { return os::exists(path[0] == '/' ? path : folder + path); };
+  around.has_variable = [](const std::string& name) { return std::getenv(name.c_str()) != nullptr; };
+  return model::doubts(cluster, text, around);
+}
+
 int verb_validate(Context& context) {
-  auto loaded = model::load_cluster(context.file());
+  auto text = model::read_cluster_file(context.file());
+  if (!text.ok()) return context.fail(text.error());
+  auto loaded = model::load_cluster(context.file(), *text);
   if (!loaded.ok()) return context.fail(loaded.error());
+  const std::string file = context.file() == "-" ? "<stdin>" : context.file();
+  std::vector<std::string> warnings;
+  for (const model::Mistake& one : find_doubts(context.file(), *loaded, *text)) warnings.push_back(one.str(file));
+  if (context.line.has("--strict") && !warnings.empty()) {
+    Error error(Code::kConfig,
+                file + ": " + std::to_string(warnings.size()) + " doubtful settings in the cluster file");
+    for (const std::string& warning : warnings) error.with("doubt", warning);
+    return context.fail(error);
+  }
+  if (!context.json) {
+    for (const std::string& warning : warnings) std::fprintf(stderr, "warning: %s\n", visible(warning).c_str());
+  }
   size_t servers = 0;
   for (const model::Balancer& balancer : loaded->balancers) servers += 1 + balancer.replicas.size();
   if (context.json) {
-    std::printf("%s\n", nlohmann::json{{"v", 1}, {"ok", true}, {"cluster", loaded->cluster_name}}.dump().c_str());
+    std::printf("%s\n",
+                nlohmann::json{{"v", 1}, {"ok", true}, {"cluster", loaded->cluster_name}, {"warnings", warnings}}
+                    .dump()
+                    .c_str());
   } else {
-    std::printf("%s is right: cluster %s, %zu balancers, %zu servers.\n", context.file().c_str(),
-                loaded->cluster_name.c_str(), loaded->balancers.size(), servers);
+    std::printf("%s is right: cluster %s, %zu balancers, %zu servers.\n", file.c_str(), loaded->cluster_name.c_str(),
+                loaded->balancers.size(), servers);
   }
   return 0;
 }
@@ -61,9 +91,11 @@ int verb_help(Context& context) {
     std::fputs(help_text().c_str(), stdout);
   } else if (const VerbRow* verb = find_verb(context.line.words[0])) {
     std::fputs(help_text(*verb).c_str(), stdout);
+  } else if (const std::string topic = topic_text(context.line.words[0]); !topic.empty()) {
+    std::fputs(topic.c_str(), stdout);
   } else {
-    return context.fail(
-        Error(Code::kUsage, "there is no verb " + context.line.words[0]).with("try", "pgbalancer_cluster help"));
+    return context.fail(Error(Code::kUsage, "there is no verb or topic " + context.line.words[0])
+                            .with("try", "pgbalancer_cluster help"));
   }
   return 0;
 }

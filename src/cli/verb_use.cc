@@ -14,7 +14,8 @@ namespace pgb::cli {
 
 static cluster::UrlOptions url_options(const Context& context) {
   cluster::UrlOptions options;
-  options.direct = context.line.get("--direct");
+  if (context.line.has("--direct")) options.direct = context.line.get("--direct");
+  options.role = context.line.get("--role");
   options.balancer = context.line.get("--balancer");
   options.show_password = context.line.has("--show-password");
   return options;

@@ -78,8 +78,9 @@ std::string next_name(const Balancer& balancer, int id, const std::set<std::stri
 
 }  // namespace
 
-Node next_replica(const Cluster& cluster, const Balancer& balancer) {
-  const Taken taken = taken_in(cluster);
+Node next_replica(const Cluster& cluster, const Balancer& balancer, const std::set<uint16_t>& taken_ports) {
+  Taken taken = taken_in(cluster);
+  taken.ports.insert(taken_ports.begin(), taken_ports.end());
   Node node;
   node.role = model::Role::kReplica;
   const Node& last = balancer.replicas.empty() ? balancer.primary : balancer.replicas.back();

@@ -2,11 +2,15 @@
 
 #include <algorithm>
 #include <atomic>
+#include <set>
 
 #include "cluster/changes.h"
+#include "cluster/cluster_file.h"
+#include "cluster/drop_replica.h"
 #include "cluster/effective.h"
 #include "cluster/parallel.h"
 #include "cluster/probe.h"
+#include "cluster/taken_ports.h"
 #include "cluster/verbs.h"
 #include "cluster/wait.h"
 #include "model/read_cluster.h"
@@ -42,18 +46,13 @@ Error explain(const Session& session, Error error, const std::vector<Error>& oth
 // All obstacles as one error; nothing has been touched.
 Status preflight(Session& session, const model::Cluster& cluster, const std::vector<UnitSpec>& units) {
   session.tell("check", Event::State::kRunning, "ports, names, image, disk");
-  std::vector<Error> obstacles = session.runtime->preflight(cluster, units, Deadline::after(kEngineDeadline));
+  const auto obstacles = session.runtime->preflight(cluster, units, Deadline::after(kEngineDeadline));
   if (obstacles.empty()) {
     session.tell("check", Event::State::kOk, "ports, names, image, disk");
     return {};
   }
-  session.tell("check", Event::State::kFailed, obstacles[0].message);
-  Error error = obstacles[0];
-  for (size_t i = 1; i < obstacles.size(); ++i) {
-    error.with("also", obstacles[i].message);
-    for (auto& [label, text] : obstacles[i].details) error.with(label, text);
-  }
-  error.with("changed", "nothing");
+  Error error = explain_obstacles(session, obstacles);
+  session.tell("check", Event::State::kFailed, error.message);
   return error;
 }
 
@@ -119,8 +118,9 @@ Status end_leftovers(Session& session, const UnitMap& existing) {
 }
 
 struct Goal {
-  model::Cluster cluster;
-  std::vector<std::string> extras;
+  model::Cluster cluster;           // as it is to be
+  model::Cluster known;             // that, and the replicas that are to go
+  std::vector<std::string> extras;  // added later: kept, or to go
 };
 
 Error contradiction(const std::string& what, const std::string& back) {
@@ -175,19 +175,21 @@ Status check_addresses(const model::Cluster& wanted, const model::Cluster& recor
 }
 
 // What the file says, with the replicas that were added later.
-Result<Goal> find_goal(const Session& session, const UnitMap& existing) {
+Result<Goal> find_goal(const Session& session, const UnitMap& existing, bool prune) {
   Goal goal;
   auto recorded = session.recorded();
   if (!recorded.ok() && recorded.error().code != Code::kNoCluster) return std::move(recorded).error();
-  goal.cluster = session.wanted;
+  goal.cluster = goal.known = session.wanted;
   if (!recorded.ok()) return goal;
   PGB_TRY(check_roles(session.wanted, *recorded));
   PGB_TRY(check_addresses(session.wanted, *recorded, existing));
-  goal.cluster = with_extra_replicas(session.wanted, *recorded, &goal.extras);
-  const model::Parsed parsed = model::parse_cluster(model::to_json(goal.cluster));
+  goal.known = with_extra_replicas(session.wanted, *recorded, &goal.extras);
+  if (!prune) goal.cluster = goal.known;
+  const model::Parsed parsed = model::parse_cluster(model::to_json(goal.known));
   if (parsed.mistakes.empty()) return goal;
   return contradiction("the file and the replicas that were added later do not go together: " + parsed.mistakes[0].text,
-                       "give the replicas in the file other ids, names, ports and addresses, or list the added ones");
+                       "give the replicas in the file other ids, names, ports and addresses, or list the added ones, "
+                       "or remove-replica them first");
 }
 
 // Those that do not run yet.
@@ -200,9 +202,64 @@ std::vector<UnitSpec> missing_units(const std::vector<UnitSpec>& units, const Un
   return missing;
 }
 
+struct Plan {
+  Goal goal;
+  std::vector<UnitSpec> units;
+};
+
+Result<Plan> make_plan(const Session& session, const UnitMap& existing, bool prune) {
+  auto goal = find_goal(session, existing, prune);
+  if (!goal.ok()) return std::move(goal).error();
+  auto units = make_units(session, goal->cluster, Secrets{}, existing);
+  if (!units.ok()) return std::move(units).error().with("changed", "nothing");
+  return Plan{std::move(*goal), std::move(*units)};
+}
+
+// Gives session.wanted other ports where somebody else holds them. The file is not written yet.
+Result<std::vector<PortChange>> move_ports(Session& session, const UnitMap& existing, bool prune) {
+  constexpr int kRounds = 50;
+  std::vector<PortChange> changes;
+  std::set<uint16_t> avoid = ports_of(session.wanted);
+  for (int round = 0; round < kRounds; ++round) {
+    auto planned = make_plan(session, existing, prune);
+    if (!planned.ok()) return std::move(planned).error();
+    const auto obstacles =
+        session.runtime->preflight(planned->goal.cluster, planned->units, Deadline::after(kEngineDeadline));
+    const auto moved = take_free_ports(session.wanted, obstacles, avoid);
+    if (moved.empty()) break;
+    for (const PortChange& one : moved) {
+      const auto before =
+          std::find_if(changes.begin(), changes.end(), [&](const PortChange& c) { return c.key == one.key; });
+      if (before == changes.end()) {
+        changes.push_back(one);
+      } else {
+        before->to = one.to;
+      }
+    }
+  }
+  return changes;
+}
+
+std::string text_of(const PortChange& change) {
+  return change.key + " is " + std::to_string(change.to) + " now: somebody else holds " + std::to_string(change.from);
+}
+
+// What was added later and is to go: who runs already is told by now.
+Status drop_extras(Session& session, const Goal& goal, const Secrets& secrets, InitResult& result) {
+  for (const std::string& name : goal.extras) {
+    for (const model::Balancer& group : goal.known.balancers) {
+      const bool here = std::any_of(group.replicas.begin(), group.replicas.end(),
+                                    [&](const model::Node& node) { return node.name == name; });
+      if (here) PGB_TRY(drop_replica(session, goal.known, secrets, group, name));
+    }
+    result.changed.push_back(name + " is removed with its data and slot: it is not in the file");
+  }
+  return session.record(goal.cluster);
+}
+
 }  // namespace
 
-Result<InitResult> init(Session& session) {
+Result<InitResult> init(Session& session, const InitOptions& options) {
   const auto began = Deadline::Clock::now();
   auto lock_dir = os::make_dirs(session.cluster_dir(), 0755);
   if (!lock_dir.ok())
@@ -211,9 +268,15 @@ Result<InitResult> init(Session& session) {
   if (!lock.ok()) return std::move(lock).error();
   auto existing = existing_units(session, Deadline::after(kEngineDeadline));
   if (!existing.ok()) return std::move(existing).error();
-  auto found = find_goal(session, *existing);
-  if (!found.ok()) return std::move(found).error();
-  const Goal goal = std::move(*found);
+  std::vector<PortChange> moved;
+  if (options.set_free_ports) {
+    auto changes = move_ports(session, *existing, options.prune);
+    if (!changes.ok()) return std::move(changes).error();
+    moved = std::move(*changes);
+  }
+  auto planned = make_plan(session, *existing, options.prune);
+  if (!planned.ok()) return std::move(planned).error();
+  const Goal goal = std::move(planned->goal);
   // Units whose record and secrets are gone cannot be finished: their passwords are unknown.
   if (!existing->empty() && !session.secrets(false).ok()) {
     return Error(Code::kForeign, "parts of cluster " + goal.cluster.cluster_name +
@@ -224,10 +287,9 @@ Result<InitResult> init(Session& session) {
 
   PGB_TRY(end_leftovers(session, *existing));
   const bool fresh = !session.secrets(false).ok();
-  Secrets placeholder;
-  auto planned = make_units(session, goal.cluster, placeholder, *existing);
-  if (!planned.ok()) return std::move(planned).error().with("changed", "nothing");
-  if (Status clear = preflight(session, goal.cluster, *planned); !clear.ok()) {
+  Status clear = preflight(session, goal.cluster, planned->units);
+  if (clear.ok() && !moved.empty()) clear = save_ports(session.options.file, session.wanted, moved);
+  if (!clear.ok()) {
     if (fresh) forget(session);
     return std::move(clear).error();
   }
@@ -237,7 +299,7 @@ Result<InitResult> init(Session& session) {
   auto secrets = session.secrets(true);
   if (!secrets.ok()) return std::move(secrets).error();
   const auto before = session.recorded();
-  PGB_TRY(session.record(goal.cluster));
+  PGB_TRY(session.record(goal.known));
   auto units = make_units(session, goal.cluster, *secrets, *existing);
   if (!units.ok()) return std::move(units).error();
   Status prepared = session.runtime->prepare(
@@ -245,7 +307,8 @@ Result<InitResult> init(Session& session) {
       Deadline::after(std::chrono::minutes(30)));
   if (!prepared.ok() && fresh) {
     forget(session);
-    return std::move(prepared).error().with("changed", "nothing");
+    return std::move(prepared).error().with(
+        "changed", moved.empty() ? "nothing" : "the ports in " + session.options.file + ", nothing else");
   }
   if (!prepared.ok()) return explain(session, std::move(prepared).error(), {});
 
@@ -261,33 +324,50 @@ Result<InitResult> init(Session& session) {
     result.changed = std::move(changes->applied);
     result.pending = std::move(changes->pending);
   }
-  for (const std::string& name : goal.extras) result.notes.push_back(name + " was added later and is kept");
+  for (const PortChange& one : moved) result.changed.push_back(text_of(one));
+  if (options.prune) {
+    if (Status dropped = drop_extras(session, goal, *secrets, result); !dropped.ok()) {
+      return explain(session, std::move(dropped).error(), {});
+    }
+  } else {
+    for (const std::string& name : goal.extras) {
+      result.notes.push_back(name + " was added later and is kept; init --prune removes it");
+    }
+  }
   result.seconds = std::chrono::duration<double>(Deadline::Clock::now() - began).count();
   if (result.made > 0) session.log_event("init made or started " + std::to_string(result.made) + " units");
   return result;
 }
 
-Result<std::vector<std::string>> plan(Session& session) {
+Result<std::vector<std::string>> plan(Session& session, const InitOptions& options) {
   auto existing = existing_units(session, Deadline::after(kEngineDeadline));
   if (!existing.ok()) return std::move(existing).error();
-  auto found = find_goal(session, *existing);
-  if (!found.ok()) return std::move(found).error();
-  const Goal goal = std::move(*found);
-  auto units = make_units(session, goal.cluster, Secrets{}, *existing);
-  if (!units.ok()) return std::move(units).error();
   std::vector<std::string> steps;
-  for (const UnitSpec& unit : missing_units(*units, *existing)) {
+  if (options.set_free_ports) {
+    auto moved = move_ports(session, *existing, options.prune);
+    if (!moved.ok()) return std::move(moved).error();
+    for (const PortChange& one : *moved) {
+      steps.push_back("set " + one.key + " to " + std::to_string(one.to) + " in " + session.options.file);
+    }
+  }
+  auto planned = make_plan(session, *existing, options.prune);
+  if (!planned.ok()) return std::move(planned).error();
+  const std::vector<UnitSpec>& units = planned->units;
+  for (const UnitSpec& unit : missing_units(units, *existing)) {
     const bool there = existing->count(unit.name) != 0;
     steps.push_back(std::string(there ? "start " : "make ") + unit.name + " on " + unit.bind_address + ":" +
                     std::to_string(unit.ports[0].second));
   }
-  for (const UnitSpec& unit : *units) {
+  for (const UnitSpec& unit : units) {
     const auto known = existing->find(unit.name);
     if (known == existing->end() || known->second.state != UnitState::kRunning) continue;
     if (known->second.spec_hash != unit.spec_hash) steps.push_back("(pending until its restart) change " + unit.name);
   }
-  std::vector<Error> obstacles = session.runtime->preflight(goal.cluster, *units, Deadline::after(kEngineDeadline));
-  if (!obstacles.empty()) return obstacles[0].with("changed", "nothing");
+  if (options.prune) {
+    for (const std::string& name : planned->goal.extras) steps.push_back("remove " + name + " with its data");
+  }
+  const auto obstacles = session.runtime->preflight(planned->goal.cluster, units, Deadline::after(kEngineDeadline));
+  if (!obstacles.empty()) return explain_obstacles(session, obstacles);
   return steps;
 }
 

@@ -1,9 +1,4 @@
-// The verbs that only look: logs, list, url, doctor.
-#include <cctype>
-#include <cstdio>
-#include <map>
-
-#include "cluster/probe.h"
+// The verbs that only look: logs, list, doctor.
 #include "cluster/units.h"
 #include "cluster/verbs.h"
 #include "model/topology_json.h"
@@ -16,112 +11,14 @@ namespace pgb::cluster {
 
 using std::chrono::seconds;
 
-Result<std::string> logs(Session& session, const std::string& name, int lines) {
+Result<runtime::LogText> logs(Session& session, const std::string& name, const runtime::LogQuery& query) {
+  auto log = session.runtime->logs(session.wanted.cluster_name, name, query, Deadline::after(seconds(10)));
+  if (log.ok() || log.error().code != Code::kNotFound) return log;
   auto units = existing_units(session, Deadline::after(seconds(10)));
   if (!units.ok()) return std::move(units).error();
-  if (units->count(name) == 0) {
-    std::string known;
-    for (const auto& [unit, info] : *units) known += (known.empty() ? "" : ", ") + unit;
-    return Error(Code::kNoNode, "there is no node or balancer " + name).with("known", known.empty() ? "none" : known);
-  }
-  return session.runtime->logs(session.wanted.cluster_name, name, lines, Deadline::after(seconds(10)));
-}
-
-namespace {
-
-// RFC 3986: everything but the unreserved characters.
-std::string percent(const std::string& text) {
-  std::string out;
-  for (unsigned char c : text) {
-    if (std::isalnum(c) != 0 || c == '-' || c == '.' || c == '_' || c == '~') {
-      out.push_back(static_cast<char>(c));
-    } else {
-      char code[4];
-      std::snprintf(code, sizeof code, "%%%02X", c);
-      out += code;
-    }
-  }
-  return out;
-}
-
-std::string conninfo_quote(const std::string& text) {
-  std::string out = "'";
-  for (char c : text) {
-    if (c == '\'' || c == '\\') out.push_back('\\');
-    out.push_back(c);
-  }
-  return out + "'";
-}
-
-// ADO.NET's rule: in double quotes, and those doubled.
-std::string npgsql_quote(const std::string& text) {
-  std::string out = "\"";
-  for (char c : text) out += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return out + "\"";
-}
-
-std::string format_url(const pgclient::ConnInfo& info, const UrlOptions& options) {
-  const std::string port = std::to_string(info.port);
-  const std::string password = options.show_password ? info.password.reveal() : "";
-  if (options.format == "dsn") {
-    return "host=" + info.host + " port=" + port + " dbname=" + conninfo_quote(info.database) +
-           " user=" + conninfo_quote(info.user) + (password.empty() ? "" : " password=" + conninfo_quote(password));
-  }
-  if (options.format == "jdbc") {
-    return "jdbc:postgresql://" + info.host + ":" + port + "/" + percent(info.database) +
-           "?user=" + percent(info.user) + (password.empty() ? "" : "&password=" + percent(password));
-  }
-  if (options.format == "env") {
-    return "PGHOST=" + info.host + "\nPGPORT=" + port + "\nPGUSER=" + info.user + "\nPGDATABASE=" + info.database +
-           (password.empty() ? "" : "\nPGPASSWORD=" + password);
-  }
-  if (options.format == "service") {  // a section of pg_service.conf: values stand as they are, to the line's end
-    return "[" + options.service + "]\nhost=" + info.host + "\nport=" + port + "\nuser=" + info.user +
-           "\ndbname=" + info.database + (password.empty() ? "" : "\npassword=" + password);
-  }
-  if (options.format == "npgsql") {
-    return "Host=" + info.host + ";Port=" + port + ";Database=" + npgsql_quote(info.database) +
-           ";Username=" + npgsql_quote(info.user) + (password.empty() ? "" : ";Password=" + npgsql_quote(password));
-  }
-  if (options.format == "pgpass") return info.host + ":" + port + ":*:" + info.user + ":" + info.password.reveal();
-  return "postgresql://" + percent(info.user) + (password.empty() ? "" : ":" + percent(password)) + "@" + info.host +
-         ":" + port + "/" + percent(info.database);
-}
-
-Result<uint16_t> url_port(const model::Cluster& cluster, const UrlOptions& options) {
-  if (!options.direct.empty()) {
-    for (const model::Balancer& balancer : cluster.balancers) {
-      for (const model::Node& node : balancer.nodes()) {
-        if (node.name == options.direct) return node.port;
-      }
-    }
-    return Error(Code::kNoNode, "there is no node " + options.direct);
-  }
-  if (options.balancer.empty()) return cluster.balancers.at(0).port;
-  const model::Balancer* balancer = cluster.find_balancer(options.balancer);
-  if (balancer == nullptr) return Error(Code::kNoBalancer, "there is no balancer " + options.balancer);
-  return balancer->port;
-}
-
-}  // namespace
-
-Result<std::string> url(Session& session, const UrlOptions& options) {
-  auto cluster = session.recorded();
-  if (!cluster.ok()) return std::move(cluster).error();
-  auto secrets = session.secrets(false);
-  if (!secrets.ok()) return std::move(secrets).error();
-  auto port = url_port(*cluster, options);
-  if (!port.ok()) return std::move(port).error();
-  const pgclient::ConnInfo info = server_conninfo(*cluster, *secrets, *port);
-  if (options.check) {
-    auto works = probe_query(info, Deadline::after(seconds(5)));
-    if (!works.ok()) {
-      return std::move(works).error().in("this address does not work now").with("try", "pgbalancer_cluster status");
-    }
-  }
-  UrlOptions shown = options;
-  shown.service = cluster->cluster_name;
-  return format_url(info, shown);
+  std::string known;
+  for (const auto& [unit, info] : *units) known += (known.empty() ? "" : ", ") + unit;
+  return Error(Code::kNoNode, "there is no node or balancer " + name).with("known", known.empty() ? "none" : known);
 }
 
 namespace {

@@ -15,7 +15,6 @@
 #include "cluster/time_text.h"
 #include "model/topology_json.h"
 #include "os/file.h"
-#include "runtime/docker_runtime.h"
 #include "runtime/process_runtime.h"
 
 namespace pgb::cluster {
@@ -31,6 +30,7 @@ RuntimeResult make_docker(const Session& session) {
   options.agent_binary_path = os::self_exe_dir() + "/pgbalancer_agent";
   options.balancer_binary_path = os::self_exe_dir() + "/pgbalancer";
   options.state_dir = session.state_dir;
+  options.pull = session.options.pull;
   options.trace = session.options.trace;
   return runtime::make_docker_runtime(std::move(options));
 }

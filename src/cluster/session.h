@@ -17,6 +17,7 @@
 #include "base/result.h"
 #include "base/secret.h"
 #include "model/topology.h"
+#include "runtime/docker_runtime.h"
 #include "runtime/runtime.h"
 
 namespace pgb::cluster {
@@ -39,6 +40,7 @@ struct Secrets {
 struct OpenOptions {
   std::string file = "pgbalancer_cluster.json";
   std::string runtime;                            // "docker", "process"; empty: as the file says
+  runtime::Pull pull = runtime::Pull::kMissing;   // init --pull
   runtime::Trace trace;                           // -v
   std::function<void(const Event&)> on_event;     // called from several threads, one at a time
   const std::atomic<int>* interrupted = nullptr;  // a signal's number once it came

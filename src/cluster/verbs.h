@@ -3,6 +3,7 @@
 // run again.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,13 +19,17 @@ struct InitResult {
   std::vector<std::string> pending;  // what was not, each with what to do
   std::vector<std::string> notes;
 };
+struct InitOptions {
+  bool prune = false;           // remove replicas that were added later and do not stand in the file
+  bool set_free_ports = false;  // where somebody else holds a port, write a free one into the file
+};
 // Makes what is missing, starts what is stopped, waits until all replicas stream and the balancers
 // answer queries. Errors: kPortInUse and the like before anything was touched (detail "changed:
 // nothing"); afterwards with details "standing" and "try".
-Result<InitResult> init(Session& session);
+Result<InitResult> init(Session& session, const InitOptions& options);
 
 // What init would do, one line a step; empty if nothing.
-Result<std::vector<std::string>> plan(Session& session);
+Result<std::vector<std::string>> plan(Session& session, const InitOptions& options);
 
 struct DestroyPreview {
   std::vector<std::string> units;
@@ -44,7 +49,8 @@ Status stop(Session& session, const std::string& name);
 Status start(Session& session, const std::string& name);
 Status restart(Session& session, const std::string& name);
 
-// What they would do: the units that run (or do not, with `stopped`), of `name` or all. Touches nothing. kNoNode, kNoCluster.
+// What they would do: the units that run (or do not, with `stopped`), of `name` or all. Touches nothing. kNoNode,
+// kNoCluster.
 Result<std::vector<std::string>> units_to_change(Session& session, const std::string& name, bool stopped);
 
 struct Added {
@@ -54,14 +60,23 @@ struct Added {
 // kNoBalancer, kNoCluster. `save` writes the cluster file anew.
 Result<std::vector<Added>> add_replica(Session& session, const std::string& balancer, int count, bool save);
 
+// What it would add, with free ids, names, addresses and ports. Touches nothing.
+Result<std::vector<Added>> plan_add_replica(Session& session, const std::string& balancer, int count);
+
 // By node id or name. kNoNode, kIsPrimary.
 Result<std::string> remove_replica(Session& session, const std::string& balancer, const std::string& node);
+// The name of the one it would remove. Touches nothing.
+Result<std::string> plan_remove_replica(Session& session, const std::string& balancer, const std::string& node);
 
-Result<std::string> logs(Session& session, const std::string& name, int lines);
+// What a server or balancer said last, or since an earlier answer. kNoNode.
+Result<runtime::LogText> logs(Session& session, const std::string& name, const runtime::LogQuery& query);
 
 struct UrlOptions {
-  std::string direct;    // a node's name: past the balancer
-  std::string balancer;  // empty: the first
+  std::optional<std::string> direct;  // past the balancer: a server's name, or "" for all of the group in turn
+  std::string balancer;               // empty: the first
+  // rw: to a server that takes writes; ro: transactions are read only, on a replica where there is one; any: as it
+  // comes. Empty: rw for all servers in turn, else any.
+  std::string role;
   bool show_password = false;
   std::string format = "uri";  // uri, dsn, jdbc, npgsql, env, service, pgpass
   std::string service;         // the section's name; url() sets it to the cluster's

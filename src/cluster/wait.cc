@@ -21,9 +21,9 @@ constexpr int kTick = 25;    // milliseconds between two looks
 // What a unit that does not run any more said last.
 Error ended(const Waiting& waiting, const std::string& name) {
   auto logs =
-      waiting.session.runtime->logs(waiting.cluster.cluster_name, name, 20, Deadline::after(milliseconds(3000)));
+      waiting.session.runtime->logs(waiting.cluster.cluster_name, name, {20, ""}, Deadline::after(milliseconds(3000)));
   return Error(Code::kNotReady, name + ": its program ended")
-      .with("last output", logs.ok() ? *logs : logs.error().message)
+      .with("last output", logs.ok() ? logs->text : logs.error().message)
       .with("try", "pgbalancer_cluster logs " + name);
 }
 

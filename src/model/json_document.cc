@@ -356,4 +356,23 @@ bool parse_json(std::string_view text, JsonValue& root, Mistakes& mistakes) {
   return Parser(text, mistakes).document(root);
 }
 
+std::optional<Place> place_of(std::string_view text, std::string_view path) {
+  Mistakes mistakes;
+  JsonValue root;
+  if (!parse_json(text, root, mistakes)) return std::nullopt;
+  const JsonValue* at = &root;
+  for (const std::string& part : split(path, '.')) {
+    const size_t bracket = part.find('[');
+    at = at->find(std::string_view(part).substr(0, bracket));
+    if (at == nullptr || bracket == std::string::npos) {
+      if (at == nullptr) return std::nullopt;
+      continue;
+    }
+    const auto index = parse_u64(part.substr(bracket + 1, part.size() - bracket - 2));
+    if (!index || !at->is(JsonValue::Kind::kArray) || *index >= at->items.size()) return std::nullopt;
+    at = &at->items[*index];
+  }
+  return at->place;
+}
+
 }  // namespace pgb::model

@@ -1,6 +1,7 @@
 // A JSON text as a tree that knows where everything stood, and all that is wrong with the text.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,5 +33,8 @@ std::string_view kind_name(JsonValue::Kind kind);
 // passed over. False: the text cannot be understood and `root` is not to be looked at. Limits:
 // 16 MiB, 64 levels, 200000 values.
 bool parse_json(std::string_view text, JsonValue& root, Mistakes& mistakes);
+
+// Where the value of "balancers[0].primary.port" begins in the text; nothing if the text does not give it.
+std::optional<Place> place_of(std::string_view text, std::string_view path);
 
 }  // namespace pgb::model

@@ -241,10 +241,15 @@ const std::vector<OwnedParameter>& owned_parameters() {
 
 const std::vector<DefaultParameter>& default_parameters() {
   static const std::vector<DefaultParameter> table = {
-      {"hot_standby", "on"},           {"max_connections", "200"},
-      {"max_replication_slots", "10"}, {"max_slot_wal_keep_size", "1GB"},
-      {"max_wal_senders", "10"},       {"password_encryption", "scram-sha-256"},
-      {"wal_level", "replica"},        {"wal_log_hints", "on"},
+      {"hot_standby", "on"},
+      {"log_timezone", "UTC"},
+      {"max_connections", "200"},
+      {"max_replication_slots", "10"},
+      {"max_slot_wal_keep_size", "1GB"},
+      {"max_wal_senders", "10"},
+      {"password_encryption", "scram-sha-256"},
+      {"wal_level", "replica"},
+      {"wal_log_hints", "on"},
   };
   return table;
 }

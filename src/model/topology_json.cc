@@ -57,20 +57,29 @@ Parsed parse_cluster(std::string_view text) {
   return parsed;
 }
 
-Result<Cluster> load_cluster(const std::string& file) {
+Result<std::string> read_cluster_file(const std::string& file) {
   std::string text;
-  const bool standard_input = file == "-";
   errno = 0;
-  if (standard_input) {
+  if (file == "-") {
     if (!read_all(std::cin, text)) return unreadable("on standard input", EIO);
   } else {
     std::ifstream in(file, std::ios::binary);
     if (!in.is_open()) return unreadable(file, errno);
     if (!read_all(in, text)) return unreadable(file, errno != 0 ? errno : EIO);
   }
+  return text;
+}
+
+Result<Cluster> load_cluster(const std::string& file) {
+  auto text = read_cluster_file(file);
+  if (!text.ok()) return std::move(text).error();
+  return load_cluster(file, *text);
+}
+
+Result<Cluster> load_cluster(const std::string& file, std::string_view text) {
   auto parsed = parse_cluster(text);
   if (parsed.mistakes.empty()) return std::move(parsed.cluster);
-  const std::string name = standard_input ? "<stdin>" : file;
+  const std::string name = file == "-" ? "<stdin>" : file;
   const size_t count = parsed.mistakes.size();
   Error error(Code::kConfig,
               name + ": " + std::to_string(count) + (count == 1 ? " mistake" : " mistakes") + " in the cluster file");

@@ -127,6 +127,7 @@ Status WireConnection::login(const ConnInfo& info, Deadline deadline) {
   if (!info.database.empty()) startup.params["database"] = info.database;
   if (!info.application_name.empty()) startup.params["application_name"] = info.application_name;
   startup.params["client_encoding"] = "UTF8";
+  if (!info.options.empty()) startup.params["options"] = info.options;
   if (info.replication) startup.params["replication"] = "true";
   std::string bytes;
   encode(bytes, startup);

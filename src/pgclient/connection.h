@@ -20,6 +20,7 @@ struct ConnInfo {
   Secret password;
   std::string database;
   std::string application_name = "pgbalancer";
+  std::string options;       // as in the startup packet: "-c name=value"; empty: none
   bool replication = false;  // physical replication protocol: IDENTIFY_SYSTEM, CREATE_REPLICATION_SLOT …
 };
 

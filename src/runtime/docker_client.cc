@@ -177,11 +177,14 @@ Status DockerClient::put_archive(const std::string& id, const std::string& path,
   return tell("put files into container", {"PUT", target, std::move(tar), kTarType}, deadline);
 }
 
-Result<std::string> DockerClient::logs(const std::string& id, int lines, Deadline deadline) const {
-  std::string path = "/containers/" + url_escape(id) + "/logs?stdout=1&stderr=1&tail=" + std::to_string(lines);
+Result<LogText> DockerClient::logs(const std::string& id, const LogQuery& query, Deadline deadline) const {
+  std::string path = "/containers/" + url_escape(id) + "/logs?stdout=1&stderr=1&timestamps=1";
+  path += query.after.empty() ? "&tail=" + std::to_string(query.lines) : "&since=" + unix_time(query.after);
   auto answer = ask("read the log of container", {"GET", path, "", ""}, deadline);
   if (!answer.ok()) return std::move(answer).error();
-  return demultiplex(*answer);
+  LogText log{"", query.after};
+  log.text = without_stamps(*answer, log.cursor);
+  return log;
 }
 
 Status DockerClient::create_network(const std::string& name, const std::string& subnet, const Labels& labels,

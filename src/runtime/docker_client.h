@@ -77,7 +77,7 @@ class DockerClient {
   // With all of these labels ("key" or "key=value"), running or not; empty: all containers.
   Result<std::vector<DockerContainer>> list_containers(const std::vector<std::string>& labels, Deadline) const;
   Status put_archive(const std::string& id, const std::string& path, std::string tar, Deadline deadline) const;
-  Result<std::string> logs(const std::string& id, int lines, Deadline deadline) const;
+  Result<LogText> logs(const std::string& id, const LogQuery& query, Deadline deadline) const;
 
   Status create_network(const std::string& name, const std::string& subnet, const Labels&, Deadline) const;
   Result<std::optional<DockerNetwork>> inspect_network(const std::string& name, Deadline deadline) const;

@@ -258,20 +258,36 @@ TEST(DockerClient, PullTellsOfBytesAndOfTheErrorInTheStream) {
   EXPECT_NE(asked.find("fromImage=registry%3A5000%2Fa%2Fb&tag=17"), std::string::npos) << asked;
 }
 
-TEST(DockerText, DemultiplexesFrames) {
+TEST(DockerText, TakesLogsOutOfFramesAndStamps) {
+  const auto plain = [](const std::string& stream) {
+    std::string last;
+    return without_stamps(stream, last);
+  };
   auto frame = [](char channel, const std::string& text) {
     std::string head(8, '\0');
     head[0] = channel;
     head[7] = static_cast<char>(text.size());
     return head + text;
   };
-  EXPECT_EQ(demultiplex(frame(1, "out\n") + frame(2, "err\n") + frame(1, "")), "out\nerr\n");
-  EXPECT_EQ(demultiplex(frame(1, "out\n") + frame(2, "cut off").substr(0, 11)), "out\ncut");
-  EXPECT_EQ(demultiplex(frame(1, "out\n") + std::string("\1\0\0", 3)), "out\n");
-  EXPECT_EQ(demultiplex("a terminal's text\n"), "a terminal's text\n");
-  EXPECT_EQ(demultiplex("short"), "short");
-  EXPECT_EQ(demultiplex(""), "");
-  EXPECT_EQ(demultiplex(std::string("\1\0\0\0\xff\xff\xff\xff", 8) + "x"), "x");  // a length that is not there
+  EXPECT_EQ(plain(frame(1, "out\n") + frame(2, "err\n") + frame(1, "")), "out\nerr\n");
+  EXPECT_EQ(plain(frame(1, "out\n") + frame(2, "cut off").substr(0, 11)), "out\ncut");
+  EXPECT_EQ(plain(frame(1, "out\n") + std::string("\1\0\0", 3)), "out\n");
+  EXPECT_EQ(plain("a terminal's text\n"), "a terminal's text\n");
+  EXPECT_EQ(plain("short"), "short");
+  EXPECT_EQ(plain(""), "");
+  EXPECT_EQ(plain(std::string("\1\0\0\0\xff\xff\xff\xff", 8) + "x"), "x");  // a length that is not there
+
+  const std::string one = "2026-01-31T12:00:00.100000000Z", two = "2026-01-31T12:00:00.200000000Z";
+  std::string last;
+  const std::string stream = frame(1, one + " a\n") + frame(2, two + " b\n") + frame(2, two + " 2 c\n");
+  EXPECT_EQ(without_stamps(stream, last), "a\nb\n2 c\n");
+  EXPECT_EQ(last, two);
+  last = one;
+  EXPECT_EQ(without_stamps(stream, last), "b\n2 c\n");  // what was seen already is not told again
+  EXPECT_EQ(without_stamps(stream, last), "");
+  EXPECT_EQ(last, two);
+  EXPECT_EQ(unix_time(one), "1769860800.100000000");
+  EXPECT_EQ(unix_time("yesterday"), "");
 }
 
 TEST(DockerText, EscapesAndSplits) {

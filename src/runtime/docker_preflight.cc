@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <set>
 #include <thread>
 
 #include "base/strings.h"
@@ -28,7 +29,7 @@ class Look {
        Deadline deadline)
       : preflight_(preflight), client_(preflight.client), cluster_(cluster), units_(units), deadline_(deadline) {}
 
-  std::vector<Error> run() {
+  std::vector<Obstacle> run() {
     if (!ask_engine()) return std::move(errors_);
     for (const UnitSpec& unit : units_) {
       check_name(unit);
@@ -36,6 +37,7 @@ class Look {
     }
     check_network();
     check_programs();
+    if (!preflight_.may_pull) check_images();
     check_disk();
     return std::move(errors_);
   }
@@ -103,17 +105,18 @@ class Look {
       for (const PublishedPort& port : container.ports) {
         if (port.outside != outside || !same_address(port.address, address)) continue;
         if (own == &container) return;
-        errors_.push_back(
-            Error(Code::kPortInUse, unit.name + ": port " + address + ":" + std::to_string(outside) + " is in use")
+        errors_.push_back(Obstacle::taken_port(
+            unit.name, outside,
+            Error(Code::kPortInUse, "port " + address + ":" + std::to_string(outside) + " is in use")
                 .with("held by", "container " + container.name)
-                .with("try", "stop that container, or give another port in the cluster file"));
+                .with("try", "stop that container, or give another port in the cluster file")));
         return;
       }
     }
     if (!engine_is_here()) return;
     Status status = check_port_free(address, outside);
     if (!status.ok() && own != nullptr && own->state != "running") status = wait_for_own(unit, address, outside);
-    if (!status.ok()) errors_.push_back(std::move(status).error().in(unit.name));
+    if (!status.ok()) errors_.push_back(Obstacle::taken_port(unit.name, outside, std::move(status).error()));
   }
 
   // A manager that was killed may have left a start or a stop that the engine is still carrying out: the port is
@@ -168,6 +171,19 @@ class Look {
     }
   }
 
+  void check_images() {
+    std::set<std::string> images;
+    for (const UnitSpec& unit : units_) {
+      if (unit.kind == UnitSpec::Kind::kNode && find_unit(unit) == nullptr) images.insert(unit.image);
+    }
+    for (const std::string& image : images) {
+      std::optional<DockerImage> present;
+      if (!take(client_.inspect_image(image, deadline_), present) || present) continue;
+      errors_.push_back(Error(Code::kImage, "image " + image + " is absent, and --pull never forbids to pull it")
+                            .with("try", "docker load it, or init without --pull never"));
+    }
+  }
+
   void check_program(const std::string& path, UnitSpec::Kind kind) {
     auto of_kind = [&](const UnitSpec& unit) { return unit.kind == kind; };
     if (std::none_of(units_.begin(), units_.end(), of_kind)) return;
@@ -211,7 +227,7 @@ class Look {
   std::vector<DockerContainer> containers_;
   std::vector<DockerNetwork> networks_;
   std::vector<DockerVolume> volumes_;
-  std::vector<Error> errors_;
+  std::vector<Obstacle> errors_;
 };
 
 }  // namespace
@@ -236,8 +252,8 @@ std::vector<HostRoute> parse_routes(const std::string& text) {
   return routes;
 }
 
-std::vector<Error> docker_obstacles(const DockerPreflight& preflight, const model::Cluster& cluster,
-                                    const std::vector<UnitSpec>& units, Deadline deadline) {
+std::vector<Obstacle> docker_obstacles(const DockerPreflight& preflight, const model::Cluster& cluster,
+                                       const std::vector<UnitSpec>& units, Deadline deadline) {
   return Look(preflight, cluster, units, deadline).run();
 }
 

@@ -14,11 +14,12 @@ struct DockerPreflight {
   const DockerClient& client;
   const std::string& agent_program;     // path
   const std::string& balancer_program;  // path
+  bool may_pull;                        // else absent images are obstacles
 };
 
 // One Error per obstacle. The host's ports, routes and disk are looked at only if the engine runs on this machine.
-std::vector<Error> docker_obstacles(const DockerPreflight& preflight, const model::Cluster& cluster,
-                                    const std::vector<UnitSpec>& units, Deadline deadline);
+std::vector<Obstacle> docker_obstacles(const DockerPreflight& preflight, const model::Cluster& cluster,
+                                       const std::vector<UnitSpec>& units, Deadline deadline);
 
 // The lines of /proc/net/route as {interface, subnet}, without the default route.
 struct HostRoute {

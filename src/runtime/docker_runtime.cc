@@ -41,9 +41,10 @@ class DockerRuntime : public Runtime {
     return name + engine.version + " (" + client_.endpoint().str() + ")";
   }
 
-  std::vector<Error> preflight(const model::Cluster& cluster, const std::vector<UnitSpec>& units,
-                               Deadline deadline) override {
-    DockerPreflight look{client_, options_.agent_binary_path, options_.balancer_binary_path};
+  std::vector<Obstacle> preflight(const model::Cluster& cluster, const std::vector<UnitSpec>& units,
+                                  Deadline deadline) override {
+    DockerPreflight look{client_, options_.agent_binary_path, options_.balancer_binary_path,
+                         options_.pull != Pull::kNever};
     return docker_obstacles(look, cluster, units, deadline);
   }
 
@@ -156,10 +157,11 @@ class DockerRuntime : public Runtime {
     return what_is_left(ours, keep_data, deadline);
   }
 
-  Result<std::string> logs(const std::string& cluster, const std::string& name, int lines, Deadline deadline) override {
+  Result<LogText> logs(const std::string& cluster, const std::string& name, const LogQuery& query,
+                       Deadline deadline) override {
     auto container = find_present(cluster, name, deadline);
     if (!container.ok()) return std::move(container).error();
-    return client_.logs(container->id, lines, deadline);
+    return client_.logs(container->id, query, deadline);
   }
 
  private:
@@ -190,25 +192,27 @@ class DockerRuntime : public Runtime {
       if (unit.kind == UnitSpec::Kind::kNode) images.insert(unit.image);
       balancers = balancers || unit.kind == UnitSpec::Kind::kBalancer;
     }
-    for (const std::string& image : images) PGB_TRY(pull_if_absent(image, progress, deadline));
+    for (const std::string& image : images) PGB_TRY(provide_image(image, progress, deadline));
     if (!balancers) return {};
     auto image = balancer_image(deadline);
     return image.ok() ? Status() : Status(std::move(image).error());
   }
 
-  Status pull_if_absent(const std::string& image, const std::function<void(const std::string&)>& progress,
-                        Deadline deadline) {
+  Status provide_image(const std::string& image, const std::function<void(const std::string&)>& progress,
+                       Deadline deadline) {
     auto present = client_.inspect_image(image, deadline);
     if (!present.ok()) return std::move(present).error();
-    if (present->has_value()) return {};
+    if (present->has_value() && options_.pull != Pull::kAlways) return {};
     progress("pulling image " + image);
     Status status = client_.pull_image(
         image, [&](const std::string& bytes) { progress("pulling image " + image + ": " + bytes); }, deadline);
     if (status.ok()) return {};
     Code code = status.error().code;
     if (code == Code::kDiskFull || code == Code::kTimeout) return status;
-    return Error(Code::kImage, "image " + image + " is absent and cannot be pulled")
-        .with("because", status.error().message)
+    Error error(Code::kImage, "image " + image + (present->has_value() ? "" : " is absent and") + " cannot be pulled");
+    error.with("because", status.error().message);
+    if (present->has_value()) return error.with("try", "init without --pull always: the image that is here");
+    return std::move(error)
         .with("try", "docker pull " + image + ", or docker load it from another machine")
         .with("try", "name an image that docker images lists as postgres.image")
         .with("try", "build one from the distribution's packages: images/make_postgres_image.sh");

@@ -11,11 +11,14 @@
 
 namespace pgb::runtime {
 
+enum class Pull { kMissing, kAlways, kNever };  // when images are pulled
+
 struct DockerOptions {
   std::string agent_binary_path;     // put into each server's container
   std::string balancer_binary_path;  // becomes the balancer's image
   std::string state_dir;             // for messages only: nothing is kept on this machine
-  Trace trace;                       // may be called from several threads at once; may be empty
+  Pull pull = Pull::kMissing;
+  Trace trace;  // may be called from several threads at once; may be empty
   DockerEnvironment environment = DockerEnvironment::of_process();
 };
 

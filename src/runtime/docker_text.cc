@@ -1,5 +1,7 @@
 #include "runtime/docker_text.h"
 
+#include <time.h>
+
 #include <algorithm>
 #include <optional>
 
@@ -25,16 +27,55 @@ size_t frame_size(std::string_view header) {
 
 }  // namespace
 
-std::string demultiplex(std::string_view stream) {
+namespace {
+
+// "2026-01-31T12:00:00.123456789Z text": the stamp, all of one length, so that they sort as text.
+std::string_view stamp_of(std::string_view piece) {
+  const size_t space = piece.find(' ');
+  const std::string_view stamp = piece.substr(0, space);
+  const bool is_one = space != std::string_view::npos && stamp.size() >= 20 && stamp[4] == '-' && stamp[10] == 'T' &&
+                      stamp.back() == 'Z';
+  return is_one ? stamp : std::string_view();
+}
+
+void take(std::string_view piece, const std::string& after, std::string& last, std::string& text) {
+  const std::string_view stamp = stamp_of(piece);
+  if (!stamp.empty()) {
+    if (stamp <= after) return;
+    last = std::max(last, std::string(stamp));
+    piece.remove_prefix(stamp.size() + 1);
+  }
+  text += piece;
+}
+
+}  // namespace
+
+std::string without_stamps(std::string_view stream, std::string& last) {
+  const std::string after = last;
   std::string text;
+  bool framed = false;
   while (stream.size() >= kFrameHeader && is_frame(stream)) {
-    size_t size = frame_size(stream);
-    text += stream.substr(kFrameHeader, size);
+    framed = true;
+    const size_t size = frame_size(stream);
+    take(stream.substr(kFrameHeader, size), after, last, text);
     stream.remove_prefix(std::min(stream.size(), kFrameHeader + size));
   }
-  bool cut_header = stream.size() < kFrameHeader && !text.empty();
-  if (!cut_header) text += stream;
+  if (framed) return text;  // the rest is a header that was cut
+  while (!stream.empty()) {
+    const size_t size = std::min(stream.find('\n'), stream.size() - 1) + 1;
+    take(stream.substr(0, size), after, last, text);
+    stream.remove_prefix(size);
+  }
   return text;
+}
+
+std::string unix_time(const std::string& stamp) {
+  std::tm utc{};
+  const char* rest = ::strptime(stamp.c_str(), "%Y-%m-%dT%H:%M:%S", &utc);
+  if (rest == nullptr) return "";
+  std::string fraction(rest);
+  if (!fraction.empty() && fraction.back() == 'Z') fraction.pop_back();
+  return std::to_string(::timegm(&utc)) + fraction;
 }
 
 std::string url_escape(std::string_view text) {

@@ -12,9 +12,13 @@
 namespace pgb::runtime {
 
 // Standard output and standard error of a container without a terminal come as frames: a byte that names the
-// channel, three zeros, the length (big endian), the bytes. Returns the bytes in the order they came. What is not
-// of that form (a terminal's output) is returned as it is; a cut last frame gives what there is of it.
-std::string demultiplex(std::string_view stream);
+// channel, three zeros, the length (big endian), the bytes; with timestamps=1 these begin with the time and a space.
+// Returns the bytes, without the times, of those frames that are later than `last`, and sets it to the latest. A
+// stream without frames (a terminal's) is taken line by line; a cut last frame gives what there is of it.
+std::string without_stamps(std::string_view stream, std::string& last);
+
+// "2026-01-31T12:00:00.123456789Z" as the Engine wants it for `since`: "1769860800.123456789". Empty if it is no time.
+std::string unix_time(const std::string& stamp);
 
 // "%20" for all that is not unreserved: for query values and path parts.
 std::string url_escape(std::string_view text);

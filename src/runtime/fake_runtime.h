@@ -14,7 +14,7 @@ namespace pgb::runtime {
 class FakeRuntime : public Runtime {
  public:
   // What the test may arrange. Change them only while no call runs.
-  std::vector<Error> obstacles;                 // answered by preflight, after taken ports
+  std::vector<Obstacle> obstacles;              // answered by preflight, after taken ports
   std::set<uint16_t> taken_ports;               // kPortInUse in preflight
   std::set<std::string> foreign;                // unit names that are not ours: kNameInUse
   std::map<std::string, Error> fail_ensure;     // by unit name
@@ -36,16 +36,17 @@ class FakeRuntime : public Runtime {
   model::RuntimeKind kind() const override { return model::RuntimeKind::kProcess; }
   std::string describe() const override { return "fake"; }
 
-  std::vector<Error> preflight(const model::Cluster&, const std::vector<UnitSpec>& units, Deadline) override {
+  std::vector<Obstacle> preflight(const model::Cluster&, const std::vector<UnitSpec>& units, Deadline) override {
     std::lock_guard lock(mutex_);
-    std::vector<Error> errors;
+    std::vector<Obstacle> errors;
     for (const UnitSpec& unit : units) {
       const Unit* existing = find(unit.cluster, unit.name);
       if (existing == nullptr && foreign.count(unit.name) != 0) errors.push_back(not_ours(unit.name));
       if (existing != nullptr && existing->running) continue;
       for (auto [inside, outside] : unit.ports) {
         if (taken_ports.count(outside) != 0) {
-          errors.emplace_back(Code::kPortInUse, unit.name + ": port " + std::to_string(outside) + " is in use");
+          const Error taken(Code::kPortInUse, "port " + std::to_string(outside) + " is in use");
+          errors.push_back(Obstacle::taken_port(unit.name, outside, Error(taken).with("held by", "the test")));
         }
       }
     }
@@ -142,25 +143,32 @@ class FakeRuntime : public Runtime {
     return left;
   }
 
-  Result<std::string> logs(const std::string& cluster, const std::string& name, int lines, Deadline) override {
+  Result<LogText> logs(const std::string& cluster, const std::string& name, const LogQuery& query, Deadline) override {
     std::lock_guard lock(mutex_);
     if (find(cluster, name) == nullptr) {
       return Error(Code::kNotFound, "there is no unit '" + name + "' in cluster '" + cluster + "'");
     }
     auto it = log_text.find(name);
-    std::string text = it != log_text.end() ? it->second : "stub started\nstub ready\n";
+    std::string text = it != log_text.end() ? it->second : "";
+    for (int i = 0; it == log_text.end() && i < find(cluster, name)->starts; ++i) text += "stub started\nstub ready\n";
+    LogText answer{"", std::to_string(text.size())};
+    if (!query.after.empty()) {
+      answer.text = text.substr(std::stoul(query.after));
+      return answer;
+    }
     size_t cut = text.empty() ? 0 : text.size() - 1;
     for (int seen = 0; cut > 0; --cut) {
-      if (text[cut - 1] == '\n' && ++seen >= lines) break;
+      if (text[cut - 1] == '\n' && ++seen >= query.lines) break;
     }
-    return text.substr(cut);
+    answer.text = text.substr(cut);
+    return answer;
   }
 
  private:
   struct Unit {
     UnitSpec spec;
     bool running = false;
-    int id = 0;
+    int id = 0, starts = 0;
     std::map<uint16_t, uint16_t> ports;
   };
   struct Shared {
@@ -178,7 +186,10 @@ class FakeRuntime : public Runtime {
     if (on_call) on_call(verb, name);
   }
   void run(Unit& unit) {
-    if (!unit.running) unit.id = ++next_id_;
+    if (!unit.running) {
+      unit.id = ++next_id_;
+      ++unit.starts;
+    }
     unit.running = true;
   }
   const Unit* find(const std::string& cluster, const std::string& name) const {

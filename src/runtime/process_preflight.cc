@@ -15,7 +15,7 @@ namespace {
 
 constexpr uint64_t kBytesPerNode = 200u << 20;
 
-void add(std::vector<Error>& errors, Status status) {
+void add(std::vector<Obstacle>& errors, Status status) {
   if (!status.ok()) errors.push_back(std::move(status).error());
 }
 
@@ -29,11 +29,11 @@ bool holds_port(const UnitInfo* unit, uint16_t port) {
   return std::any_of(unit->ports.begin(), unit->ports.end(), [&](const auto& pair) { return pair.second == port; });
 }
 
-void check_ports(std::vector<Error>& errors, const UnitSpec& unit, const UnitInfo* existing) {
+void check_ports(std::vector<Obstacle>& errors, const UnitSpec& unit, const UnitInfo* existing) {
   for (auto [inside, outside] : unit.ports) {
     if (outside == 0 || holds_port(existing, outside)) continue;
     Status status = check_port_free(unit.bind_address.empty() ? "127.0.0.1" : unit.bind_address, outside);
-    if (!status.ok()) errors.push_back(std::move(status).error().in(unit.name));
+    if (!status.ok()) errors.push_back(Obstacle::taken_port(unit.name, outside, std::move(status).error()));
   }
 }
 
@@ -75,10 +75,10 @@ Status check_disk(const ProcessOptions& options, size_t new_nodes) {
 
 }  // namespace
 
-std::vector<Error> process_obstacles(const ProcessOptions& options, const std::optional<os::User>& run_as,
-                                     const model::Cluster& cluster, const std::vector<UnitSpec>& units,
-                                     const std::vector<UnitInfo>& existing) {
-  std::vector<Error> errors;
+std::vector<Obstacle> process_obstacles(const ProcessOptions& options, const std::optional<os::User>& run_as,
+                                        const model::Cluster& cluster, const std::vector<UnitSpec>& units,
+                                        const std::vector<UnitInfo>& existing) {
+  std::vector<Obstacle> errors;
   size_t new_nodes = 0;
   bool nodes = false, balancers = false;
   for (const UnitSpec& unit : units) {

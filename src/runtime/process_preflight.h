@@ -11,8 +11,8 @@
 namespace pgb::runtime {
 
 // One Error per obstacle. `running` are the cluster's units as list() tells.
-std::vector<Error> process_obstacles(const ProcessOptions& options, const std::optional<os::User>& run_as,
-                                     const model::Cluster& cluster, const std::vector<UnitSpec>& units,
-                                     const std::vector<UnitInfo>& existing);
+std::vector<Obstacle> process_obstacles(const ProcessOptions& options, const std::optional<os::User>& run_as,
+                                        const model::Cluster& cluster, const std::vector<UnitSpec>& units,
+                                        const std::vector<UnitInfo>& existing);
 
 }  // namespace pgb::runtime

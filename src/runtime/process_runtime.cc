@@ -12,6 +12,7 @@
 #include "os/subprocess.h"
 #include "os/users.h"
 #include "runtime/process_end.h"
+#include "runtime/process_log.h"
 #include "runtime/process_preflight.h"
 #include "runtime/process_unit.h"
 
@@ -19,7 +20,8 @@ namespace pgb::runtime {
 namespace {
 
 constexpr const char* kMark = ".pgbalancer";  // in <cluster>/units: made by us
-constexpr off_t kMaxLog = 32 << 20;           // a log beyond this becomes log.1 at the next start
+constexpr off_t kMaxLog = 32 << 20;           // a log beyond this becomes the old one at the next start
+constexpr const char* kOldLog = "log.1";
 
 class ProcessRuntime final : public Runtime {
  public:
@@ -29,8 +31,8 @@ class ProcessRuntime final : public Runtime {
   model::RuntimeKind kind() const override { return model::RuntimeKind::kProcess; }
   std::string describe() const override { return "local processes (" + options_.state_dir + ")"; }
 
-  std::vector<Error> preflight(const model::Cluster& cluster, const std::vector<UnitSpec>& units,
-                               Deadline deadline) override;
+  std::vector<Obstacle> preflight(const model::Cluster& cluster, const std::vector<UnitSpec>& units,
+                                  Deadline deadline) override;
   Status prepare(const model::Cluster& cluster, const std::vector<UnitSpec>& units,
                  const std::function<void(const std::string&)>& progress, Deadline deadline) override;
   Status ensure(const UnitSpec& unit, Deadline deadline) override;
@@ -41,7 +43,8 @@ class ProcessRuntime final : public Runtime {
   Result<std::vector<std::string>> clusters(Deadline deadline) override;
   Result<std::vector<std::string>> remove_shared(const std::string& cluster, bool keep_data,
                                                  Deadline deadline) override;
-  Result<std::string> logs(const std::string& cluster, const std::string& name, int lines, Deadline deadline) override;
+  Result<LogText> logs(const std::string& cluster, const std::string& name, const LogQuery& query,
+                       Deadline deadline) override;
 
  private:
   Result<UnitDir> dir_of(const std::string& cluster, const std::string& name) const {
@@ -69,8 +72,8 @@ std::vector<std::string> ProcessRuntime::argv_of(const UnitDir& dir, UnitSpec::K
   return {options_.balancer_binary, "--config", dir.file("balancer.json")};
 }
 
-std::vector<Error> ProcessRuntime::preflight(const model::Cluster& cluster, const std::vector<UnitSpec>& units,
-                                             Deadline deadline) {
+std::vector<Obstacle> ProcessRuntime::preflight(const model::Cluster& cluster, const std::vector<UnitSpec>& units,
+                                                Deadline deadline) {
   auto existing = list(cluster.cluster_name, deadline);
   if (!existing.ok()) return {std::move(existing).error()};
   return process_obstacles(options_, run_as_, cluster, units, *existing);
@@ -93,7 +96,7 @@ void ProcessRuntime::rotate_log(const UnitDir& dir) const {
   struct stat info {};
   if (::lstat(dir.log_file().c_str(), &info) != 0 || info.st_size < kMaxLog) return;
   // A failure only means a longer log.
-  [[maybe_unused]] int n = std::rename(dir.log_file().c_str(), dir.file("log.1").c_str());
+  [[maybe_unused]] int n = std::rename(dir.log_file().c_str(), dir.file(kOldLog).c_str());
 }
 
 Status ProcessRuntime::launch(const UnitDir& dir, UnitSpec::Kind unit_kind) {
@@ -114,8 +117,8 @@ Status ProcessRuntime::launch(const UnitDir& dir, UnitSpec::Kind unit_kind) {
   trace("start " + spawn.argv[0] + " --config " + spawn.argv[2] + " (pid " + std::to_string(*pid) + ")", since);
   if (written.ok() || written.error().code != Code::kNotFound) return written;
   Error error(Code::kTool, spawn.argv[0] + " of " + dir.name() + " ended as soon as it was started");
-  auto last = tail_of(dir.log_file(), 1);
-  if (last.ok() && !last->empty()) error.with("its last words", *last);
+  auto last = last_lines(dir.log_file(), 1);
+  if (last.ok() && !last->text.empty()) error.with("its last words", last->text);
   return std::move(error).with("look at", dir.log_file());
 }
 
@@ -232,11 +235,13 @@ Result<std::vector<std::string>> ProcessRuntime::remove_shared(const std::string
   return left;
 }
 
-Result<std::string> ProcessRuntime::logs(const std::string& cluster, const std::string& name, int lines, Deadline) {
+Result<LogText> ProcessRuntime::logs(const std::string& cluster, const std::string& name, const LogQuery& query,
+                                     Deadline) {
   auto dir = dir_of(cluster, name);
   if (!dir.ok()) return std::move(dir).error();
   if (!dir->record()) return Error(Code::kNotFound, "there is no unit '" + name + "' in cluster '" + cluster + "'");
-  return tail_of(dir->log_file(), lines);
+  return query.after.empty() ? last_lines(dir->log_file(), query.lines)
+                             : lines_after(dir->log_file(), dir->file(kOldLog), query.after);
 }
 
 Result<std::optional<os::User>> user_to_run_as() {

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdio>
+#include <fstream>
 
 #include "os/bin_dir.h"
 #include "os/pidfile.h"
@@ -13,6 +15,7 @@
 #include "os/subprocess.h"
 #include "runtime/ports.h"
 #include "runtime/process_end.h"
+#include "runtime/process_log.h"
 #include "runtime/process_test_harness.h"
 
 namespace pgb::runtime {
@@ -39,7 +42,7 @@ class ProcessRuntimeTest : public ::testing::Test {
     Status status = runtime().ensure(node(config), soon());
     ASSERT_TRUE(status.ok()) << status.error().message;
     Deadline limit = soon();
-    while (runtime().logs("test", "node1", 1, soon()).value() != "stub ready\n") {
+    while (runtime().logs("test", "node1", {1, ""}, soon()).value().text != "stub ready\n") {
       ASSERT_FALSE(limit.expired());
       ::poll(nullptr, 0, 5);
     }
@@ -239,10 +242,32 @@ TEST(Tail, GivesTheLastLines) {
   std::string text;
   for (int i = 0; i < 30000; ++i) text += "line " + std::to_string(i) + "\n";
   ASSERT_TRUE(os::write_file_atomic(dir.path + "/log", text, 0600).ok());
-  EXPECT_EQ(tail_of(dir.path + "/log", 2).value(), "line 29998\nline 29999\n");
-  EXPECT_EQ(tail_of(dir.path + "/log", 100000).value(), text);
-  EXPECT_EQ(tail_of(dir.path + "/log", 0).value(), "");
-  EXPECT_EQ(tail_of(dir.path + "/none", 5).value(), "");
+  EXPECT_EQ(last_lines(dir.path + "/log", 2).value().text, "line 29998\nline 29999\n");
+  EXPECT_EQ(last_lines(dir.path + "/log", 100000).value().text, text);
+  EXPECT_EQ(last_lines(dir.path + "/log", 0).value().text, "");
+  EXPECT_EQ(last_lines(dir.path + "/none", 5).value().text, "");
+}
+
+TEST(ProcessLog, ALogThatIsBegunAnewIsFirstReadToItsEnd) {
+  os::TestDir dir;
+  const std::string log = dir.path + "/log", old = dir.path + "/log.1";
+  auto at = lines_after(log, old, last_lines(log, 1).value().cursor).value();  // before there is one
+  EXPECT_EQ(at.text, "");
+  std::ofstream(log) << "one\n";
+  at = lines_after(log, old, at.cursor).value();
+  EXPECT_EQ(at.text, "one\n");
+  std::ofstream(log, std::ios::app) << "two\nthr";
+  at = lines_after(log, old, at.cursor).value();
+  EXPECT_EQ(at.text, "two\nthr");
+  std::ofstream(log, std::ios::app) << "ee\n";
+  ASSERT_EQ(std::rename(log.c_str(), old.c_str()), 0);
+  std::ofstream(log) << "four\n";
+  at = lines_after(log, old, at.cursor).value();
+  EXPECT_EQ(at.text, "ee\n");
+  at = lines_after(log, old, at.cursor).value();
+  EXPECT_EQ(at.text, "four\n");
+  EXPECT_EQ(lines_after(log, old, at.cursor).value().text, "");
+  EXPECT_EQ(lines_after(log, old, "nonsense").error().code, Code::kInternal);
 }
 
 }  // namespace

@@ -178,28 +178,4 @@ Status UnitDir::remove(bool keep_data) const {
   return {};
 }
 
-Result<std::string> tail_of(const std::string& path, int lines) {
-  os::UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  if (!fd && errno == ENOENT) return std::string();
-  if (!fd) return os::errno_error("read", path, errno);
-  off_t at = ::lseek(fd.get(), 0, SEEK_END);
-  std::string text;
-  constexpr off_t kBlock = 65536;
-  while (at > 0 && std::count(text.begin(), text.end(), '\n') <= lines && text.size() < (16u << 20)) {
-    off_t size = std::min(kBlock, at);
-    at -= size;
-    std::string block(static_cast<size_t>(size), '\0');
-    ssize_t n = ::pread(fd.get(), block.data(), block.size(), at);
-    if (n < 0) return os::errno_error("read", path, errno);
-    block.resize(static_cast<size_t>(n));
-    text.insert(0, block);
-  }
-  size_t cut = text.size();
-  if (cut > 0 && text[cut - 1] == '\n') --cut;
-  for (int seen = 0; cut > 0; --cut) {
-    if (text[cut - 1] == '\n' && ++seen >= lines) break;
-  }
-  return lines <= 0 ? std::string() : text.substr(cut);
-}
-
 }  // namespace pgb::runtime

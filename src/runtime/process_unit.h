@@ -59,7 +59,4 @@ class UnitDir {
 // Can be one component of a path: no slash, no leading dot, not empty.
 bool is_plain_name(const std::string& name);
 
-// The last lines of a file; empty if it is absent.
-Result<std::string> tail_of(const std::string& path, int lines);
-
 }  // namespace pgb::runtime

@@ -49,6 +49,27 @@ struct UnitInfo {
   std::map<uint16_t, uint16_t> ports;  // inside -> outside, as the runtime tells
 };
 
+// One thing that stands in the way of making units. A taken port also says whose it was to be.
+struct Obstacle : Error {
+  std::string unit;
+  uint16_t port = 0;    // kPortInUse: the published one; else 0
+  std::string held_by;  // kPortInUse: "postgres, pid 1423, user alice"
+
+  Obstacle(Error error) : Error(std::move(error)) {}  // NOLINT(google-explicit-constructor): each error is one
+  // From what check_port_free() says of a unit's port.
+  static Obstacle taken_port(const std::string& unit, uint16_t port, Error error);
+};
+
+struct LogQuery {
+  int lines = 200;    // at most so many, the last ones
+  std::string after;  // the cursor of an earlier answer: what came since, all of it
+};
+
+struct LogText {
+  std::string text;
+  std::string cursor;  // where it ends; the runtime's own notation
+};
+
 // Told about each Engine call or process command (-v prints them). Secrets never stand in `what`.
 using Trace = std::function<void(const std::string& what, std::chrono::milliseconds took)>;
 
@@ -59,10 +80,10 @@ class Runtime {
   virtual std::string describe() const = 0;  // "docker 28.2 (unix:///var/run/docker.sock)"
 
   // Everything that could stand in the way of making these units: image, ports, names, subnet,
-  // disk. Touches nothing. One Error per obstacle, empty if there is none. Units that exist
+  // disk. Touches nothing. One Obstacle each, empty if there is none. Units that exist
   // already and are ours are no obstacle.
-  virtual std::vector<Error> preflight(const model::Cluster& cluster, const std::vector<UnitSpec>& units,
-                                       Deadline deadline) = 0;
+  virtual std::vector<Obstacle> preflight(const model::Cluster& cluster, const std::vector<UnitSpec>& units,
+                                          Deadline deadline) = 0;
 
   // Network, images, directories: whatever all units share. Idempotent.
   virtual Status prepare(const model::Cluster& cluster, const std::vector<UnitSpec>& units,
@@ -91,9 +112,9 @@ class Runtime {
   virtual Result<std::vector<std::string>> remove_shared(const std::string& cluster, bool keep_data,
                                                          Deadline deadline) = 0;
 
-  // The last `lines` lines of the unit's output.
-  virtual Result<std::string> logs(const std::string& cluster, const std::string& name, int lines,
-                                   Deadline deadline) = 0;
+  // The last lines of the unit's output, or what came since an earlier answer. kNotFound if there is no such unit.
+  virtual Result<LogText> logs(const std::string& cluster, const std::string& name, const LogQuery& query,
+                               Deadline deadline) = 0;
 };
 
 }  // namespace pgb::runtime

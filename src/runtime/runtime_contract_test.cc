@@ -102,7 +102,7 @@ TEST_P(RuntimeContract, AbsentUnitsStopAndGoButDoNotStart) {
   EXPECT_OK(runtime().stop(cluster_name(), "none", soon()));
   EXPECT_OK(runtime().remove(cluster_name(), "none", false, soon()));
   EXPECT_FALSE(runtime().start(cluster_name(), "none", soon()).ok());
-  EXPECT_FALSE(runtime().logs(cluster_name(), "none", 10, soon()).ok());
+  EXPECT_FALSE(runtime().logs(cluster_name(), "none", {}, soon()).ok());
 }
 
 TEST_P(RuntimeContract, RemovedWithItsDataNothingIsLeft) {
@@ -157,11 +157,26 @@ TEST_P(RuntimeContract, LogsGivesTheLastLines) {
   Deadline limit = soon();
   std::string last;
   while (last != "stub ready\n" && !limit.expired()) {
-    last = runtime().logs(cluster_name(), "node1", 1, soon()).value();
+    last = runtime().logs(cluster_name(), "node1", {1, ""}, soon()).value().text;
     ::poll(nullptr, 0, 5);
   }
   EXPECT_EQ(last, "stub ready\n");
-  EXPECT_EQ(runtime().logs(cluster_name(), "node1", 100, soon()).value(), "stub started\nstub ready\n");
+  auto all = runtime().logs(cluster_name(), "node1", {100, ""}, soon()).value();
+  EXPECT_EQ(all.text, "stub started\nstub ready\n");
+
+  // From there on only what is new, once.
+  auto later = runtime().logs(cluster_name(), "node1", {1, all.cursor}, soon()).value();
+  EXPECT_EQ(later.text, "");
+  EXPECT_OK(runtime().stop(cluster_name(), "node1", soon()));
+  EXPECT_OK(runtime().start(cluster_name(), "node1", soon()));
+  std::string more;
+  while (more.size() < all.text.size() && !limit.expired()) {
+    later = runtime().logs(cluster_name(), "node1", {1, later.cursor}, soon()).value();
+    more += later.text;
+    ::poll(nullptr, 0, 5);
+  }
+  EXPECT_EQ(more, all.text);
+  EXPECT_EQ(runtime().logs(cluster_name(), "node1", {1, later.cursor}, soon()).value().text, "");
 }
 
 TEST_P(RuntimeContract, WhatIsNotOursIsNeitherUsedNorRemoved) {
@@ -182,11 +197,14 @@ TEST_P(RuntimeContract, PreflightTellsOfEveryTakenPortAtOnce) {
   first.ports = {{5432, harness_->take_port()}};
   second.ports = {{5432, harness_->take_port()}};
   auto errors = runtime().preflight(harness_->cluster(), {first, second}, soon());
-  std::vector<Error> ports;
-  for (const Error& error : errors) {
+  std::vector<Obstacle> ports;
+  for (const Obstacle& error : errors) {
     if (error.code == Code::kPortInUse) ports.push_back(error);
   }
   ASSERT_EQ(ports.size(), 2u);
+  EXPECT_EQ(ports[0].unit, "lb1");
+  EXPECT_EQ(ports[0].port, first.ports[0].second);
+  EXPECT_FALSE(ports[0].held_by.empty());
   EXPECT_NE(ports[0].message.find(std::to_string(first.ports[0].second)), std::string::npos);
   EXPECT_NE(ports[1].message.find(std::to_string(second.ports[0].second)), std::string::npos);
 }

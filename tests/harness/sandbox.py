@@ -2,9 +2,11 @@
 Whatever happens in the test, nothing of it is left afterwards."""
 import contextlib
 import copy
+import itertools
 import json
 import os
 import pathlib
+import random
 import secrets
 import shutil
 import signal
@@ -19,13 +21,14 @@ from harness.waiting import wait_until
 
 SIMPLE = ROOT / "examples" / "simple" / "pgbalancer_cluster_simple.json"
 PRODUCTION = ROOT / "examples" / "production" / "pgbalancer_cluster_production.json"
+SUBNETS = itertools.cycle(random.sample(range(100, 200), 100))  # clusters that stand at once have different ones
 PORTS_OF_A_GROUP = 20  # enough for replicas that are added
 
 
 def moved(document: dict, runtime: str, tag: str) -> dict:
     """The same cluster with names, subnet and ports that collide with nothing."""
     document = copy.deepcopy(document)
-    subnet = f"10.{secrets.randbelow(100) + 100}"
+    subnet = f"10.{next(SUBNETS)}"
     old = ".".join(document["network"]["subnet"].split(".")[:2])
     document["cluster_name"] = tag
     document["runtime"] = runtime

@@ -1,0 +1,140 @@
+#include "model/doubts.h"
+
+#include <algorithm>
+
+#include "base/strings.h"
+#include "model/json_document.h"
+
+namespace pgb::model {
+namespace {
+
+class Doubter {
+ public:
+  Doubter(const Cluster& cluster, std::string_view text, const Surroundings& around)
+      : cluster_(cluster), text_(text), around_(around) {}
+
+  std::vector<Mistake> run() {
+    passwords();
+    image();
+    parameters();
+    for (size_t i = 0; i < cluster_.postgres.init_sql.size(); ++i) {
+      file("postgres.init_sql[" + std::to_string(i) + "]", cluster_.postgres.init_sql[i]);
+    }
+    promises();
+    for (size_t i = 0; i < cluster_.balancers.size(); ++i) {
+      group(cluster_.balancers[i], "balancers[" + std::to_string(i) + "].");
+    }
+    return std::move(found_);
+  }
+
+ private:
+  bool given(const std::string& path) const { return place_of(text_, path).has_value(); }
+
+  void doubt(const std::string& path, const std::string& text) {
+    const Place place = place_of(text_, path).value_or(Place{});
+    found_.push_back({place.line, place.column, path, text});
+  }
+
+  void file(const std::string& path, const std::string& name) {
+    if (!name.empty() && !around_.has_file(name)) doubt(path, "there is no file " + name);
+  }
+
+  void password(const std::string& path, const PasswordSource& source) {
+    using From = PasswordSource::Kind;
+    if (source.kind == From::kLiteral) {
+      doubt(path, R"(the password stands in the file for all to read; better {"env": NAME} or {"file": PATH})");
+    } else if (source.kind == From::kFile) {
+      file(path, source.name);
+    } else if (source.kind == From::kEnv && !around_.has_variable(source.name)) {
+      doubt(path, "the environment has no variable " + source.name);
+    }
+  }
+
+  void passwords() {
+    password("postgres.password", cluster_.postgres.password);
+    password("postgres.replication_password", cluster_.postgres.replication_password);
+  }
+
+  void image() {
+    const std::string& image = cluster_.postgres.image;
+    if (image.find('@') != std::string::npos) return;
+    const size_t colon = image.rfind(':');
+    const size_t slash = image.rfind('/');
+    const bool tagged = colon != std::string::npos && (slash == std::string::npos || colon > slash);
+    if (tagged && image.substr(colon + 1) != "latest") return;
+    doubt("postgres.image",
+          image + " names no version: servers made later may get another major one; write postgres:17");
+  }
+
+  std::string parameter(const std::string& name) const {
+    const auto found = cluster_.postgres.parameters.find(name);
+    return found == cluster_.postgres.parameters.end() ? "" : found->second;
+  }
+
+  void parameter_is_off(const std::string& name, const std::string& so) {
+    const std::string value = parameter(name);
+    for (const char* off : {"off", "false", "no", "0"}) {
+      if (value == off) doubt("postgres.parameters." + name, so);
+    }
+  }
+
+  void parameters() {
+    parameter_is_off("fsync", "a crash of the machine may destroy all data");
+    parameter_is_off("full_page_writes", "a crash of the machine may destroy data");
+    parameter_is_off("synchronous_commit", "a crash may lose commits that clients were told of");
+    parameter_is_off("wal_log_hints", "a former primary can only come back by a full copy, unless it has checksums");
+    size_t most = 0;
+    for (const Balancer& balancer : cluster_.balancers) most = std::max(most, balancer.replicas.size());
+    for (const char* name : {"max_wal_senders", "max_replication_slots"}) {
+      const auto value = parse_u64(parameter(name));
+      if (!value || *value >= most + 1) continue;  // one more: for the copy that makes another replica
+      doubt(std::string("postgres.parameters.") + name,
+            std::to_string(*value) + " is too few for " + std::to_string(most) + " replicas and the copy of one more");
+    }
+  }
+
+  // What this version reads and does not do yet: nobody is to rely on it.
+  void promises() {
+    if (cluster_.durability == Durability::kQuorum && given("durability")) {
+      doubt("durability", "is not in effect yet: replication is asynchronous, a failover by hand may lose commits");
+    }
+    if (!cluster_.dcs_etcd.empty()) doubt("dcs", "is not in effect yet: there is no automatic failover");
+  }
+
+  void group(const Balancer& balancer, const std::string& path) {
+    if (balancer.replicas.empty()) {
+      doubt(path + "replicas",
+            balancer.name + " has no replica: nothing is left when " + balancer.primary.name + " is lost");
+    }
+    const auto idle = [](const Node& node) { return node.weight == 0; };
+    const auto nodes = balancer.nodes();
+    if (std::all_of(nodes.begin(), nodes.end(), idle)) {
+      doubt(path + "primary.weight",
+            "all servers of " + balancer.name + " have the weight 0: none is chosen for reads");
+    }
+    const auto connections = parse_u64(parameter("max_connections"));
+    if (connections && *connections <= balancer.config.pool.pool_size) {
+      doubt(path + "config.pool_size", "one pool may take " + std::to_string(balancer.config.pool.pool_size) +
+                                           " connections of the " + std::to_string(*connections) +
+                                           " that postgres.parameters.max_connections allows");
+    }
+    file(path + "config.tls_cert_file", balancer.config.tls_cert_file);
+    file(path + "config.tls_key_file", balancer.config.tls_key_file);
+    if (cluster_.bind_address.rfind("127.", 0) != 0 && balancer.config.tls_cert_file.empty()) {
+      doubt("bind_address", balancer.name + " can be reached from other machines, without TLS: give tls_cert_file");
+    }
+  }
+
+  const Cluster& cluster_;
+  std::string_view text_;
+  const Surroundings& around_;
+  std::vector<Mistake> found_;
+};
+
+}  // namespace
+
+std::vector<Mistake> doubts(const Cluster& cluster, std::string_view text, const Surroundings& around) {
+  return Doubter(cluster, text, around).run();
+}
+
+}  // namespace pgb::model
