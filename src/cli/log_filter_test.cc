@@ -52,7 +52,7 @@ TEST(Topics, AreAllThereAndFitOnATerminal) {
     size_t from = 0;
     while (from < text.size()) {
       const size_t end = text.find('\n', from);
-      EXPECT_LE(end - from, 90u) << text.substr(from, end - from);
+      EXPECT_LE(end - from, 80u) << text.substr(from, end - from);
       from = end + 1;
     }
   }

@@ -12,60 +12,79 @@ std::string padded(std::string_view text, size_t width) {
 }
 
 constexpr std::string_view kPorts =
-    "Ports\n\n"
-    "  Each balancer has \"port\" for PostgreSQL clients, \"rest_api_port\" and \"pcp_port\";\n"
-    "  each server has \"port\". They listen on \"bind_address\" (127.0.0.1 by default). What\n"
-    "  the file leaves out is counted from 19999, 18080, 19898 and 15432; the second\n"
-    "  balancer's begin with 2. `plan` lists them.\n\n"
-    "  PGB-PORT-IN-USE: init found somebody else on one of them, and touched nothing.\n"
-    "  The message says where the file gives the port, and who holds it. Then either\n\n"
+    "Ports\n"
+    "\n"
+    "  Each balancer has \"port\" for PostgreSQL clients, \"rest_api_port\" and\n"
+    "  \"pcp_port\"; each server has \"port\". They listen on \"bind_address\" (127.0.0.1\n"
+    "  by default). What the file leaves out is counted from 19999, 18080, 19898\n"
+    "  and 15432; the second balancer's begin with 2. `plan` lists them.\n"
+    "\n"
+    "  PGB-PORT-IN-USE: init found somebody else on one of them, and touched\n"
+    "  nothing. The message says where the file gives the port, and who holds it.\n"
+    "  Then either\n"
+    "\n"
     "    stop that program, and init again\n"
     "    give another port in the file, and init again\n"
-    "    pgbalancer_cluster init --set-free-ports    (writes free ones into the file)\n\n"
-    "  add-replica takes the next port that is free by itself. A cluster that runs keeps\n"
-    "  its ports; to move it: stop, change the file, init. The data stays.\n";
+    "    pgbalancer_cluster init --set-free-ports  (writes free ones into the file)\n"
+    "\n"
+    "  add-replica takes the next port that is free by itself. A cluster that runs\n"
+    "  keeps its ports; to move it: stop, change the file, init. The data stays.\n";
 
 constexpr std::string_view kRuntimes =
-    "Runtimes\n\n"
-    "  \"runtime\" in the file, or --runtime, says where servers and balancers live:\n\n"
-    "    docker    containers of the engine at DOCKER_HOST, the current docker context,\n"
-    "              or /var/run/docker.sock; a network and a volume each; all labelled\n"
+    "Runtimes\n"
+    "\n"
+    "  \"runtime\" in the file, or --runtime, says where servers and balancers live:\n"
+    "\n"
+    "    docker    containers of the engine at DOCKER_HOST, the current docker\n"
+    "              context, or /var/run/docker.sock; all with labels of ours\n"
     "    process   plain processes of this machine, with PostgreSQL's own programs\n"
     "              (\"postgres\": {\"bin_dir\": ...}, else the newest version found)\n"
-    "    auto      docker if an engine answers, else process: the default\n\n"
+    "    auto      docker if an engine answers, else process: the default\n"
+    "\n"
     "  A cluster keeps the runtime it was made with. `doctor` says what is there.\n";
 
 constexpr std::string_view kImages =
-    "Images\n\n"
-    "  \"postgres\": {\"image\": \"postgres:17\"} can be any image with PostgreSQL's programs:\n"
-    "  the agent is put into it, and becomes its first process. The balancer's image is\n"
-    "  made from this program's own files.\n\n"
+    "Images\n"
+    "\n"
+    "  \"postgres\": {\"image\": \"postgres:17\"} can be any image with PostgreSQL's\n"
+    "  programs: the agent is put into it, and becomes its first process. The\n"
+    "  balancer's image is made from this program's own files.\n"
+    "\n"
     "    init --pull missing    pulls what the engine does not have: the default\n"
     "    init --pull always     pulls again; servers get it when they are made anew\n"
-    "    init --pull never      uses what is there, or says that it is not\n\n"
-    "  Without a registry: docker load, or images/make_postgres_image.sh, which makes an\n"
-    "  image from the distribution's packages. With a registry that wants a login:\n"
-    "  docker login first.\n";
+    "    init --pull never      uses what is there, or says that it is not\n"
+    "\n"
+    "  Without a registry: docker load, or images/make_postgres_image.sh, which\n"
+    "  makes an image from the distribution's packages. With a registry that wants\n"
+    "  a login: docker login first.\n";
 
 constexpr std::string_view kPasswords =
-    "Passwords\n\n"
-    "  \"postgres\": {\"password\": ...} is the superuser's, \"replication_password\" that of the\n"
-    "  replicas' role: a text, {\"env\": NAME} or {\"file\": PATH}. Without it one is made at\n"
-    "  init and kept in secrets.json of the state directory, which only its owner can read.\n\n"
+    "Passwords\n"
+    "\n"
+    "  \"postgres\": {\"password\": ...} is the superuser's, \"replication_password\"\n"
+    "  that of the replicas' role: a text, {\"env\": NAME} or {\"file\": PATH}. Without\n"
+    "  it one is made at init and kept in secrets.json of the state directory,\n"
+    "  which only its owner can read.\n"
+    "\n"
     "    pgbalancer_cluster url --show-password\n"
     "    pgbalancer_cluster url --format pgpass --show-password >> ~/.pgpass\n"
-    "    pgbalancer_cluster psql                     (needs none of that)\n\n"
+    "    pgbalancer_cluster psql                     (needs none of that)\n"
+    "\n"
     "  No password is ever part of a command line, a log or `docker inspect`.\n";
 
 constexpr std::string_view kState =
-    "State\n\n"
+    "State\n"
+    "\n"
     "  PGBALANCER_STATE_DIR, else /var/lib/pgbalancer for root, else\n"
-    "  $XDG_STATE_HOME/pgbalancer or ~/.local/state/pgbalancer. In it, for each cluster:\n\n"
+    "  $XDG_STATE_HOME/pgbalancer or ~/.local/state/pgbalancer. In it, for each\n"
+    "  cluster:\n"
+    "\n"
     "    cluster.json    the cluster as it was made, added replicas included\n"
     "    secrets.json    passwords and tokens that were generated (mode 0600)\n"
     "    events.jsonl    what was done when: pgbalancer_cluster events\n"
     "    lock            held by the command that changes something\n"
-    "    units/          local processes: their files, logs and data\n\n"
+    "    units/          local processes: their files, logs and data\n"
+    "\n"
     "  `destroy` removes all of it; `list` names the clusters of this machine.\n";
 
 std::string exit_code_text() {
@@ -77,8 +96,8 @@ std::string exit_code_text() {
 std::string error_text() {
   std::string out = "Errors\n\n";
   for (const ErrorInfo& row : error_table()) {
-    out +=
-        "  " + padded(row.id, 24) + padded("exit " + std::to_string(row.exit_code), 10) + std::string(row.help) + "\n";
+    out += "  " + std::string(row.id) + " (exit " + std::to_string(row.exit_code) + ")\n      " +
+           std::string(row.help) + "\n";
   }
   return out;
 }
@@ -95,9 +114,9 @@ std::string environment_text() {
 
 const std::vector<Topic>& topics() {
   static const std::vector<Topic> table = {
-      {"ports", "who listens where, and what to do when a port is taken"},
+      {"ports", "who listens where, and what if a port is taken"},
       {"runtimes", "containers or local processes"},
-      {"images", "of servers and balancers, with and without a registry"},
+      {"images", "of servers and balancers; with and without registry"},
       {"passwords", "where they come from and how to get at them"},
       {"state", "what is kept where"},
       {"environment", "variables that are read"},

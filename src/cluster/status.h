@@ -60,8 +60,9 @@ struct StatusDocument {
 // Asks everything in parallel under one deadline (default 2 s; a silent node costs 300 ms).
 Result<StatusDocument> status(const Session& session);
 
-// Keeps of the document only this node, by name or id, and judges by it alone: no_primary if it is the file's primary and
-// does not accept, degraded if it is another and not healthy. kNoNode; a cluster that was not made is left as it is.
+// Keeps of the document only this node, by name or id, and judges by it alone: no_primary if it is the file's primary
+// and does not accept, degraded if it is another and not healthy. kNoNode; a cluster that was not made is left as it
+// is.
 Status only_node(StatusDocument& document, const std::string& node);
 
 // The document as JSON, as documented in docs/status.md.

@@ -34,6 +34,11 @@ std::optional<runtime::UnitInfo> find_unit(const Waiting& waiting, const std::st
   return unit == units->end() ? std::nullopt : std::optional(unit->second);
 }
 
+// One that is started over and over does no more than one that does not run.
+bool has_ended(const std::optional<runtime::UnitInfo>& unit) {
+  return !unit || unit->state != runtime::UnitState::kRunning || unit->restarting;
+}
+
 // A short wait needs no reasons; a long one does.
 std::string what_it_does(const api::AgentState& state, const model::Balancer& group,
                          Deadline::Clock::time_point began) {
@@ -106,7 +111,7 @@ Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const
       next_look = Deadline::after(milliseconds(1000));
       unit = find_unit(waiting, node.name);
       // One that starts over has no ports for a moment, and no program.
-      const bool ended_for_good = !unit || unit->state != runtime::UnitState::kRunning;
+      const bool ended_for_good = has_ended(unit);
       if (ended_for_good && ++missing > kMissing) return ended(waiting, node.name);
       if (ended_for_good) continue;
       missing = 0;
@@ -123,6 +128,7 @@ Status wait_for_balancer(const Waiting& waiting, const model::Balancer& balancer
   const Session& session = waiting.session;
   Deadline patience = Deadline::after(kPatience);
   Deadline next_look = Deadline::after(milliseconds(1000));
+  int missing = 0;
   session.tell(balancer.name, Event::State::kWaiting, "waits for " + balancer.primary.name);
   for (;; poll(nullptr, 0, kTick)) {
     PGB_TRY(session.check_interrupted());
@@ -136,7 +142,9 @@ Status wait_for_balancer(const Waiting& waiting, const model::Balancer& balancer
     if (next_look.expired()) {
       next_look = Deadline::after(milliseconds(1000));
       const auto unit = find_unit(waiting, balancer.name);
-      if (!unit || unit->state != runtime::UnitState::kRunning) return ended(waiting, balancer.name);
+      missing = has_ended(unit) ? missing + 1 : 0;
+      const bool stays_away = !unit || unit->state != runtime::UnitState::kRunning || missing > kMissing;
+      if (stays_away) return ended(waiting, balancer.name);
     }
     if (waiting.failed != nullptr && *waiting.failed) {
       return Error(Code::kTimeout, balancer.name + " waits for a server that has failed");

@@ -80,6 +80,7 @@ Result<http::Response> DockerClient::send(const Call& call, Deadline deadline,
   request.method = call.method;
   request.target = (engine_.api.empty() ? "" : "/v" + engine_.api) + call.path;
   if (!call.content_type.empty()) request.headers["content-type"] = call.content_type;
+  if (call.registry_auth) request.headers["x-registry-auth"] = call.registry_auth->reveal();
   request.body = call.body;
   auto begin = std::chrono::steady_clock::now();
   auto response = on_data != nullptr ? http::stream(endpoint_, request, deadline, *on_data)

@@ -11,6 +11,7 @@
 
 #include "base/deadline.h"
 #include "base/result.h"
+#include "base/secret.h"
 #include "http/client.h"
 #include "runtime/runtime.h"
 
@@ -93,9 +94,9 @@ class DockerClient {
   // Makes an image from the tar of a root directory; `changes` are lines like "LABEL a=b".
   Status import_image(const std::string& repository, const std::string& tag, std::string tar,
                       const std::vector<std::string>& changes, Deadline deadline) const;
-  // Told as bytes come: "43 / 154 MB", at most twice a second.
-  Status pull_image(const std::string& reference, const std::function<void(const std::string&)>& progress,
-                    Deadline deadline) const;
+  // Told as bytes come: "43 / 154 MB", at most twice a second. `auth`: see docker_auth.h.
+  Status pull_image(const std::string& reference, const std::optional<Secret>& auth,
+                    const std::function<void(const std::string&)>& progress, Deadline deadline) const;
   Status remove_image(const std::string& reference, Deadline deadline) const;  // absent: success
 
  private:
@@ -103,6 +104,7 @@ class DockerClient {
 
   struct Call {
     std::string method, path, body, content_type;
+    std::optional<Secret> registry_auth = std::nullopt;
   };
   Result<http::Response> send(const Call& call, Deadline deadline,
                               const std::function<bool(std::string_view)>* on_data = nullptr) const;

@@ -67,12 +67,13 @@ Status DockerClient::import_image(const std::string& repository, const std::stri
   return {};
 }
 
-Status DockerClient::pull_image(const std::string& reference, const std::function<void(const std::string&)>& progress,
-                                Deadline deadline) const {
+Status DockerClient::pull_image(const std::string& reference, const std::optional<Secret>& auth,
+                                const std::function<void(const std::string&)>& progress, Deadline deadline) const {
   std::string doing = "pull image " + reference;
   auto [repository, tag] = split_reference(reference);
   Call call{"POST", "/images/create?fromImage=" + url_escape(repository), "", ""};
   if (!tag.empty()) call.path += "&tag=" + url_escape(tag);
+  call.registry_auth = auth;
   ProgressReader reader(progress);
   std::function<bool(std::string_view)> on_data = [&](std::string_view piece) { return reader.feed(piece), true; };
   auto response = send(call, deadline, &on_data);

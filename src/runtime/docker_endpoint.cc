@@ -36,12 +36,7 @@ class Search {
  private:
   std::string variable(const char* name) const { return environment_.variable(name).value_or(""); }
 
-  std::string config_dir() const {
-    std::string dir = variable("DOCKER_CONFIG");
-    if (!dir.empty()) return dir;
-    std::string home = variable("HOME");
-    return home.empty() ? "" : home + "/.docker";
-  }
+  std::string config_dir() const { return docker_config_dir(environment_); }
 
   std::string certificate_dir() const {
     std::string dir = variable("DOCKER_CERT_PATH");
@@ -92,6 +87,13 @@ class Search {
 };
 
 }  // namespace
+
+std::string docker_config_dir(const DockerEnvironment& environment) {
+  const std::string dir = environment.variable("DOCKER_CONFIG").value_or("");
+  if (!dir.empty()) return dir;
+  const std::string home = environment.variable("HOME").value_or("");
+  return home.empty() ? "" : home + "/.docker";
+}
 
 DockerEnvironment DockerEnvironment::of_process() {
   DockerEnvironment environment;

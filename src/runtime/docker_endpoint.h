@@ -33,4 +33,7 @@ struct DockerSearch {
 // DOCKER_CONTEXT or config.json, then the default socket. Reads files; never fails.
 DockerSearch find_docker_endpoints(const DockerEnvironment& environment);
 
+// Where the docker command keeps its configuration: DOCKER_CONFIG, or .docker at home. Empty: there is no home.
+std::string docker_config_dir(const DockerEnvironment& environment);
+
 }  // namespace pgb::runtime

@@ -9,6 +9,8 @@
 #include "os/file.h"
 #include "os/subprocess.h"
 #include "os/test_dir.h"
+#include "pgwire/digest.h"
+#include "runtime/docker_auth.h"
 #include "runtime/docker_balancer_image.h"
 #include "runtime/docker_connect.h"
 #include "runtime/docker_endpoint.h"
@@ -240,22 +242,57 @@ TEST(DockerClient, PullTellsOfBytesAndOfTheErrorInTheStream) {
       "{\"status\":\"Downloading\",\"id\":\"b\",\"progressDetail\":{\"current\":1,\"total\":54000000}}\r\n"
       "{\"errorDetail\":{\"message\":\"m\"},\"error\":\"write /x: no space left on device\"}\r\n";
   std::mutex mutex;  // the engine answers in threads of its own
-  std::string asked;
+  std::string asked, auth_header;
   FakeEngine fake(engine("1.41", [&](const http::Request& request) {
     const std::lock_guard lock(mutex);
     asked = request.target;
+    const auto auth = request.headers.find("x-registry-auth");
+    if (auth != request.headers.end()) auth_header = auth->second;
     return answer(200, stream);
   }));
   auto client = DockerClient::connect(fake.endpoint(), nullptr, soon());
   ASSERT_TRUE(client.ok());
   std::vector<std::string> told;
   auto status = client->pull_image(
-      "registry:5000/a/b:17", [&](const std::string& text) { told.push_back(text); }, soon());
+      "registry:5000/a/b:17", Secret("c2VjcmV0"), [&](const std::string& text) { told.push_back(text); }, soon());
   ASSERT_FALSE(status.ok());
   EXPECT_EQ(status.error().code, Code::kDiskFull);
   EXPECT_EQ(told, std::vector<std::string>{"43 / 100 MB"});  // the second comes too soon after
   const std::lock_guard lock(mutex);
+  EXPECT_EQ(auth_header, "c2VjcmV0");
   EXPECT_NE(asked.find("fromImage=registry%3A5000%2Fa%2Fb&tag=17"), std::string::npos) << asked;
+}
+
+TEST(DockerAuth, ImagesAreOfTheRegistryTheyName) {
+  EXPECT_EQ(registry_of("postgres:17"), "https://index.docker.io/v1/");
+  EXPECT_EQ(registry_of("library/postgres"), "https://index.docker.io/v1/");
+  EXPECT_EQ(registry_of("docker.io/library/postgres"), "https://index.docker.io/v1/");
+  EXPECT_EQ(registry_of("registry:5000/x/y:1"), "registry:5000");
+  EXPECT_EQ(registry_of("ghcr.example/x"), "ghcr.example");
+  EXPECT_EQ(registry_of("localhost/x"), "localhost");
+}
+
+TEST(DockerAuth, LoginsAreThoseOfTheDockerCommand) {
+  FakeHome home;
+  const auto kept = [&home](const std::string& registry) {
+    auto auth = registry_auth(home.environment(), registry, soon());
+    EXPECT_TRUE(auth.ok()) << auth.error().message;
+    return auth.ok() && *auth ? nlohmann::json::parse(*pgwire::from_base64((*auth)->reveal())) : nlohmann::json();
+  };
+  EXPECT_TRUE(kept("r:5000").is_null());  // no file
+  const nlohmann::json config = {{"auths",
+                                  {{"r:5000", {{"auth", pgwire::base64("ann:a:b")}}},
+                                   {"https://s:5000", {{"identitytoken", "tick"}}},
+                                   {"t:5000", nlohmann::json::object()}}},
+                                 {"credHelpers", {{"h:5000", "pgb-test-absent"}}}};
+  home.write(".docker/config.json", config.dump());
+  EXPECT_EQ(kept("r:5000"), (nlohmann::json{{"username", "ann"}, {"password", "a:b"}, {"serveraddress", "r:5000"}}));
+  EXPECT_EQ(kept("s:5000")["identitytoken"], "tick");
+  EXPECT_TRUE(kept("t:5000").is_null());
+  EXPECT_TRUE(kept("u:5000").is_null());
+  EXPECT_EQ(registry_auth(home.environment(), "h:5000", soon()).error().code, Code::kNotFound);
+  home.write(".docker/config.json", "{");
+  EXPECT_TRUE(kept("r:5000").is_null());
 }
 
 TEST(DockerText, TakesLogsOutOfFramesAndStamps) {

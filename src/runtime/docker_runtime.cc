@@ -5,6 +5,7 @@
 #include <set>
 
 #include "os/file.h"
+#include "runtime/docker_auth.h"
 #include "runtime/docker_balancer_image.h"
 #include "runtime/docker_client.h"
 #include "runtime/docker_connect.h"
@@ -204,13 +205,16 @@ class DockerRuntime : public Runtime {
     if (!present.ok()) return std::move(present).error();
     if (present->has_value() && options_.pull != Pull::kAlways) return {};
     progress("pulling image " + image);
+    auto auth = registry_auth(options_.environment, registry_of(image), deadline);
+    if (!auth.ok()) return std::move(auth).error();
     Status status = client_.pull_image(
-        image, [&](const std::string& bytes) { progress("pulling image " + image + ": " + bytes); }, deadline);
+        image, *auth, [&](const std::string& bytes) { progress("pulling image " + image + ": " + bytes); }, deadline);
     if (status.ok()) return {};
     Code code = status.error().code;
     if (code == Code::kDiskFull || code == Code::kTimeout) return status;
     Error error(Code::kImage, "image " + image + (present->has_value() ? "" : " is absent and") + " cannot be pulled");
     error.with("because", status.error().message);
+    if (!*auth) error.with("note", "nobody is logged in to " + registry_of(image) + "; if it wants that: docker login");
     if (present->has_value()) return error.with("try", "init without --pull always: the image that is here");
     return std::move(error)
         .with("try", "docker pull " + image + ", or docker load it from another machine")

@@ -106,6 +106,7 @@ UnitInfo to_unit_info(const DockerContainer& container) {
   info.id = container.id;
   bool runs = container.state == "running" || container.state == "paused" || container.state == "restarting";
   info.state = runs ? UnitState::kRunning : container.state == "created" ? UnitState::kCreated : UnitState::kStopped;
+  info.restarting = container.state == "restarting";
   for (const PublishedPort& port : container.ports) info.ports[port.inside] = port.outside;
   return info;
 }

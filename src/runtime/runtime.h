@@ -44,6 +44,7 @@ struct UnitInfo {
   std::string group;
   UnitSpec::Kind kind = UnitSpec::Kind::kNode;
   UnitState state = UnitState::kAbsent;
+  bool restarting = false;  // kRunning, but its program has ended by itself and is about to be started again
   std::string spec_hash;
   std::string id;                      // container id, or pid
   std::map<uint16_t, uint16_t> ports;  // inside -> outside, as the runtime tells

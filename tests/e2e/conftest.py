@@ -1,3 +1,4 @@
+import contextlib
 import pathlib
 import sys
 
@@ -5,6 +6,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
+from harness import registry  # noqa: E402
 from harness.engine import Engine, Unavailable  # noqa: E402
 from harness.sandbox import PRODUCTION, SIMPLE, Sandbox  # noqa: E402
 
@@ -27,6 +29,8 @@ def pytest_collection_finish(session):
     config = session.config
     if config.option.collectonly or not any(wants_docker(item) for item in session.items):
         return
+    with contextlib.suppress(registry.Unavailable):
+        registry.program()  # while we still have the machine's network
     engine = Engine()
     try:
         engine.start()

@@ -8,6 +8,7 @@ import subprocess
 import psycopg2
 import pytest
 
+from harness.registry import PASSWORD, USER, Registry, Unavailable, program
 from harness.waiting import wait_until
 
 
@@ -231,3 +232,48 @@ def test_images_are_pulled_when_they_are_to_be(make_sandbox):
 def test_local_processes_use_no_images_and_say_so(make_sandbox):
     with make_sandbox("process") as cluster:
         assert "local processes use no images" in cluster.run("init", "--pull", "always").err
+
+
+@pytest.fixture(params=["open", "with a login"])
+def registry(request):
+    try:
+        program()
+    except Unavailable as reason:
+        pytest.skip(f"no registry: {reason}")
+    with Registry(login=request.param == "with a login") as one:
+        one.login = request.param == "with a login"
+        yield one
+
+
+@pytest.mark.docker
+def test_an_image_is_pulled_from_a_registry_with_the_login_that_docker_keeps(make_sandbox, registry):
+    image = f"{registry.name}/team/pg:17"
+    with make_sandbox("docker") as cluster:
+        config = cluster.folder / "docker-config"
+        config.mkdir()
+        docker = ["docker", "-H", cluster.docker.host, "--config", str(config)]
+        if registry.login:
+            subprocess.run([*docker, "login", "-u", USER, "--password-stdin", registry.name], input=PASSWORD, text=True,
+                           check=True, capture_output=True, timeout=30)
+        # Small and of our own: no server, but an image all the same.
+        subprocess.run([*docker, "import", "-", image], input=b"\0" * 10240, check=True, capture_output=True, timeout=30)
+        subprocess.run([*docker, "push", image], check=True, capture_output=True, timeout=60)
+        subprocess.run([*docker, "rmi", image], check=True, capture_output=True, timeout=30)
+        cluster.document.setdefault("postgres", {})["image"] = image
+        cluster.write()
+        cluster.manager.secrets = [PASSWORD]
+        if registry.login:
+            cluster.manager.env["DOCKER_CONFIG"] = str(cluster.folder / "nobody")
+            done = cluster.run("init", expect=4)
+            assert "PGB-IMAGE" in done.err and "nobody is logged in to " + registry.name in done.err, done
+            assert not cluster.left()
+        cluster.manager.env["DOCKER_CONFIG"] = str(config)
+        done = cluster.run("-v", "init", expect=None, limit=60)
+        try:
+            assert "pulling image " + image in done.err, done
+            # There is no server in it, and that is what init says: not that something takes long.
+            assert done.code == 1 and "its program ended" in done.err and done.seconds < 30, done
+            assert image in cluster.docker.docker("images", "--format", "{{.Repository}}:{{.Tag}}"), done
+        finally:
+            cluster.run("--destroy")
+            cluster.docker.docker("rmi", image, check=False)
