@@ -116,6 +116,11 @@ std::string render_status(const StatusDocument& document, const Terminal& termin
     out += "\n" + line + "\n";
     (wide ? add_wide : add_narrow)(out, balancer, terminal);
   }
+  if (!document.last_text.empty()) {
+    const bool today = document.last_time.substr(0, 10) == document.time.substr(0, 10);
+    const std::string when = today ? document.last_time.substr(11, 8) : document.last_time.substr(0, 10);
+    out += "\nlast  " + visible(when) + " " + shorten(visible(document.last_text), width - 7 - when.size()) + "\n";
+  }
   return out;
 }
 

@@ -126,10 +126,11 @@ static Status confirm(const Context& context, const cluster::Session& session, c
                             .with("changed", "nothing")
                             .with("try", context.again("destroy --yes"));
   if (isatty(STDIN_FILENO) == 0 || context.line.has("--no-input")) return refused;
-  std::string units;
-  for (const std::string& unit : preview.units) units += " " + unit;
-  std::fprintf(stderr, "This removes cluster %s and all its data:%s\nType the cluster's name to go on: ", name.c_str(),
-               units.c_str());
+  std::fprintf(stderr, "This removes cluster %s and all its data:\n", name.c_str());
+  for (const auto& [label, text] : preview.what) {
+    std::fprintf(stderr, "  %-11s %s\n", label.c_str(), visible(text).c_str());
+  }
+  std::fprintf(stderr, "Type the cluster's name to go on: ");
   const auto read = read_answer(session);
   if (!read.ok()) return read.error();
   const std::string& answer = *read;

@@ -127,10 +127,10 @@ int verb_doctor(Context& context) {
   auto options = context.open_options();
   if (!options.ok()) return context.fail(options.error());
   json all = json::array();
-  int code = 0;
+  int failed = 0;
   for (const cluster::Check& check : cluster::doctor(*options)) {
     using Kind = cluster::Check::Result;
-    if (check.result == Kind::kFailed) code = 4;
+    if (check.result == Kind::kFailed) ++failed;
     const Mark kind = check.result == Kind::kOk        ? Mark::kOk
                       : check.result == Kind::kWarning ? Mark::kWarning
                                                        : Mark::kBad;
@@ -140,7 +140,10 @@ int verb_doctor(Context& context) {
       std::printf("%s %-17s %s\n", mark(context.out, kind).c_str(), check.what.c_str(), visible(check.text).c_str());
   }
   if (context.json) std::printf("%s\n", json{{"v", 1}, {"checks", all}}.dump().c_str());
-  return code;
+  if (failed == 0) return 0;
+  std::fflush(stdout);
+  std::fprintf(stderr, "error: %d of %zu checks failed\n", failed, all.size());
+  return 4;
 }
 
 }  // namespace pgb::cli

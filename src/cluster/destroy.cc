@@ -1,3 +1,6 @@
+#include <algorithm>
+
+#include "base/strings.h"
 #include "cluster/parallel.h"
 #include "cluster/units.h"
 #include "cluster/verbs.h"
@@ -20,6 +23,18 @@ Result<DestroyPreview> look_before_destroy(Session& session) {
   DestroyPreview preview;
   for (const auto& [name, unit] : *units) preview.units.push_back(name);
   preview.exists = !units->empty() || session.has_record();
+  const auto nodes = std::count_if(units->begin(), units->end(),
+                                   [](const auto& unit) { return unit.second.kind == runtime::UnitSpec::Kind::kNode; });
+  const std::string names = join(preview.units, " ");
+  if (session.runtime->kind() == model::RuntimeKind::kDocker) {
+    const auto recorded = session.recorded();
+    preview.what = {{"containers", names},
+                    {"volumes", std::to_string(nodes) + ", with all data"},
+                    {"network", (recorded.ok() ? *recorded : session.wanted).network.name}};
+  } else {
+    preview.what = {{"processes", names}, {"data", session.cluster_dir() + "/units"}};
+  }
+  preview.what.emplace_back("state", session.cluster_dir());
   return preview;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdio>
 #include <set>
 
 #include "cluster/changes.h"
@@ -30,14 +31,19 @@ namespace {
 constexpr seconds kEngineDeadline{60};
 
 // The first error, with what stands and how to go on.
-Error explain(const Session& session, Error error, const std::vector<Error>& others) {
+Error explain(const Session& session, const model::Cluster& cluster, Error error, const std::vector<Error>& others) {
   for (const Error& other : others) error.with("also", other.message);
   auto units = existing_units(session, Deadline::after(milliseconds(5000)));
-  std::string standing;
+  std::string standing, absent;
+  const auto add = [](std::string& list, const std::string& name) { list += (list.empty() ? "" : ", ") + name; };
   if (units.ok()) {
-    for (const auto& [name, unit] : *units) standing += (standing.empty() ? "" : ", ") + name;
+    for (const auto& [name, unit] : *units) add(standing, name);
+    for (const std::string& name : cluster.unit_names()) {
+      if (units->count(name) == 0) add(absent, name);
+    }
   }
   error.with("standing", standing.empty() ? "nothing" : standing);
+  if (!absent.empty()) error.with("not made", absent);
   error.with("go on", "pgbalancer_cluster init --config " + session.options.file);
   error.with("undo", "pgbalancer_cluster destroy --config " + session.options.file);
   return error;
@@ -91,7 +97,7 @@ Status bring_all_up(Session& session, const Waiting& waiting, const std::vector<
   Error first = errors[0];
   const bool stopped = first.code == Code::kInterrupted || first.code == Code::kTerminated;
   errors.erase(errors.begin());
-  return explain(session, std::move(first), stopped ? std::vector<Error>{} : errors);
+  return explain(session, waiting.cluster, std::move(first), stopped ? std::vector<Error>{} : errors);
 }
 
 // An init that failed before it made a unit leaves nothing of ours. What else is there stays.
@@ -310,7 +316,7 @@ Result<InitResult> init(Session& session, const InitOptions& options) {
     return std::move(prepared).error().with(
         "changed", moved.empty() ? "nothing" : "the ports in " + session.options.file + ", nothing else");
   }
-  if (!prepared.ok()) return explain(session, std::move(prepared).error(), {});
+  if (!prepared.ok()) return explain(session, goal.cluster, std::move(prepared).error(), {});
 
   InitResult result;
   result.made = static_cast<int>(missing_units(*units, *existing).size());
@@ -320,14 +326,14 @@ Result<InitResult> init(Session& session, const InitOptions& options) {
   result.cluster = goal.cluster;
   if (before.ok()) {
     auto changes = apply_changes(*before, goal.cluster, *secrets, *units, *existing);
-    if (!changes.ok()) return explain(session, std::move(changes).error(), {});
+    if (!changes.ok()) return explain(session, goal.cluster, std::move(changes).error(), {});
     result.changed = std::move(changes->applied);
     result.pending = std::move(changes->pending);
   }
   for (const PortChange& one : moved) result.changed.push_back(text_of(one));
   if (options.prune) {
     if (Status dropped = drop_extras(session, goal, *secrets, result); !dropped.ok()) {
-      return explain(session, std::move(dropped).error(), {});
+      return explain(session, goal.cluster, std::move(dropped).error(), {});
     }
   } else {
     for (const std::string& name : goal.extras) {
@@ -335,7 +341,12 @@ Result<InitResult> init(Session& session, const InitOptions& options) {
     }
   }
   result.seconds = std::chrono::duration<double>(Deadline::Clock::now() - began).count();
-  if (result.made > 0) session.log_event("init made or started " + std::to_string(result.made) + " units");
+  char took[32];
+  std::snprintf(took, sizeof took, "%.1f s", result.seconds);
+  if (result.made > 0 || !result.changed.empty()) {
+    session.log_event("init finished in " + std::string(took) + ": " + std::to_string(result.made) +
+                      " made or started, " + std::to_string(result.changed.size()) + " changed");
+  }
   return result;
 }
 
@@ -353,10 +364,20 @@ Result<std::vector<std::string>> plan(Session& session, const InitOptions& optio
   auto planned = make_plan(session, *existing, options.prune);
   if (!planned.ok()) return std::move(planned).error();
   const std::vector<UnitSpec>& units = planned->units;
-  for (const UnitSpec& unit : missing_units(units, *existing)) {
+  const std::vector<UnitSpec> missing = missing_units(units, *existing);
+  if (!missing.empty()) {
+    auto shared = session.runtime->missing_shared(planned->goal.cluster, units, Deadline::after(kEngineDeadline));
+    if (!shared.ok()) return std::move(shared).error();
+    steps.insert(steps.end(), shared->begin(), shared->end());
+  }
+  for (const UnitSpec& unit : missing) {
     const bool there = existing->count(unit.name) != 0;
-    steps.push_back(std::string(there ? "start " : "make ") + unit.name + " on " + unit.bind_address + ":" +
-                    std::to_string(unit.ports[0].second));
+    std::string step = std::string(there ? "start " : "make ") + unit.name + " on " + unit.bind_address + ":" +
+                       std::to_string(unit.ports[0].second);
+    if (!there && unit.kind == UnitSpec::Kind::kNode) {
+      step += ", about " + std::to_string(runtime::kBytesPerNode >> 20) + " MB of disk";
+    }
+    steps.push_back(std::move(step));
   }
   for (const UnitSpec& unit : units) {
     const auto known = existing->find(unit.name);

@@ -189,6 +189,19 @@ void Session::log_event(const std::string& text) const {
   if (out) out << json{{"time", utc_now()}, {"cluster", wanted.cluster_name}, {"text", text}}.dump() << "\n";
 }
 
+std::optional<Session::Past> Session::last_event() const {
+  const auto text = os::read_file(events_file());
+  if (!text.ok()) return std::nullopt;
+  const size_t end = text->rfind('\n');
+  if (end == std::string::npos) return std::nullopt;
+  const size_t before = end == 0 ? std::string::npos : text->rfind('\n', end - 1);
+  const size_t begin = before == std::string::npos ? 0 : before + 1;
+  const json event = json::parse(text->substr(begin, end - begin), nullptr, false);
+  if (!event.is_object() || !event.contains("time") || !event.contains("text")) return std::nullopt;
+  if (!event["time"].is_string() || !event["text"].is_string()) return std::nullopt;
+  return Past{event["time"].get<std::string>(), event["text"].get<std::string>()};
+}
+
 void Session::tell(const std::string& id, Event::State state, const std::string& text) const {
   if (!options.on_event) return;
   const std::lock_guard lock(*mutex_);

@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "base/deadline.h"
@@ -73,6 +74,12 @@ class Session {
 
   // Appends to events.jsonl; failures are ignored (history is not worth a failed init).
   void log_event(const std::string& text) const;
+  // The newest one; nothing if there is none yet.
+  struct Past {
+    std::string time;  // RFC 3339 UTC
+    std::string text;
+  };
+  std::optional<Past> last_event() const;
   std::string events_file() const { return cluster_dir() + "/events.jsonl"; }
 
   void tell(const std::string& id, Event::State state, const std::string& text) const;

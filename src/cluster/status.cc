@@ -258,6 +258,10 @@ Result<StatusDocument> status(const Session& session) {
       document.balancers[i] = ask_group(*cluster, *secrets, *units, cluster->balancers[i]);
     });
     judge_cluster(document);
+    if (const auto last = session.last_event()) {
+      document.last_time = last->time;
+      document.last_text = last->text;
+    }
   }
   document.seconds = std::chrono::duration<double>(Deadline::Clock::now() - began).count();
   return document;

@@ -55,6 +55,7 @@ struct StatusDocument {
   double seconds = 0;              // how long asking took
   std::vector<std::string> notes;  // what is wrong and what to do, one sentence each
   std::vector<BalancerStatus> balancers;
+  std::string last_time, last_text;  // the newest event; empty if there is none
 };
 
 // Asks everything in parallel under one deadline (default 2 s; a silent node costs 300 ms).

@@ -47,15 +47,18 @@ static json to_doc(const BalancerStatus& balancer) {
 std::string to_json(const StatusDocument& document) {
   json balancers = json::array();
   for (const BalancerStatus& balancer : document.balancers) balancers.push_back(to_doc(balancer));
-  return json{{"v", 1},
-              {"cluster", document.cluster},
-              {"state", document.state},
-              {"runtime", document.runtime},
-              {"engine", document.engine},
-              {"time", document.time},
-              {"seconds", document.seconds},
-              {"notes", document.notes},
-              {"balancers", balancers}}
+  return json{
+      {"v", 1},
+      {"cluster", document.cluster},
+      {"state", document.state},
+      {"runtime", document.runtime},
+      {"engine", document.engine},
+      {"time", document.time},
+      {"seconds", document.seconds},
+      {"notes", document.notes},
+      {"balancers", balancers},
+      {"last_event",
+       document.last_text.empty() ? json(nullptr) : json{{"time", document.last_time}, {"text", document.last_text}}}}
       .dump();
 }
 

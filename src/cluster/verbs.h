@@ -33,6 +33,7 @@ Result<std::vector<std::string>> plan(Session& session, const InitOptions& optio
 
 struct DestroyPreview {
   std::vector<std::string> units;
+  std::vector<std::pair<std::string, std::string>> what;  // {"volumes", "3, with all data"}
   bool exists = false;
 };
 Result<DestroyPreview> look_before_destroy(Session& session);

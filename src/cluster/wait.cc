@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "base/strings.h"
 #include "cluster/probe.h"
 
 namespace pgb::cluster {
@@ -15,17 +16,9 @@ namespace {
 constexpr milliseconds kPatience{120000};  // without an answer of any kind
 constexpr milliseconds kTries{10000};      // for an agent to get over a failure: it tries again by itself
 constexpr milliseconds kGrace{5000};
-constexpr int kMissing = 2;  // looks, a second apart, at a unit that does not run
-constexpr int kTick = 25;    // milliseconds between two looks
-
-// What a unit that does not run any more said last.
-Error ended(const Waiting& waiting, const std::string& name) {
-  auto logs =
-      waiting.session.runtime->logs(waiting.cluster.cluster_name, name, {20, ""}, Deadline::after(milliseconds(3000)));
-  return Error(Code::kNotReady, name + ": its program ended")
-      .with("last output", logs.ok() ? logs->text : logs.error().message)
-      .with("try", "pgbalancer_cluster logs " + name);
-}
+constexpr milliseconds kLong{10000};  // of the same: then its log may say why
+constexpr int kMissing = 2;           // looks, a second apart, at a unit that does not run
+constexpr int kTick = 25;             // milliseconds between two looks
 
 std::optional<runtime::UnitInfo> find_unit(const Waiting& waiting, const std::string& name) {
   auto units = existing_units(waiting.session, Deadline::after(milliseconds(5000)));
@@ -46,6 +39,20 @@ std::string what_it_does(const api::AgentState& state, const model::Balancer& gr
   if (state.phase != "waiting") return state.phase + detail;
   const bool slow = Deadline::Clock::now() - began > std::chrono::seconds(10);
   return "waits for " + group.primary.name + (slow ? detail : "");
+}
+
+// The last line that a server wrote, for those who wait for it for long.
+std::string last_words(const Waiting& waiting, const std::string& name, int lines) {
+  auto logs = waiting.session.runtime->logs(waiting.cluster.cluster_name, name, {lines, ""},
+                                            Deadline::after(milliseconds(1000)));
+  return logs.ok() ? std::string(trim(logs->text)) : logs.error().message;
+}
+
+// What a unit that does not run any more said last.
+Error ended(const Waiting& waiting, const std::string& name) {
+  return Error(Code::kNotReady, name + ": its program ended")
+      .with("last output", last_words(waiting, name, 20))
+      .with("try", "pgbalancer_cluster logs " + name);
 }
 
 // True once the primary lists the replica as streaming.
@@ -72,6 +79,7 @@ Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const
   const auto began = Deadline::Clock::now();
   Deadline patience = Deadline::after(kPatience);
   Deadline next_look = Deadline::after(milliseconds(1000));
+  Deadline next_words = Deadline::after(kLong);
   bool failing = false, gave_up = false;
   int missing = 0;
   Deadline give_up = Deadline::never();
@@ -102,10 +110,18 @@ Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const
         return Error(Code::kTool, node.name + ": " + state->detail).with("try", "pgbalancer_cluster logs " + node.name);
       }
       std::string doing = what_it_does(*state, group, began);
+      const auto tell = [&](const std::string& text) {
+        session.tell(node.name, state->phase == "waiting" ? Event::State::kWaiting : Event::State::kRunning, text);
+      };
       if (doing != last) {
         patience = Deadline::after(kPatience);
-        session.tell(node.name, state->phase == "waiting" ? Event::State::kWaiting : Event::State::kRunning, doing);
+        next_words = Deadline::after(kLong);
+        tell(doing);
         last = std::move(doing);
+      } else if (next_words.expired()) {
+        next_words = Deadline::after(kLong / 2);
+        const std::string& who = state->phase == "waiting" ? group.primary.name : node.name;
+        tell(last + "; " + who + ": " + last_words(waiting, who, 1));
       }
     } else if (next_look.expired()) {  // the agent is silent: is it there at all?
       next_look = Deadline::after(milliseconds(1000));
@@ -119,7 +135,9 @@ Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const
     }
     if (patience.expired()) {
       return Error(Code::kTimeout,
-                   node.name + " is not ready after two minutes: " + (state.ok() ? last : state.error().message));
+                   node.name + " is not ready after two minutes: " + (state.ok() ? last : state.error().message))
+          .with("last output", last_words(waiting, node.name, 20))
+          .with("try", "pgbalancer_cluster logs " + node.name);
     }
   }
 }

@@ -21,6 +21,15 @@ std::vector<Node> Balancer::nodes() const {
   return all;
 }
 
+std::vector<std::string> Cluster::unit_names() const {
+  std::vector<std::string> names;
+  for (const auto& balancer : balancers) {
+    names.push_back(balancer.name);
+    for (const auto& node : balancer.nodes()) names.push_back(node.name);
+  }
+  return names;
+}
+
 const Balancer* Cluster::find_balancer(std::string_view name) const {
   for (const auto& balancer : balancers) {
     if (balancer.name == name) return &balancer;

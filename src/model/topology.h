@@ -108,6 +108,7 @@ struct Cluster {
   Ha ha;
   std::vector<std::string> dcs_etcd;  // URLs of an etcd cluster; empty: the embedded store
 
+  std::vector<std::string> unit_names() const;  // of all servers and balancers, in the order of the file
   // Null if there is none of that name. Owned by the cluster.
   const Balancer* find_balancer(std::string_view name) const;
   Balancer* find_balancer(std::string_view name);

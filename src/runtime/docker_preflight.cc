@@ -18,7 +18,6 @@
 namespace pgb::runtime {
 namespace {
 
-constexpr uint64_t kBytesPerNode = 200u << 20;
 constexpr std::chrono::seconds kSettle{5};
 
 std::string short_id(const std::string& id) { return id.substr(0, 12); }

@@ -55,6 +55,26 @@ class DockerRuntime : public Runtime {
     return prepare_network(cluster, deadline);
   }
 
+  Result<std::vector<std::string>> missing_shared(const model::Cluster& cluster, const std::vector<UnitSpec>& units,
+                                                  Deadline deadline) override {
+    std::vector<std::string> missing;
+    std::set<std::string> images;
+    for (const UnitSpec& unit : units) {
+      if (unit.kind == UnitSpec::Kind::kNode) images.insert(unit.image);
+    }
+    for (const std::string& image : images) {
+      auto present = client_.inspect_image(image, deadline);
+      if (!present.ok()) return std::move(present).error();
+      if (!present->has_value() || options_.pull == Pull::kAlways) missing.push_back("pull image " + image);
+    }
+    auto networks = client_.list_networks({label_is(kLabelCluster, cluster.cluster_name)}, deadline);
+    if (!networks.ok()) return std::move(networks).error();
+    if (networks->empty()) {
+      missing.push_back("make network " + cluster.network.name + " (" + cluster.network.subnet + ")");
+    }
+    return missing;
+  }
+
   Status ensure(const UnitSpec& unit, Deadline deadline) override {
     auto existing = find(unit.cluster, unit.name, deadline);
     if (!existing.ok()) return std::move(existing).error().in(unit.name);

@@ -62,6 +62,13 @@ class FakeRuntime : public Runtime {
     return {};
   }
 
+  Result<std::vector<std::string>> missing_shared(const model::Cluster& cluster, const std::vector<UnitSpec>&,
+                                                  Deadline) override {
+    std::lock_guard lock(mutex_);
+    if (clusters_.count(cluster.cluster_name) != 0) return std::vector<std::string>();
+    return std::vector<std::string>{"make " + cluster.cluster_name};
+  }
+
   Status ensure(const UnitSpec& unit, Deadline) override {
     note("ensure", unit.name);
     std::lock_guard lock(mutex_);

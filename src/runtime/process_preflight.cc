@@ -13,8 +13,6 @@
 namespace pgb::runtime {
 namespace {
 
-constexpr uint64_t kBytesPerNode = 200u << 20;
-
 void add(std::vector<Obstacle>& errors, Status status) {
   if (!status.ok()) errors.push_back(std::move(status).error());
 }

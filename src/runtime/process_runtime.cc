@@ -35,6 +35,8 @@ class ProcessRuntime final : public Runtime {
                                   Deadline deadline) override;
   Status prepare(const model::Cluster& cluster, const std::vector<UnitSpec>& units,
                  const std::function<void(const std::string&)>& progress, Deadline deadline) override;
+  Result<std::vector<std::string>> missing_shared(const model::Cluster& cluster, const std::vector<UnitSpec>& units,
+                                                  Deadline deadline) override;
   Status ensure(const UnitSpec& unit, Deadline deadline) override;
   Status stop(const std::string& cluster, const std::string& name, Deadline deadline) override;
   Status start(const std::string& cluster, const std::string& name, Deadline deadline) override;
@@ -90,6 +92,13 @@ Status ProcessRuntime::make_shared(const std::string& cluster) const {
 Status ProcessRuntime::prepare(const model::Cluster& cluster, const std::vector<UnitSpec>&,
                                const std::function<void(const std::string&)>&, Deadline) {
   return make_shared(cluster.cluster_name);
+}
+
+Result<std::vector<std::string>> ProcessRuntime::missing_shared(const model::Cluster& cluster,
+                                                                const std::vector<UnitSpec>&, Deadline) {
+  const std::string dir = units_dir(cluster.cluster_name);
+  if (os::exists(dir + "/" + kMark)) return std::vector<std::string>();
+  return std::vector<std::string>{"make directory " + dir};
 }
 
 void ProcessRuntime::rotate_log(const UnitDir& dir) const {

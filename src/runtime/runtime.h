@@ -74,6 +74,9 @@ struct LogText {
 // Told about each Engine call or process command (-v prints them). Secrets never stand in `what`.
 using Trace = std::function<void(const std::string& what, std::chrono::milliseconds took)>;
 
+// A new server takes about as much: its first data, WAL and log.
+inline constexpr uint64_t kBytesPerNode = 200u << 20;
+
 class Runtime {
  public:
   virtual ~Runtime() = default;
@@ -89,6 +92,10 @@ class Runtime {
   // Network, images, directories: whatever all units share. Idempotent.
   virtual Status prepare(const model::Cluster& cluster, const std::vector<UnitSpec>& units,
                          const std::function<void(const std::string&)>& progress, Deadline deadline) = 0;
+
+  // What prepare() would fetch or make, a line each ("pull image postgres:17"); empty if all is there. Touches nothing.
+  virtual Result<std::vector<std::string>> missing_shared(const model::Cluster& cluster,
+                                                          const std::vector<UnitSpec>& units, Deadline deadline) = 0;
 
   // Makes the unit unless it exists, puts its files in place (again, if it exists) and starts it.
   // Idempotent: a running unit only gets its new files. kNameInUse if one of that name is not ours. Any thread may

@@ -66,6 +66,18 @@ TEST_P(RuntimeContract, EnsureStartsTheUnitAndListTellsOfIt) {
   EXPECT_EQ(std::count(clusters.begin(), clusters.end(), cluster_name()), 1);
 }
 
+TEST_P(RuntimeContract, WhatIsMissingIsToldUntilItIsPrepared) {
+  const UnitSpec spec = unit("node1");
+  auto missing = runtime().missing_shared(harness_->cluster(), {spec}, soon());
+  ASSERT_TRUE(missing.ok()) << missing.error().message;
+  EXPECT_FALSE(missing->empty());
+  EXPECT_OK(runtime().prepare(
+      harness_->cluster(), {spec}, [](const std::string&) {}, soon()));
+  missing = runtime().missing_shared(harness_->cluster(), {spec}, soon());
+  ASSERT_TRUE(missing.ok()) << missing.error().message;
+  EXPECT_TRUE(missing->empty()) << missing->front();
+}
+
 TEST_P(RuntimeContract, EnsureLeavesARunningUnitRunning) {
   UnitSpec spec = unit("node1");
   EXPECT_OK(runtime().prepare(

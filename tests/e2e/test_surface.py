@@ -1,5 +1,7 @@
 """The command line itself: what needs no cluster."""
 import json
+import os
+import socket
 import subprocess
 
 import pytest
@@ -61,6 +63,7 @@ def test_plan_tells_what_init_would_do_and_touches_nothing(cluster):
     done = cluster.run("plan")
     for unit in ["lb1", *cluster.hosts()]:
         assert unit in done.out
+    assert "MB of disk" in done.out
     assert cluster.run("plan", "--exit-code", expect=20)
     assert not cluster.left()
 
@@ -80,6 +83,28 @@ def test_what_was_never_made_has_no_url(cluster):
 
 def test_doctor_finds_the_server_programs(cluster):
     assert "/bin" in cluster.manager.run("doctor", expect=None).out
+
+
+def test_doctor_says_what_stands_in_the_way_of_this_file(cluster):
+    checks = {one["what"]: one for one in cluster.run("doctor", "--json").json()["checks"]}
+    assert checks["check"]["result"] == checks["file"]["result"] == "ok"
+    assert {"engine", "postgres", "disk", "open files", "clock", "leftovers"} <= set(checks)
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", cluster.balancer()["port"]))
+        other.listen()
+        done = cluster.run("doctor", expect=None)
+        assert done.code == 4 and str(cluster.balancer()["port"]) in done.out and f"pid {os.getpid()}" in done.out, done
+
+
+def test_doctor_finds_leftovers_without_a_record(make_sandbox):
+    with make_sandbox("process") as cluster:
+        cluster.init()
+        record = cluster.state_dir / cluster.name / "cluster.json"
+        record.rename(cluster.folder / "kept.json")
+        assert f"{cluster.name} (process): parts of it stand" in cluster.run("doctor", expect=None).out
+        (cluster.folder / "kept.json").rename(record)
+        assert f"{cluster.name} (process)" not in cluster.run("doctor", expect=None).out
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -108,7 +133,8 @@ def test_a_dry_run_stops_nothing_and_one_node_is_judged_alone(cluster):
         assert cluster.run("restart", "replica1", "--dry-run").out == "restart replica1\n"
         assert "Nothing to do" in cluster.run("start", "-n").out
         assert "PGB-NO-NODE" in cluster.run("stop", "-n", "nobody", expect=5).err
-        cluster.wait_healthy()
+        assert "init finished in" in cluster.wait_healthy()["last_event"]["text"]
+        assert "last  " in cluster.run("status").out
         cluster.run("stop", "replica2")
         assert "start replica2" in cluster.run("start", "-n").out
         document = cluster.run("status", "--node", "replica1", "--json", "--exit-code", expect=0).json()
