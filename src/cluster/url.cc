@@ -176,14 +176,15 @@ Result<std::vector<uint16_t>> ports_for(const model::Cluster& cluster, const Url
   return ports;
 }
 
-// A replica? Asked with what the program will connect with.
+// A replica? Asked with what the program will connect with. Only who wants to know is told: through the balancer the
+// question would go to the primary, and wait for it.
 Result<bool> is_replica(const Target& target, uint16_t port, Deadline deadline) {
   pgclient::ConnInfo info = target.info;
   info.port = port;
   if (target.read_only) info.options = kReadOnly;
   auto connection = pgclient::Connection::open(info, deadline);
   if (!connection.ok()) return std::move(connection).error();
-  auto answer = (*connection)->query("SELECT pg_is_in_recovery() AS replica", deadline);
+  auto answer = (*connection)->query(target.choose ? "SELECT pg_is_in_recovery() AS replica" : "SELECT 1", deadline);
   if (!answer.ok()) return std::move(answer).error();
   return !answer->empty() && answer->back().get(0, "replica") == "t";
 }

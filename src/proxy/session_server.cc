@@ -328,6 +328,7 @@ void Session::server_answered(Server& server, Purpose purpose, InternalAnswer an
                 pgwire::describe(*answer.error));
   }
   if (state_ == State::kGreeting) {
+    if (!server.quiet()) return;  // what went before is taken back; the parameters asked for come next
     context_.shared.greetings.tell(user(), database(), parameters_, server.reported());
     greet(server.reported());
   } else if (purpose == Purpose::kTruth || purpose == Purpose::kTruthAgain) {

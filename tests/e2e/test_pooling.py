@@ -88,6 +88,20 @@ def test_what_the_startup_packet_asks_for_is_kept_and_is_what_reset_means(pooled
         psycopg2.connect(pooled.url(), options="-c no_such_parameter=1")
 
 
+def test_a_greeting_waits_until_an_earlier_session_is_cleaned_away_and_the_parameters_are_there(pooled):
+    for number in range(4 * POOL):
+        with client(pooled) as one:  # leaves what no server lists
+            do(one, "DO $$ BEGIN PERFORM set_config('their.own', 'x', false); END $$")
+        with pytest.raises(psycopg2.OperationalError, match="no_such_parameter"):
+            psycopg2.connect(pooled.url(), options="-c no_such_parameter=1")
+        zone = f"Etc/GMT+{number}"
+        with client(pooled) as one:
+            do(one, "DO $$ BEGIN PERFORM set_config('their.own', 'x', false); END $$")
+        with client(pooled, options=f"-c TimeZone={zone}") as one:
+            assert one.get_parameter_status("TimeZone") == zone
+            assert ask(one, "SHOW TimeZone") == zone
+
+
 @pytest.mark.parametrize("make, look, expected", [
     ("CREATE TEMP TABLE mine AS SELECT 42 AS n", "SELECT n FROM mine", 42),
     ("PREPARE mine AS SELECT 43", "EXECUTE mine", 43),
