@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <functional>
@@ -13,6 +14,7 @@
 #include "net/address.h"
 #include "net/buffer.h"
 #include "net/event_loop.h"
+#include "net/network.h"
 #include "net/socket.h"
 #include "net/stream.h"
 
@@ -40,6 +42,46 @@ TEST(Address, TakesNumbersAndLocalhostAndNothingElse) {
   ASSERT_FALSE(bad);
   EXPECT_EQ(bad.error().code, Code::kConfig);
   EXPECT_NE(bad.error().message.find("primary1"), std::string::npos);
+}
+
+Network network(const std::string& host, const std::string& mask) {
+  auto made = Network::parse(host, mask);
+  EXPECT_TRUE(made) << host << "/" << mask;
+  return made ? *made : Network();
+}
+
+TEST(Network, HoldsTheAddressesThatItsMaskLeavesEqual) {
+  const auto holds = [](const Network& net, const char* host) { return net.contains(*Address::parse(host, 1)); };
+  EXPECT_TRUE(holds(network("10.1.2.3", "8"), "10.255.0.1")) << "bits behind the mask do not count";
+  EXPECT_FALSE(holds(network("10.1.2.3", "8"), "11.1.2.3"));
+  EXPECT_TRUE(holds(network("10.1.2.3", "32"), "10.1.2.3"));
+  EXPECT_FALSE(holds(network("10.1.2.3", "32"), "10.1.2.2"));
+  EXPECT_TRUE(holds(network("10.1.2.0", "23"), "10.1.3.9"));
+  EXPECT_FALSE(holds(network("10.1.2.0", "23"), "10.1.4.9"));
+  EXPECT_TRUE(holds(network("192.168.0.0", "255.255.0.0"), "192.168.7.7"));
+  EXPECT_TRUE(holds(network("0.0.0.0", "0"), "8.8.8.8"));
+  EXPECT_FALSE(holds(network("0.0.0.0", "0"), "::1")) << "the other family";
+  EXPECT_TRUE(holds(network("::", "0"), "2001:db8::1"));
+  EXPECT_TRUE(holds(network("2001:db8::", "33"), "2001:db8:7fff::1"));
+  EXPECT_FALSE(holds(network("2001:db8::", "33"), "2001:db8:8000::1"));
+  EXPECT_TRUE(holds(network("10.0.0.0", "8"), "::ffff:10.9.9.9")) << "IPv4 through a socket of both";
+  EXPECT_FALSE(network("0.0.0.0", "0").contains(Address()));
+}
+
+TEST(Network, RefusesWhatIsNoAddressOrNoMask) {
+  const std::pair<const char*, const char*> wrong[] = {
+      {"10.0.0.0", "33"},  {"10.0.0.0", "-1"},     {"10.0.0.0", ""},    {"10.0.0.0", "8x"}, {"::", "129"},
+      {"::", "255.0.0.0"}, {"10.0.0.0", "ffff::"}, {"lb.example", "8"}, {"10.0.0", "8"},    {"localhost", "8"}};
+  for (const auto& [host, mask] : wrong) EXPECT_FALSE(Network::parse(host, mask)) << host << "/" << mask;
+}
+
+TEST(Network, ThisMachinesOwnAddressesAreOnItsNetworks) {
+  const auto networks = own_networks();
+  const Address loopback = *Address::parse("127.0.0.1", 1);
+  const auto holds = [&](const Network& n) { return n.address_is(loopback); };
+  EXPECT_TRUE(std::any_of(networks.begin(), networks.end(), holds));
+  EXPECT_FALSE(network("127.0.0.1", "8").address_is(*Address::parse("127.0.0.2", 1)));
+  EXPECT_TRUE(network("127.0.0.1", "8").contains(*Address::parse("127.0.0.2", 1)));
 }
 
 TEST(Buffer, KeepsOrderAndGivesMemoryBack) {

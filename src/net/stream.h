@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "net/tls_context.h"
@@ -30,6 +31,8 @@ class Stream {
   // Says goodbye as far as that is possible without waiting. The socket stays open.
   virtual void shut_down() {}
   virtual bool encrypted() const { return false; }
+  // The common name in the peer's certificate, which was verified; "" if there is none.
+  virtual std::string peer_common_name() const { return ""; }
   virtual int fd() const = 0;
   // Takes the socket out, to wrap it anew; the stream is dead afterwards.
   virtual os::UniqueFd release() = 0;

@@ -18,6 +18,14 @@ struct AuthStep {
   bool done = false;  // authenticated
 };
 
+// What is known of a user, to log in as him. None of it, or any part; what a server asks for decides which is used.
+struct Credentials {
+  Secret password;                // in clear: does for every method
+  Secret md5;                     // as a server stores it: does where the server asks for md5
+  std::optional<ScramKeys> keys;  // do for SCRAM where the server holds their verifier
+  bool empty() const { return password.empty() && md5.empty() && !keys; }
+};
+
 class AuthClient {
  public:
   struct Options {
@@ -27,9 +35,11 @@ class AuthClient {
   AuthClient(std::string user, Secret password) : AuthClient(std::move(user), std::move(password), Options{}) {}
   // SCRAM pass-through with the keys an AuthServer recovered.
   AuthClient(std::string user, ScramKeys keys);
+  AuthClient(std::string user, Credentials known) : user_(std::move(user)), known_(std::move(known)) {}
 
-  // `payload`: of an Authentication message ('R'). kAuth: a method that we cannot or will not use, or a
-  // server that failed to prove itself; kProtocol. ErrorResponse is the caller's to handle.
+  // `payload`: of an Authentication message ('R'). kAuth: a method that we cannot or will not use (a detail "try" says
+  // what to do; a detail "needs" that only the password would do), or a server that failed to prove itself; kProtocol.
+  // ErrorResponse is the caller's to handle.
   Result<AuthStep> feed(std::string_view payload);
 
  private:
@@ -37,8 +47,7 @@ class AuthClient {
   Result<AuthStep> md5(std::string_view salt);
 
   std::string user_;
-  Secret password_;
-  std::optional<ScramKeys> keys_;
+  Credentials known_;
   Options options_;
   std::optional<ScramClient> scram_;
   bool server_verified_ = false;

@@ -6,6 +6,7 @@
 #include "pgwire/auth_server.h"
 #include "pgwire/digest.h"
 #include "pgwire/md5.h"
+#include "pgwire/md5_server.h"
 #include "pgwire/messages.h"
 
 namespace pgb::pgwire {
@@ -141,6 +142,17 @@ TEST(Md5, AnswersAsPostgresExpects) {
   EXPECT_EQ(*md5_hex("abc"), "900150983cd24fb0d6963f7d28e17f72");
 }
 
+TEST(Md5, StoredFormIsToldFromPasswords) {
+  const Secret stored = *md5_stored(Secret("secret"), "alice");
+  EXPECT_EQ(stored.reveal(), "md5" + *md5_hex("secretalice"));
+  EXPECT_TRUE(is_md5_stored(stored.reveal()));
+  const std::string digits(32, 'a');
+  for (const std::string& text : {std::string(), std::string("md5"), "md5" + digits + "a", "md5" + digits.substr(1),
+                                  "md5" + digits.substr(1) + "A", "md5" + digits.substr(1) + "g", "MD5" + digits}) {
+    EXPECT_FALSE(is_md5_stored(text)) << text;
+  }
+}
+
 std::string auth(AuthCode code, std::string data = {}) {
   AuthenticationRequest request;
   request.code = code;
@@ -170,6 +182,58 @@ TEST(Auth, ClientAndServerMeet) {
   EXPECT_FALSE(verified->done);
   EXPECT_TRUE(client.feed(auth(AuthCode::kOk))->done);
   EXPECT_FALSE(server.keys().client_key.empty());
+}
+
+std::string md5_answer(AuthClient client, const Md5Server& server) {
+  const auto step = client.feed(server.start().substr(kHeaderSize));
+  return step ? step->send.substr(kHeaderSize) : "";
+}
+
+TEST(Auth, Md5LetsInWhoKnowsThePasswordOrItsHashAndNobodyElse) {
+  const Secret stored = *md5_stored(Secret("secret"), "alice");
+  Md5Server server(stored);
+  const auto in = server.feed(md5_answer(AuthClient("alice", Secret("secret")), server));
+  ASSERT_TRUE(in);
+  EXPECT_TRUE(in->done);
+  EXPECT_EQ(in->send, std::string("R\0\0\0\010\0\0\0\0", 9));
+  Credentials hash;
+  hash.md5 = stored;
+  EXPECT_TRUE(server.feed(md5_answer(AuthClient("alice", hash), server)));
+  EXPECT_EQ(server.feed(md5_answer(AuthClient("alice", Secret("Secret")), server)).error().code, Code::kAuth);
+  EXPECT_EQ(server.feed(md5_answer(AuthClient("bob", Secret("secret")), server)).error().code, Code::kAuth);
+  EXPECT_EQ(server.feed(std::string("\0", 1)).error().code, Code::kAuth) << "an empty answer";
+  EXPECT_EQ(server.feed(stored.reveal() + '\0').error().code, Code::kAuth) << "the hash itself";
+  EXPECT_EQ(server.feed("no end").error().code, Code::kProtocol);
+  EXPECT_EQ(server.feed("").error().code, Code::kProtocol);
+}
+
+TEST(Auth, Md5AsksAnewEachTimeAndAsksUsersThatThereAreNotTheSameWay) {
+  const Secret stored = *md5_stored(Secret("secret"), "alice");
+  const Md5Server one(stored), two(stored);
+  EXPECT_EQ(one.start().size(), 13u);
+  EXPECT_NE(one.start(), two.start());
+  Md5Server nobody = Md5Server::mock();
+  EXPECT_EQ(nobody.start().substr(0, 9), one.start().substr(0, 9));
+  EXPECT_EQ(nobody.feed(md5_answer(AuthClient("alice", Secret("secret")), nobody)).error().code, Code::kAuth);
+}
+
+TEST(Auth, ClientSaysWhatIsMissingWhenItCannotAnswer) {
+  Credentials hash, keys, nothing;
+  hash.md5 = *md5_stored(Secret("secret"), "alice");
+  keys.keys = ScramKeys{Secret(std::string(32, 'k')), Secret(std::string(32, 's'))};
+  const std::string md5 = auth(AuthCode::kMd5Password, "salt");
+  const std::string sasl = AuthServer{ScramServer(rfc_verifier())}.start().substr(kHeaderSize);
+  const auto complaint = [](const Credentials& known, const std::string& request) {
+    const auto answer = AuthClient("alice", known).feed(request);
+    return answer ? "" : answer.error().message;
+  };
+  EXPECT_EQ(complaint(hash, md5), "");
+  EXPECT_EQ(complaint(keys, sasl), "");
+  EXPECT_NE(complaint(hash, sasl).find("only its md5 hash is known"), std::string::npos);
+  EXPECT_NE(complaint(keys, md5).find("only keys for SCRAM are known"), std::string::npos);
+  EXPECT_NE(complaint(nothing, md5).find("none is known"), std::string::npos);
+  EXPECT_NE(complaint(nothing, sasl).find("\"alice\""), std::string::npos);
+  EXPECT_TRUE(AuthClient("alice", nothing).feed(auth(AuthCode::kOk))->done) << "a server that trusts us";
 }
 
 TEST(Auth, ClientDoesNotLetTheServerSkipItsProof) {

@@ -72,8 +72,7 @@ class ServerOwner {
 struct ServerLogin {
   std::string user;
   std::string database;
-  std::optional<pgwire::ScramKeys> keys;
-  Secret password;                          // used if it is not empty, in place of the keys
+  pgwire::Credentials known;
   std::map<std::string, std::string> more;  // startup parameters beside user and database
 };
 

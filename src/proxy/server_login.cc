@@ -5,7 +5,23 @@
 
 namespace pgb::proxy {
 
+namespace {
+
 using Kind = net::IoResult::Kind;
+
+// What somebody can do about a login that failed.
+std::string hint_for(const Error& error) {
+  for (const auto& [label, text] : error.details) {
+    if (label == "try") return text;
+    if (label == "needs") {
+      return "Give the balancer this user's password in clear, under \"users\" in its configuration (a SCRAM verifier "
+             "only checks a password, it cannot log in), or let the server's pg_hba.conf trust the balancer.";
+    }
+  }
+  return {};
+}
+
+}  // namespace
 
 void Server::connect() {
   auto address = net::Address::parse(node_.host, node_.port);
@@ -41,9 +57,7 @@ void Server::connected() {
     connect_timed_out();
   });
   state_ = State::kLogin;
-  const bool by_keys = login_.keys && login_.password.empty();
-  auth_.emplace(by_keys ? pgwire::AuthClient(login_.user, *login_.keys)
-                        : pgwire::AuthClient(login_.user, login_.password));
+  auth_.emplace(login_.user, login_.known);
   pgwire::StartupMessage message;
   message.params = login_.more;
   message.params["user"] = login_.user;
@@ -100,7 +114,7 @@ bool Server::login_message(const pgwire::Step& step) {
       context_->loop.cancel(timer_);
       timer_ = 0;
       auth_.reset();
-      login_.keys.reset();
+      login_.known = {};
       framer_ = pgwire::Framer();
       state_ = State::kReady;
       context_->shared.counters.server_opened(node_.name);
@@ -118,7 +132,8 @@ bool Server::authentication(std::string_view payload) {
     error.severity = "FATAL";
     error.sqlstate = pgwire::sqlstate::kInvalidAuthorization;
     error.message = "cannot log in to the server " + node_.name;
-    error.detail = answer.error().message;
+    error.detail = answer.error().message + ".";
+    error.hint = hint_for(answer.error());
     fail(answer.error().message, &error);
     return false;
   }

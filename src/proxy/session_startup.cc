@@ -1,5 +1,4 @@
-// The client's side of a login: TLS, startup packet, SCRAM, greeting; and cancel requests.
-#include "base/log.h"
+// The client's side of a login: TLS, startup packet, greeting; and cancel requests.
 #include "base/strings.h"
 #include "pgwire/error_response.h"
 #include "pgwire/messages.h"
@@ -12,15 +11,6 @@ namespace sqlstate = pgwire::sqlstate;
 using Kind = net::IoResult::Kind;
 
 constexpr int kMaxLoginReads = 16;  // in one go: a client that never stops sending must not stop the others
-
-// Names reach logs and error messages: without control characters, and not endless.
-std::string printable(std::string_view text) {
-  std::string out(text.substr(0, 64));
-  for (char& c : out) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  }
-  return out;
-}
 
 }  // namespace
 
@@ -125,16 +115,26 @@ void Session::startup(const pgwire::StartupMessage& message) {
     login_->framer.feed(login_->first_bytes);
     std::string().swap(login_->first_bytes);
   }
-  transition(State::kLookup);
-  const Deadline deadline = Deadline::after(context_.shared.settings.server_timeout);
-  context_.shared.auth.look_up(login_->params["user"], deadline,
-                               [&context = context_, id = id_](AuthDirectory::Answer answer) {
-                                 auto shared_answer = std::make_shared<AuthDirectory::Answer>(std::move(answer));
-                                 context.loop.post([&context, id, shared_answer] {
-                                   if (Session* session = context.find(id))
-                                     session->on_verifier(std::move(*shared_answer));
-                                 });
-                               });
+  if (note_replication()) begin_authentication();
+}
+
+// Rules and servers must not read the same value in two ways.
+bool Session::note_replication() {
+  const auto found = login_->params.find("replication");
+  if (found == login_->params.end()) return true;
+  const auto asked = replication_of(found->second);
+  if (!asked) {
+    fail(sqlstate::kInvalidParameterValue, "invalid value for parameter \"replication\": \"" + found->second + "\"",
+         "Valid values are: \"false\", 0, \"true\", 1, \"database\".");
+    return false;
+  }
+  login_->replication = *asked;
+  if (*asked == Replication::kNone) {
+    login_->params.erase(found);
+  } else {
+    found->second = *asked == Replication::kPhysical ? "true" : "database";
+  }
+  return true;
 }
 
 void Session::negotiate(const pgwire::StartupMessage& message) {
@@ -148,52 +148,6 @@ void Session::negotiate(const pgwire::StartupMessage& message) {
   send_client(bytes);
 }
 
-void Session::on_verifier(AuthDirectory::Answer answer) {
-  if (state_ != State::kLookup) return;
-  if (!answer) {
-    fail(sqlstate::kCannotConnectNow, "no database server can be reached to check the password",
-         answer.error().message);
-  } else {
-    const std::optional<pgwire::ScramVerifier>& verifier = *answer;
-    login_->auth.emplace(verifier ? pgwire::ScramServer(*verifier)
-                                  : pgwire::ScramServer::mock(login_->params["user"], context_.shared.mock_secret));
-    transition(State::kAuthenticating);
-    send_client(login_->auth->start());
-    if (state_ == State::kAuthenticating) auth_messages();
-  }
-  update_interest();
-}
-
-void Session::auth_messages() {
-  while (state_ == State::kAuthenticating) {
-    const pgwire::Step step = login_->framer.next();
-    if (step.kind == pgwire::Step::Kind::kBad) return fail(sqlstate::kProtocolViolation, login_->framer.error());
-    if (step.kind != pgwire::Step::Kind::kMessage) return;
-    if (step.tag == pgwire::fe::kTerminate) return end();
-    if (step.tag != pgwire::fe::kPassword) {
-      return fail(sqlstate::kProtocolViolation, "expected a SASL response from the client");
-    }
-    auto answer = login_->auth->feed(step.payload);
-    if (!answer) {
-      const std::string& user = login_->params["user"];
-      if (answer.error().code != Code::kAuth) return fail(sqlstate::kProtocolViolation, answer.error().message);
-      context_.shared.auth.forget(user);
-      log::info("login of user \"" + printable(user) + "\" from " + peer_ + " failed");
-      return fail(sqlstate::kInvalidPassword, "password authentication failed for user \"" + user + "\"");
-    }
-    if (!answer->done) {
-      send_client(answer->send);
-      continue;
-    }
-    if (!take_client()) return;
-    login_->keys = login_->auth->keys();
-    login_->auth.reset();
-    transition(State::kGreeting);
-    send_client(answer->send);
-    if (state_ == State::kGreeting) find_greeting();
-  }
-}
-
 void Session::login_timed_out() {
   fail(sqlstate::kProtocolViolation, "the login was not finished in time",
        "The balancer waits " + std::to_string(context_.shared.settings.login_timeout.count()) + " ms for it.");
@@ -202,10 +156,7 @@ void Session::login_timed_out() {
 // What a server says about a session with these parameters: known from an earlier one, or asked now.
 void Session::find_greeting() {
   disarm();
-  const std::string replication = login_->params["replication"];
-  if (!replication.empty() && replication != "false" && replication != "off" && replication != "0") {
-    return open_dedicated();
-  }
+  if (login_->replication != Replication::kNone) return open_dedicated();
   auto parameters = startup_parameters(login_->params);
   if (!parameters) return fail(sqlstate::kFeatureNotSupported, parameters.error().message);
   for (const auto& [name, value] : *parameters) {
@@ -216,22 +167,11 @@ void Session::find_greeting() {
   ++pool_->sessions;
   if (!take_place()) return;
   mode_ = context_.pool_settings.mode;
-  pool_->set_keys(*login_->keys);
+  pool_->set_credentials(login_->known);
   if (const auto reported = context_.shared.greetings.find(user(), database(), parameters_)) return greet(*reported);
   wait_until_ = Deadline::after(context_.shared.settings.server_timeout);
   waiting_ = true;
   on_topology();
-}
-
-// Only who has proved who he is takes one of the places.
-bool Session::take_client() {
-  Counters& counters = context_.shared.counters;
-  counted_client_ = counters.take_client();
-  if (!counted_client_) {
-    fail(sqlstate::kTooManyConnections, "sorry, too many clients already",
-         "The balancer serves at most " + std::to_string(counters.max_clients) + " clients at a time.");
-  }
-  return counted_client_;
 }
 
 bool Session::take_place() {
@@ -260,7 +200,7 @@ void Session::open_dedicated() {
   ServerLogin how;
   how.user = login_->params["user"];
   how.database = login_->params["database"];
-  how.keys = *login_->keys;
+  how.known = login_->known;
   how.more = login_->params;
   dedicated_ = std::make_unique<Server>(context_, *this, *primary, std::move(how));
   waiting_ = true;

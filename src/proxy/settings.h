@@ -9,6 +9,7 @@
 
 #include "base/secret.h"
 #include "net/tls_context.h"
+#include "proxy/hba_rules.h"
 
 namespace pgb::proxy {
 
@@ -60,9 +61,10 @@ struct Settings {
   Secret auth_password;
   std::string auth_database = "postgres";
   std::string auth_query;  // with $1 for the user's name; empty: pgbalancer.get_auth($1)
-  // Users that need not be asked for: a password, or a SCRAM-SHA-256 verifier. A verifier must be the servers' own,
-  // for its keys log in there.
+  // Users that need not be asked for: a password, a SCRAM-SHA-256 verifier, or an md5 hash. A verifier must be the
+  // servers' own, for its keys log in there.
   std::map<std::string, Secret> users;
+  HbaRulesPtr hba;                             // null: everyone may log in, by SCRAM-SHA-256
   std::shared_ptr<const net::TlsContext> tls;  // null: clients get no TLS
 
   std::chrono::milliseconds login_timeout{60'000};   // from accept to the end of authentication
