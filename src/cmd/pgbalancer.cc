@@ -101,11 +101,18 @@ Result<proxy::Settings> proxy_settings(const BalancerConfig& config) {
   settings.auth_query = config.auth_query;
   for (const control::User& user : config.users) settings.users.emplace(user.name, user.secret);
   settings.auth_password = config.auth_password;
+  settings.hba = config.hba;
   if (config.tls_cert_file.empty()) return settings;
   auto tls = net::TlsContext::server(config.tls_cert_file, config.tls_key_file);
   if (!tls) return std::move(tls).error();
   settings.tls = std::move(*tls);
   return settings;
+}
+
+// Rules that are right but can never hold: a restart with other keys would change that, so they are no mistakes.
+void warn_of_idle_rules(const BalancerConfig& config) {
+  if (!config.hba || !config.tls_cert_file.empty() || !config.hba->speaks_of_tls()) return;
+  log::warn("no hostssl rule of " + config.hba_file + " will ever hold: without tls_cert_file clients get no TLS");
 }
 
 // The running balancer: the proxy and who tells it about the servers.
@@ -122,12 +129,14 @@ class Balancer {
 
   proxy::Proxy& proxy() { return *proxy_; }
 
-  // The limit and the nodes change at once; what concerns sockets and passwords needs a restart.
+  // The limit, the nodes and the rules for logins change at once; what concerns sockets and passwords needs a restart.
   Status reload() {
     const std::lock_guard lock(mutex_);
     auto fresh = control::load_balancer_config(path_);
     if (!fresh) return std::move(fresh).error();
     proxy_->set_pool(fresh->pool_settings());
+    proxy_->set_hba(fresh->hba);
+    warn_of_idle_rules(*fresh);
     const bool nodes_changed = fresh->nodes != config_.nodes;
     config_.pool = fresh->pool;
     config_.read_write_split = fresh->read_write_split;
@@ -194,6 +203,7 @@ Status run(const Options& options) {
 
   log::debug("starting");  // the default logger must exist before one of the same name replaces it
   log::setup("pgbalancer", log::Level::kInfo);
+  warn_of_idle_rules(*config);
   raise_file_limit();
   auto signals = os::SignalFd::open({SIGTERM, SIGINT, SIGHUP});
   if (!signals) return std::move(signals).error();

@@ -108,6 +108,7 @@ void read_login(Fields& fields, BalancerConfig& config, Mistakes& mistakes) {
   fields.text("auth_user", config.auth_user);
   fields.secret("auth_password", config.auth_password);
   fields.text("users_file", config.users_file);
+  fields.text("hba_file", config.hba_file);
   fields.text("auth_query", config.auth_query);
   read_users(fields.find("users", false), config, mistakes);
   if (config.auth_query.empty()) return;
@@ -193,9 +194,23 @@ Result<std::string> read_text(const std::string& path) {
   return error;
 }
 
+// Where a file is that another one names.
+std::string path_beside(const std::string& file, const std::string& named) {
+  return named[0] == '/' ? named : file.substr(0, file.rfind('/') + 1) + named;
+}
+
+Status add_rules_of_file(BalancerConfig& config, const std::string& beside) {
+  const std::string path = path_beside(beside, config.hba_file);
+  auto text = read_text(path);
+  if (!text) return std::move(text).error().in("hba_file");
+  auto rules = proxy::HbaRules::parse(*text);
+  if (!rules) return std::move(rules).error().in(path);
+  config.hba = std::make_shared<const proxy::HbaRules>(std::move(*rules));
+  return Status();
+}
+
 Status add_users_of_file(BalancerConfig& config, const std::string& beside) {
-  std::string path = config.users_file;
-  if (path[0] != '/') path = beside.substr(0, beside.rfind('/') + 1) + path;
+  const std::string path = path_beside(beside, config.users_file);
   auto text = read_text(path);
   if (!text) return std::move(text).error().in("users_file");
   PGB_TRY(refuse_if_others_may_read(path));
@@ -278,6 +293,7 @@ Result<BalancerConfig> load_balancer_config(const std::string& path) {
   if (!config) return std::move(config).error().in(path);
   if (config->holds_secrets()) PGB_TRY(refuse_if_others_may_read(path));
   if (!config->users_file.empty()) PGB_TRY(add_users_of_file(*config, path));
+  if (!config->hba_file.empty()) PGB_TRY(add_rules_of_file(*config, path));
   return config;
 }
 
