@@ -66,8 +66,12 @@ bool Session::find_method() {
 
 // The words are PostgreSQL's own: people search for them.
 void Session::refuse(const HbaClient& client, bool no_rule) {
-  std::string who = client.physical_replication ? "replication connection from host \"" : "host \"";
-  if (!no_rule && !client.physical_replication) who = "connection for " + who;
+  std::string who;
+  if (client.physical_replication) {
+    who = no_rule ? "replication connection from host \"" : "replication connection for host \"";
+  } else {
+    who = no_rule ? "host \"" : "connection for host \"";
+  }
   who += client.address.host() + "\", user \"" + client.user + "\", ";
   if (!client.physical_replication) who += "database \"" + client.database + "\", ";
   who += client.encrypted ? "SSL encryption" : "no encryption";
