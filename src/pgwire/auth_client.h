@@ -22,11 +22,13 @@ class AuthClient {
  public:
   struct Options {
     bool allow_cleartext = false;  // only over a transport that cannot be overheard
+    std::string end_point;  // over TLS: net::Stream::end_point(), for SCRAM's channel binding where it is offered
   };
   AuthClient(std::string user, Secret password, Options options);
   AuthClient(std::string user, Secret password) : AuthClient(std::move(user), std::move(password), Options{}) {}
   // SCRAM pass-through with the keys an AuthServer recovered.
-  AuthClient(std::string user, ScramKeys keys);
+  AuthClient(std::string user, ScramKeys keys, Options options);
+  AuthClient(std::string user, ScramKeys keys) : AuthClient(std::move(user), std::move(keys), Options{}) {}
 
   // `payload`: of an Authentication message ('R'). kAuth: a method that we cannot or will not use, or a
   // server that failed to prove itself; kProtocol. ErrorResponse is the caller's to handle.
