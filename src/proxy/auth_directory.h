@@ -67,8 +67,9 @@ class AuthDirectory {
   TopologyPtr topology_;
   std::vector<Request> requests_;
   std::map<std::string, Known> known_;
-  std::unique_ptr<pgclient::Connection> connection_;  // the thread's own, like the next two
+  std::unique_ptr<pgclient::Connection> connection_;  // the thread's own, like the next three
   std::string connected_to_;
+  std::shared_ptr<const net::TlsContext> connected_by_;
   Deadline idle_at_ = Deadline::never();
   std::thread thread_;
 };

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "base/secret.h"
-#include "net/tls_context.h"
+#include "proxy/tls_setup.h"
 
 namespace pgb::proxy {
 
@@ -63,7 +63,7 @@ struct Settings {
   // Users that need not be asked for: a password, or a SCRAM-SHA-256 verifier. A verifier must be the servers' own,
   // for its keys log in there.
   std::map<std::string, Secret> users;
-  std::shared_ptr<const net::TlsContext> tls;  // null: clients get no TLS
+  TlsKeeperPtr tls = std::make_shared<TlsKeeper>();
 
   std::chrono::milliseconds login_timeout{60'000};   // from accept to the end of authentication
   std::chrono::milliseconds server_timeout{10'000};  // to find a primary and log in there
