@@ -21,7 +21,8 @@ struct BalancerConfig {
     std::string name;  // default: host:port
     std::string host;
     uint16_t port = 5432;
-    double weight = 1;  // its share of the reads
+    double weight = 1;     // its share of the reads
+    std::string tls_host;  // the name that its certificate must have; default: host
     std::string agent_host;
     uint16_t agent_port = 0;  // 0: there is no agent
     bool operator==(const Node&) const = default;
@@ -42,8 +43,15 @@ struct BalancerConfig {
   std::string hba_file;     // relative to the configuration file
   proxy::HbaRulesPtr hba;   // what stands in it; null without one
   std::string auth_query;   // asks a server for the secret of the user $1; run as auth_user
+  std::string tls_mode = "allow";
   std::string tls_cert_file;
   std::string tls_key_file;
+  std::string tls_client_certs = "none";
+  std::string tls_ca_file;
+  std::string server_tls = "disable";
+  std::string server_tls_ca_file;
+  std::string server_tls_cert_file;
+  std::string server_tls_key_file;
   std::vector<Node> nodes;
   Secret agent_token;
   std::optional<uint32_t> run_as_user;  // numeric ids; only used when started as root

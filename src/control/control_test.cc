@@ -306,6 +306,8 @@ TEST_F(ConfigFolder, RulesOfAFileBesideItAreReadAndTheirMistakesToldByLine) {
   for (const char* part : {"hba.conf", "2 mistakes", "line 1: ", "line 2: "}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << " is not in\n" << text;
   }
+  write("hba.conf", "hostssl all all all cert\n");
+  EXPECT_NE(all_of(load().error()).find("set tls_client_certs"), std::string::npos) << all_of(load().error());
   write("balancer.json", with(R"("port":1)"));
   EXPECT_EQ(load()->hba, nullptr);
 }

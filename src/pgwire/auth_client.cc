@@ -31,11 +31,18 @@ Error out_of_turn() { return Error(Code::kProtocol, "the server sent a SASL mess
 
 }  // namespace
 
-AuthClient::AuthClient(std::string user, Secret password, Options options) : user_(std::move(user)), options_(options) {
+AuthClient::AuthClient(std::string user, Secret password, Options options)
+    : user_(std::move(user)), options_(std::move(options)) {
   known_.password = std::move(password);
 }
 
-AuthClient::AuthClient(std::string user, ScramKeys keys) : user_(std::move(user)) { known_.keys = std::move(keys); }
+AuthClient::AuthClient(std::string user, ScramKeys keys, Options options)
+    : user_(std::move(user)), options_(std::move(options)) {
+  known_.keys = std::move(keys);
+}
+
+AuthClient::AuthClient(std::string user, Credentials known, Options options)
+    : user_(std::move(user)), known_(std::move(known)), options_(std::move(options)) {}
 
 Result<AuthStep> AuthClient::feed(std::string_view payload) {
   auto request = decode_authentication(payload);
@@ -82,12 +89,21 @@ Result<AuthStep> AuthClient::sasl(const AuthenticationRequest& request) {
   if (request.code == AuthCode::kSasl) {
     const auto& offered = request.mechanisms;
     if (scram_) return out_of_turn();
-    if (std::find(offered.begin(), offered.end(), kScramSha256) == offered.end()) {
+    const auto offers = [&](const char* name) {
+      return std::find(offered.begin(), offered.end(), name) != offered.end();
+    };
+    const bool bound = !options_.end_point.empty() && offers(kScramSha256Plus);
+    if (!bound && !offers(kScramSha256)) {
       return refused("the server offers no SASL mechanism that we know (SCRAM-SHA-256)");
     }
     if (known_.password.empty() && !known_.keys) return unknown_password(user_, known_, kScramSha256);
     scram_ = known_.password.empty() ? ScramClient(*known_.keys) : ScramClient(known_.password);
-    encode(bytes, SaslInitialResponse{kScramSha256, scram_->first()});
+    if (bound) {
+      scram_->bind_to(options_.end_point);
+    } else if (!options_.end_point.empty()) {
+      scram_->binding_not_offered();
+    }
+    encode(bytes, SaslInitialResponse{bound ? kScramSha256Plus : kScramSha256, scram_->first()});
     return sending(std::move(bytes));
   }
   if (!scram_ || server_verified_) return out_of_turn();

@@ -30,12 +30,16 @@ class AuthClient {
  public:
   struct Options {
     bool allow_cleartext = false;  // only over a transport that cannot be overheard
+    std::string end_point;  // over TLS: net::Stream::end_point(), for SCRAM's channel binding where it is offered
   };
   AuthClient(std::string user, Secret password, Options options);
   AuthClient(std::string user, Secret password) : AuthClient(std::move(user), std::move(password), Options{}) {}
   // SCRAM pass-through with the keys an AuthServer recovered.
-  AuthClient(std::string user, ScramKeys keys);
-  AuthClient(std::string user, Credentials known) : user_(std::move(user)), known_(std::move(known)) {}
+  AuthClient(std::string user, ScramKeys keys, Options options);
+  AuthClient(std::string user, ScramKeys keys) : AuthClient(std::move(user), std::move(keys), Options{}) {}
+  // With whatever of it the server's question asks for.
+  AuthClient(std::string user, Credentials known, Options options);
+  AuthClient(std::string user, Credentials known) : AuthClient(std::move(user), std::move(known), Options{}) {}
 
   // `payload`: of an Authentication message ('R'). kAuth: a method that we cannot or will not use (a detail "try" says
   // what to do; a detail "needs" that only the password would do), or a server that failed to prove itself; kProtocol.

@@ -183,7 +183,8 @@ Status AuthDirectory::connect() {
   }
   const NodeView* chosen = topology->anybody();
   if (chosen == nullptr) return Error(Code::kUnreachable, "no server answers: " + topology->describe());
-  if (connection_ && connected_to_ == chosen->name) return Status();
+  const net::TlsToServer tls = settings_.tls->get().to_servers;
+  if (connection_ && connected_to_ == chosen->name && connected_by_ == tls.context) return Status();
   connection_.reset();
   pgclient::ConnInfo info;
   info.host = chosen->host;
@@ -192,10 +193,13 @@ Status AuthDirectory::connect() {
   info.password = settings_.auth_password;
   info.database = settings_.auth_database;
   info.application_name = "pgbalancer auth";
+  info.tls = tls;
+  info.tls_host = chosen->tls_host;
   auto opened = pgclient::Connection::open(info, Deadline::after(kAskTimeout));
   if (!opened) return std::move(opened).error().in(chosen->name + " (" + chosen->address() + ")");
   connection_ = std::move(*opened);
   connected_to_ = chosen->name;
+  connected_by_ = tls.context;
   return Status();
 }
 

@@ -77,8 +77,9 @@ class AuthDirectory {
   std::vector<Request> requests_;
   std::map<std::string, Known> known_;
   std::map<std::string, pgwire::ScramKeys> keys_;     // of users that there are: no more than these
-  std::unique_ptr<pgclient::Connection> connection_;  // the thread's own, like the next two
+  std::unique_ptr<pgclient::Connection> connection_;  // the thread's own, like the next three
   std::string connected_to_;
+  std::shared_ptr<const net::TlsContext> connected_by_;
   Deadline idle_at_ = Deadline::never();
   std::thread thread_;
 };

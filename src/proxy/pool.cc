@@ -278,7 +278,7 @@ void Pool::on_topology() {
     const NodeView* now = context_.topology->find(branch.node.name);
     const bool same = now != nullptr && now->address() == branch.node.address() && now->healthy;
     const bool changed = !same || now->role != branch.node.role;
-    if (now != nullptr) branch.node.role = now->role;
+    if (now != nullptr) branch.node.role = now->role, branch.node.tls_host = now->tls_host;
     branch.retry_at = 0;
     if (!same) {
       for (const auto& server : servers_) {

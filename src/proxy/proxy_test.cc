@@ -215,7 +215,9 @@ TEST_F(ProxyTest, TlsIsSpokenWhenThereIsACertificateAndRefusedWhenNot) {
   auto tls = net::TlsContext::server(cert, key);
   ASSERT_TRUE(tls) << tls.error().message;
   Settings how = settings();
-  how.tls = *tls;
+  TlsSetup setup;
+  setup.to_clients = *tls;
+  how.tls->set(setup);
   start(how, topology(postgres_->port()));
   EXPECT_EQ(psql("SELECT 1", "alice", "wonder'land", "sslmode=require").out, "1\n");
   EXPECT_EQ(psql("SELECT 2", "alice", "wonder'land", "sslmode=disable").out, "2\n");

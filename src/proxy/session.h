@@ -61,6 +61,8 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
     net::Address address;
     uint32_t pid = 0;
     std::string key;
+    net::TlsToServer tls;
+    std::string tls_host;
   };
   std::optional<CancelTarget> cancel_wanted();
   void release_hold();
@@ -73,6 +75,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
     pgwire::Framer framer{pgwire::kMaxAuthBody};
     bool ssl_answered = false;
     bool gss_answered = false;
+    bool direct_tls = false;  // begun without a request
     std::map<std::string, std::string> params;
     Replication replication = Replication::kNone;
     AuthMethod method = AuthMethod::kScram;
@@ -117,6 +120,10 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   void first_packets();
   bool first_packet(const pgwire::FirstPacket& packet);
   bool accept_tls(bool more_bytes_came);
+  bool begins_tls(std::string_view bytes) const;
+  void start_tls(const net::TlsContext& tls, std::string_view early);
+  bool is_secure_enough();
+  void lost_in_login();
   void startup(const pgwire::StartupMessage& message);
   bool note_replication();
   void negotiate(const pgwire::StartupMessage& message);

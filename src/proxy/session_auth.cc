@@ -85,17 +85,18 @@ void Session::refuse(const HbaClient& client, bool no_rule) {
 // Before any password is asked for: who has no certificate learns nothing about passwords.
 bool Session::check_certificate(ClientCert wanted) {
   if (wanted == ClientCert::kAny) return true;
-  const std::string name = client_.stream->peer_common_name();
-  if (name.empty()) {
-    log::info("login of user \"" + printable(login_->params["user"]) + "\" from " + peer_ +
-              " refused: it has shown no valid certificate with a common name");
+  const std::string& user = login_->params["user"];
+  if (!client_.stream->peer_verified()) {
+    log::info("login of user \"" + printable(user) + "\" from " + peer_ +
+              " refused: it has shown no valid certificate");
     fail(sqlstate::kInvalidAuthorization, "connection requires a valid client certificate");
     return false;
   }
-  if (wanted == ClientCert::kVerified || (name == login_->params["user"] && name.size() <= kLongestName)) return true;
-  log::info("login of user \"" + printable(login_->params["user"]) + "\" from " + peer_ +
-            " refused: its certificate is for \"" + printable(name) + "\"");
-  fail(sqlstate::kInvalidAuthorization, failure_text(AuthMethod::kCert, login_->params["user"]));
+  const std::string name = client_.stream->peer_common_name();
+  if (wanted == ClientCert::kVerified || (!name.empty() && name == user && name.size() <= kLongestName)) return true;
+  log::info("login of user \"" + printable(user) + "\" from " + peer_ + " refused: its certificate is for \"" +
+            printable(name) + "\"");
+  fail(sqlstate::kInvalidAuthorization, failure_text(AuthMethod::kCert, user));
   return false;
 }
 
@@ -125,7 +126,8 @@ void Session::on_secret(AuthDirectory::Answer answer) {
                 "anew with password_encryption = 'scram-sha-256', or give it a rule with md5 in the hba_file");
     }
     login_->scram.emplace(secret.verifier ? pgwire::ScramServer(*secret.verifier)
-                                          : pgwire::ScramServer::mock(user, context_.shared.mock_secret));
+                                          : pgwire::ScramServer::mock(user, context_.shared.mock_secret),
+                          client_.stream->end_point());
     ask_for_proof(login_->scram->start());
   }
   update_interest();

@@ -1,4 +1,5 @@
 // The client's side of a login: TLS, startup packet, greeting; and cancel requests.
+#include "base/log.h"
 #include "base/strings.h"
 #include "pgwire/error_response.h"
 #include "pgwire/messages.h"
@@ -24,10 +25,15 @@ void Session::read_login() {
       gone_ = true;
       return;
     }
-    if (got.kind != Kind::kDone) return end();
+    if (got.kind != Kind::kDone) return lost_in_login();
     if (state_ == State::kClosing || state_ == State::kCancelling) return;  // once: it may never stop sending
     const std::string_view bytes(context_.scratch.data(), got.count);
-    if (state_ == State::kStartup) {
+    if (state_ == State::kStartup && begins_tls(bytes)) {
+      const TlsSetup setup = context_.shared.settings.tls->get();
+      if (!setup.to_clients) return end();  // an answer of ours would not be understood
+      login_->direct_tls = true;
+      start_tls(*setup.to_clients, bytes);
+    } else if (state_ == State::kStartup) {
       login_->first_bytes.append(bytes);
       first_packets();
     } else {
@@ -49,6 +55,12 @@ void Session::first_packets() {
 
 // False when the bytes that follow are not another first packet.
 bool Session::first_packet(const pgwire::FirstPacket& packet) {
+  // Who begins with TLS must say that it means PostgreSQL: it could be somebody else's client that was led here.
+  if (login_->direct_tls && client_.stream->application_protocol() != net::kPostgresProtocol) {
+    log::info("the client " + peer_ + " began with TLS, but without the ALPN protocol \"postgresql\"");
+    end();
+    return false;
+  }
   if (std::holds_alternative<pgwire::SslRequest>(packet)) return accept_tls(!login_->first_bytes.empty());
   if (std::holds_alternative<pgwire::GssEncRequest>(packet)) {
     if (std::exchange(login_->gss_answered, true)) {
@@ -62,12 +74,44 @@ bool Session::first_packet(const pgwire::FirstPacket& packet) {
     cancel(*request);
     return false;
   }
-  startup(std::get<pgwire::StartupMessage>(packet));
+  if (is_secure_enough()) startup(std::get<pgwire::StartupMessage>(packet));
   return false;
 }
 
+void Session::lost_in_login() {
+  const std::string why = client_.stream->failure();
+  if (!why.empty() && state_ == State::kStartup) log::info("TLS with the client " + peer_ + " failed: " + why);
+  end();
+}
+
+// A client may begin with the handshake: its first byte is none that a startup packet begins with.
+bool Session::begins_tls(std::string_view bytes) const {
+  constexpr char kHandshakeRecord = 0x16;
+  return bytes[0] == kHandshakeRecord && login_->first_bytes.empty() && !login_->ssl_answered &&
+         !login_->gss_answered && !client_.stream->encrypted();
+}
+
+void Session::start_tls(const net::TlsContext& tls, std::string_view early) {
+  client_.unwatch(context_.loop, *this);
+  client_.stream = net::tls_server_stream(client_.stream->release(), tls, std::string(early));
+  if (!client_.stream) end();
+}
+
+// Only for who wants to log in: a cancel request is let through as PostgreSQL does, it proves itself by its key.
+bool Session::is_secure_enough() {
+  const TlsSetup setup = context_.shared.settings.tls->get();
+  if (setup.required && !client_.stream->encrypted()) {
+    fail(sqlstate::kInvalidAuthorization, "connections without TLS are not accepted here",
+         "tls_mode is \"require\"; connect with sslmode=require or better.");
+  } else if (setup.certificate_required && !client_.stream->peer_verified()) {
+    fail(sqlstate::kInvalidAuthorization, "connection requires a valid client certificate",
+         "tls_client_certs is \"required\"; connect with sslcert and sslkey.");
+  }
+  return state_ == State::kStartup;
+}
+
 bool Session::accept_tls(bool more_bytes_came) {
-  const auto& tls = context_.shared.settings.tls;
+  const auto tls = context_.shared.settings.tls->get().to_clients;
   if (!tls || client_.stream->encrypted()) {
     if (std::exchange(login_->ssl_answered, true)) {
       fail(sqlstate::kProtocolViolation, "TLS was requested twice");
@@ -90,9 +134,7 @@ bool Session::accept_tls(bool more_bytes_came) {
     end();
     return false;
   }
-  client_.unwatch(context_.loop, *this);
-  client_.stream = net::tls_server_stream(client_.stream->release(), *tls);
-  if (!client_.stream) end();
+  start_tls(*tls, {});
   return state_ != State::kClosed;
 }
 
@@ -273,13 +315,13 @@ void Session::on_cancel_target(std::optional<CancelTarget> target, unsigned reac
   };
   if (state_ != State::kCancelling) return done();
   login_->cancel = std::make_unique<CancelJob>(context_, done);
-  login_->cancel->start(target->address, target->pid, target->key);
+  login_->cancel->start(target->address, target->pid, target->key, target->tls, target->tls_host);
 }
 
 std::optional<Session::CancelTarget> Session::cancel_wanted() {
   if (server_ != nullptr && server_->owes_client()) {
     ++server_->holds;
-    return CancelTarget{server_->address(), server_->pid(), server_->key()};
+    return CancelTarget{server_->address(), server_->pid(), server_->key(), server_->tls(), server_->node().tls_name()};
   }
   if (state_ == State::kReady && waiting_ && server_ == nullptr) {
     skip_request(sqlstate::kQueryCanceled, "canceling statement due to user request", "It was waiting for a server.");

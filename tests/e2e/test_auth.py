@@ -55,7 +55,7 @@ def client(where, user: str, password: str | None = None, database: str = "postg
     keywords = {"host": "127.0.0.1", "port": where.port, "user": user, "dbname": database, "connect_timeout": 10,
                 "password": PASSWORDS.get(user, "none") if password is None else password} | more
     with contextlib.closing(psycopg2.connect(**keywords)) as connection:
-        if not connection.autocommit:  # those for replication are already
+        if "connection_factory" not in more:  # those for replication are in this mode already
             connection.autocommit = True
         yield connection
 
