@@ -1,8 +1,11 @@
 """Who may log in at the balancer, and how: its hba_file, and what the servers then ask for."""
 import contextlib
 import os
+import pathlib
 import signal
 import struct
+import subprocess
+import tempfile
 import urllib.error
 
 import psycopg2
@@ -309,3 +312,100 @@ def test_rules_that_can_never_hold_are_warned_of_and_secrets_are_not_shown(alone
     refusal(balancer, "scram", "a-wrong-one")
     for secret in [*PASSWORDS.values(), "a-wrong-one", "SCRAM-SHA-256$", "let-me-in"]:
         assert secret not in balancer.log
+
+
+def openssl(folder: pathlib.Path, *arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=folder)
+
+
+def sign(folder: pathlib.Path, authority: str, name: str, common_name: str) -> None:
+    openssl(folder, "req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj",
+            f"/O=test/CN={common_name}" if common_name else "/O=test")
+    openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-CA", f"{authority}.crt", "-CAkey", f"{authority}.key",
+            "-CAcreateserial", "-days", "2", "-out", f"{name}.crt")
+    (folder / f"{name}.key").chmod(0o600)
+
+
+@pytest.fixture(scope="module")
+def certificates():
+    with tempfile.TemporaryDirectory(prefix="pgb-certs-") as name:
+        folder = pathlib.Path(name)
+        for authority in ("ca", "foreign"):
+            openssl(folder, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{authority}.key", "-out",
+                    f"{authority}.crt", "-days", "2", "-subj", f"/CN={authority}")
+        sign(folder, "ca", "lb", "localhost")
+        for user in ("free", "scram", "known"):
+            sign(folder, "ca", user, user)
+        sign(folder, "ca", "nameless", "")
+        sign(folder, "foreign", "strange", "free")
+        yield folder
+
+
+@pytest.fixture
+def secured(alone, rules, certificates):
+    """The balancer with TLS and rules, and what a client needs to show a certificate."""
+    _, balancer = alone
+    keys = {"tls_cert_file": str(certificates / "lb.crt"), "tls_key_file": str(certificates / "lb.key"),
+            "tls_ca_file": str(certificates / "ca.crt"), "tls_client_certs": "optional"}
+    balancer.config |= keys
+
+    def shown(name: str | None = None) -> dict:
+        if name is None:
+            return {"sslmode": "require", "sslcert": "/nonexistent", "sslkey": "/nonexistent"}
+        return {"sslmode": "require", "sslcert": str(certificates / f"{name}.crt"), "sslkey": str(certificates / f"{name}.key")}
+    yield rules, shown
+    for key in keys:
+        del balancer.config[key]
+    (balancer.folder / "hba.conf").write_text("host all all all reject\n", encoding="utf-8")
+
+
+def test_rules_tell_encrypted_connections_from_others(alone, secured):
+    _, balancer = alone
+    rules, shown = secured
+    rules("hostssl all known all scram-sha-256\nhostnossl all free all trust\nhostssl all scram all md5")
+    assert who(balancer, "known", **shown()) == "known@postgres"
+    assert who(balancer, "scram", **shown()) == "scram@postgres"
+    assert who(balancer, "free", sslmode="disable") == "free@postgres"
+    assert refusal(balancer, "known", sslmode="disable").endswith(
+        'no pg_hba.conf entry for host "127.0.0.1", user "known", database "postgres", no encryption')
+    assert refusal(balancer, "free", **shown()).endswith(
+        'no pg_hba.conf entry for host "127.0.0.1", user "free", database "postgres", SSL encryption')
+
+
+def test_a_certificate_with_the_users_name_is_enough_where_a_rule_says_so(alone, secured):
+    _, balancer = alone
+    rules, shown = secured
+    rules("hostssl all all all cert")
+    assert who(balancer, "free", "", **shown("free")) == "free@postgres"
+    assert who(balancer, "known", "", **shown("known")) == "known@postgres", "the server asks for its password"
+    mine = 'certificate authentication failed for user "{}"'
+    assert refusal(balancer, "known", **shown("free")) == mine.format("known"), "somebody else's"
+    assert refusal(balancer, "free", **shown("nameless")) == mine.format("free")
+    assert refusal(balancer, "nobody", **shown("free")) == mine.format("nobody")
+    assert refusal(balancer, "known", **shown()) == "connection requires a valid client certificate"
+    assert "SSL" in refusal(balancer, "free", **shown("strange")), "another authority's: TLS itself fails"
+    assert "no pg_hba.conf entry" in refusal(balancer, "free", sslmode="disable")
+    assert who(balancer, "free", "", **shown("free")) == "free@postgres"
+    assert "its certificate is for \"free\"" in balancer.log
+
+
+@pytest.mark.parametrize("method", ["scram-sha-256", "md5"])
+def test_a_rule_may_want_a_certificate_beside_the_password(alone, secured, method):
+    _, balancer = alone
+    rules, shown = secured
+    rules(f"hostssl all scram all {method} clientcert=verify-full\nhostssl all known all {method} clientcert=verify-ca")
+    assert who(balancer, "scram", **shown("scram")) == "scram@postgres"
+    assert refusal(balancer, "scram", "wrong", **shown("scram")) == 'password authentication failed for user "scram"'
+    assert refusal(balancer, "scram", **shown("known")) == 'certificate authentication failed for user "scram"'
+    assert refusal(balancer, "scram", **shown()) == "connection requires a valid client certificate"
+    for name in ("known", "scram", "nameless"):
+        assert who(balancer, "known", **shown(name)) == "known@postgres"
+    assert refusal(balancer, "known", "wrong", **shown("scram")) == 'password authentication failed for user "known"'
+    assert refusal(balancer, "known", **shown()) == "connection requires a valid client certificate"
+
+
+def test_rules_with_certificates_that_nobody_is_asked_for_are_a_mistake(alone, rules):
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        rules("hostssl all all all cert")
+    assert "set tls_client_certs" in caught.value.read().decode()
+    (alone[1].folder / "hba.conf").write_text("host all all all reject\n", encoding="utf-8")
