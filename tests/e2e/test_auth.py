@@ -4,7 +4,6 @@ import os
 import pathlib
 import signal
 import struct
-import subprocess
 import tempfile
 import urllib.error
 
@@ -13,6 +12,7 @@ import psycopg2.extras
 import pytest
 
 from harness.alone import standing_alone
+from harness.tls_site import Certificates
 from harness.waiting import wait_until
 from harness.wire import Wire, cstr, error_fields, message
 
@@ -314,45 +314,33 @@ def test_rules_that_can_never_hold_are_warned_of_and_secrets_are_not_shown(alone
         assert secret not in balancer.log
 
 
-def openssl(folder: pathlib.Path, *arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=folder)
-
-
-def sign(folder: pathlib.Path, authority: str, name: str, common_name: str) -> None:
-    openssl(folder, "req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj",
-            f"/O=test/CN={common_name}" if common_name else "/O=test")
-    openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-CA", f"{authority}.crt", "-CAkey", f"{authority}.key",
-            "-CAcreateserial", "-days", "2", "-out", f"{name}.crt")
-    (folder / f"{name}.key").chmod(0o600)
-
-
 @pytest.fixture(scope="module")
 def certificates():
     with tempfile.TemporaryDirectory(prefix="pgb-certs-") as name:
-        folder = pathlib.Path(name)
+        made = Certificates(pathlib.Path(name))
         for authority in ("ca", "foreign"):
-            openssl(folder, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{authority}.key", "-out",
-                    f"{authority}.crt", "-days", "2", "-subj", f"/CN={authority}")
-        sign(folder, "ca", "lb", "localhost")
-        for user in ("free", "scram", "known"):
-            sign(folder, "ca", user, user)
-        sign(folder, "ca", "nameless", "")
-        sign(folder, "foreign", "strange", "free")
-        yield folder
+            made.authority(authority)
+        for signed in ("lb", "free", "scram", "known"):
+            made.sign(signed, "ca")
+        made.sign("nameless", "ca", subject="/O=test")
+        made.sign("strange", "foreign", common_name="free")
+        for key in made.folder.glob("*.key"):
+            key.chmod(0o600)
+        yield made
 
 
 @pytest.fixture
 def secured(alone, rules, certificates):
     """The balancer with TLS and rules, and what a client needs to show a certificate."""
     _, balancer = alone
-    keys = {"tls_cert_file": str(certificates / "lb.crt"), "tls_key_file": str(certificates / "lb.key"),
-            "tls_ca_file": str(certificates / "ca.crt"), "tls_client_certs": "optional"}
+    keys = {"tls_cert_file": certificates.crt("lb"), "tls_key_file": certificates.key("lb"),
+            "tls_ca_file": certificates.crt("ca"), "tls_client_certs": "optional"}
     balancer.config |= keys
 
     def shown(name: str | None = None) -> dict:
         if name is None:
             return {"sslmode": "require", "sslcert": "/nonexistent", "sslkey": "/nonexistent"}
-        return {"sslmode": "require", "sslcert": str(certificates / f"{name}.crt"), "sslkey": str(certificates / f"{name}.key")}
+        return {"sslmode": "require", "sslcert": certificates.crt(name), "sslkey": certificates.key(name)}
     yield rules, shown
     for key in keys:
         del balancer.config[key]

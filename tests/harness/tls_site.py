@@ -58,8 +58,9 @@ class Certificates:
         self._openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}",
                       "-keyout", f"{name}.key", "-out", f"{name}.crt")
 
-    def sign(self, name: str, by: str, hosts: str = "DNS:localhost,IP:127.0.0.1", common_name: str = "") -> None:
-        self._openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={common_name or name}", "-keyout",
+    def sign(self, name: str, by: str, hosts: str = "DNS:localhost,IP:127.0.0.1", common_name: str = "",
+             subject: str = "") -> None:
+        self._openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", subject or f"/CN={common_name or name}", "-keyout",
                       f"{name}.key", "-out", f"{name}.csr")
         (self.folder / "extensions").write_text(f"subjectAltName={hosts}\n")
         self._openssl("x509", "-req", "-in", f"{name}.csr", "-days", "2", "-CA", f"{by}.crt", "-CAkey", f"{by}.key",
