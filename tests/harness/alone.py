@@ -133,7 +133,7 @@ class Balancer:
     def stop(self) -> None:
         if self.process and self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(20)
+            assert self.process.wait(20) == 0, self.log
 
     def restart(self) -> None:
         self.stop()
