@@ -56,13 +56,6 @@ TEST(BalancerConfig, NamesEveryMistakeByItsKeyInOneGo) {
   }
 }
 
-TEST(BalancerConfig, BrokenTextIsAnErrorNotACrash) {
-  for (const char* text : {"", "[", "[]", "null", "{\"nodes\":[1]}", "{\"nodes\":[]}", "{\"nodes\":{}}",
-                           "{\"users\":1}", "{\"port\":1e400}", "{\"\":{\"\":", "\xff\xfe"}) {
-    EXPECT_FALSE(parse_balancer_config(text)) << text;
-  }
-}
-
 std::string mistakes_in(const std::string& text) {
   const auto config = parse_balancer_config(text);
   return config ? "" : all_of(config.error());
@@ -70,6 +63,13 @@ std::string mistakes_in(const std::string& text) {
 
 // A configuration of one node with these members more.
 std::string with(const std::string& members) { return "{\"nodes\":[{\"host\":\"10.0.0.1\"}]," + members + "}"; }
+
+TEST(BalancerConfig, BrokenTextIsAnErrorNotACrash) {
+  for (const char* text : {"", "[", "[]", "null", "{\"nodes\":[1]}", "{\"nodes\":[]}", "{\"nodes\":{}}",
+                           "{\"users\":1}", "{\"port\":1e400}", "{\"\":{\"\":", "\xff\xfe"}) {
+    EXPECT_FALSE(parse_balancer_config(text)) << text;
+  }
+}
 
 TEST(BalancerConfig, TextThatIsNoJsonIsToldByItsPlaceWithoutShowingIt) {
   const std::string text = mistakes_in("{\n  \"auth_password\": \"hunter2\",,\n}");

@@ -225,6 +225,27 @@ TEST_F(ProxyTest, TlsIsSpokenWhenThereIsACertificateAndRefusedWhenNot) {
   EXPECT_EQ(big.out.size(), 5'000'001u) << big.err;
 }
 
+// Nothing but the pool has to do with the server here: topology and passwords are given.
+TEST_F(ProxyTest, AServerWithoutTheTlsThatIsRequiredIsNamedAtOnce) {
+  Settings how = settings();
+  how.users.emplace("alice", Secret("wonder'land"));
+  how.server_timeout = seconds(30);
+  auto context = net::TlsContext::client({});
+  ASSERT_TRUE(context) << context.error().message;
+  TlsSetup setup;
+  setup.to_servers = {*context, true};
+  how.tls->set(setup);
+  start(how, topology(postgres_->port()));
+  const auto before = std::chrono::steady_clock::now();
+  const auto refused = psql("SELECT 1");
+  EXPECT_LT(std::chrono::steady_clock::now() - before, seconds(10));
+  EXPECT_NE(refused.err.find("cannot log in to the server primary1"), std::string::npos) << refused.err;
+  EXPECT_NE(refused.err.find("offers no TLS"), std::string::npos) << refused.err;
+  setup.to_servers.required = false;
+  how.tls->set(setup);
+  EXPECT_EQ(psql("SELECT 1").out, "1\n") << "a server that offers none is good enough now";
+}
+
 TEST_F(ProxyTest, GarbageGetsAnErrorResponseAndTheNextClientIsServed) {
   start();
   EXPECT_EQ(raw("GET / HTTP/1.1\r\nHost: x\r\n\r\n").substr(0, 1), "E");

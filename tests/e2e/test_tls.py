@@ -122,9 +122,7 @@ def test_a_servers_certificate_is_held_against_the_name_of_its_node(site, mode, 
         if not cause:
             assert site.value("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()") is True
             return
-        with pytest.raises(psycopg2.OperationalError, match=cause) as refused:
-            site.connect()
-        assert "db1" in str(refused.value)
+        assert cause in site.last_error()
 
 
 def test_a_server_of_an_unknown_authority_is_refused_and_named(site):
@@ -132,7 +130,7 @@ def test_a_server_of_an_unknown_authority_is_refused_and_named(site):
     with site.serving(healthy=False, **keys):
         with pytest.raises(psycopg2.OperationalError, match="db1.*certificate is not trusted"):
             site.connect()
-        assert "not trusted" in site.rest("status")["nodes"][0]["last_error"]
+        assert "not trusted" in site.last_error()
 
 
 def test_a_server_without_tls_will_do_for_prefer_but_not_for_require(site):
@@ -140,8 +138,7 @@ def test_a_server_without_tls_will_do_for_prefer_but_not_for_require(site):
     with site.serving(**to_servers(site, "prefer")):
         assert site.value("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()") is False
     with site.serving(healthy=False, **to_servers(site, "require")):
-        with pytest.raises(psycopg2.OperationalError, match="db1.*offers no TLS"):
-            site.connect()
+        assert "offers no TLS" in site.last_error()
 
 
 def test_the_balancer_shows_the_servers_its_own_certificate(site):
@@ -151,17 +148,15 @@ def test_the_balancer_shows_the_servers_its_own_certificate(site):
     with site.serving(**to_servers(site, "verify-full", **certificate)):
         assert site.value("SELECT client_dn FROM pg_stat_ssl WHERE pid = pg_backend_pid()") == "/CN=balancer"
     with site.serving(healthy=False, **to_servers(site, "verify-full")):
-        with pytest.raises(psycopg2.OperationalError, match="requires a valid client certificate"):
-            site.connect()
+        assert "requires a valid client certificate" in site.last_error()
 
 
 def test_somebody_between_balancer_and_server_is_found_out_by_channel_binding(site):
     middle = (site.certificates.crt("unknown"), site.certificates.key("unknown"))
     with Relay(site.relay_port, site.server_port, middle) as relay, \
             site.serving(healthy=False, nodes=node(site, port=site.relay_port), **to_servers(site, "require")):
-        with pytest.raises(psycopg2.OperationalError, match="channel binding"):
-            site.connect()
-        assert relay.first_bytes
+        assert "channel binding" in site.last_error()
+        assert set(relay.first_bytes) == {SSL_REQUEST}
 
 
 def test_a_client_binds_its_login_to_the_channel_whatever_the_server_can(site):

@@ -167,7 +167,7 @@ class Site:
             self.balancer = subprocess.Popen([bin_dir() / "pgbalancer", "--config", path], stdin=subprocess.DEVNULL,
                                              stdout=out, stderr=out, cwd="/")
         try:
-            look = self.is_healthy if healthy else self.has_judged
+            look = self.is_healthy if healthy else self.last_error
             wait_until(look, 15, f"the balancer knows its server; {self.log}")
             yield self
         finally:
@@ -184,8 +184,8 @@ class Site:
     def is_healthy(self) -> bool:
         return self.rest("status")["nodes"][0]["healthy"]
 
-    def has_judged(self) -> bool:
-        return self.rest("status")["nodes"][0]["last_error"] != ""
+    def last_error(self) -> str:
+        return self.rest("status")["nodes"][0]["last_error"]
 
     def reload(self) -> None:
         before = self.log.read_text().count("configuration")
