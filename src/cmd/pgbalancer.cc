@@ -11,13 +11,14 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/log.h"
 #include "control/balancer_config.h"
+#include "control/load_tls.h"
 #include "control/rest_api.h"
 #include "http/server.h"
-#include "net/tls_context.h"
 #include "os/signals.h"
 #include "proxy/health.h"
 #include "proxy/proxy.h"
@@ -101,18 +102,25 @@ Result<proxy::Settings> proxy_settings(const BalancerConfig& config) {
   settings.auth_query = config.auth_query;
   for (const control::User& user : config.users) settings.users.emplace(user.name, user.secret);
   settings.auth_password = config.auth_password;
-  if (config.tls_cert_file.empty()) return settings;
-  auto tls = net::TlsContext::server(config.tls_cert_file, config.tls_key_file);
+  settings.hba = config.hba;
+  auto tls = control::load_tls(config);
   if (!tls) return std::move(tls).error();
-  settings.tls = std::move(*tls);
+  settings.tls = std::make_shared<proxy::TlsKeeper>(std::move(*tls));
   return settings;
+}
+
+// Rules that are right but can never hold: a restart with other keys would change that, so they are no mistakes.
+void warn_of_idle_rules(const BalancerConfig& config) {
+  const bool tls = !config.tls_cert_file.empty() && config.tls_mode != "disable";
+  if (tls || !config.hba || !config.hba->speaks_of_tls()) return;
+  log::warn("no hostssl rule of " + config.hba_file + " will ever hold: clients get no TLS; set tls_cert_file");
 }
 
 // The running balancer: the proxy and who tells it about the servers.
 class Balancer {
  public:
-  Balancer(std::string path, BalancerConfig config, std::unique_ptr<proxy::Proxy> proxy)
-      : path_(std::move(path)), config_(std::move(config)), proxy_(std::move(proxy)) {
+  Balancer(std::string path, BalancerConfig config, proxy::TlsKeeperPtr tls, std::unique_ptr<proxy::Proxy> proxy)
+      : path_(std::move(path)), config_(std::move(config)), tls_(std::move(tls)), proxy_(std::move(proxy)) {
     start_monitor();
   }
   ~Balancer() {
@@ -122,12 +130,18 @@ class Balancer {
 
   proxy::Proxy& proxy() { return *proxy_; }
 
-  // The limit and the nodes change at once; what concerns sockets and passwords needs a restart.
+  // The limits, the nodes, the rules for logins and, for new connections, the certificates change at once; what
+  // concerns sockets and passwords needs a restart. After an error everything is as it was.
   Status reload() {
     const std::lock_guard lock(mutex_);
     auto fresh = control::load_balancer_config(path_);
     if (!fresh) return std::move(fresh).error();
+    auto tls = control::load_tls(*fresh);
+    if (!tls) return std::move(tls).error();
+    tls_->set(std::move(*tls));
     proxy_->set_pool(fresh->pool_settings());
+    proxy_->set_hba(fresh->hba);
+    warn_of_idle_rules(*fresh);
     const bool nodes_changed = fresh->nodes != config_.nodes;
     config_.pool = fresh->pool;
     config_.read_write_split = fresh->read_write_split;
@@ -143,12 +157,16 @@ class Balancer {
     proxy::HealthSettings settings;
     settings.user = config_.auth_user;
     settings.password = config_.auth_password;
+    settings.tls = tls_;
     proxy::TopologySnapshot first = config_.topology();
     const proxy::TopologyPtr now = proxy_->topology();
     first.version = now->version + 1;
     for (proxy::NodeView& node : first.nodes) {  // what is known about a node that stays is not forgotten
       const proxy::NodeView* known = now->find(node.name);
-      if (known != nullptr && known->address() == node.address()) node = *known;
+      if (known == nullptr || known->address() != node.address()) continue;
+      const proxy::NodeView fresh = std::exchange(node, *known);
+      node.weight = fresh.weight;
+      node.tls_host = fresh.tls_host;
     }
     auto snapshot = std::make_shared<const proxy::TopologySnapshot>(std::move(first));
     proxy_->apply(snapshot);
@@ -159,6 +177,7 @@ class Balancer {
   const std::string path_;
   std::mutex mutex_;
   BalancerConfig config_;
+  const proxy::TlsKeeperPtr tls_;
   std::unique_ptr<proxy::Proxy> proxy_;
   std::unique_ptr<proxy::HealthMonitor> monitor_;
 };
@@ -194,15 +213,22 @@ Status run(const Options& options) {
 
   log::debug("starting");  // the default logger must exist before one of the same name replaces it
   log::setup("pgbalancer", log::Level::kInfo);
+  warn_of_idle_rules(*config);
   raise_file_limit();
   auto signals = os::SignalFd::open({SIGTERM, SIGINT, SIGHUP});
   if (!signals) return std::move(signals).error();
+  const proxy::TlsKeeperPtr tls = settings->tls;
   auto proxy = proxy::Proxy::start(std::move(*settings), std::make_shared<proxy::TopologySnapshot>(config->topology()));
   if (!proxy) return std::move(proxy).error();
-  Balancer balancer(options.config, *config, std::move(*proxy));
+  Balancer balancer(options.config, *config, tls, std::move(*proxy));
 
-  control::RestSettings rest_settings{config->token,     config->group,         probe_host(config->listen_address),
-                                      config->auth_user, config->auth_password, "postgres"};
+  control::RestSettings rest_settings{config->token,
+                                      config->group,
+                                      probe_host(config->listen_address),
+                                      config->auth_user,
+                                      config->auth_password,
+                                      "postgres",
+                                      tls};
   control::RestApi api(std::move(rest_settings), balancer.proxy(), [&balancer] { return balancer.reload(); });
   std::unique_ptr<http::Server> rest;  // ends before what it uses
   if (config->rest_port != 0) {

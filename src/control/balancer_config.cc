@@ -48,6 +48,7 @@ void read_nodes(const Json* list, BalancerConfig& config, Mistakes& mistakes) {
     fields.host("host", node.host, true);
     fields.number("port", node.port, 1, 65535);
     fields.real("weight", node.weight, 0, kMaxWeight);
+    fields.text("tls_host", node.tls_host);
     fields.host("agent_host", node.agent_host);
     fields.number("agent_port", node.agent_port, 0, 65535);
     fields.no_others();
@@ -108,6 +109,7 @@ void read_login(Fields& fields, BalancerConfig& config, Mistakes& mistakes) {
   fields.text("auth_user", config.auth_user);
   fields.secret("auth_password", config.auth_password);
   fields.text("users_file", config.users_file);
+  fields.text("hba_file", config.hba_file);
   fields.text("auth_query", config.auth_query);
   read_users(fields.find("users", false), config, mistakes);
   if (config.auth_query.empty()) return;
@@ -119,12 +121,52 @@ void read_login(Fields& fields, BalancerConfig& config, Mistakes& mistakes) {
   }
 }
 
+void read_certificate(Fields& fields, const char* cert_key, std::string& cert, const char* key_key, std::string& key) {
+  fields.text(cert_key, cert);
+  fields.text(key_key, key);
+  if (cert.empty() == key.empty()) return;
+  fields.wrong(cert.empty() ? cert_key : key_key, "must be set too: TLS needs the certificate and its key");
+}
+
 void read_tls(Fields& fields, BalancerConfig& config) {
-  fields.text("tls_cert_file", config.tls_cert_file);
-  fields.text("tls_key_file", config.tls_key_file);
-  if (config.tls_cert_file.empty() == config.tls_key_file.empty()) return;
-  fields.wrong(config.tls_cert_file.empty() ? "tls_cert_file" : "tls_key_file",
-               "must be set too: TLS needs the certificate and its key");
+  read_certificate(fields, "tls_cert_file", config.tls_cert_file, "tls_key_file", config.tls_key_file);
+  fields.choice("tls_mode", config.tls_mode, {"disable", "allow", "require"});
+  fields.choice("tls_client_certs", config.tls_client_certs, {"none", "optional", "required"});
+  fields.text("tls_ca_file", config.tls_ca_file);
+  if (config.tls_mode == "require" && config.tls_cert_file.empty()) {
+    fields.wrong("tls_cert_file", "must be set: without a certificate there is no TLS that could be required");
+  }
+  const bool asked_for = config.tls_client_certs != "none";
+  if (asked_for && (config.tls_cert_file.empty() || config.tls_mode == "disable")) {
+    fields.wrong("tls_client_certs", "needs TLS: set tls_cert_file and tls_key_file, and leave tls_mode on");
+  }
+  if (asked_for && config.tls_ca_file.empty()) {
+    fields.wrong("tls_ca_file", "must be set: clients' certificates are held against it");
+  }
+  if (!asked_for && !config.tls_ca_file.empty()) {
+    fields.wrong("tls_client_certs",
+                 "must be \"optional\" or \"required\": nobody is asked for a certificate that "
+                 "tls_ca_file could vouch for");
+  }
+}
+
+void read_server_tls(Fields& fields, BalancerConfig& config) {
+  fields.choice("server_tls", config.server_tls, {"disable", "prefer", "require", "verify-ca", "verify-full"});
+  fields.text("server_tls_ca_file", config.server_tls_ca_file);
+  read_certificate(fields, "server_tls_cert_file", config.server_tls_cert_file, "server_tls_key_file",
+                   config.server_tls_key_file);
+  const bool verifies = config.server_tls.rfind("verify", 0) == 0;
+  if (verifies && config.server_tls_ca_file.empty()) {
+    fields.wrong("server_tls_ca_file", "must be set: the servers' certificates are held against it");
+  }
+  if (!verifies && !config.server_tls_ca_file.empty()) {
+    fields.wrong("server_tls",
+                 "must be \"verify-ca\" or \"verify-full\": otherwise no certificate is held against "
+                 "server_tls_ca_file");
+  }
+  if (config.server_tls == "disable" && !config.server_tls_cert_file.empty()) {
+    fields.wrong("server_tls", "must not be \"disable\" if there is a certificate for the servers");
+  }
 }
 
 void read_rest(Fields& fields, BalancerConfig& config) {
@@ -155,6 +197,7 @@ void read_fields(const Json& root, BalancerConfig& config, Mistakes& mistakes) {
   fields.flag("read_write_split", config.read_write_split);
   read_login(fields, config, mistakes);
   read_tls(fields, config);
+  read_server_tls(fields, config);
   fields.secret("agent_token", config.agent_token);
   read_id(fields, "run_as_user", config.run_as_user);
   read_id(fields, "run_as_group", config.run_as_group);
@@ -193,9 +236,28 @@ Result<std::string> read_text(const std::string& path) {
   return error;
 }
 
+// Where a file is that another one names.
+std::string path_beside(const std::string& file, const std::string& named) {
+  return named[0] == '/' ? named : file.substr(0, file.rfind('/') + 1) + named;
+}
+
+Status add_rules_of_file(BalancerConfig& config, const std::string& beside) {
+  const std::string path = path_beside(beside, config.hba_file);
+  auto text = read_text(path);
+  if (!text) return std::move(text).error().in("hba_file");
+  auto rules = proxy::HbaRules::parse(*text);
+  if (!rules) return std::move(rules).error().in(path);
+  if (rules->wants_certificates() && config.tls_client_certs == "none") {
+    return Error(Code::kConfig,
+                 path + ": its rules ask for certificates (cert, clientcert) that no client is asked for")
+        .with("try", "set tls_client_certs to \"optional\", and tls_ca_file");
+  }
+  config.hba = std::make_shared<const proxy::HbaRules>(std::move(*rules));
+  return Status();
+}
+
 Status add_users_of_file(BalancerConfig& config, const std::string& beside) {
-  std::string path = config.users_file;
-  if (path[0] != '/') path = beside.substr(0, beside.rfind('/') + 1) + path;
+  const std::string path = path_beside(beside, config.users_file);
   auto text = read_text(path);
   if (!text) return std::move(text).error().in("users_file");
   PGB_TRY(refuse_if_others_may_read(path));
@@ -223,6 +285,7 @@ proxy::TopologySnapshot BalancerConfig::topology() const {
     view.host = node.host;
     view.port = node.port;
     view.weight = node.weight;
+    view.tls_host = node.tls_host;
     snapshot.nodes.push_back(std::move(view));
   }
   return snapshot;
@@ -278,6 +341,7 @@ Result<BalancerConfig> load_balancer_config(const std::string& path) {
   if (!config) return std::move(config).error().in(path);
   if (config->holds_secrets()) PGB_TRY(refuse_if_others_may_read(path));
   if (!config->users_file.empty()) PGB_TRY(add_users_of_file(*config, path));
+  if (!config->hba_file.empty()) PGB_TRY(add_rules_of_file(*config, path));
   return config;
 }
 

@@ -10,6 +10,7 @@
 #include "base/secret.h"
 #include "control/user_list.h"
 #include "model/pool_config.h"
+#include "proxy/hba_rules.h"
 #include "proxy/settings.h"
 #include "proxy/topology_snapshot.h"
 
@@ -20,7 +21,8 @@ struct BalancerConfig {
     std::string name;  // default: host:port
     std::string host;
     uint16_t port = 5432;
-    double weight = 1;  // its share of the reads
+    double weight = 1;     // its share of the reads
+    std::string tls_host;  // the name that its certificate must have; default: host
     std::string agent_host;
     uint16_t agent_port = 0;  // 0: there is no agent
     bool operator==(const Node&) const = default;
@@ -38,9 +40,18 @@ struct BalancerConfig {
   Secret auth_password;
   std::vector<User> users;  // from the file's list, then from users_file; every name once
   std::string users_file;   // relative to the configuration file
+  std::string hba_file;     // relative to the configuration file
+  proxy::HbaRulesPtr hba;   // what stands in it; null without one
   std::string auth_query;   // asks a server for the secret of the user $1; run as auth_user
+  std::string tls_mode = "allow";
   std::string tls_cert_file;
   std::string tls_key_file;
+  std::string tls_client_certs = "none";
+  std::string tls_ca_file;
+  std::string server_tls = "disable";
+  std::string server_tls_ca_file;
+  std::string server_tls_cert_file;
+  std::string server_tls_key_file;
   std::vector<Node> nodes;
   Secret agent_token;
   std::optional<uint32_t> run_as_user;  // numeric ids; only used when started as root
@@ -53,11 +64,11 @@ struct BalancerConfig {
 };
 
 // kConfig with one detail line for every mistake, each naming its key: "nodes[0].port". Pure: users_file
-// is only named, not read.
+// and hba_file are only named, not read.
 Result<BalancerConfig> parse_balancer_config(std::string_view text);
 
-// Reads and parses the file and its users_file; kConfigUnreadable if one cannot be read, or holds secrets
-// and others than its owner may read it.
+// Reads and parses the file, its users_file and its hba_file; kConfigUnreadable if one cannot be read, or holds
+// secrets and others than its owner may read it.
 Result<BalancerConfig> load_balancer_config(const std::string& path);
 
 }  // namespace pgb::control

@@ -56,13 +56,6 @@ TEST(BalancerConfig, NamesEveryMistakeByItsKeyInOneGo) {
   }
 }
 
-TEST(BalancerConfig, BrokenTextIsAnErrorNotACrash) {
-  for (const char* text : {"", "[", "[]", "null", "{\"nodes\":[1]}", "{\"nodes\":[]}", "{\"nodes\":{}}",
-                           "{\"users\":1}", "{\"port\":1e400}", "{\"\":{\"\":", "\xff\xfe"}) {
-    EXPECT_FALSE(parse_balancer_config(text)) << text;
-  }
-}
-
 std::string mistakes_in(const std::string& text) {
   const auto config = parse_balancer_config(text);
   return config ? "" : all_of(config.error());
@@ -70,6 +63,13 @@ std::string mistakes_in(const std::string& text) {
 
 // A configuration of one node with these members more.
 std::string with(const std::string& members) { return "{\"nodes\":[{\"host\":\"10.0.0.1\"}]," + members + "}"; }
+
+TEST(BalancerConfig, BrokenTextIsAnErrorNotACrash) {
+  for (const char* text : {"", "[", "[]", "null", "{\"nodes\":[1]}", "{\"nodes\":[]}", "{\"nodes\":{}}",
+                           "{\"users\":1}", "{\"port\":1e400}", "{\"\":{\"\":", "\xff\xfe"}) {
+    EXPECT_FALSE(parse_balancer_config(text)) << text;
+  }
+}
 
 TEST(BalancerConfig, TextThatIsNoJsonIsToldByItsPlaceWithoutShowingIt) {
   const std::string text = mistakes_in("{\n  \"auth_password\": \"hunter2\",,\n}");
@@ -253,7 +253,7 @@ class ConfigFolder : public ::testing::Test {
     dir_ = ::mkdtemp(name);
   }
   ~ConfigFolder() override {
-    for (const char* file : {"balancer.json", "users.txt"}) ::unlink(path(file).c_str());
+    for (const char* file : {"balancer.json", "users.txt", "hba.conf"}) ::unlink(path(file).c_str());
     ::rmdir(dir_.c_str());
   }
   std::string path(const std::string& name) const { return dir_ + "/" + name; }
@@ -285,6 +285,31 @@ TEST_F(ConfigFolder, UsersOfAFileBesideItJoinThoseOfTheList) {
   EXPECT_NE(all_of(load().error()).find("\"ann\" stands under \"users\" already"), std::string::npos);
   write("users.txt", "\"bob\" \"y\"\n", 0644);
   EXPECT_EQ(load().error().code, Code::kConfigUnreadable);
+}
+
+TEST_F(ConfigFolder, RulesOfAFileBesideItAreReadAndTheirMistakesToldByLine) {
+  write("balancer.json", with(R"("hba_file":"hba.conf")"));
+  const auto absent = load();
+  ASSERT_FALSE(absent);
+  EXPECT_EQ(absent.error().code, Code::kConfigUnreadable);
+  EXPECT_NE(absent.error().message.find("hba_file"), std::string::npos) << absent.error().message;
+  write("hba.conf", "host all all all scram-sha-256\nhost all all 10.0.0.0/8 md5\n", 0644);
+  const auto config = load();
+  ASSERT_TRUE(config) << all_of(config.error()) << " (it holds no secrets)";
+  ASSERT_NE(config->hba, nullptr);
+  EXPECT_EQ(config->hba->size(), 2u);
+  write("hba.conf", "host all all all\nhost all all all peer\n");
+  const auto wrong = load();
+  ASSERT_FALSE(wrong);
+  EXPECT_EQ(wrong.error().code, Code::kConfig);
+  const std::string text = all_of(wrong.error());
+  for (const char* part : {"hba.conf", "2 mistakes", "line 1: ", "line 2: "}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << " is not in\n" << text;
+  }
+  write("hba.conf", "hostssl all all all cert\n");
+  EXPECT_NE(all_of(load().error()).find("set tls_client_certs"), std::string::npos) << all_of(load().error());
+  write("balancer.json", with(R"("port":1)"));
+  EXPECT_EQ(load()->hba, nullptr);
 }
 
 TEST(BalancerConfig, AFileThatOthersMayReadIsRefused) {

@@ -28,6 +28,7 @@ Json probe(const RestSettings& settings, uint16_t port) {
   info.password = settings.probe_password;
   info.database = settings.probe_database;
   info.application_name = "pgbalancer probe";
+  info.tls = settings.tls->get().to_ourselves;
   const auto start = std::chrono::steady_clock::now();
   const Deadline deadline = Deadline::after(kProbeTimeout);
   std::string error;

@@ -9,6 +9,7 @@
 #include "base/secret.h"
 #include "http/message.h"
 #include "proxy/admin.h"
+#include "proxy/tls_setup.h"
 
 namespace pgb::control {
 
@@ -19,6 +20,7 @@ struct RestSettings {
   std::string probe_user;
   Secret probe_password;
   std::string probe_database = "postgres";
+  std::shared_ptr<const proxy::TlsKeeper> tls = std::make_shared<proxy::TlsKeeper>();
 };
 
 class RestApi {

@@ -49,16 +49,21 @@ uint16_t Address::port() const {
   return 0;
 }
 
-std::string Address::str() const {
+std::string Address::host() const {
   char text[INET6_ADDRSTRLEN] = "";
   if (family() == AF_INET) {
     inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in*>(&storage_)->sin_addr, text, sizeof text);
-    return std::string(text) + ":" + std::to_string(port());
-  }
-  if (family() == AF_INET6) {
+  } else if (family() == AF_INET6) {
     inet_ntop(AF_INET6, &reinterpret_cast<const sockaddr_in6*>(&storage_)->sin6_addr, text, sizeof text);
-    return "[" + std::string(text) + "]:" + std::to_string(port());
+  } else {
+    return "unknown";
   }
+  return text;
+}
+
+std::string Address::str() const {
+  if (family() == AF_INET) return host() + ":" + std::to_string(port());
+  if (family() == AF_INET6) return "[" + host() + "]:" + std::to_string(port());
   return "unknown";
 }
 

@@ -25,7 +25,8 @@ class Address {
   socklen_t size() const { return size_; }
   int family() const { return storage_.ss_family; }
   uint16_t port() const;
-  std::string str() const;  // "127.0.0.1:5432", "[::1]:5432"
+  std::string host() const;  // "127.0.0.1", "::1"
+  std::string str() const;   // "127.0.0.1:5432", "[::1]:5432"
 
  private:
   sockaddr_storage storage_ = {};

@@ -25,6 +25,8 @@ Error to_error(const pgwire::ErrorResponse& response) {
   return error;
 }
 
+bool is_directory(const std::string& host) { return !host.empty() && host[0] == '/'; }
+
 struct Message {
   char tag = 0;
   std::string payload;
@@ -51,6 +53,7 @@ class WireConnection : public Connection {
   Status receive_answer(Answer& answer, Deadline deadline);
   Status take(Answer& answer, const Message& message, Deadline deadline);
   Status take_row(ResultSet& current, const Message& message);
+  Status encrypt(const ConnInfo& info, Deadline deadline);
   Status authenticate(const ConnInfo& info, Deadline deadline);
   Status refuse_copy(char tag, Deadline deadline);
   bool take_aside(const Message& message);
@@ -101,7 +104,8 @@ Result<Message> WireConnection::receive(Deadline deadline) {
 
 Status WireConnection::authenticate(const ConnInfo& info, Deadline deadline) {
   pgwire::AuthClient::Options options;
-  options.allow_cleartext = !info.host.empty() && info.host[0] == '/';
+  options.allow_cleartext = is_directory(info.host);
+  options.end_point = socket_.end_point();
   pgwire::AuthClient auth(info.user, info.password, options);
   for (;;) {
     auto message = receive(deadline);
@@ -121,7 +125,25 @@ Status WireConnection::authenticate(const ConnInfo& info, Deadline deadline) {
   }
 }
 
+// Asks for TLS. The answer is one byte, and is read alone: what is behind it must be encrypted.
+Status WireConnection::encrypt(const ConnInfo& info, Deadline deadline) {
+  if (!info.tls.context || is_directory(info.host)) return Status();
+  std::string bytes;
+  encode(bytes, pgwire::SslRequest{});
+  PGB_TRY(socket_.send(bytes, deadline));
+  auto answer = socket_.receive(deadline, 1);
+  if (!answer) return std::move(answer).error();
+  if (*answer == "S") {
+    return socket_.start_tls(*info.tls.context, info.tls_host.empty() ? info.host : info.tls_host, deadline);
+  }
+  if (*answer != "N") return Error(Code::kProtocol, socket_.peer() + " does not understand the request for TLS");
+  if (!info.tls.required) return Status();
+  return Error(Code::kUnreachable, socket_.peer() + " offers no TLS, and it is required")
+      .with("try", "set ssl = on at the server");
+}
+
 Status WireConnection::login(const ConnInfo& info, Deadline deadline) {
+  PGB_TRY(encrypt(info, deadline));
   pgwire::StartupMessage startup;
   startup.params["user"] = info.user;
   if (!info.database.empty()) startup.params["database"] = info.database;

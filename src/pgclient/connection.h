@@ -10,6 +10,7 @@
 #include "base/deadline.h"
 #include "base/result.h"
 #include "base/secret.h"
+#include "net/tls_context.h"
 
 namespace pgb::pgclient {
 
@@ -21,6 +22,8 @@ struct ConnInfo {
   std::string database;
   std::string application_name = "pgbalancer";
   std::string options;       // as in the startup packet: "-c name=value"; empty: none
+  net::TlsToServer tls;      // not over a Unix socket
+  std::string tls_host;      // what the server's certificate must be for, if that is verified; empty: `host`
   bool replication = false;  // physical replication protocol: IDENTIFY_SYSTEM, CREATE_REPLICATION_SLOT …
 };
 
@@ -36,7 +39,7 @@ struct ResultSet {
 
 class Connection {
  public:
-  // Connects and authenticates (trust, password over Unix socket only, md5, SCRAM-SHA-256).
+  // Connects and authenticates (trust, password over Unix socket only, md5, SCRAM-SHA-256 with and without PLUS).
   // kUnreachable, kTimeout, kAuth (SQLSTATE class 28), kSql (the server's other refusals, with SQLSTATE
   // as detail "sqlstate"), kProtocol.
   static Result<std::unique_ptr<Connection>> open(const ConnInfo& info, Deadline deadline);

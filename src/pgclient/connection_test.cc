@@ -85,6 +85,15 @@ class Server {
     result.host = dir_;
     return result;
   }
+  // A certificate for 10.0.0.1, signed by itself, that the server uses once it is told `ssl = on`.
+  bool make_certificate() const {
+    const std::string files = dir_ + "/data/server.";
+    return run(
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=x -addext subjectAltName=IP:10.0.0.1 -keyout " +
+        files + "key -out " + files + "crt 2>/dev/null && chown --reference=" + dir_ + "/data " + files + "key " +
+        files + "crt && chmod 600 " + files + "key && cp " + files + "crt " + dir_ + "/ca.pem");
+  }
+  std::string certificate() const { return dir_ + "/ca.pem"; }
 
  private:
   static bool run(const std::string& command) { return system(command.c_str()) == 0; }
@@ -132,6 +141,37 @@ TEST_F(ConnectionTest, LogsInWithScramAndReportsParameters) {
   ASSERT_TRUE(connection);
   EXPECT_EQ(connection->parameters().at("in_hot_standby"), "off");
   EXPECT_EQ(connection->parameters().at("application_name"), "pgbalancer");
+}
+
+TEST_F(ConnectionTest, SpeaksTlsAsFarAsItIsAsked) {
+  ASSERT_TRUE(server_->make_certificate());
+  ConnInfo info = server_->info("owner", "owner pw");
+  const auto ask = [&](net::TlsVerify verify, const std::string& host) -> std::string {
+    net::TlsClientFiles files;
+    files.verify = verify;
+    files.ca_file = server_->certificate();
+    auto context = net::TlsContext::client(files);
+    if (!context) return context.error().message;
+    info.tls = {*context, true};
+    info.tls_host = host;
+    auto connection = Connection::open(info, soon());
+    if (!connection) return connection.error().message;
+    auto rows =
+        (*connection)
+            ->query("SELECT ssl, length(repeat('x', 100000)) FROM pg_stat_ssl WHERE pid = pg_backend_pid()", soon());
+    return rows ? (*rows)[0].get(0, "ssl") : rows.error().message;
+  };
+  EXPECT_NE(ask(net::TlsVerify::kNothing, "").find("offers no TLS"), std::string::npos);
+  ASSERT_TRUE(owner()->query("ALTER SYSTEM SET ssl = on", soon()).ok());
+  ASSERT_TRUE(owner()->query("SELECT pg_reload_conf()", soon()).ok());
+  const Deadline deadline = soon();
+  while (ask(net::TlsVerify::kNothing, "") != "t" && !deadline.expired()) continue;
+  EXPECT_EQ(ask(net::TlsVerify::kNothing, ""), "t");
+  EXPECT_EQ(ask(net::TlsVerify::kChain, "other.example"), "t");
+  EXPECT_EQ(ask(net::TlsVerify::kHost, "10.0.0.1"), "t");
+  const std::string refused = ask(net::TlsVerify::kHost, "");  // 127.0.0.1
+  EXPECT_NE(refused.find("IP address mismatch"), std::string::npos) << refused;
+  EXPECT_NE(refused.find("127.0.0.1:"), std::string::npos) << refused;
 }
 
 TEST_F(ConnectionTest, LogsInWithMd5) {

@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <system_error>
@@ -72,12 +73,14 @@ Error unreachable(const std::string& peer, int number) {
 
 }  // namespace
 
-Socket::Socket(Socket&& other) noexcept : fd_(std::exchange(other.fd_, -1)), peer_(std::move(other.peer_)) {}
+Socket::Socket(Socket&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)), tls_(std::move(other.tls_)), peer_(std::move(other.peer_)) {}
 
 Socket& Socket::operator=(Socket&& other) noexcept {
   if (this == &other) return *this;
   close();
   fd_ = std::exchange(other.fd_, -1);
+  tls_ = std::move(other.tls_);
   peer_ = std::move(other.peer_);
   return *this;
 }
@@ -85,7 +88,8 @@ Socket& Socket::operator=(Socket&& other) noexcept {
 Socket::~Socket() { close(); }
 
 void Socket::close() {
-  if (fd_ >= 0) ::close(fd_);
+  if (fd_ >= 0 && !tls_) ::close(fd_);
+  tls_.reset();
   fd_ = -1;
 }
 
@@ -129,6 +133,7 @@ Result<Socket> Socket::connect(const std::string& host, uint16_t port, Deadline 
 }
 
 Status Socket::send(std::string_view bytes, Deadline deadline) {
+  if (tls_) return send_tls(bytes, deadline);
   while (!bytes.empty()) {
     ssize_t sent = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (sent >= 0) {
@@ -142,10 +147,11 @@ Status Socket::send(std::string_view bytes, Deadline deadline) {
   return Status();
 }
 
-Result<std::string> Socket::receive(Deadline deadline) {
+Result<std::string> Socket::receive(Deadline deadline, size_t most) {
+  if (tls_) return receive_tls(deadline, most);
   char buffer[16384];
   for (;;) {
-    ssize_t got = ::recv(fd_, buffer, sizeof buffer, 0);
+    ssize_t got = ::recv(fd_, buffer, std::min(sizeof buffer, most), 0);
     if (got > 0) return std::string(buffer, static_cast<size_t>(got));
     if (got == 0) return Error(Code::kIo, "the server at " + peer_ + " closed the connection");
     if (errno == EAGAIN) {
@@ -153,6 +159,66 @@ Result<std::string> Socket::receive(Deadline deadline) {
     } else if (errno != EINTR) {
       return Error(Code::kIo, "cannot read from " + peer_ + ": " + text_of(errno));
     }
+  }
+}
+
+// --- TLS
+
+Status Socket::wait_tls(Deadline deadline, const char* doing, bool writing) const {
+  return wait(writing || tls_->read_wants_write() ? POLLOUT : POLLIN, deadline, doing);
+}
+
+Error Socket::tls_broke(const char* what) const {
+  const std::string why = tls_->failure();
+  return Error(Code::kIo, std::string(what) + peer_ + (why.empty() ? " was lost" : " failed: " + why));
+}
+
+Status Socket::start_tls(const net::TlsContext& context, const std::string& host, Deadline deadline) {
+  tls_ = net::tls_client_stream(os::UniqueFd(fd_), context, host);
+  if (!tls_) {
+    fd_ = -1;
+    return Error(Code::kInternal, "cannot start TLS with " + peer_);
+  }
+  for (;;) {
+    const net::IoResult done = tls_->handshake();
+    if (done.kind == net::IoResult::Kind::kDone) return Status();
+    if (done.kind == net::IoResult::Kind::kWait) {
+      PGB_TRY(wait_tls(deadline, "starting TLS with", false));
+      continue;
+    }
+    Error error = tls_broke("the TLS handshake with ");
+    error.code = Code::kUnreachable;
+    return error;
+  }
+}
+
+Status Socket::send_tls(std::string_view bytes, Deadline deadline) {
+  while (!bytes.empty()) {
+    const net::IoResult sent = tls_->write(bytes);
+    if (sent.kind == net::IoResult::Kind::kDone) {
+      bytes.remove_prefix(sent.count);
+    } else if (sent.kind == net::IoResult::Kind::kWait) {
+      PGB_TRY(wait_tls(deadline, "sending to", true));
+    } else {
+      return tls_broke("the TLS connection to ");
+    }
+  }
+  return Status();
+}
+
+Result<std::string> Socket::receive_tls(Deadline deadline, size_t most) {
+  std::string bytes(std::min<size_t>(most, 16384), '\0');
+  for (;;) {
+    const net::IoResult got = tls_->read(bytes.data(), bytes.size());
+    if (got.kind == net::IoResult::Kind::kDone) {
+      bytes.resize(got.count);
+      return bytes;
+    }
+    if (got.kind == net::IoResult::Kind::kClosed) {
+      return Error(Code::kIo, "the server at " + peer_ + " closed the connection");
+    }
+    if (got.kind == net::IoResult::Kind::kFailed) return tls_broke("the TLS connection to ");
+    PGB_TRY(wait_tls(deadline, "waiting for", false));
   }
 }
 

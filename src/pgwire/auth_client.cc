@@ -18,14 +18,31 @@ Error refused(const std::string& what) {
   return Error(Code::kAuth, what).with("try", "use scram-sha-256 for this user in the server's pg_hba.conf");
 }
 
+// The server asks for what cannot be made from what is known.
+Error unknown_password(const std::string& user, const Credentials& known, const std::string& asked) {
+  std::string what = "the server asks for the password of \"" + user + "\" by " + asked + ", and ";
+  what += known.keys          ? "only keys for SCRAM are known"
+          : known.md5.empty() ? "none is known"
+                              : "only its md5 hash is known";
+  return Error(Code::kAuth, what).with("needs", "the password in clear");
+}
+
 Error out_of_turn() { return Error(Code::kProtocol, "the server sent a SASL message out of turn"); }
 
 }  // namespace
 
 AuthClient::AuthClient(std::string user, Secret password, Options options)
-    : user_(std::move(user)), password_(std::move(password)), options_(options) {}
+    : user_(std::move(user)), options_(std::move(options)) {
+  known_.password = std::move(password);
+}
 
-AuthClient::AuthClient(std::string user, ScramKeys keys) : user_(std::move(user)), keys_(std::move(keys)) {}
+AuthClient::AuthClient(std::string user, ScramKeys keys, Options options)
+    : user_(std::move(user)), options_(std::move(options)) {
+  known_.keys = std::move(keys);
+}
+
+AuthClient::AuthClient(std::string user, Credentials known, Options options)
+    : user_(std::move(user)), known_(std::move(known)), options_(std::move(options)) {}
 
 Result<AuthStep> AuthClient::feed(std::string_view payload) {
   auto request = decode_authentication(payload);
@@ -44,7 +61,7 @@ Result<AuthStep> AuthClient::feed(std::string_view payload) {
       if (!options_.allow_cleartext)
         return refused("the server asks for the password in cleartext, which is not sent here");
       std::string bytes;
-      encode(bytes, PasswordMessage{password_});
+      encode(bytes, PasswordMessage{known_.password});
       return sending(std::move(bytes));
     }
     case AuthCode::kSasl:
@@ -57,9 +74,10 @@ Result<AuthStep> AuthClient::feed(std::string_view payload) {
 }
 
 Result<AuthStep> AuthClient::md5(std::string_view salt) {
-  if (keys_) return refused("the server asks for md5, but only SCRAM keys are at hand");
   if (scram_) return out_of_turn();
-  auto digest = md5_response(password_, user_, salt);
+  if (known_.password.empty() && known_.md5.empty()) return unknown_password(user_, known_, "md5");
+  auto digest =
+      known_.password.empty() ? md5_response_from_stored(known_.md5, salt) : md5_response(known_.password, user_, salt);
   if (!digest) return std::move(digest).error();
   std::string bytes;
   encode(bytes, PasswordMessage{std::move(*digest)});
@@ -71,12 +89,21 @@ Result<AuthStep> AuthClient::sasl(const AuthenticationRequest& request) {
   if (request.code == AuthCode::kSasl) {
     const auto& offered = request.mechanisms;
     if (scram_) return out_of_turn();
-    if (std::find(offered.begin(), offered.end(), kScramSha256) == offered.end()) {
+    const auto offers = [&](const char* name) {
+      return std::find(offered.begin(), offered.end(), name) != offered.end();
+    };
+    const bool bound = !options_.end_point.empty() && offers(kScramSha256Plus);
+    if (!bound && !offers(kScramSha256)) {
       return refused("the server offers no SASL mechanism that we know (SCRAM-SHA-256)");
     }
-    if (!keys_ && password_.empty()) return Error(Code::kAuth, "the server asks for a password and none is set");
-    scram_ = keys_ ? ScramClient(*keys_) : ScramClient(password_);
-    encode(bytes, SaslInitialResponse{kScramSha256, scram_->first()});
+    if (known_.password.empty() && !known_.keys) return unknown_password(user_, known_, kScramSha256);
+    scram_ = known_.password.empty() ? ScramClient(*known_.keys) : ScramClient(known_.password);
+    if (bound) {
+      scram_->bind_to(options_.end_point);
+    } else if (!options_.end_point.empty()) {
+      scram_->binding_not_offered();
+    }
+    encode(bytes, SaslInitialResponse{bound ? kScramSha256Plus : kScramSha256, scram_->first()});
     return sending(std::move(bytes));
   }
   if (!scram_ || server_verified_) return out_of_turn();

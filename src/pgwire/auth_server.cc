@@ -14,10 +14,16 @@ void encode_auth(std::string& out, AuthCode code, std::string data) {
 
 }  // namespace
 
+AuthServer::AuthServer(ScramServer scram, std::string end_point)
+    : scram_(std::move(scram)), offers_binding_(!end_point.empty()) {
+  scram_.offer_binding(std::move(end_point));
+}
+
 std::string AuthServer::start() const {
   AuthenticationRequest request;
   request.code = AuthCode::kSasl;
-  request.mechanisms = {kScramSha256};
+  if (offers_binding_) request.mechanisms.push_back(kScramSha256Plus);
+  request.mechanisms.push_back(kScramSha256);
   std::string bytes;
   encode(bytes, request);
   return bytes;
@@ -28,10 +34,11 @@ Result<AuthStep> AuthServer::feed(std::string_view payload) {
   if (!have_first_) {
     auto initial = decode_sasl_initial_response(payload);
     if (!initial) return std::move(initial).error();
-    if (initial->mechanism != kScramSha256 || !initial->data) {
+    const bool plus = offers_binding_ && initial->mechanism == kScramSha256Plus;
+    if ((!plus && initial->mechanism != kScramSha256) || !initial->data) {
       return Error(Code::kProtocol, "the client chose a SASL mechanism that was not offered");
     }
-    auto answer = scram_.first(*initial->data);
+    auto answer = scram_.first(*initial->data, plus);
     if (!answer) return std::move(answer).error();
     have_first_ = true;
     encode_auth(step.send, AuthCode::kSaslContinue, std::move(*answer));

@@ -1,4 +1,4 @@
-// Has a client log in with SCRAM-SHA-256: the mirror of AuthClient.
+// Has a client log in with SCRAM-SHA-256 or SCRAM-SHA-256-PLUS: the mirror of AuthClient.
 #pragma once
 
 #include <string>
@@ -12,7 +12,8 @@ namespace pgb::pgwire {
 
 class AuthServer {
  public:
-  explicit AuthServer(ScramServer scram) : scram_(std::move(scram)) {}
+  // `end_point`: over TLS, net::Stream::end_point(); channel binding is offered if it is not empty.
+  explicit AuthServer(ScramServer scram, std::string end_point = {});
 
   // The framed AuthenticationSASL that opens the talk.
   std::string start() const;
@@ -26,6 +27,7 @@ class AuthServer {
 
  private:
   ScramServer scram_;
+  bool offers_binding_ = false;
   bool have_first_ = false;
 };
 

@@ -13,7 +13,12 @@ namespace pgb::pgwire {
 // kInternal when libcrypto has no MD5 (FIPS mode).
 Result<Secret> md5_response(const Secret& password, std::string_view user, std::string_view salt);
 
-// The same from the stored form "md5" + 32 hex digits (pg_authid.rolpassword).
+// What a server stores of a password (pg_authid.rolpassword): "md5" + hex(md5(password + user)). kInternal as above.
+Result<Secret> md5_stored(const Secret& password, std::string_view user);
+// Whether the text has this form. Then it is no password.
+bool is_md5_stored(std::string_view text);
+
+// The answer from the stored form; kConfig if it is none.
 Result<Secret> md5_response_from_stored(const Secret& stored, std::string_view salt);
 
 }  // namespace pgb::pgwire

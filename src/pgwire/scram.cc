@@ -11,7 +11,7 @@ constexpr size_t kNonceBytes = 18;
 constexpr size_t kKeySize = 32;
 // A server that asks for more would have us compute for many seconds.
 constexpr uint32_t kMaxIterations = 10'000'000;
-constexpr std::string_view kGs2Header = "n,,";
+constexpr std::string_view kBoundHeader = "p=tls-server-end-point,,";
 
 std::string nonce_or_random(std::string nonce) {
   return nonce.empty() ? base64(random_bytes(kNonceBytes)) : std::move(nonce);
@@ -70,7 +70,14 @@ ScramClient::ScramClient(ScramKeys keys, std::string nonce, std::string user)
       nonce_(nonce_or_random(std::move(nonce))),
       first_bare_("n=" + escape_name(user) + ",r=" + nonce_) {}
 
-std::string ScramClient::first() { return std::string(kGs2Header) + first_bare_; }
+void ScramClient::bind_to(std::string end_point) {
+  gs2_header_ = kBoundHeader;
+  end_point_ = std::move(end_point);
+}
+
+void ScramClient::binding_not_offered() { gs2_header_ = "y,,"; }
+
+std::string ScramClient::first() { return gs2_header_ + first_bare_; }
 
 Status ScramClient::derive(const std::string& salt, uint32_t iterations) {
   if (have_keys_) {
@@ -100,7 +107,7 @@ Result<std::string> ScramClient::final(std::string_view server_first) {
   if (!ours || !good_nonce(*nonce)) return broken("server-first");
   PGB_TRY(derive(*salt, static_cast<uint32_t>(*iterations)));
 
-  auto without_proof = "c=" + base64(kGs2Header) + ",r=" + std::string(*nonce);
+  auto without_proof = "c=" + base64(gs2_header_ + end_point_) + ",r=" + std::string(*nonce);
   auto auth_message = first_bare_ + "," + std::string(server_first) + "," + without_proof;
   auto signature = hmac_sha256(sha256(keys_.client_key.reveal()), auth_message);
   server_signature_ = Secret(hmac_sha256(keys_.server_key.reveal(), auth_message));
@@ -134,16 +141,36 @@ ScramServer ScramServer::mock(std::string_view user, const Secret& secret, std::
   return server;
 }
 
-Result<std::string> ScramServer::first(std::string_view client_first) {
-  if (!server_first_.empty()) return broken("client-first");
-  auto text = client_first;
-  if (text.substr(0, 2) == "p=") {
-    return Error(Code::kProtocol, "the client asks for SCRAM channel binding, which was not offered")
-        .with("try", "connect with channel_binding=disable");
+// The part of client-first-message that says how the talk is bound to the transport.
+Result<std::string> ScramServer::read_header(std::string_view client_first, bool plus) const {
+  const auto flag = client_first.substr(0, 2);
+  if (flag == "p=") {
+    if (end_point_.empty()) {
+      return Error(Code::kProtocol, "the client asks for SCRAM channel binding, which was not offered")
+          .with("try", "connect with channel_binding=disable");
+    }
+    if (!plus) return Error(Code::kProtocol, "the client binds the channel, but did not choose SCRAM-SHA-256-PLUS");
+    if (client_first.substr(0, kBoundHeader.size()) == kBoundHeader) return std::string(kBoundHeader);
+    return Error(Code::kProtocol, "the client asks for a SCRAM channel binding other than tls-server-end-point");
   }
-  if (text.substr(0, 3) != "n,," && text.substr(0, 3) != "y,,") return broken("client-first");
-  gs2_header_ = text.substr(0, 3);
-  text.remove_prefix(3);
+  if (plus) return Error(Code::kProtocol, "the client chose SCRAM-SHA-256-PLUS, but does not bind the channel");
+  if (flag == "y," && !end_point_.empty()) {
+    return Error(Code::kProtocol,
+                 "SCRAM channel binding was offered, but the client was told that it was not: "
+                 "somebody may be listening in between");
+  }
+  const auto header = client_first.substr(0, 3);
+  if (header != "n,," && header != "y,,") return broken("client-first");
+  return std::string(header);
+}
+
+Result<std::string> ScramServer::first(std::string_view client_first, bool plus) {
+  if (!server_first_.empty()) return broken("client-first");
+  auto header = read_header(client_first, plus);
+  if (!header) return std::move(header).error();
+  gs2_header_ = std::move(*header);
+  bound_ = plus;
+  auto text = client_first.substr(gs2_header_.size());
   first_bare_ = text;
   auto user = take(text, 'n');  // empty with libpq, and ignored: the startup packet names the user
   auto nonce = take(text, 'r');
@@ -160,7 +187,11 @@ Result<std::string> ScramServer::final(std::string_view client_final) {
   auto nonce = take(text, 'r');
   auto proof_at = client_final.rfind(",p=");
   if (!binding || !nonce || proof_at == std::string_view::npos) return broken("client-final");
-  if (*binding != base64(gs2_header_) || *nonce != nonce_) return broken("client-final");
+  if (*nonce != nonce_) return broken("client-final");
+  if (*binding != base64(bound_ ? gs2_header_ + end_point_ : gs2_header_)) {
+    if (!bound_) return broken("client-final");
+    return Error(Code::kProtocol, "the SCRAM channel binding does not match: the client sees another certificate");
+  }
   auto proof = from_base64(client_final.substr(proof_at + 3));
   if (!proof || proof->size() != kKeySize) return broken("client-final");
 

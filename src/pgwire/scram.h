@@ -1,7 +1,10 @@
-// SCRAM-SHA-256, both ends, without I/O. Sources: RFC 5802, RFC 7677; PostgreSQL documentation, "SASL
-// Authentication". Passwords are used as they are: for ASCII that is what SASLprep gives; non-ASCII
-// passwords are not normalised (they match as long as both ends send the same bytes, and PostgreSQL
-// differs only for those that NFKC changes). No channel binding ("n,," and "y,,").
+// SCRAM-SHA-256 and SCRAM-SHA-256-PLUS, both ends, without I/O. Sources: RFC 5802, RFC 7677; RFC 5929 for the
+// channel binding "tls-server-end-point"; PostgreSQL documentation, "SASL Authentication". Passwords are used as they
+// are: for ASCII that is what SASLprep gives; non-ASCII passwords are not normalised (they match as long as both ends
+// send the same bytes, and PostgreSQL differs only for those that NFKC changes).
+//
+// Channel binding: the talk is tied to the server's certificate by a hash of it, which the transport knows at both ends
+// (net::Stream::end_point). Someone in the middle who ends TLS with a certificate of his own is found out.
 #pragma once
 
 #include <cstdint>
@@ -46,6 +49,12 @@ class ScramClient {
   // Pass-through: no password and no key derivation; the server must hold the verifier of these keys.
   explicit ScramClient(ScramKeys keys, std::string nonce = {}, std::string user = {});
 
+  // Before first(). The talk is bound to this hash of the server's certificate: mechanism SCRAM-SHA-256-PLUS.
+  void bind_to(std::string end_point);
+  // Before first(). We could have bound it, but the server did not offer that: if it did, and someone took the offer
+  // away, the server finds out.
+  void binding_not_offered();
+
   std::string first();                                       // client-first-message
   Result<std::string> final(std::string_view server_first);  // client-final-message; kProtocol
   Status verify(std::string_view server_final);              // kAuth: the server does not know the password
@@ -56,6 +65,8 @@ class ScramClient {
   Secret password_;
   ScramKeys keys_;
   bool have_keys_ = false;
+  std::string gs2_header_ = "n,,";
+  std::string end_point_;
   std::string nonce_;
   std::string first_bare_;
   Secret server_signature_;
@@ -69,7 +80,12 @@ class ScramServer {
   // stays the same over restarts of attempts, so that a user's fake salt stays the same.
   static ScramServer mock(std::string_view user, const Secret& secret, std::string nonce = {});
 
-  Result<std::string> first(std::string_view client_first);  // server-first-message; kProtocol
+  // Before first(): SCRAM-SHA-256-PLUS was offered, too, with this hash of our certificate.
+  void offer_binding(std::string end_point) { end_point_ = std::move(end_point); }
+
+  // server-first-message; kProtocol, also for a client that says that we did not offer the binding that we did offer.
+  // `plus`: the client chose SCRAM-SHA-256-PLUS.
+  Result<std::string> first(std::string_view client_first, bool plus = false);
   Result<std::string> final(std::string_view client_final);  // server-final-message; kAuth, kProtocol
 
   // After final() succeeded: the keys for pass-through.
@@ -82,7 +98,11 @@ class ScramServer {
   bool mock_ = false;
   bool done_ = false;
   std::string nonce_;  // ours, then client's + ours
+  Result<std::string> read_header(std::string_view client_first, bool plus) const;
+
+  std::string end_point_;  // that was offered; empty: none
   std::string gs2_header_;
+  bool bound_ = false;
   std::string first_bare_;
   std::string server_first_;
 };

@@ -86,5 +86,6 @@ inline constexpr size_t kMaxBody = 0x3fffffff;    // PostgreSQL's largest alloca
 inline constexpr size_t kMaxAuthBody = 65535;     // before a client has proved who it is
 
 inline constexpr char kScramSha256[] = "SCRAM-SHA-256";
+inline constexpr char kScramSha256Plus[] = "SCRAM-SHA-256-PLUS";  // with channel binding
 
 }  // namespace pgb::pgwire

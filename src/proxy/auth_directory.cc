@@ -25,22 +25,21 @@ std::string query_for(const std::string& user, const std::string& auth_query) {
   return text;
 }
 
-std::optional<pgwire::ScramVerifier> read_verifier(const std::string& user,
-                                                   const std::vector<pgclient::ResultSet>& results) {
-  if (results.empty() || results[0].rows.empty() || results[0].rows[0].empty()) return std::nullopt;
+UserSecret read_answer(const std::string& user, const std::vector<pgclient::ResultSet>& results,
+                       const Secret& salt_secret) {
+  if (results.empty() || results[0].rows.empty() || results[0].rows[0].empty()) return {};
   const std::optional<std::string>& text = results[0].rows[0].back();
-  if (!text || text->empty()) return std::nullopt;
-  auto verifier = pgwire::parse_scram_verifier(*text);
-  if (verifier) return std::move(*verifier);
-  log::warn("user \"" + user + "\" has no SCRAM-SHA-256 password and cannot log in here; set it anew with " +
-            "password_encryption = 'scram-sha-256'");
-  return std::nullopt;
+  if (!text || text->empty()) return {};
+  auto secret = read_user_secret(user, *text, salt_secret);
+  if (secret) return std::move(*secret);
+  log::warn("user \"" + user + "\" cannot log in here: " + secret.error().message);
+  return {};
 }
 
 }  // namespace
 
-AuthDirectory::AuthDirectory(const Settings& settings, TopologyPtr topology)
-    : settings_(settings), topology_(std::move(topology)) {
+AuthDirectory::AuthDirectory(const Settings& settings, Secret salt_secret, TopologyPtr topology)
+    : settings_(settings), salt_secret_(std::move(salt_secret)), topology_(std::move(topology)) {
   read_fixed();
   thread_ = std::thread([this] { run(); });
 }
@@ -57,8 +56,8 @@ void AuthDirectory::stop() {
 }
 
 void AuthDirectory::look_up(const std::string& user, Deadline deadline, OnAnswer on_answer) {
-  if (const auto fixed = fixed_.find(user); fixed != fixed_.end()) return on_answer(std::optional(fixed->second));
-  if (auto verifier = known(user)) return on_answer(std::move(*verifier));
+  if (const auto fixed = fixed_.find(user); fixed != fixed_.end()) return on_answer(fixed->second);
+  if (auto secret = known(user)) return on_answer(std::move(*secret));
   {
     const std::lock_guard lock(mutex_);
     requests_.push_back({user, deadline, std::move(on_answer)});
@@ -71,6 +70,26 @@ void AuthDirectory::forget(const std::string& user) {
   known_.erase(user);
 }
 
+bool AuthDirectory::is_configured(const std::string& user) const {
+  return !settings_.auth_query.empty() || fixed_.count(user) != 0;
+}
+
+void AuthDirectory::keep_keys(const std::string& user, const pgwire::ScramKeys& keys) {
+  const std::lock_guard lock(mutex_);
+  keys_.insert_or_assign(user, keys);
+}
+
+std::optional<pgwire::ScramKeys> AuthDirectory::kept_keys(const std::string& user) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = keys_.find(user);
+  return found == keys_.end() ? std::nullopt : std::optional(found->second);
+}
+
+void AuthDirectory::forget_keys(const std::string& user) {
+  const std::lock_guard lock(mutex_);
+  keys_.erase(user);
+}
+
 void AuthDirectory::apply(TopologyPtr topology) {
   {
     const std::lock_guard lock(mutex_);
@@ -79,21 +98,20 @@ void AuthDirectory::apply(TopologyPtr topology) {
   changed_.notify_all();
 }
 
-std::optional<std::optional<pgwire::ScramVerifier>> AuthDirectory::known(const std::string& user) {
+std::optional<UserSecret> AuthDirectory::known(const std::string& user) {
   const std::lock_guard lock(mutex_);
   const auto found = known_.find(user);
   if (found == known_.end() || found->second.until.expired()) return std::nullopt;
-  return found->second.verifier;
+  return found->second.secret;
 }
 
 void AuthDirectory::read_fixed() {
   for (const auto& [user, secret] : settings_.users) {
-    const bool is_verifier = secret.reveal().rfind("SCRAM-SHA-256$", 0) == 0;
-    auto verifier = is_verifier ? pgwire::parse_scram_verifier(secret.reveal()) : pgwire::build_scram_verifier(secret);
-    if (verifier) {
-      fixed_.emplace(user, std::move(*verifier));
+    auto read = read_user_secret(user, secret.reveal(), salt_secret_);
+    if (read) {
+      fixed_.emplace(user, std::move(*read));
     } else {
-      log::warn("user \"" + user + "\" of the configuration cannot log in: " + verifier.error().message);
+      log::warn("user \"" + user + "\" of the configuration cannot log in: " + read.error().message);
     }
   }
 }
@@ -121,8 +139,8 @@ void AuthDirectory::run() {
 void AuthDirectory::serve(std::vector<Request> requests) {
   std::vector<Request> waiting;
   for (Request& request : requests) {
-    if (auto verifier = known(request.user)) {
-      request.on_answer(std::move(*verifier));
+    if (auto secret = known(request.user)) {
+      request.on_answer(std::move(*secret));
       continue;
     }
     Answer answer = ask(request.user);
@@ -142,18 +160,18 @@ void AuthDirectory::serve(std::vector<Request> requests) {
 }
 
 AuthDirectory::Answer AuthDirectory::ask(const std::string& user) {
-  if (!is_utf8(user)) return std::optional<pgwire::ScramVerifier>();  // no role can be called so
+  if (!is_utf8(user)) return UserSecret();  // no role can be called so
   PGB_TRY(connect());
   auto results = connection_->query(query_for(user, settings_.auth_query), Deadline::after(kAskTimeout));
   if (!results) {
     connection_.reset();
     return std::move(results).error().in("asking " + connected_to_ + " for the password of a user");
   }
-  std::optional<pgwire::ScramVerifier> verifier = read_verifier(user, *results);
+  UserSecret secret = read_answer(user, *results, salt_secret_);
   const std::lock_guard lock(mutex_);
   if (known_.size() >= kMostKnown) known_.clear();
-  known_.insert_or_assign(user, Known{verifier, Deadline::after(kRemember)});
-  return verifier;
+  known_.insert_or_assign(user, Known{secret, Deadline::after(kRemember)});
+  return secret;
 }
 
 // Any healthy server will do, the primary first: it knows of new users soonest.
@@ -165,7 +183,8 @@ Status AuthDirectory::connect() {
   }
   const NodeView* chosen = topology->anybody();
   if (chosen == nullptr) return Error(Code::kUnreachable, "no server answers: " + topology->describe());
-  if (connection_ && connected_to_ == chosen->name) return Status();
+  const net::TlsToServer tls = settings_.tls->get().to_servers;
+  if (connection_ && connected_to_ == chosen->name && connected_by_ == tls.context) return Status();
   connection_.reset();
   pgclient::ConnInfo info;
   info.host = chosen->host;
@@ -174,10 +193,13 @@ Status AuthDirectory::connect() {
   info.password = settings_.auth_password;
   info.database = settings_.auth_database;
   info.application_name = "pgbalancer auth";
+  info.tls = tls;
+  info.tls_host = chosen->tls_host;
   auto opened = pgclient::Connection::open(info, Deadline::after(kAskTimeout));
   if (!opened) return std::move(opened).error().in(chosen->name + " (" + chosen->address() + ")");
   connection_ = std::move(*opened);
   connected_to_ = chosen->name;
+  connected_by_ = tls.context;
   return Status();
 }
 

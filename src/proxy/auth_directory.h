@@ -1,5 +1,5 @@
-// Users' SCRAM verifiers, asked from a live server by SELECT pgbalancer.get_auth(user) on a thread of
-// its own and remembered for five seconds. Thread-safe.
+// Users' secrets, asked from a live server by SELECT pgbalancer.get_auth(user) on a thread of its own and remembered
+// for five seconds. Thread-safe.
 #pragma once
 
 #include <chrono>
@@ -16,19 +16,20 @@
 #include "base/deadline.h"
 #include "base/result.h"
 #include "pgclient/connection.h"
-#include "pgwire/scram.h"
 #include "proxy/settings.h"
 #include "proxy/topology_snapshot.h"
+#include "proxy/user_secret.h"
 
 namespace pgb::proxy {
 
 class AuthDirectory {
  public:
-  // A verifier; nothing for a user that does not exist or has no SCRAM password.
-  using Answer = Result<std::optional<pgwire::ScramVerifier>>;
+  // Empty for a user that does not exist or has no password.
+  using Answer = Result<UserSecret>;
   using OnAnswer = std::function<void(Answer)>;
 
-  AuthDirectory(const Settings& settings, TopologyPtr topology);
+  // `salt_secret` as read_user_secret() takes it.
+  AuthDirectory(const Settings& settings, Secret salt_secret, TopologyPtr topology);
   ~AuthDirectory();
   AuthDirectory(const AuthDirectory&) = delete;
   AuthDirectory& operator=(const AuthDirectory&) = delete;
@@ -38,6 +39,13 @@ class AuthDirectory {
   void look_up(const std::string& user, Deadline deadline, OnAnswer on_answer);
   // A login with what we remember failed: ask anew next time.
   void forget(const std::string& user);
+  // Whether look_up() gives what the configuration says, or asks with a query of the configuration's.
+  bool is_configured(const std::string& user) const;
+  // The keys that the proof of a client of this user gave last, for those who need not prove anything: nothing if there
+  // were none. A server that refuses them makes them forgotten.
+  void keep_keys(const std::string& user, const pgwire::ScramKeys& keys);
+  std::optional<pgwire::ScramKeys> kept_keys(const std::string& user) const;
+  void forget_keys(const std::string& user);
   void apply(TopologyPtr topology);
   void stop();
 
@@ -48,7 +56,7 @@ class AuthDirectory {
     OnAnswer on_answer;
   };
   struct Known {
-    std::optional<pgwire::ScramVerifier> verifier;
+    UserSecret secret;
     Deadline until;
   };
 
@@ -57,18 +65,21 @@ class AuthDirectory {
   void serve(std::vector<Request> requests);
   Answer ask(const std::string& user);
   Status connect();
-  std::optional<std::optional<pgwire::ScramVerifier>> known(const std::string& user);
+  std::optional<UserSecret> known(const std::string& user);
 
   const Settings& settings_;
-  std::map<std::string, pgwire::ScramVerifier> fixed_;  // of settings_.users; does not change
-  std::mutex mutex_;
+  const Secret salt_secret_;
+  std::map<std::string, UserSecret> fixed_;  // of settings_.users; does not change
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
-  bool stopped_ = false;  // guarded by mutex_, like all up to known_
+  bool stopped_ = false;  // guarded by mutex_, like all up to keys_
   TopologyPtr topology_;
   std::vector<Request> requests_;
   std::map<std::string, Known> known_;
-  std::unique_ptr<pgclient::Connection> connection_;  // the thread's own, like the next two
+  std::map<std::string, pgwire::ScramKeys> keys_;     // of users that there are: no more than these
+  std::unique_ptr<pgclient::Connection> connection_;  // the thread's own, like the next three
   std::string connected_to_;
+  std::shared_ptr<const net::TlsContext> connected_by_;
   Deadline idle_at_ = Deadline::never();
   std::thread thread_;
 };

@@ -3,12 +3,14 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "net/socket.h"
 #include "pgwire/startup.h"
 #include "proxy/link.h"
 #include "proxy/reactor_context.h"
+#include "proxy/tls_upgrade.h"
 
 namespace pgb::proxy {
 
@@ -20,8 +22,11 @@ class CancelJob final : public net::Pollable {
   CancelJob(const CancelJob&) = delete;
   CancelJob& operator=(const CancelJob&) = delete;
 
-  void start(const net::Address& address, uint32_t pid, const std::string& key) {
+  // `tls`, `tls_host`: as the connection has it whose query is to be cancelled.
+  void start(const net::Address& address, uint32_t pid, const std::string& key, const net::TlsToServer& tls,
+             const std::string& tls_host) {
     address_ = address;
+    upgrade_.emplace(tls, tls_host);
     pgwire::encode(packet_, pgwire::CancelRequest{pid, key});
     auto fd = net::start_connect(address);
     timer_ = context_.loop.after(fd.ok() ? kTimeout : std::chrono::milliseconds(0), [this] {
@@ -35,7 +40,10 @@ class CancelJob final : public net::Pollable {
 
   void on_events(uint32_t) override {
     if (!packet_.empty()) {
-      if (!net::connect_result(link_.stream->fd(), address_).ok()) return end();
+      if (!std::exchange(connected_, true) && !net::connect_result(link_.stream->fd(), address_).ok()) return end();
+      const TlsUpgrade::Step step = upgrade_->step(link_, context_.loop, *this);
+      if (step == TlsUpgrade::Step::kWait) return;
+      if (step != TlsUpgrade::Step::kDone) return end();
       const net::IoResult sent = link_.stream->write(packet_);
       if (sent.kind != net::IoResult::Kind::kDone || sent.count != packet_.size()) return end();
       packet_.clear();
@@ -62,6 +70,8 @@ class CancelJob final : public net::Pollable {
   std::function<void()> on_end_;
   net::Address address_;
   Link link_;
+  bool connected_ = false;
+  std::optional<TlsUpgrade> upgrade_;
   std::string packet_;  // not sent yet
   net::EventLoop::Timer timer_ = 0;
 };

@@ -99,6 +99,8 @@ sql::CatalogPtr CatalogDirectory::ask(const std::string& database, const Topolog
   info.password = settings_.auth_password;
   info.database = database;
   info.application_name = "pgbalancer catalogue";
+  info.tls = settings_.tls->get().to_servers;
+  info.tls_host = node->tls_host;
   const Deadline deadline = Deadline::after(kPatience);
   auto connection = pgclient::Connection::open(info, deadline);
   if (!connection) {

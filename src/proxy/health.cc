@@ -84,9 +84,13 @@ void HealthMonitor::watch(size_t index) {
   info.password = settings_.password;
   info.database = settings_.database;
   info.application_name = "pgbalancer health";
+  info.tls_host = node.tls_host;
   std::unique_ptr<pgclient::Connection> connection;
   int late = 0;
   do {
+    const net::TlsToServer tls = settings_.tls->get().to_servers;
+    if (tls.context != info.tls.context) connection.reset();  // what was true of the old certificates must show anew
+    info.tls = tls;
     const bool reused = connection != nullptr;
     int64_t asked = now_ns();
     auto answer = ask(connection, info, Deadline::after(settings_.deadline));

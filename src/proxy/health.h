@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/secret.h"
+#include "proxy/tls_setup.h"
 #include "proxy/topology_snapshot.h"
 
 namespace pgb::proxy {
@@ -20,6 +21,7 @@ struct HealthSettings {
   std::string user;
   Secret password;
   std::string database = "postgres";
+  std::shared_ptr<const TlsKeeper> tls = std::make_shared<TlsKeeper>();
   std::chrono::milliseconds interval{100};
   std::chrono::milliseconds deadline{1000};
 };

@@ -142,4 +142,16 @@ std::string lower(std::string_view text) {
   return out;
 }
 
+// A boolean is any beginning of true, false, yes, no, and of on and off two letters.
+std::optional<Replication> replication_of(std::string_view value) {
+  if (value == "database") return Replication::kLogical;
+  const std::string word = lower(value);
+  const auto begins = [&](std::string_view whole, size_t least) {
+    return word.size() >= least && whole.substr(0, word.size()) == word;
+  };
+  if (begins("true", 1) || begins("yes", 1) || begins("on", 2) || word == "1") return Replication::kPhysical;
+  if (begins("false", 1) || begins("no", 1) || begins("off", 2) || word == "0") return Replication::kNone;
+  return std::nullopt;
+}
+
 }  // namespace pgb::proxy

@@ -2,10 +2,13 @@
 // session needs?" is the comparison of two pointers.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -36,6 +39,10 @@ std::string sql_to_change(const Parameters& from, const Parameters& to);
 // What a startup packet asks for: every parameter that is no user, database, replication or protocol option, and the
 // settings in "options" (-c name=value, --name=value; backslash escapes). kConfig for any other option.
 Result<Parameters> startup_parameters(const std::map<std::string, std::string>& packet);
+
+enum class Replication : uint8_t { kNone, kPhysical, kLogical };
+// What the startup parameter "replication" asks for, read as a server reads it; nothing for a value that it refuses.
+std::optional<Replication> replication_of(std::string_view value);
 
 // 'it''s', and E'…' where there is a backslash: right whatever standard_conforming_strings is.
 std::string quote_literal(const std::string& text);

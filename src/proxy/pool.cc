@@ -13,13 +13,6 @@ constexpr int64_t kRetry = 100'000'000;  // ns between two attempts to connect t
 constexpr int64_t kUnfair = 2'000'000;   // ns: waiting that much longer than ours is worth a move between threads
 constexpr std::chrono::seconds kPatience{5};
 
-// A user's password, when the configuration has it in clear.
-Secret password_of(const Settings& settings, const std::string& user) {
-  const auto found = settings.users.find(user);
-  if (found == settings.users.end() || found->second.reveal().rfind("SCRAM-SHA-256$", 0) == 0) return Secret();
-  return found->second;
-}
-
 std::string key_of(const NodeView& node) { return node.name + "@" + node.address(); }
 
 }  // namespace
@@ -125,8 +118,7 @@ void Pool::open(Branch& branch) {
   ServerLogin login;
   login.user = user_;
   login.database = database_;
-  login.keys = keys_;
-  login.password = password_of(context_.shared.settings, user_);
+  login.known = credentials_;
   servers_.push_back(std::make_unique<Server>(context_, *this, branch.node, std::move(login)));
   ++branch.connecting;
   servers_.back()->connect();
@@ -153,7 +145,10 @@ void Pool::server_failed(Server& server, const std::string& why, const pgwire::E
                           error->sqlstate == sqlstate::kTooManyConnections;
   from.retry_at = context_.now_ns() + kRetry;
   if (comes_back) return;
-  if (error->sqlstate == sqlstate::kInvalidPassword) context_.shared.auth.forget(user_);
+  if (error->sqlstate == sqlstate::kInvalidPassword) {
+    context_.shared.auth.forget(user_);
+    context_.shared.auth.forget_keys(user_);
+  }
   refuse_all(from, why, error);
 }
 
@@ -283,7 +278,7 @@ void Pool::on_topology() {
     const NodeView* now = context_.topology->find(branch.node.name);
     const bool same = now != nullptr && now->address() == branch.node.address() && now->healthy;
     const bool changed = !same || now->role != branch.node.role;
-    if (now != nullptr) branch.node.role = now->role;
+    if (now != nullptr) branch.node.role = now->role, branch.node.tls_host = now->tls_host;
     branch.retry_at = 0;
     if (!same) {
       for (const auto& server : servers_) {

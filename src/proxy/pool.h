@@ -35,8 +35,11 @@ class Pool final : public ServerOwner, public ServerUser {
 
   const std::string& user() const { return user_; }
   const std::string& database() const { return database_; }
-  // For servers to come: those of the client that logged in last.
-  void set_keys(pgwire::ScramKeys keys) { keys_ = std::move(keys); }
+  // For servers to come: what the client that logged in last proved, or what is configured. One that brings nothing
+  // (a rule trusts it) changes nothing.
+  void set_credentials(pgwire::Credentials known) {
+    if (!known.empty()) credentials_ = std::move(known);
+  }
 
   // A server of that node: one that is idle, else null: the client is told later, or calls forget().
   // `own`: rather the one that served this client last, if nobody had it since.
@@ -98,7 +101,7 @@ class Pool final : public ServerOwner, public ServerUser {
   ReactorContext& context_;
   const std::string user_;
   const std::string database_;
-  std::optional<pgwire::ScramKeys> keys_;
+  pgwire::Credentials credentials_;
   std::vector<std::unique_ptr<Branch>> branches_;
   std::vector<std::unique_ptr<Server>> servers_;
   std::string last_failure_;

@@ -12,6 +12,7 @@
 #include "proxy/cancel_registry.h"
 #include "proxy/catalog_directory.h"
 #include "proxy/counters.h"
+#include "proxy/hba_rules.h"
 #include "proxy/reactor.h"
 #include "proxy/settings.h"
 
@@ -30,6 +31,8 @@ class Proxy final : public Admin {
   TopologyPtr topology() const override;
   void apply(TopologyPtr snapshot) override;
   void set_pool(const PoolSettings& settings) override;
+  // For logins to come; null: SCRAM-SHA-256 for everyone. Any thread.
+  void set_hba(HbaRulesPtr rules) { hba_.set(std::move(rules)); }
   uint16_t port() const override { return port_; }
 
  private:
@@ -50,6 +53,7 @@ class Proxy final : public Admin {
   Quotas quotas_;
   Greetings greetings_;
   AuthDirectory auth_;
+  CurrentHba hba_;
   CatalogDirectory catalogs_;
   const Shared shared_;
   std::vector<std::unique_ptr<Reactor>> reactors_;

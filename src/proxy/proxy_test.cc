@@ -215,12 +215,35 @@ TEST_F(ProxyTest, TlsIsSpokenWhenThereIsACertificateAndRefusedWhenNot) {
   auto tls = net::TlsContext::server(cert, key);
   ASSERT_TRUE(tls) << tls.error().message;
   Settings how = settings();
-  how.tls = *tls;
+  TlsSetup setup;
+  setup.to_clients = *tls;
+  how.tls->set(setup);
   start(how, topology(postgres_->port()));
   EXPECT_EQ(psql("SELECT 1", "alice", "wonder'land", "sslmode=require").out, "1\n");
   EXPECT_EQ(psql("SELECT 2", "alice", "wonder'land", "sslmode=disable").out, "2\n");
   const auto big = psql("SELECT repeat('y', 5000000)", "alice", "wonder'land", "sslmode=require");
   EXPECT_EQ(big.out.size(), 5'000'001u) << big.err;
+}
+
+// Nothing but the pool has to do with the server here: topology and passwords are given.
+TEST_F(ProxyTest, AServerWithoutTheTlsThatIsRequiredIsNamedAtOnce) {
+  Settings how = settings();
+  how.users.emplace("alice", Secret("wonder'land"));
+  how.server_timeout = seconds(30);
+  auto context = net::TlsContext::client({});
+  ASSERT_TRUE(context) << context.error().message;
+  TlsSetup setup;
+  setup.to_servers = {*context, true};
+  how.tls->set(setup);
+  start(how, topology(postgres_->port()));
+  const auto before = std::chrono::steady_clock::now();
+  const auto refused = psql("SELECT 1");
+  EXPECT_LT(std::chrono::steady_clock::now() - before, seconds(10));
+  EXPECT_NE(refused.err.find("cannot log in to the server primary1"), std::string::npos) << refused.err;
+  EXPECT_NE(refused.err.find("offers no TLS"), std::string::npos) << refused.err;
+  setup.to_servers.required = false;
+  how.tls->set(setup);
+  EXPECT_EQ(psql("SELECT 1").out, "1\n") << "a server that offers none is good enough now";
 }
 
 TEST_F(ProxyTest, GarbageGetsAnErrorResponseAndTheNextClientIsServed) {

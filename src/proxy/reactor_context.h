@@ -35,6 +35,7 @@ struct Shared {
   Counters& counters;
   CancelRegistry& cancels;
   AuthDirectory& auth;
+  CurrentHba& hba;
   const Secret& mock_secret;  // makes the fake salts of unknown users
   ParameterSets& sets;
   Quotas& quotas;

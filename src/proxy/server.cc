@@ -61,7 +61,8 @@ void Server::update_interest() {
   if (!link_.is_open()) return;
   if (state_ == State::kConnecting) return link_.watch(context_->loop, *this, EPOLLOUT);
   const bool read = user_ == nullptr || !user_->congested();
-  link_.watch(context_->loop, *this, (read ? EPOLLIN : 0u) | (link_.out.empty() ? 0u : EPOLLOUT));
+  const bool write = !link_.out.empty() || link_.stream->read_wants_write();
+  link_.watch(context_->loop, *this, (read ? EPOLLIN : 0u) | (write ? EPOLLOUT : 0u));
 }
 
 void Server::resume() { update_interest(); }
@@ -142,12 +143,13 @@ void Server::attach(ReactorContext& context, ServerOwner& owner) {
 void Server::on_events(uint32_t events) {
   if ((events & (EPOLLHUP | EPOLLERR)) != 0) link_.hung_up = true;
   if (state_ == State::kConnecting) return connected();
+  if (state_ == State::kTls) return encrypt();
   if ((events & EPOLLOUT) != 0) {
     link_.flush();
     if (user_ != nullptr && !link_.congested()) user_->server_drained();
     if (state_ == State::kClosed) return;
   }
-  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) {
+  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 || link_.stream->read_wants_write()) {
     if (state_ == State::kLogin) {
       read_login();
     } else {

@@ -22,6 +22,7 @@
 #include "proxy/parameter_set.h"
 #include "proxy/prepared.h"
 #include "proxy/reactor_context.h"
+#include "proxy/tls_upgrade.h"
 
 namespace pgb::proxy {
 
@@ -72,14 +73,13 @@ class ServerOwner {
 struct ServerLogin {
   std::string user;
   std::string database;
-  std::optional<pgwire::ScramKeys> keys;
-  Secret password;                          // used if it is not empty, in place of the keys
+  pgwire::Credentials known;
   std::map<std::string, std::string> more;  // startup parameters beside user and database
 };
 
 class Server final : public net::Pollable {
  public:
-  enum class State : uint8_t { kConnecting, kLogin, kReady, kClosed };
+  enum class State : uint8_t { kConnecting, kTls, kLogin, kReady, kClosed };
 
   Server(ReactorContext& context, ServerOwner& owner, const NodeView& node, ServerLogin login);
   ~Server();
@@ -95,6 +95,8 @@ class Server final : public net::Pollable {
   const net::Address& address() const { return address_; }
   uint32_t pid() const { return pid_; }
   const std::string& key() const { return key_; }
+  // How this connection came about: for another one to the same server that must not be easier to listen to.
+  const net::TlsToServer& tls() const { return tls_; }
 
   ServerUser* user() const { return user_; }
   void serve(ServerUser* user);  // nobody: null
@@ -154,6 +156,9 @@ class Server final : public net::Pollable {
 
   // server_login.cc
   void connected();
+  void encrypt();
+  void begin_login();
+  void refused(const std::string& why, const std::string& hint = {});
   void connect_timed_out();
   void read_login();
   bool login_message(const pgwire::Step& step);
@@ -182,7 +187,9 @@ class Server final : public net::Pollable {
   State state_ = State::kConnecting;
   Link link_;
   net::EventLoop::Timer timer_ = 0;
-  pgwire::Framer framer_;  // kLogin
+  net::TlsToServer tls_;
+  std::optional<TlsUpgrade> upgrade_;  // kTls
+  pgwire::Framer framer_;              // kLogin
   std::optional<pgwire::AuthClient> auth_;
   bool authenticated_ = false;
   uint32_t pid_ = 0;

@@ -5,7 +5,23 @@
 
 namespace pgb::proxy {
 
+namespace {
+
 using Kind = net::IoResult::Kind;
+
+// What somebody can do about a login that failed.
+std::string hint_for(const Error& error) {
+  for (const auto& [label, text] : error.details) {
+    if (label == "try") return text;
+    if (label == "needs") {
+      return "Give the balancer this user's password in clear, under \"users\" in its configuration (a SCRAM verifier "
+             "only checks a password, it cannot log in), or let the server's pg_hba.conf trust the balancer.";
+    }
+  }
+  return {};
+}
+
+}  // namespace
 
 void Server::connect() {
   auto address = net::Address::parse(node_.host, node_.port);
@@ -40,10 +56,30 @@ void Server::connected() {
     timer_ = 0;
     connect_timed_out();
   });
+  state_ = State::kTls;
+  tls_ = context_->shared.settings.tls->get().to_servers;
+  upgrade_.emplace(tls_, node_.tls_name());
+  encrypt();
+}
+
+void Server::encrypt() {
+  switch (upgrade_->step(link_, context_->loop, *this)) {
+    case TlsUpgrade::Step::kWait: return;
+    case TlsUpgrade::Step::kLost:
+      return fail(address_.str() + " closed the connection before the TLS handshake was done");
+    case TlsUpgrade::Step::kRefused: return refused(node_.name + " (" + address_.str() + "): " + upgrade_->why());
+    case TlsUpgrade::Step::kDone: return begin_login();
+  }
+}
+
+void Server::begin_login() {
+  upgrade_.reset();
   state_ = State::kLogin;
-  const bool by_keys = login_.keys && login_.password.empty();
-  auth_.emplace(by_keys ? pgwire::AuthClient(login_.user, *login_.keys)
-                        : pgwire::AuthClient(login_.user, login_.password));
+  tls_.required = link_.stream->encrypted();
+  if (!tls_.required) tls_.context.reset();
+  pgwire::AuthClient::Options options;
+  options.end_point = link_.stream->end_point();
+  auth_.emplace(login_.user, login_.known, std::move(options));
   pgwire::StartupMessage message;
   message.params = login_.more;
   message.params["user"] = login_.user;
@@ -58,7 +94,11 @@ void Server::read_login() {
   while (state_ == State::kLogin) {
     const net::IoResult got = link_.stream->read(context_->scratch.data(), context_->scratch.size());
     if (got.kind == Kind::kWait) return;
-    if (got.kind != Kind::kDone) return fail(address_.str() + " closed the connection during the login");
+    if (got.kind != Kind::kDone) {
+      const std::string why = link_.stream->failure();
+      if (!why.empty()) return refused(node_.name + " (" + address_.str() + "): TLS failed: " + why);
+      return fail(address_.str() + " closed the connection during the login");
+    }
     framer_.feed(std::string_view(context_->scratch.data(), got.count));
     for (;;) {
       const pgwire::Step step = framer_.next();
@@ -100,7 +140,7 @@ bool Server::login_message(const pgwire::Step& step) {
       context_->loop.cancel(timer_);
       timer_ = 0;
       auth_.reset();
-      login_.keys.reset();
+      login_.known = {};
       framer_ = pgwire::Framer();
       state_ = State::kReady;
       context_->shared.counters.server_opened(node_.name);
@@ -111,15 +151,21 @@ bool Server::login_message(const pgwire::Step& step) {
   }
 }
 
+// To try again would not help: whoever waits for the server is told at once.
+void Server::refused(const std::string& why, const std::string& hint) {
+  pgwire::ErrorResponse error;
+  error.severity = "FATAL";
+  error.sqlstate = pgwire::sqlstate::kInvalidAuthorization;
+  error.message = "cannot log in to the server " + node_.name;
+  error.detail = why;
+  error.hint = hint;
+  fail(why, &error);
+}
+
 bool Server::authentication(std::string_view payload) {
   auto answer = auth_->feed(payload);
   if (!answer) {
-    pgwire::ErrorResponse error;
-    error.severity = "FATAL";
-    error.sqlstate = pgwire::sqlstate::kInvalidAuthorization;
-    error.message = "cannot log in to the server " + node_.name;
-    error.detail = answer.error().message;
-    fail(answer.error().message, &error);
+    refused(answer.error().message, hint_for(answer.error()));
     return false;
   }
   authenticated_ = answer->done;

@@ -14,6 +14,7 @@
 #include "net/address.h"
 #include "pgwire/auth_server.h"
 #include "pgwire/framer.h"
+#include "pgwire/md5_server.h"
 #include "pgwire/startup.h"
 #include "proxy/cancel_job.h"
 #include "proxy/link.h"
@@ -31,8 +32,8 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
  public:
   enum class State : uint8_t {
     kStartup,         // first packets, TLS
-    kLookup,          // waits for the user's verifier
-    kAuthenticating,  // SCRAM with the client
+    kLookup,          // waits for the user's secret
+    kAuthenticating,  // the client proves who it is
     kGreeting,        // waits for a server that says which parameters the session begins with
     kReady,
     kCancelling,  // the client wanted to cancel another session's query, and nothing else
@@ -60,6 +61,8 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
     net::Address address;
     uint32_t pid = 0;
     std::string key;
+    net::TlsToServer tls;
+    std::string tls_host;
   };
   std::optional<CancelTarget> cancel_wanted();
   void release_hold();
@@ -72,9 +75,14 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
     pgwire::Framer framer{pgwire::kMaxAuthBody};
     bool ssl_answered = false;
     bool gss_answered = false;
+    bool direct_tls = false;  // begun without a request
     std::map<std::string, std::string> params;
-    std::optional<pgwire::AuthServer> auth;
-    std::optional<pgwire::ScramKeys> keys;
+    Replication replication = Replication::kNone;
+    AuthMethod method = AuthMethod::kScram;
+    UserSecret secret;  // the user's, while he proves that he knows it
+    std::optional<pgwire::AuthServer> scram;
+    std::optional<pgwire::Md5Server> md5;
+    pgwire::Credentials known;  // afterwards: to log in at the servers
     std::unique_ptr<CancelJob> cancel;
   };
   struct ClientStatement {
@@ -112,18 +120,31 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   void first_packets();
   bool first_packet(const pgwire::FirstPacket& packet);
   bool accept_tls(bool more_bytes_came);
+  bool begins_tls(std::string_view bytes) const;
+  void start_tls(const net::TlsContext& tls, std::string_view early);
+  bool is_secure_enough();
+  void lost_in_login();
   void startup(const pgwire::StartupMessage& message);
+  bool note_replication();
   void negotiate(const pgwire::StartupMessage& message);
-  void on_verifier(AuthDirectory::Answer answer);
-  void auth_messages();
   void login_timed_out();
-  bool take_client();
   bool take_place();
   void find_greeting();
   void greet(const std::map<std::string, std::string>& reported);
   void open_dedicated();
   void cancel(const pgwire::CancelRequest& request);
   void on_cancel_target(std::optional<CancelTarget> target, unsigned reactor, uint64_t session);
+
+  // session_auth.cc: is the client who it says it is?
+  void begin_authentication();
+  bool find_method();
+  bool check_certificate(ClientCert wanted);
+  void refuse(const HbaClient& client, bool no_rule);
+  void on_secret(AuthDirectory::Answer answer);
+  void ask_for_proof(const std::string& bytes);
+  void auth_messages();
+  void authenticated(const std::string& last_words);
+  bool take_client();
 
   // session_input.cc: what the client sends
   void read_client();

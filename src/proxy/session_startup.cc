@@ -1,4 +1,4 @@
-// The client's side of a login: TLS, startup packet, SCRAM, greeting; and cancel requests.
+// The client's side of a login: TLS, startup packet, greeting; and cancel requests.
 #include "base/log.h"
 #include "base/strings.h"
 #include "pgwire/error_response.h"
@@ -13,15 +13,6 @@ using Kind = net::IoResult::Kind;
 
 constexpr int kMaxLoginReads = 16;  // in one go: a client that never stops sending must not stop the others
 
-// Names reach logs and error messages: without control characters, and not endless.
-std::string printable(std::string_view text) {
-  std::string out(text.substr(0, 64));
-  for (char& c : out) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  }
-  return out;
-}
-
 }  // namespace
 
 // Reads in every state but kReady: login bytes are collected, bytes after the end are thrown away.
@@ -34,10 +25,15 @@ void Session::read_login() {
       gone_ = true;
       return;
     }
-    if (got.kind != Kind::kDone) return end();
+    if (got.kind != Kind::kDone) return lost_in_login();
     if (state_ == State::kClosing || state_ == State::kCancelling) return;  // once: it may never stop sending
     const std::string_view bytes(context_.scratch.data(), got.count);
-    if (state_ == State::kStartup) {
+    if (state_ == State::kStartup && begins_tls(bytes)) {
+      const TlsSetup setup = context_.shared.settings.tls->get();
+      if (!setup.to_clients) return end();  // an answer of ours would not be understood
+      login_->direct_tls = true;
+      start_tls(*setup.to_clients, bytes);
+    } else if (state_ == State::kStartup) {
       login_->first_bytes.append(bytes);
       first_packets();
     } else {
@@ -59,6 +55,12 @@ void Session::first_packets() {
 
 // False when the bytes that follow are not another first packet.
 bool Session::first_packet(const pgwire::FirstPacket& packet) {
+  // Who begins with TLS must say that it means PostgreSQL: it could be somebody else's client that was led here.
+  if (login_->direct_tls && client_.stream->application_protocol() != net::kPostgresProtocol) {
+    log::info("the client " + peer_ + " began with TLS, but without the ALPN protocol \"postgresql\"");
+    end();
+    return false;
+  }
   if (std::holds_alternative<pgwire::SslRequest>(packet)) return accept_tls(!login_->first_bytes.empty());
   if (std::holds_alternative<pgwire::GssEncRequest>(packet)) {
     if (std::exchange(login_->gss_answered, true)) {
@@ -72,12 +74,44 @@ bool Session::first_packet(const pgwire::FirstPacket& packet) {
     cancel(*request);
     return false;
   }
-  startup(std::get<pgwire::StartupMessage>(packet));
+  if (is_secure_enough()) startup(std::get<pgwire::StartupMessage>(packet));
   return false;
 }
 
+void Session::lost_in_login() {
+  const std::string why = client_.stream->failure();
+  if (!why.empty() && state_ == State::kStartup) log::info("TLS with the client " + peer_ + " failed: " + why);
+  end();
+}
+
+// A client may begin with the handshake: its first byte is none that a startup packet begins with.
+bool Session::begins_tls(std::string_view bytes) const {
+  constexpr char kHandshakeRecord = 0x16;
+  return bytes[0] == kHandshakeRecord && login_->first_bytes.empty() && !login_->ssl_answered &&
+         !login_->gss_answered && !client_.stream->encrypted();
+}
+
+void Session::start_tls(const net::TlsContext& tls, std::string_view early) {
+  client_.unwatch(context_.loop, *this);
+  client_.stream = net::tls_server_stream(client_.stream->release(), tls, std::string(early));
+  if (!client_.stream) end();
+}
+
+// Only for who wants to log in: a cancel request is let through as PostgreSQL does, it proves itself by its key.
+bool Session::is_secure_enough() {
+  const TlsSetup setup = context_.shared.settings.tls->get();
+  if (setup.required && !client_.stream->encrypted()) {
+    fail(sqlstate::kInvalidAuthorization, "connections without TLS are not accepted here",
+         "tls_mode is \"require\"; connect with sslmode=require or better.");
+  } else if (setup.certificate_required && !client_.stream->peer_verified()) {
+    fail(sqlstate::kInvalidAuthorization, "connection requires a valid client certificate",
+         "tls_client_certs is \"required\"; connect with sslcert and sslkey.");
+  }
+  return state_ == State::kStartup;
+}
+
 bool Session::accept_tls(bool more_bytes_came) {
-  const auto& tls = context_.shared.settings.tls;
+  const auto tls = context_.shared.settings.tls->get().to_clients;
   if (!tls || client_.stream->encrypted()) {
     if (std::exchange(login_->ssl_answered, true)) {
       fail(sqlstate::kProtocolViolation, "TLS was requested twice");
@@ -100,9 +134,7 @@ bool Session::accept_tls(bool more_bytes_came) {
     end();
     return false;
   }
-  client_.unwatch(context_.loop, *this);
-  client_.stream = net::tls_server_stream(client_.stream->release(), *tls);
-  if (!client_.stream) end();
+  start_tls(*tls, {});
   return state_ != State::kClosed;
 }
 
@@ -125,16 +157,26 @@ void Session::startup(const pgwire::StartupMessage& message) {
     login_->framer.feed(login_->first_bytes);
     std::string().swap(login_->first_bytes);
   }
-  transition(State::kLookup);
-  const Deadline deadline = Deadline::after(context_.shared.settings.server_timeout);
-  context_.shared.auth.look_up(login_->params["user"], deadline,
-                               [&context = context_, id = id_](AuthDirectory::Answer answer) {
-                                 auto shared_answer = std::make_shared<AuthDirectory::Answer>(std::move(answer));
-                                 context.loop.post([&context, id, shared_answer] {
-                                   if (Session* session = context.find(id))
-                                     session->on_verifier(std::move(*shared_answer));
-                                 });
-                               });
+  if (note_replication()) begin_authentication();
+}
+
+// Rules and servers must not read the same value in two ways.
+bool Session::note_replication() {
+  const auto found = login_->params.find("replication");
+  if (found == login_->params.end()) return true;
+  const auto asked = replication_of(found->second);
+  if (!asked) {
+    fail(sqlstate::kInvalidParameterValue, "invalid value for parameter \"replication\": \"" + found->second + "\"",
+         "Valid values are: \"false\", 0, \"true\", 1, \"database\".");
+    return false;
+  }
+  login_->replication = *asked;
+  if (*asked == Replication::kNone) {
+    login_->params.erase(found);
+  } else {
+    found->second = *asked == Replication::kPhysical ? "true" : "database";
+  }
+  return true;
 }
 
 void Session::negotiate(const pgwire::StartupMessage& message) {
@@ -148,52 +190,6 @@ void Session::negotiate(const pgwire::StartupMessage& message) {
   send_client(bytes);
 }
 
-void Session::on_verifier(AuthDirectory::Answer answer) {
-  if (state_ != State::kLookup) return;
-  if (!answer) {
-    fail(sqlstate::kCannotConnectNow, "no database server can be reached to check the password",
-         answer.error().message);
-  } else {
-    const std::optional<pgwire::ScramVerifier>& verifier = *answer;
-    login_->auth.emplace(verifier ? pgwire::ScramServer(*verifier)
-                                  : pgwire::ScramServer::mock(login_->params["user"], context_.shared.mock_secret));
-    transition(State::kAuthenticating);
-    send_client(login_->auth->start());
-    if (state_ == State::kAuthenticating) auth_messages();
-  }
-  update_interest();
-}
-
-void Session::auth_messages() {
-  while (state_ == State::kAuthenticating) {
-    const pgwire::Step step = login_->framer.next();
-    if (step.kind == pgwire::Step::Kind::kBad) return fail(sqlstate::kProtocolViolation, login_->framer.error());
-    if (step.kind != pgwire::Step::Kind::kMessage) return;
-    if (step.tag == pgwire::fe::kTerminate) return end();
-    if (step.tag != pgwire::fe::kPassword) {
-      return fail(sqlstate::kProtocolViolation, "expected a SASL response from the client");
-    }
-    auto answer = login_->auth->feed(step.payload);
-    if (!answer) {
-      const std::string& user = login_->params["user"];
-      if (answer.error().code != Code::kAuth) return fail(sqlstate::kProtocolViolation, answer.error().message);
-      context_.shared.auth.forget(user);
-      log::info("login of user \"" + printable(user) + "\" from " + peer_ + " failed");
-      return fail(sqlstate::kInvalidPassword, "password authentication failed for user \"" + user + "\"");
-    }
-    if (!answer->done) {
-      send_client(answer->send);
-      continue;
-    }
-    if (!take_client()) return;
-    login_->keys = login_->auth->keys();
-    login_->auth.reset();
-    transition(State::kGreeting);
-    send_client(answer->send);
-    if (state_ == State::kGreeting) find_greeting();
-  }
-}
-
 void Session::login_timed_out() {
   fail(sqlstate::kProtocolViolation, "the login was not finished in time",
        "The balancer waits " + std::to_string(context_.shared.settings.login_timeout.count()) + " ms for it.");
@@ -202,10 +198,7 @@ void Session::login_timed_out() {
 // What a server says about a session with these parameters: known from an earlier one, or asked now.
 void Session::find_greeting() {
   disarm();
-  const std::string replication = login_->params["replication"];
-  if (!replication.empty() && replication != "false" && replication != "off" && replication != "0") {
-    return open_dedicated();
-  }
+  if (login_->replication != Replication::kNone) return open_dedicated();
   auto parameters = startup_parameters(login_->params);
   if (!parameters) return fail(sqlstate::kFeatureNotSupported, parameters.error().message);
   for (const auto& [name, value] : *parameters) {
@@ -216,22 +209,11 @@ void Session::find_greeting() {
   ++pool_->sessions;
   if (!take_place()) return;
   mode_ = context_.pool_settings.mode;
-  pool_->set_keys(*login_->keys);
+  pool_->set_credentials(login_->known);
   if (const auto reported = context_.shared.greetings.find(user(), database(), parameters_)) return greet(*reported);
   wait_until_ = Deadline::after(context_.shared.settings.server_timeout);
   waiting_ = true;
   on_topology();
-}
-
-// Only who has proved who he is takes one of the places.
-bool Session::take_client() {
-  Counters& counters = context_.shared.counters;
-  counted_client_ = counters.take_client();
-  if (!counted_client_) {
-    fail(sqlstate::kTooManyConnections, "sorry, too many clients already",
-         "The balancer serves at most " + std::to_string(counters.max_clients) + " clients at a time.");
-  }
-  return counted_client_;
 }
 
 bool Session::take_place() {
@@ -260,7 +242,7 @@ void Session::open_dedicated() {
   ServerLogin how;
   how.user = login_->params["user"];
   how.database = login_->params["database"];
-  how.keys = *login_->keys;
+  how.known = login_->known;
   how.more = login_->params;
   dedicated_ = std::make_unique<Server>(context_, *this, *primary, std::move(how));
   waiting_ = true;
@@ -333,13 +315,13 @@ void Session::on_cancel_target(std::optional<CancelTarget> target, unsigned reac
   };
   if (state_ != State::kCancelling) return done();
   login_->cancel = std::make_unique<CancelJob>(context_, done);
-  login_->cancel->start(target->address, target->pid, target->key);
+  login_->cancel->start(target->address, target->pid, target->key, target->tls, target->tls_host);
 }
 
 std::optional<Session::CancelTarget> Session::cancel_wanted() {
   if (server_ != nullptr && server_->owes_client()) {
     ++server_->holds;
-    return CancelTarget{server_->address(), server_->pid(), server_->key()};
+    return CancelTarget{server_->address(), server_->pid(), server_->key(), server_->tls(), server_->node().tls_name()};
   }
   if (state_ == State::kReady && waiting_ && server_ == nullptr) {
     skip_request(sqlstate::kQueryCanceled, "canceling statement due to user request", "It was waiting for a server.");

@@ -56,6 +56,19 @@ TEST(ParameterSets, AStartupPacketSaysThemInThreeWays) {
   EXPECT_FALSE(startup_parameters({{"options", "-B 100"}}));
 }
 
+TEST(ParameterSets, ReplicationIsReadAsAServerReadsIt) {
+  for (const char* yes : {"true", "t", "TRUE", "on", "ON", "yes", "y", "1"}) {
+    EXPECT_EQ(replication_of(yes), Replication::kPhysical) << yes;
+  }
+  for (const char* no : {"false", "f", "Off", "of", "no", "n", "0"}) {
+    EXPECT_EQ(replication_of(no), Replication::kNone) << no;
+  }
+  EXPECT_EQ(replication_of("database"), Replication::kLogical);
+  for (const char* wrong : {"", "o", "Database", "truex", "10", "on ", "maybe"}) {
+    EXPECT_FALSE(replication_of(wrong)) << wrong;
+  }
+}
+
 TEST(TopologySnapshot, ThePrimaryIsAHealthyOne) {
   TopologySnapshot snapshot;
   snapshot.nodes = {{"a", "10.0.0.1", 5432, NodeRole::kPrimary, false, "connection refused"},

@@ -8,7 +8,8 @@
 #include <string>
 
 #include "base/secret.h"
-#include "net/tls_context.h"
+#include "proxy/hba_rules.h"
+#include "proxy/tls_setup.h"
 
 namespace pgb::proxy {
 
@@ -60,10 +61,11 @@ struct Settings {
   Secret auth_password;
   std::string auth_database = "postgres";
   std::string auth_query;  // with $1 for the user's name; empty: pgbalancer.get_auth($1)
-  // Users that need not be asked for: a password, or a SCRAM-SHA-256 verifier. A verifier must be the servers' own,
-  // for its keys log in there.
+  // Users that need not be asked for: a password, a SCRAM-SHA-256 verifier, or an md5 hash. A verifier must be the
+  // servers' own, for its keys log in there.
   std::map<std::string, Secret> users;
-  std::shared_ptr<const net::TlsContext> tls;  // null: clients get no TLS
+  HbaRulesPtr hba;  // null: everyone may log in, by SCRAM-SHA-256
+  TlsKeeperPtr tls = std::make_shared<TlsKeeper>();
 
   std::chrono::milliseconds login_timeout{60'000};   // from accept to the end of authentication
   std::chrono::milliseconds server_timeout{10'000};  // to find a primary and log in there

@@ -31,12 +31,15 @@ struct NodeView {
   bool healthy = false;                                              // it answers queries
   std::string last_error;                                            // why it is not healthy
   double weight = 1;                                                 // its share of the reads; 0: none
+  std::string tls_host = {};                                         // name in its certificate; empty: host
   std::shared_ptr<NodeGauge> gauge = std::make_shared<NodeGauge>();  // of the node, whatever the snapshot
 
+  const std::string& tls_name() const { return tls_host.empty() ? host : tls_host; }
   std::string address() const { return host + ":" + std::to_string(port); }
   bool operator==(const NodeView& other) const {
     return name == other.name && host == other.host && port == other.port && role == other.role &&
-           healthy == other.healthy && last_error == other.last_error && weight == other.weight;
+           healthy == other.healthy && last_error == other.last_error && weight == other.weight &&
+           tls_host == other.tls_host;
   }
 };
 
