@@ -1,5 +1,4 @@
 """Who may log in at the balancer, and how: its hba_file, and what the servers then ask for."""
-import contextlib
 import os
 import pathlib
 import signal
@@ -7,20 +6,19 @@ import struct
 import tempfile
 import urllib.error
 
-import psycopg2
 import psycopg2.extras
 import pytest
 
 from harness.alone import standing_alone
+from harness.logins import PASSWORDS, Raw, client, refusal, who
 from harness.tls_site import Certificates
 from harness.waiting import wait_until
-from harness.wire import Wire, cstr, error_fields, message
+from harness.wire import cstr, message
 
 SERVER_RULES = """host all free 127.0.0.1/32 trust
 host replication copier all scram-sha-256
 host all hashed all md5
 host all all all scram-sha-256"""
-PASSWORDS = {"scram": "scram-pw", "hashed": "md5-pw", "stored": "stored-pw", "known": "known-pw", "copier": "copier-pw"}
 
 
 @pytest.fixture(scope="module")
@@ -51,57 +49,6 @@ def rules(alone):
     yield give
     balancer.config.pop("hba_file", None)
     balancer.reload()
-
-
-@contextlib.contextmanager
-def client(where, user: str, password: str | None = None, database: str = "postgres", **more):
-    keywords = {"host": "127.0.0.1", "port": where.port, "user": user, "dbname": database, "connect_timeout": 10,
-                "password": PASSWORDS.get(user, "none") if password is None else password} | more
-    with contextlib.closing(psycopg2.connect(**keywords)) as connection:
-        if "connection_factory" not in more:  # those for replication are in this mode already
-            connection.autocommit = True
-        yield connection
-
-
-def who(where, user: str, password: str | None = None, database: str = "postgres", **more) -> str:
-    with client(where, user, password, database, **more) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT current_user || '@' || current_database()")
-        return cursor.fetchone()[0]
-
-
-def refusal(where, user: str, password: str | None = None, database: str = "postgres", **more) -> str:
-    with pytest.raises(psycopg2.OperationalError) as caught:
-        who(where, user, password, database, **more)
-    return str(caught.value).split("FATAL:  ", 1)[-1].strip()
-
-
-class Raw:
-    """The login by hand: what is asked for, and what is said to a wrong answer."""
-
-    def __init__(self, where, user: str, database: str = "postgres", **parameters):
-        self.wire = Wire(f"postgresql://{user}:x@127.0.0.1:{where.port}/{database}", login=False)
-        start = {"user": user, "database": database} | parameters
-        body = b"".join(cstr(key) + cstr(value) for key, value in start.items()) + b"\0"
-        self.wire.send(struct.pack("!II", len(body) + 8, 196608) + body)
-
-    def asked(self) -> tuple[int, bytes]:
-        tag, body = self.wire.read()
-        assert tag == "R", error_fields(body) if tag == "E" else tag
-        return struct.unpack("!I", body[:4])[0], body[4:]
-
-    def refused(self) -> tuple[str, str]:
-        tag, body = self.wire.read()
-        assert tag == "E", tag
-        assert self.wire.is_closed()
-        fields = error_fields(body)
-        assert fields["S"] == "FATAL"
-        return fields["C"], fields["M"]
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.wire.close()
 
 
 MD5, SASL = 5, 10  # of AuthenticationRequest
@@ -258,6 +205,39 @@ def test_who_is_trusted_need_not_wait_for_a_secret_that_nobody_asks_for(alone, r
             "none is known" in refusal(balancer, "nobody", "")
     finally:
         server.sql("ALTER FUNCTION pgbalancer.gone RENAME TO get_auth")
+
+
+def test_what_an_auth_query_gives_does_for_every_method(alone, rules):
+    """A password in clear, or a hash; where it gives nothing, there is nobody."""
+    server, balancer = alone
+    rules("host postgres all all scram-sha-256\nhost other all all md5\nhost scram all all trust")
+    server.sql("CREATE TABLE logins (name text, secret text); GRANT SELECT ON logins TO pgbalancer;"
+               f"INSERT INTO logins VALUES ('scram', '{PASSWORDS['scram']}')")
+    server.sql("INSERT INTO logins SELECT rolname, rolpassword FROM pg_authid WHERE rolname = 'hashed'")
+    balancer.config |= {"auth_user": "pgbalancer", "auth_query": "SELECT name, secret FROM logins WHERE name = $1"}
+    balancer.restart()
+    try:
+        for database in ("postgres", "other", "scram"):
+            assert who(balancer, "scram", database=database) == f"scram@{database}"
+        for database in ("other", "scram"):
+            assert who(balancer, "hashed", database=database) == f"hashed@{database}"
+        for user in ("scram", "hashed", "copier"):
+            for database in ("postgres", "other"):
+                assert refusal(balancer, user, "wrong", database).startswith("password authentication failed")
+        assert "none is known" in refusal(balancer, "copier", database="scram")
+        salts = set()
+        for user in ("scram", "scram", "copier", "copier"):
+            with Raw(balancer, user) as raw:
+                raw.asked()
+                first = b"n,,n=,r=abcdefghijklmnop"
+                raw.wire.send(message(b"p", cstr("SCRAM-SHA-256") + struct.pack("!I", len(first)) + first))
+                salts.add(raw.asked()[1].split(b",")[1])
+            balancer.restart()
+        assert len(salts) == 2, "each has one of its own that stays, whether there is such a user or not"
+    finally:
+        del balancer.config["auth_user"], balancer.config["auth_query"]
+        balancer.restart()
+        server.sql("DROP TABLE logins")
 
 
 def test_replication_is_a_rule_of_its_own_however_it_is_spelled(alone, rules):
