@@ -98,6 +98,7 @@ class TlsStream final : public Stream {
   IoResult read(char* data, size_t size) override {
     ERR_clear_error();
     const int got = SSL_read(ssl_.get(), data, static_cast<int>(std::min<size_t>(size, INT_MAX)));
+    read_wants_write_ = false;
     if (got > 0) return {IoResult::Kind::kDone, static_cast<size_t>(got)};
     const int error = SSL_get_error(ssl_.get(), got);
     read_wants_write_ = error == SSL_ERROR_WANT_WRITE;
@@ -115,6 +116,7 @@ class TlsStream final : public Stream {
   IoResult handshake() override {
     ERR_clear_error();
     const int done = SSL_do_handshake(ssl_.get());
+    read_wants_write_ = false;
     if (done == 1) return {IoResult::Kind::kDone, 0};
     const int error = SSL_get_error(ssl_.get(), done);
     read_wants_write_ = error == SSL_ERROR_WANT_WRITE;

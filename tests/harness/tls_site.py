@@ -173,7 +173,7 @@ class Site:
         finally:
             process, self.balancer = self.balancer, None
             process.send_signal(signal.SIGTERM)
-            process.wait(20)
+            assert process.wait(20) == 0, self.log.read_text()
 
     def rest(self, path: str, method: str = "GET"):
         request = urllib.request.Request(f"http://127.0.0.1:{self.rest_port}/api/v1/{path}", method=method,
