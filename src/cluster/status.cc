@@ -156,7 +156,7 @@ void ask_balancer(const model::Cluster& cluster, const Secrets& secrets, const U
     status.reason = status.query_error = "its container or process does not run; start brings it back";
     return;
   }
-  auto query = probe_query(server_conninfo(cluster, secrets, balancer.port), Deadline::after(kServerDeadline));
+  auto query = probe_query(balancer_conninfo(cluster, secrets, balancer), Deadline::after(kServerDeadline));
   status.query_ok = query.ok();
   status.state = query.ok() ? "serving" : query.error().code == Code::kUnreachable ? "down" : "refusing";
   if (query.ok()) {

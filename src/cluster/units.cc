@@ -25,7 +25,6 @@ std::string hash_of(const std::string& text) {
 }
 
 // The balancer's copies.
-constexpr char kCertificate[] = "server.crt", kKey[] = "server.key";
 
 class UnitMaker {
  public:
@@ -159,17 +158,32 @@ class UnitMaker {
     unit.ports = {{kBalancerPort, group.port}, {kRestPort, group.rest_api_port}};
     unit.spec_hash = hash_of(unit.container_name + "|" + unit.ip_address + "|" + unit.bind_address + "|" +
                              std::to_string(group.port) + "|" + std::to_string(group.rest_api_port) + "|" +
-                             group.config.tls_cert_file + "|" + group.config.tls_key_file + "|" +
                              std::to_string(group.config.pool.threads));
     unit.files.push_back({"balancer.json", balancer_json(group)});
-    if (group.config.tls_cert_file.empty()) return unit;
-    auto certificate = read_beside(group.name + ".config.tls_cert_file", group.config.tls_cert_file);
-    if (!certificate.ok()) return std::move(certificate).error();
-    auto key = read_beside(group.name + ".config.tls_key_file", group.config.tls_key_file);
-    if (!key.ok()) return std::move(key).error();
-    unit.files.push_back({kCertificate, *certificate});
-    unit.files.push_back({kKey, *key});
+    for (const UserFile& file : files_of(group)) {
+      auto content = read_beside(group.name + ".config." + file.key, file.path);
+      if (!content.ok()) return std::move(content).error();
+      unit.files.push_back({file.kept_as, *content});
+    }
     return unit;
+  }
+
+  // What the cluster file names beside it; the balancer gets a copy of its own.
+  struct UserFile {
+    const char* key;
+    const std::string& path;
+    const char* kept_as;
+  };
+  static std::vector<UserFile> files_of(const model::Balancer& group) {
+    std::vector<UserFile> files = {{"tls_cert_file", group.config.tls_cert_file, "tls.crt"},
+                                   {"tls_key_file", group.config.tls_key_file, "tls.key"},
+                                   {"tls_ca_file", group.config.tls_ca_file, "clients-ca.crt"},
+                                   {"hba_file", group.config.hba_file, "hba.conf"}};
+    std::vector<UserFile> given;
+    for (const UserFile& file : files) {
+      if (!file.path.empty()) given.push_back(file);
+    }
+    return given;
   }
 
   std::string balancer_json(const model::Balancer& group) const {
@@ -190,13 +204,11 @@ class UnitMaker {
              {"auth_password", secrets_.balancer_password.reveal()},
              {"nodes", nodes}};
     model::each_pool_key(group.config.pool, [&doc](const char* key, const auto& value) { doc[key] = value; });
-    if (!group.config.tls_cert_file.empty()) {
-      const std::string dir = docker_
-                                  ? std::string("/") + runtime::kUnitDir
-                                  : runtime::process_unit_dir(session_.state_dir, cluster_.cluster_name, group.name);
-      doc["tls_cert_file"] = dir + "/" + kCertificate;
-      doc["tls_key_file"] = dir + "/" + kKey;
-    }
+    const std::string dir = docker_ ? std::string("/") + runtime::kUnitDir
+                                    : runtime::process_unit_dir(session_.state_dir, cluster_.cluster_name, group.name);
+    for (const UserFile& file : files_of(group)) doc[file.key] = dir + "/" + file.kept_as;
+    doc["tls_mode"] = group.config.tls_mode;
+    doc["tls_client_certs"] = group.config.tls_client_certs;
     if (docker_) {
       doc["run_as_user"] = runtime::kBalancerUser;
       doc["run_as_group"] = runtime::kBalancerUser;
@@ -254,6 +266,16 @@ pgclient::ConnInfo server_conninfo(const model::Cluster& cluster, const Secrets&
   info.password = secrets.superuser_password;
   info.database = cluster.postgres.database;
   info.application_name = "pgbalancer_cluster";
+  return info;
+}
+
+pgclient::ConnInfo balancer_conninfo(const model::Cluster& cluster, const Secrets& secrets,
+                                     const model::Balancer& balancer) {
+  pgclient::ConnInfo info = server_conninfo(cluster, secrets, balancer.port);
+  if (balancer.config.tls_mode != "require") return info;
+  // Whose certificate it is does not matter here: it is asked whether it serves. It gets no password in clear.
+  auto tls = net::TlsContext::client(net::TlsClientFiles());
+  if (tls.ok()) info.tls = {std::move(*tls), true};
   return info;
 }
 

@@ -29,6 +29,8 @@ std::string slot_name(const std::string& node);
 // How this machine reaches a server, an agent, a balancer.
 std::string reachable_host(const model::Cluster& cluster);
 pgclient::ConnInfo server_conninfo(const model::Cluster& cluster, const Secrets& secrets, uint16_t port);
+pgclient::ConnInfo balancer_conninfo(const model::Cluster& cluster, const Secrets& secrets,
+                                     const model::Balancer& balancer);  // by TLS where it takes nothing else
 api::AgentAddress agent_address(const model::Cluster& cluster, const Secrets& secrets, const runtime::UnitInfo& unit);
 
 }  // namespace pgb::cluster

@@ -1,6 +1,7 @@
 // url: how programs connect, in the notation of their driver.
 #include <cctype>
 #include <cstdio>
+#include <utility>
 
 #include "cluster/units.h"
 #include "cluster/verbs.h"
@@ -19,6 +20,8 @@ struct Target {
   std::vector<uint16_t> ports;  // one, or one a server: tried in turn
   bool choose = false;          // the driver picks by role
   bool read_only = false;
+
+  bool tls() const { return info.tls.required; }
 };
 
 // RFC 3986: everything but the unreserved characters.
@@ -82,6 +85,7 @@ std::string dsn(const Target& target, const std::string& password) {
   if (!password.empty()) out += " password=" + conninfo_quote(password);
   if (target.choose) out += " target_session_attrs=" + libpq_role(target);
   if (target.read_only) out += " options=" + conninfo_quote(kReadOnly);
+  if (target.tls()) out += " sslmode=require";
   return out;
 }
 
@@ -91,6 +95,7 @@ std::string jdbc(const Target& target, const std::string& password) {
   if (!password.empty()) out += "&password=" + percent(password);
   if (target.choose) out += "&targetServerType=" + jdbc_role(target);
   if (target.read_only) out += "&options=" + percent(kReadOnly);
+  if (target.tls()) out += "&sslmode=require";
   return out;
 }
 
@@ -102,20 +107,22 @@ std::string npgsql(const Target& target, const std::string& password) {
   if (!password.empty()) out += ";Password=" + npgsql_quote(password);
   if (target.choose && several) out += ";Target Session Attributes=" + npgsql_role(target);
   if (target.read_only) out += ";Options=" + npgsql_quote(kReadOnly);
+  if (target.tls()) out += ";SSL Mode=Require";
   return out;
 }
 
 // Lines of name=value, as the environment and pg_service.conf have them: values stand as they are, to the line's end.
-std::string settings(const Target& target, const std::string& password, const char* const (&names)[7]) {
-  const std::string values[7] = {hosts(target),
+std::string settings(const Target& target, const std::string& password, const char* const (&names)[8]) {
+  const std::string values[8] = {hosts(target),
                                  ports(target),
                                  target.info.user,
                                  target.info.database,
                                  password,
                                  target.choose ? libpq_role(target) : "",
-                                 target.read_only ? kReadOnly : ""};
+                                 target.read_only ? kReadOnly : "",
+                                 target.tls() ? "require" : ""};
   std::string out;
-  for (size_t i = 0; i < 7; ++i) {
+  for (size_t i = 0; i < 8; ++i) {
     if (!values[i].empty()) out += (out.empty() ? "" : "\n") + std::string(names[i]) + "=" + values[i];
   }
   return out;
@@ -133,16 +140,20 @@ std::string pgpass(const Target& target) {
 std::string uri(const Target& target, const std::string& password) {
   std::string out = "postgresql://" + percent(target.info.user) + (password.empty() ? "" : ":" + percent(password)) +
                     "@" + hosts_with_ports(target) + "/" + percent(target.info.database);
-  if (target.choose) out += "?target_session_attrs=" + libpq_role(target);
-  if (target.read_only) out += (target.choose ? "&options=" : "?options=") + percent(kReadOnly);
+  auto add = [&out, mark = '?'](const std::string& parameter) mutable {
+    out += std::exchange(mark, '&') + parameter;
+  };
+  if (target.choose) add("target_session_attrs=" + libpq_role(target));
+  if (target.read_only) add("options=" + percent(kReadOnly));
+  if (target.tls()) add("sslmode=require");
   return out;
 }
 
 std::string format_url(const Target& target, const UrlOptions& options) {
-  static constexpr const char* kEnv[7] = {
-      "PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGPASSWORD", "PGTARGETSESSIONATTRS", "PGOPTIONS"};
-  static constexpr const char* kService[7] = {"host",   "port", "user", "dbname", "password", "target_session_attrs",
-                                              "options"};
+  static constexpr const char* kEnv[8] = {
+      "PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGPASSWORD", "PGTARGETSESSIONATTRS", "PGOPTIONS", "PGSSLMODE"};
+  static constexpr const char* kService[8] = {"host",    "port",   "user", "dbname", "password", "target_session_attrs",
+                                              "options", "sslmode"};
   const std::string password = options.show_password ? target.info.password.reveal() : "";
   if (options.format == "dsn") return dsn(target, password);
   if (options.format == "jdbc") return jdbc(target, password);
@@ -212,6 +223,7 @@ Result<std::string> url(Session& session, const UrlOptions& options) {
   auto ports = ports_for(*cluster, options);
   if (!ports.ok()) return std::move(ports).error();
   Target target{server_conninfo(*cluster, *secrets, ports->front()), *ports};
+  if (!options.direct) target.info = balancer_conninfo(*cluster, *secrets, **group_of(*cluster, options.balancer));
   const bool all = options.direct && options.direct->empty();
   target.read_only = options.role == "ro";
   target.choose = options.direct && (options.role == "rw" || target.read_only || (all && options.role.empty()));

@@ -150,8 +150,8 @@ Status wait_for_balancer(const Waiting& waiting, const model::Balancer& balancer
   session.tell(balancer.name, Event::State::kWaiting, "waits for " + balancer.primary.name);
   for (;; poll(nullptr, 0, kTick)) {
     PGB_TRY(session.check_interrupted());
-    auto query = probe_query(server_conninfo(waiting.cluster, waiting.secrets, balancer.port),
-                             Deadline::after(milliseconds(2000)));
+    auto query =
+        probe_query(balancer_conninfo(waiting.cluster, waiting.secrets, balancer), Deadline::after(milliseconds(2000)));
     if (query.ok()) {
       session.tell(balancer.name, Event::State::kOk,
                    "listening on " + reachable_host(waiting.cluster) + ":" + std::to_string(balancer.port));

@@ -120,6 +120,8 @@ class Doubter {
     }
     file(path + "config.tls_cert_file", balancer.config.tls_cert_file);
     file(path + "config.tls_key_file", balancer.config.tls_key_file);
+    file(path + "config.tls_ca_file", balancer.config.tls_ca_file);
+    file(path + "config.hba_file", balancer.config.hba_file);
     if (cluster_.bind_address.rfind("127.", 0) != 0 && balancer.config.tls_cert_file.empty()) {
       doubt("bind_address", balancer.name + " can be reached from other machines, without TLS: give tls_cert_file");
     }

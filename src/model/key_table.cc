@@ -81,6 +81,26 @@ KeyTable make_config_keys() {
   table.keys.push_back(
       {"tls_cert_file", Kind::kText, "", "no TLS", "certificate shown to clients (PEM), relative to the cluster file"});
   table.keys.push_back({"tls_key_file", Kind::kText, "", "no TLS", "its private key (PEM); both or none"});
+  table.keys.push_back({"tls_mode",
+                        Kind::kChoice,
+                        R"("allow")",
+                        "",
+                        "clients get no TLS, may use it, must use it",
+                        0,
+                        0,
+                        {"disable", "allow", "require"}});
+  table.keys.push_back(
+      {"tls_client_certs",
+       Kind::kChoice,
+       R"("none")",
+       "",
+       "whether clients are asked for a certificate; which of them need one, the rules of `hba_file` say",
+       0,
+       0,
+       {"none", "optional"}});
+  table.keys.push_back({"tls_ca_file", Kind::kText, "", "none", "authorities that vouch for these certificates (PEM)"});
+  table.keys.push_back({"hba_file", Kind::kText, "", "SCRAM-SHA-256 for everyone",
+                        "rules in the manner of pg_hba.conf, see [balancer-file.md](balancer-file.md)"});
   return table;
 }
 

@@ -197,8 +197,33 @@ class Reader {
     read(object, "load_balance_mode", out.load_balance_mode);
     read(object, "tls_cert_file", out.tls_cert_file);
     read(object, "tls_key_file", out.tls_key_file);
+    read(object, "tls_mode", out.tls_mode);
+    read(object, "tls_client_certs", out.tls_client_certs);
+    read(object, "tls_ca_file", out.tls_ca_file);
+    read(object, "hba_file", out.hba_file);
     pool(object, out, path);
-    if (object == nullptr) return;
+    if (object != nullptr) tls(*object, out, path);
+  }
+
+  void tls(const JsonValue& config, const BalancerConfig& out, const std::string& path) {
+    const JsonValue* object = &config;
+    const auto wrong = [&](const char* key, const std::string& text) {
+      const auto* value = usable(object, key);
+      if (value != nullptr) mistakes_.add(value->place, join_path(path, key), text);
+    };
+    if (out.tls_mode == "require" && object->find("tls_cert_file") == nullptr) {
+      wrong("tls_mode", "wants \"tls_cert_file\" and \"tls_key_file\" beside it: there is no TLS without");
+    }
+    const bool asked_for = out.tls_client_certs == "optional";
+    if (asked_for && (object->find("tls_cert_file") == nullptr || out.tls_mode == "disable")) {
+      wrong("tls_client_certs",
+            "needs TLS: give \"tls_cert_file\" and \"tls_key_file\", and no \"tls_mode\": \"disable\"");
+    }
+    if (asked_for && object->find("tls_ca_file") == nullptr) {
+      wrong("tls_client_certs", "wants \"tls_ca_file\" beside it: certificates are held against it");
+    }
+    if (!asked_for)
+      wrong("tls_ca_file", "wants \"tls_client_certs\": \"optional\" beside it: nobody is asked for a certificate");
     const bool cert = object->find("tls_cert_file") != nullptr;
     if (cert == (object->find("tls_key_file") != nullptr)) return;
     const char* given = cert ? "tls_cert_file" : "tls_key_file";

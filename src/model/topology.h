@@ -42,6 +42,10 @@ struct BalancerConfig {
   PoolConfig pool;
   std::string tls_cert_file;  // both or none; relative to the cluster file
   std::string tls_key_file;
+  std::string tls_mode = "allow";         // disable, allow, require
+  std::string tls_client_certs = "none";  // none, optional
+  std::string tls_ca_file;                // with optional
+  std::string hba_file;                   // empty: everyone logs in by SCRAM-SHA-256
 
   bool operator==(const BalancerConfig&) const = default;
 };

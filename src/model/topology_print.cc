@@ -105,6 +105,8 @@ std::string balancer(const Balancer& b) {
   config.whole("max_pool", b.config.max_pool).truth("load_balance_mode", b.config.load_balance_mode);
   each_pool_key(b.config.pool, [&config](const char* key, const auto& value) { config.raw(key, printed(value)); });
   config.text_if("tls_cert_file", b.config.tls_cert_file).text_if("tls_key_file", b.config.tls_key_file);
+  config.text("tls_mode", b.config.tls_mode).text("tls_client_certs", b.config.tls_client_certs);
+  config.text_if("tls_ca_file", b.config.tls_ca_file).text_if("hba_file", b.config.hba_file);
   std::vector<std::string> replicas;
   for (const auto& replica : b.replicas) replicas.push_back(node(replica, 4));
   Object object(3);

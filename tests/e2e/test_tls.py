@@ -10,7 +10,7 @@ import urllib.error
 import psycopg2
 import pytest
 
-from harness.tls_site import SSL_REQUEST, Relay, Site
+from harness.tls_site import SSL_REQUEST, Certificates, Relay, Site
 from harness.waiting import wait_until
 from harness.wire import Wire, cstr, message, query
 
@@ -44,6 +44,52 @@ def test_without_a_certificate_tls_is_refused_not_faked(fresh):
     url = fresh.manager.run("url", "--show-password", "--config", fresh.file, may_show_secrets=True).out.strip()
     with pytest.raises(psycopg2.OperationalError, match="does not support SSL"):
         connect(url, "require")
+
+
+def test_a_cluster_can_require_tls_and_has_rules_for_its_clients(fresh):
+    folder = fresh.folder / "pki"
+    folder.mkdir()
+    certificates = Certificates(folder)
+    certificates.authority("ca")
+    certificates.sign("lb", by="ca")
+    certificates.sign("postgres", by="ca", common_name="postgres")
+    (fresh.folder / "hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\nhost all all all scram-sha-256\n")
+    config = {"tls_cert_file": "pki/lb.crt", "tls_key_file": "pki/lb.key", "tls_mode": "require", "tls_client_certs": "optional",
+              "tls_ca_file": "pki/ca.crt", "hba_file": "hba.conf"}
+    fresh.document["balancers"][0]["config"] = config
+    fresh.write()
+    fresh.init()
+    fresh.wait_healthy()
+    url = fresh.url()
+    assert "sslmode=require" in url
+    assert "sslmode=require" in fresh.run("url", "--format", "jdbc").out
+    assert "PGSSLMODE=require" in fresh.run("env").out
+    with psycopg2.connect(url, connect_timeout=5) as connection:
+        assert connection.info.ssl_in_use
+    with pytest.raises(psycopg2.OperationalError, match="connections without TLS are not accepted"):
+        connect(url, "disable")
+    shown = {"sslcert": str(folder / "postgres.crt"), "sslkey": str(folder / "postgres.key")}
+    with pytest.raises(psycopg2.OperationalError):
+        connect(url, "require", password="wrong", **shown)
+
+    # The rules change while it runs: init brings them there.
+    everyone = (fresh.folder / "hba.conf").read_text()
+    (fresh.folder / "hba.conf").write_text("hostssl postgres all all cert\n" + everyone)
+    with psycopg2.connect(url, connect_timeout=5):
+        fresh.run("init")
+        with connect(url, "require", dbname="testdb"):
+            pass
+        with pytest.raises(psycopg2.OperationalError, match="valid client certificate"):
+            connect(url, "require", dbname="postgres")
+        with connect(url, "require", dbname="postgres", password="", **shown) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT current_user")
+            assert cursor.fetchone()[0] == "postgres"
+    (fresh.folder / "hba.conf").write_text("nonsense\n")
+    assert "line 1" in fresh.run("init", expect=None).err
+    with connect(url, "require"):
+        pass
+    fresh.run("--destroy")
+    assert not fresh.left()
 
 
 # --- A balancer with its own file, in front of a server with certificates.
