@@ -3,6 +3,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import pwd
 import shlex
 import subprocess
 import time
@@ -43,14 +44,22 @@ class Manager:
         self.env["LC_ALL"] = "C.UTF-8"
         # An engine is only ever found where a test put one.
         self.env["DOCKER_HOST"] = docker_host or "unix:///nonexistent/docker.sock"
+        self.programs = bin_dir()
+        self.user = None  # who runs it, if it is not whoever runs the test
         self.secrets: list[str] = []  # must appear in no output unless asked for
 
     def command(self, *arguments) -> list[str]:
-        return [str(bin_dir() / "pgbalancer_cluster"), *map(str, arguments)]
+        return [str(self.programs / "pgbalancer_cluster"), *map(str, arguments)]
+
+    def identity(self) -> dict:
+        """Another user has none of our groups either."""
+        if not self.user:
+            return {}
+        return {"user": self.user, "group": pwd.getpwnam(self.user).pw_gid, "extra_groups": []}
 
     def popen(self, *arguments, **options) -> subprocess.Popen:
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True,
-                   "env": self.env, "cwd": self.folder, "start_new_session": True} | options
+                   "env": self.env, "cwd": self.folder, "start_new_session": True} | self.identity() | options
         return subprocess.Popen(self.command(*arguments), **options)
 
     def run(self, *arguments, expect: int | None = 0, limit: float = LIMIT, stdin: str | None = None,
@@ -58,7 +67,7 @@ class Manager:
         begin = time.monotonic()
         source = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
         done = subprocess.run(self.command(*arguments), env=self.env, cwd=self.folder, timeout=limit, text=True,
-                              capture_output=True, check=False, **source)
+                              capture_output=True, check=False, **self.identity(), **source)
         result = Done(shlex.join(done.args), done.returncode, done.stdout, done.stderr, time.monotonic() - begin)
         assert expect is None or result.code == expect, f"exit code {expect} was expected\n{result}"
         assert "\x1b" not in result.out + result.err, f"an ESC byte in a pipe\n{result}"
