@@ -5,7 +5,7 @@ FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := build
 PROGRAMS = pgbalancer pgbalancer_agent pgbalancer_cluster
-.PHONY: build demo test unit check format tidy fuzz asan tsan bench bench-proxy clean help deps deps-test deps-check \
+.PHONY: build compat demo test unit check format tidy fuzz asan tsan bench bench-proxy clean help deps deps-test deps-check \
   configure programs everything
 
 help: ## this list
@@ -72,6 +72,9 @@ tsan: deps ## unit tests under ThreadSanitizer
 
 fuzz: deps-check ## each fuzz target for a minute
 	@tools/fuzz.sh $(FUZZ_SECONDS)
+
+compat: build ## PostgreSQL's regression suite, directly and through the balancer (COMPAT="--mode session")
+	@PGB_BIN=$(abspath $(BUILD))/bin /usr/bin/python3 tests/compat/run_regress.py $(COMPAT)
 
 bench: build ## time the life cycle against the bare PostgreSQL tools
 	@/usr/bin/python3 bench/lifecycle.py $(BUILD)/bin

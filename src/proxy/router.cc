@@ -38,10 +38,11 @@ Look Router::look(std::string_view text, const std::string& database, bool read_
     verdict.effects.push_back({});
     return verdict;
   }();
-  if (!read_as_written) return {&kOtherStrings, false, false, kOtherStrings.reason};
+  if (!read_as_written) return {&kOtherStrings, false, false, false, kOtherStrings.reason};
   Database& known = of(database);
   const sql::VerdictCache::Entry& entry = known.cache.get(text, known.catalog.get());
-  return {&entry.verdict, entry.decision.replica, entry.decision.may_do_anything, entry.decision.reason};
+  return {&entry.verdict, entry.decision.replica, entry.decision.may_do_anything, entry.decision.keeps_state,
+          entry.decision.reason};
 }
 
 void Router::set_catalog(const std::string& database, sql::CatalogPtr catalog) {

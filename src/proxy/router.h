@@ -16,6 +16,7 @@ struct Look {
   const sql::Verdict* verdict = nullptr;  // valid until the next look
   bool replica = false;                   // a replica may answer it
   bool may_do_anything = false;           // beside what the verdict says: it calls functions of which nobody knows
+  bool keeps_state = false;               // one of these may leave something in the server's process
   std::string_view reason;                // why, or why not; as long-lived as the verdict
 };
 

@@ -200,6 +200,8 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   const NodeView* choose(const Look& look);
   void attach(Server& server);
   void release();
+  bool may_reset_to_its_own() const;
+  bool resets_to_its_own() const;
   void maybe_release();
   void change_parameters(Server& server, Parameters from, Purpose purpose);
   void adopt_truth(InternalAnswer answer);

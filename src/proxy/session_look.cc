@@ -205,6 +205,10 @@ void Session::note_effects(const Look& look) {
   const bool reads = verdict.read && !look.may_do_anything;
   if (!reads && !only_control && !is_only_session_state(verdict)) wrote_ = true;
   if (look.may_do_anything) truth_needed_ = server_->tainted = true;
+  if (look.keeps_state) {
+    sticky_pin_ = "it called a function in C, which may keep what nobody sees";
+    truth_needed_ = true;
+  }
   if (std::exchange(untold_, false)) truth_needed_ = true;
   if (verdict.changes_catalog) {
     catalog_changed_ = true;

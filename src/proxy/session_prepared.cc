@@ -31,6 +31,9 @@ Session::Step Session::query(Input& in, std::string_view message, size_t total) 
       expect_anything();
     }
     unnamed_ = 0;
+  } else if (may_reset_to_its_own()) {
+    if (message.size() < total && total <= kMaxWhole) return Step::kMore;
+    if (message.size() >= total) note_effects(look_at(query_text(message)));
   }
   server_->unnamed = 0;
   server_->expect({Kind::kQuery, 0});
@@ -48,6 +51,10 @@ Session::Step Session::parse(Input& in, std::string_view message, size_t total) 
   if (!pooled() || untracked || !complete || message.size() < total) {
     if (pooled() && !untracked) expect_anything();
     if (pooled() && complete && name.empty()) unnamed_ = 0;
+    if (may_reset_to_its_own() && complete && message.size() >= total) {
+      const std::string_view text = message.substr(pgwire::kHeaderSize + name.size() + 1);
+      note_effects(look_at(text.substr(0, text.find('\0'))));
+    }
     server_->unnamed = 0;
     server_->expect({Kind::kParse, 0});
     pass_on(in, total);

@@ -11,10 +11,9 @@ namespace sqlstate = pgwire::sqlstate;
 constexpr char kSaved[] = "pgbalancer.statement_timeout";
 constexpr char kTruthPins[] =
     "SELECT 'pin', 'it listens to a channel', NULL WHERE EXISTS (SELECT FROM pg_catalog.pg_listening_channels())"
-    " UNION ALL SELECT 'pin', 'it has temporary objects', NULL WHERE EXISTS (SELECT FROM pg_catalog.pg_class WHERE"
-    " relnamespace = pg_catalog.pg_my_temp_schema()) OR EXISTS (SELECT FROM pg_catalog.pg_proc WHERE pronamespace ="
-    " pg_catalog.pg_my_temp_schema()) OR EXISTS (SELECT FROM pg_catalog.pg_type WHERE typnamespace ="
-    " pg_catalog.pg_my_temp_schema())"
+    // Whatever kind they are of: DISCARD TEMP, too, finds them by their dependency on the schema.
+    " UNION ALL SELECT 'pin', 'it has temporary objects', NULL WHERE EXISTS (SELECT FROM pg_catalog.pg_depend WHERE"
+    " refclassid = 2615 AND refobjid = pg_catalog.pg_my_temp_schema())"  // 2615: pg_namespace
     " UNION ALL SELECT 'pin', 'it holds advisory locks', NULL WHERE EXISTS (SELECT FROM pg_catalog.pg_locks WHERE pid ="
     " pg_catalog.pg_backend_pid() AND locktype = 'advisory')"
     " UNION ALL SELECT 'pin', 'it has a cursor WITH HOLD', NULL WHERE EXISTS (SELECT FROM pg_catalog.pg_cursors)"
@@ -218,7 +217,7 @@ void Session::maybe_release() {
     }
   }
   const bool pooled = !dedicated_ && mode_ != PoolMode::kSession;
-  if (idle && pooled) {
+  if (idle && (pooled || resets_to_its_own())) {
     if (truth_needed_) {
       truth_needed_ = false;
       // What the client sends next must find the session as the answer will say it is.
@@ -227,9 +226,19 @@ void Session::maybe_release() {
       server_->ask(Purpose::kTruth, truth_query(false));
       return server_->flush();
     }
-    if (pinned_.empty() && batch_start_) release();
+    if (pooled && pinned_.empty() && batch_start_) release();
   }
   if (waited || !in_.empty()) resume();
+}
+
+// On the server a reset means the value it gave at login, but the startup packet may have asked for another. Where a
+// server changes hands that is seen to anyway.
+bool Session::may_reset_to_its_own() const { return mode_ == PoolMode::kSession && !dedicated_ && !base_->empty(); }
+
+bool Session::resets_to_its_own() const {
+  if (!may_reset_to_its_own()) return false;
+  return reset_all_ || std::any_of(reset_names_.begin(), reset_names_.end(),
+                                   [this](const std::string& name) { return base_->count(name) != 0; });
 }
 
 void Session::release() {
@@ -265,7 +274,9 @@ std::string Session::truth_query(bool without_timeout) const {
               "') ELSE setting END";
   }
   sql += kTruthPins + quote_literal(user());
-  sql += " UNION ALL SELECT 'set', name, " + setting + " FROM pg_catalog.pg_settings WHERE source = 'session'";
+  sql += " UNION ALL SELECT 'set', name, " + setting +
+         " FROM pg_catalog.pg_settings WHERE source = 'session'"
+         " AND name NOT IN ('transaction_isolation', 'transaction_read_only', 'transaction_deferrable')";
   sql += " UNION ALL SELECT 'set', 'role', pg_catalog.current_setting('role')";
   sql += " WHERE pg_catalog.current_setting('role') <> 'none'";
   for (const std::string& name : custom_names_) {

@@ -42,6 +42,9 @@ class SqlCatalog : public testing::Test {
     CREATE SEQUENCE seq;
     CREATE RULE r AS ON INSERT TO ruled DO ALSO SELECT nextval('seq');
     CREATE FUNCTION writes() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
+    CREATE FUNCTION hides(float4) RETURNS float4 LANGUAGE c AS '$libdir/pg_trgm', 'set_limit';
+    CREATE FUNCTION shows() RETURNS float4 LANGUAGE c STABLE AS '$libdir/pg_trgm', 'show_limit';
+    CREATE EXTENSION "uuid-ossp";
     CREATE FUNCTION reads() RETURNS int LANGUAGE plpgsql STABLE AS 'BEGIN RETURN 1; END';
     CREATE FUNCTION step(int, int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
     CREATE AGGREGATE volatile_sum (int) (SFUNC = step, STYPE = int);
@@ -191,6 +194,17 @@ TEST_F(SqlCatalog, EveryVolatileFunctionOfPostgresqlIsHarmlessByNameOrForThePrim
   for (const auto& row : found->front().rows) {
     EXPECT_FALSE(to_replica("SELECT \"" + *row[0] + "\"(1)")) << *row[0];
   }
+}
+
+TEST_F(SqlCatalog, FunctionsInCMayKeepStateUnlessAnExtensionAnswersForThem) {
+  const auto keeps = [](const std::string& text) {
+    return sql::decide(sql::classify(text), catalog_.get()).keeps_state;
+  };
+  EXPECT_TRUE(keeps("SELECT hides(0.5)"));
+  EXPECT_TRUE(keeps("SELECT public.hides(0.5)"));
+  EXPECT_FALSE(keeps("SELECT shows()"));
+  EXPECT_FALSE(keeps("SELECT uuid_generate_v4()"));
+  EXPECT_FALSE(keeps("SELECT writes(), pg_backend_pid()"));
 }
 
 TEST_F(SqlCatalog, AFreshDatabaseHasNothingThatMakesAllReadsUnsafe) {

@@ -8,6 +8,8 @@ const char* Catalog::query() {
   // routine: every function with whether it is volatile; an aggregate is as volatile as what it is made of. The
   // functions of uuid-ossp and pgcrypto are volatile because they draw random numbers: harmless.
   // ours: what PostgreSQL's own functions do to one server or one session, though not volatile.
+  // 'c': volatile functions in C that may keep something in the server's process where no catalogue shows it: all that
+  // belong to no extension, and those of extensions that are known to.
   // called: which function is used by which view, policy or domain. Of PostgreSQL's own functions no dependency is
   // recorded, so the stored tree is read. System views are judged by name when a statement is read.
   // unsafe: relations a replica cannot answer for, and views and partitioned tables above them.
@@ -113,6 +115,13 @@ SELECT DISTINCT 'a', '', r.proname FROM routine r JOIN bad ON bad.oid = r.oid
  WHERE r.prokind = 'f' AND r.pronargs - r.pronargdefaults <= 1 AND t.typtype IN ('c', 'p')
    AND r.nspname <> 'pg_catalog'
 UNION ALL
+SELECT DISTINCT 'c', n.nspname, p.proname FROM pg_catalog.pg_proc p
+  JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+ WHERE l.lanname = 'c' AND p.provolatile = 'v' AND n.nspname <> 'pg_catalog'
+   AND (p.proname IN ('dblink_connect', 'dblink_connect_u', 'dblink_open', 'set_limit')
+        OR NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+                          AND d.objid = p.oid AND d.deptype = 'e'))
+UNION ALL
 SELECT 'i', n.nspname, t.typname FROM pg_catalog.pg_cast c JOIN pg_catalog.pg_proc p ON p.oid = c.castfunc
   JOIN pg_catalog.pg_type t ON t.oid = c.casttarget JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
  WHERE p.provolatile = 'v' AND c.castcontext = 'i')";
@@ -146,6 +155,7 @@ void Catalog::add(char kind, const std::string& schema, const std::string& name)
     case 'k': return insert(relations_, schema, name);
     case 't': return insert(unsafe_types_, schema, name);
     case 'a': row_functions_.insert(name); return;
+    case 'c': return insert(keepers_, schema, name);
     case 'i': implicit_cast_ = schema + "." + name; return;
     default: return;
   }

@@ -23,6 +23,8 @@ class Catalog {
   // `name` as a verdict has it, with or without schema. A function or relation that is not known is not safe; without
   // a schema, a name is as safe as the least safe one of that name in any schema.
   bool function_is_safe(std::string_view name) const;
+  // It may leave something behind in its server's process that nobody can ask for or take over.
+  bool function_keeps_state(std::string_view name) const { return keepers_.count(std::string(name)) != 0; }
   bool operator_is_safe(std::string_view name) const { return unsafe_operators_.count(std::string(name)) == 0; }
   bool relation_is_safe(std::string_view name) const;
   bool type_is_safe(std::string_view name) const { return unsafe_types_.count(std::string(name)) == 0; }
@@ -41,6 +43,7 @@ class Catalog {
   uint64_t version_ = 0;
   Set functions_;         // all
   Set unsafe_functions_;  // volatile ones
+  Set keepers_;
   Set unsafe_operators_;  // without schema
   Set relations_;         // all
   Set unsafe_relations_;

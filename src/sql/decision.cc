@@ -64,6 +64,10 @@ bool calls_what_may_do_anything(const Verdict& verdict, const Catalog* catalog) 
 Decision decide(const Verdict& verdict, const Catalog* catalog) {
   Decision decision = place(verdict, catalog);
   decision.may_do_anything = calls_what_may_do_anything(verdict, catalog);
+  decision.keeps_state = catalog != nullptr && std::any_of(verdict.functions.begin(), verdict.functions.end(),
+                                                           [catalog](const std::string& name) {
+                                                             return catalog->function_keeps_state(name);
+                                                           });
   return decision;
 }
 

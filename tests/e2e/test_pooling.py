@@ -102,6 +102,19 @@ def test_a_greeting_waits_until_an_earlier_session_is_cleaned_away_and_the_param
             assert ask(one, "SHOW TimeZone") == zone
 
 
+def test_what_a_transaction_said_of_itself_is_no_parameter_of_the_session(pooled):
+    with client(pooled) as one, client(pooled) as two:
+        for mine in ("BEGIN; SET TRANSACTION READ ONLY; SELECT 1; COMMIT", "BEGIN READ WRITE; SELECT 1; COMMIT",
+                     "BEGIN; SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; SELECT 1; COMMIT"):
+            for _ in range(2 * POOL):
+                do(one, mine, "SET work_mem = '5MB'")  # the server is asked what is left behind
+                churn(pooled)
+                assert ask(two, "SELECT count(*) FROM users") == 3
+                assert ask(one, "SHOW work_mem") == "5MB"
+                do(two, "CREATE TABLE made (n int)", "DROP TABLE made")
+                assert ask(one, "SHOW transaction_isolation") == "read committed"
+
+
 @pytest.mark.parametrize("make, look, expected", [
     ("CREATE TEMP TABLE mine AS SELECT 42 AS n", "SELECT n FROM mine", 42),
     ("PREPARE mine AS SELECT 43", "EXECUTE mine", 43),
@@ -109,6 +122,8 @@ def test_a_greeting_waits_until_an_earlier_session_is_cleaned_away_and_the_param
      "pg_backend_pid()", 1),
     ("BEGIN; DECLARE mine CURSOR WITH HOLD FOR SELECT 44; COMMIT", "FETCH mine", 44),
     ("DO $$ BEGIN CREATE TEMP TABLE mine AS SELECT 45 AS n; END $$", "SELECT n FROM mine", 45),
+    ("CREATE COLLATION pg_temp.mine (locale = 'C')", "SELECT 'a' < 'B' COLLATE pg_temp.mine", False),
+    ("CREATE TEXT SEARCH DICTIONARY pg_temp.mine (TEMPLATE = simple)", "SELECT (ts_lexize('pg_temp.mine', 'A'))[1]", "a"),
 ])
 def test_what_only_one_server_has_binds_the_session_to_it_until_it_ends(pooled, make, look, expected):
     with client(pooled) as one:

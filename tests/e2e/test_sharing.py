@@ -1464,6 +1464,20 @@ def test_with_pool_mode_session_a_server_is_the_clients_until_it_leaves(pooled_b
     assert state[0] == pids[0] and state[1:] in [("4MB", "", None), ("4MB", None, None)]
 
 
+@pytest.mark.parametrize("pooled_by", ["session", "transaction"], indirect=True)
+def test_a_reset_gives_what_the_startup_packet_asked_for_in_every_mode(pooled_by):
+    client = pooled_by.client(options="-c DateStyle=Postgres,DMY -c work_mem=3MB")
+    for reset in ("RESET DateStyle", "RESET ALL", "SET DateStyle TO DEFAULT", "DISCARD ALL"):
+        run(client, "SET DateStyle = 'German'")
+        assert value(client, "SHOW DateStyle") == "German, DMY"
+        run(client, reset)
+        assert value(client, "SHOW DateStyle") == "Postgres, DMY", reset
+        assert client.get_parameter_status("DateStyle") == "Postgres, DMY", reset
+        assert value(client, "SHOW work_mem") == "3MB", reset
+    run(client, "RESET ALL; SET work_mem = '5MB'")
+    assert (value(client, "SHOW DateStyle"), value(client, "SHOW work_mem")) == ("Postgres, DMY", "5MB")
+
+
 @pytest.mark.parametrize("pooled_by", ["statement"], indirect=True)
 def test_with_pool_mode_statement_transactions_and_session_state_are_refused(pooled_by):
     clients = [pooled_by.client() for _ in range(10)]
