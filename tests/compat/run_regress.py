@@ -76,6 +76,8 @@ def fetch_source() -> pathlib.Path:
 
 def unpack(folder: pathlib.Path) -> pathlib.Path:
     """The suite's folder, with the libraries that its functions are in beside it."""
+    if not (newest_bin().parent / "lib/pgxs/src/test/regress/pg_regress").exists() or not shutil.which("pg_config"):
+        sys.exit(f"pg_regress is missing: apt-get install postgresql-server-dev-{major()}")
     with tarfile.open(fetch_source()) as tar:
         members = [m for m in tar.getmembers() if "/src/test/regress/" in m.name]
         tar.extractall(folder, members)
