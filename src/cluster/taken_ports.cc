@@ -11,7 +11,6 @@ namespace {
 
 using model::Balancer;
 using model::Cluster;
-using model::Node;
 using runtime::Obstacle;
 
 // Calls visit(unit, key, port) for every published port.
