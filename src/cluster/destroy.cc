@@ -1,3 +1,5 @@
+#include <poll.h>
+
 #include <algorithm>
 
 #include "base/strings.h"
@@ -38,8 +40,8 @@ Result<DestroyPreview> look_before_destroy(Session& session) {
   return preview;
 }
 
-Result<DestroyResult> destroy(Session& session, bool keep_data) {
-  const auto began = Deadline::Clock::now();
+// One round: what there is goes. `left` is what could not be removed, or came while it was done.
+static Result<DestroyResult> destroy_once(Session& session, bool keep_data) {
   auto preview = look_before_destroy(session);
   if (!preview.ok()) return std::move(preview).error();
   const std::string& cluster = session.wanted.cluster_name;
@@ -65,8 +67,22 @@ Result<DestroyResult> destroy(Session& session, bool keep_data) {
   auto left = session.runtime->remove_shared(cluster, keep_data, Deadline::after(seconds(30)));
   if (!left.ok()) return std::move(left).error();
   result.left.insert(result.left.end(), left->begin(), left->end());
-  if (result.left.empty() && !keep_data) session.forget_record();
-  result.seconds = std::chrono::duration<double>(Deadline::Clock::now() - began).count();
+  return result;
+}
+
+Result<DestroyResult> destroy(Session& session, bool keep_data) {
+  const auto began = Deadline::Clock::now();
+  auto result = destroy_once(session, keep_data);
+  // An engine may still be making what a manager that was killed has asked for: it comes after the first look.
+  for (int again = 0; result.ok() && !result->left.empty() && again < 3; ++again) {
+    poll(nullptr, 0, 300);
+    const bool existed = result->existed;
+    result = destroy_once(session, keep_data);
+    if (result.ok()) result->existed = result->existed || existed;
+  }
+  if (!result.ok()) return result;
+  if (result->left.empty() && !keep_data) session.forget_record();
+  result->seconds = std::chrono::duration<double>(Deadline::Clock::now() - began).count();
   return result;
 }
 
