@@ -140,9 +140,7 @@ std::string pgpass(const Target& target) {
 std::string uri(const Target& target, const std::string& password) {
   std::string out = "postgresql://" + percent(target.info.user) + (password.empty() ? "" : ":" + percent(password)) +
                     "@" + hosts_with_ports(target) + "/" + percent(target.info.database);
-  auto add = [&out, mark = '?'](const std::string& parameter) mutable {
-    out += std::exchange(mark, '&') + parameter;
-  };
+  auto add = [&out, mark = '?'](const std::string& parameter) mutable { out += std::exchange(mark, '&') + parameter; };
   if (target.choose) add("target_session_attrs=" + libpq_role(target));
   if (target.read_only) add("options=" + percent(kReadOnly));
   if (target.tls()) add("sslmode=require");
