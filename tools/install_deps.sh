@@ -2,7 +2,7 @@
 # Installs the Debian packages that building and running need. Says nothing and does nothing when all
 # are there. PGB_DEPS=test adds what the Docker tests want, PGB_DEPS=check the clang tools as well.
 set -eu
-packages="g++ cmake ninja-build make nlohmann-json3-dev libspdlog-dev libfmt-dev libssl-dev libpg-query-dev
+packages="g++ cmake ninja-build make nlohmann-json3-dev libspdlog-dev libfmt-dev libssl-dev liburing-dev libpg-query-dev
   libboost1.81-dev libgtest-dev python3 python3-pytest python3-psycopg2 postgresql postgresql-client openssl"
 engine="docker.io debootstrap iptables curl"
 clang="clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14 clang-tools-14"

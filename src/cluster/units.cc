@@ -156,9 +156,10 @@ class UnitMaker {
     unit.container_name = group.container_name;
     unit.ip_address = group.ip_address;
     unit.ports = {{kBalancerPort, group.port}, {kRestPort, group.rest_api_port}};
-    unit.spec_hash = hash_of(unit.container_name + "|" + unit.ip_address + "|" + unit.bind_address + "|" +
-                             std::to_string(group.port) + "|" + std::to_string(group.rest_api_port) + "|" +
-                             std::to_string(group.config.pool.threads));
+    unit.spec_hash =
+        hash_of(unit.container_name + "|" + unit.ip_address + "|" + unit.bind_address + "|" +
+                std::to_string(group.port) + "|" + std::to_string(group.rest_api_port) + "|" +
+                std::to_string(group.config.pool.threads) + group.config.pool.scheduling + group.config.pool.io_uring);
     unit.files.push_back({"balancer.json", balancer_json(group)});
     for (const UserFile& file : files_of(group)) {
       auto content = read_beside(group.name + ".config." + file.key, file.path);

@@ -97,6 +97,8 @@ Result<proxy::Settings> proxy_settings(const BalancerConfig& config) {
   settings.listen_address = config.listen_address;
   settings.port = config.port;
   settings.threads = config.pool.threads;
+  settings.batch_scheduling = config.pool.scheduling == "batch";
+  settings.io_uring = config.pool.io_uring == "auto";
   settings.pool = config.pool_settings();
   settings.auth_user = config.auth_user;
   settings.auth_query = config.auth_query;

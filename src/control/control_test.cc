@@ -116,11 +116,13 @@ TEST(BalancerConfig, EveryKeyOfThePoolerReachesTheProxy) {
       "max_database_clients":60,"query_wait_timeout":1.5,"query_timeout":2,"client_idle_timeout":3,
       "idle_transaction_timeout":4,"server_idle_timeout":5,"server_lifetime":6,"server_check_delay":7,
       "max_prepared_statements":8,"causal_reads":"global","max_replica_lag":0.0001,
-      "max_replica_lag_bytes":16000000000,"log_slow_queries":0.1,"threads":9,"read_write_split":false)"));
+      "max_replica_lag_bytes":16000000000,"log_slow_queries":0.1,"threads":9,"scheduling":"normal","io_uring":"off","read_write_split":false)"));
   ASSERT_TRUE(config) << all_of(config.error());
   using ms = std::chrono::milliseconds;
   const proxy::PoolSettings pool = config->pool_settings();
   EXPECT_EQ(config->pool.threads, 9u);
+  EXPECT_EQ(config->pool.scheduling, "normal");
+  EXPECT_EQ(config->pool.io_uring, "off");
   EXPECT_EQ(pool.mode, proxy::PoolMode::kStatement);
   EXPECT_EQ(pool.causal_reads, proxy::CausalReads::kGlobal);
   EXPECT_FALSE(pool.read_write_split);
@@ -137,15 +139,16 @@ TEST(BalancerConfig, EveryKeyOfThePoolerReachesTheProxy) {
 
 TEST(BalancerConfig, WrongValuesOfThePoolerAreNamedWithTheirLimits) {
   const std::string text = mistakes_in(with(R"("pool_mode":"query","pool_size":0,"min_pool_size":21,"max_clients":-1,
-      "query_timeout":-0.5,"server_lifetime":"1h","causal_reads":true,"threads":257,"max_replica_lag_bytes":0.5,
+      "query_timeout":-0.5,"server_lifetime":"1h","causal_reads":true,"threads":257,"io_uring":"on","max_replica_lag_bytes":0.5,
       "read_write_split":"on","pool_sise":3)"));
   for (const char* part :
        {"pool_mode: must be one of session, transaction, statement, not \"query\"",
         "pool_size: must be a whole number from 1 to 100000", "min_pool_size: must not be more than pool_size",
         "max_clients: must be a whole number from 1 to 100000", "query_timeout: must be a number from 0 to 31536000",
         "server_lifetime: must be a number", "causal_reads: must be one of off, session, global",
-        "threads: must be a whole number from 0 to 256", "max_replica_lag_bytes: must be a whole number",
-        "read_write_split: must be true or false", "did you mean pool_size?", "11 mistakes"}) {
+        "threads: must be a whole number from 0 to 256", "io_uring: must be one of auto, off, not \"on\"",
+        "max_replica_lag_bytes: must be a whole number", "read_write_split: must be true or false",
+        "did you mean pool_size?", "12 mistakes"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << " is not in\n" << text;
   }
 }

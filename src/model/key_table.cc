@@ -196,8 +196,25 @@ const KeyTable& pool_keys() {
        {"max_replica_lag_bytes", Kind::kWhole, "0", "", "the same in bytes of WAL; 0: no limit", 0, kMaxLagBytes},
        {"log_slow_queries", Kind::kNumber, "0", "", "seconds: statements that take longer are logged; 0: none", 0,
         kMaxSeconds},
-       {"threads", Kind::kWhole, "0", "", "threads that serve clients; 0: one a core; read at the start only", 0,
-        256}}};
+       {"threads", Kind::kWhole, "0", "",
+        "threads that serve clients; 0: one for two cores, for the servers need more; read at the start only", 0, 256},
+       {"scheduling",
+        Kind::kChoice,
+        R"("batch")",
+        "",
+        "batch: the threads do not push others off their cores for every message, and do more at a time; normal: they "
+        "do; read at the start only",
+        0,
+        0,
+        {"batch", "normal"}},
+       {"io_uring",
+        Kind::kChoice,
+        R"("auto")",
+        "",
+        "auto: messages go out many at a time where the kernel has io_uring; read at the start only",
+        0,
+        0,
+        {"auto", "off"}}}};
   return table;
 }
 

@@ -30,6 +30,8 @@ struct PoolConfig {
   uint64_t max_replica_lag_bytes = 0;
   double log_slow_queries = 0;
   unsigned threads = 0;
+  std::string scheduling = "batch";
+  std::string io_uring = "auto";
 
   bool operator==(const PoolConfig&) const = default;
 };
@@ -59,6 +61,8 @@ void each_pool_key(Config& config, Visit visit) {
   visit("max_replica_lag_bytes", config.max_replica_lag_bytes);
   visit("log_slow_queries", config.log_slow_queries);
   visit("threads", config.threads);
+  visit("scheduling", config.scheduling);
+  visit("io_uring", config.io_uring);
 }
 
 // Why two of its values do not go together; `key` is the one to blame. Empty if they do.

@@ -179,7 +179,7 @@ const char* const kEverything = R"({"cluster_name": "all", "runtime": "process",
       "max_database_clients": 60, "query_wait_timeout": 1.5, "query_timeout": 2.5, "client_idle_timeout": 3,
       "idle_transaction_timeout": 4, "server_idle_timeout": 5, "server_lifetime": 6, "server_check_delay": 7,
       "max_prepared_statements": 8, "causal_reads": "global", "max_replica_lag": 0.5,
-      "max_replica_lag_bytes": 16000000000, "log_slow_queries": 0.001, "threads": 9,
+      "max_replica_lag_bytes": 16000000000, "log_slow_queries": 0.001, "threads": 9, "scheduling": "normal", "io_uring": "off",
       "tls_cert_file": "c", "tls_key_file": "k"},
     "replicas": [{"weight": 2.5}]}]})";
 
@@ -212,7 +212,7 @@ TEST(ClusterFile, EveryKeyOfThePoolerIsRead) {
     out << value << ' ';
     values += out.str();
   });
-  EXPECT_EQ(values, "statement 7 2 3 0.25 500 50 60 1.5 2.5 3 4 5 6 7 8 global 0.5 16000000000 0.001 9 ");
+  EXPECT_EQ(values, "statement 7 2 3 0.25 500 50 60 1.5 2.5 3 4 5 6 7 8 global 0.5 16000000000 0.001 9 normal off ");
   EXPECT_EQ(good(R"({"cluster_name": "demo"})").balancers[0].config.pool, defaults);
 }
 

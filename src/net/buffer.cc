@@ -1,6 +1,7 @@
 #include "net/buffer.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace pgb::net {
 namespace {
@@ -27,6 +28,17 @@ void Buffer::clear() {
   } else {
     bytes_.clear();
   }
+}
+
+std::string Buffer::take_memory() {
+  start_ = 0;
+  return std::exchange(bytes_, {});
+}
+
+void Buffer::give_memory(std::string memory) {
+  bytes_ = std::move(memory);
+  bytes_.clear();
+  start_ = 0;
 }
 
 }  // namespace pgb::net

@@ -18,6 +18,9 @@ class Buffer {
   void consume(size_t count);  // at most size()
   void clear();
   size_t capacity() const { return bytes_.capacity(); }
+  // The memory, for who keeps some for many buffers; only of an empty one.
+  std::string take_memory();
+  void give_memory(std::string memory);
 
  private:
   std::string bytes_;

@@ -8,7 +8,7 @@
 
 namespace pgb::net {
 
-Result<std::unique_ptr<EventLoop>> EventLoop::create() {
+Result<std::unique_ptr<EventLoop>> EventLoop::create(bool io_uring) {
   os::UniqueFd epoll(epoll_create1(EPOLL_CLOEXEC));
   os::UniqueFd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   epoll_event event = {};
@@ -18,7 +18,7 @@ Result<std::unique_ptr<EventLoop>> EventLoop::create() {
     return Error(Code::kIo, std::string("cannot make an event loop: ") + std::strerror(errno))
         .with("try", "raise the limit of open files (ulimit -n)");
   }
-  return std::unique_ptr<EventLoop>(new EventLoop(std::move(epoll), std::move(wake)));
+  return std::unique_ptr<EventLoop>(new EventLoop(std::move(epoll), std::move(wake), io_uring));
 }
 
 EventLoop::~EventLoop() = default;
@@ -120,6 +120,7 @@ void EventLoop::run() {
     dispatch();
     run_posted();
     run_timers();
+    send_queue_.send_all();
   }
 }
 

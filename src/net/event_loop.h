@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "net/send_queue.h"
 #include "os/unique_fd.h"
 
 namespace pgb::net {
@@ -34,8 +35,8 @@ class EventLoop {
   using Clock = std::chrono::steady_clock;
   using Timer = uint64_t;  // 0 is none
 
-  // kIo when the kernel has no descriptors left.
-  static Result<std::unique_ptr<EventLoop>> create();
+  // kIo when the kernel has no descriptors left. `io_uring`: use it where it saves system calls, if the kernel lets us.
+  static Result<std::unique_ptr<EventLoop>> create(bool io_uring = true);
   ~EventLoop();
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
@@ -46,6 +47,9 @@ class EventLoop {
   void modify(int fd, uint32_t events, Pollable& target);
   // After this no more calls come, also none that were already reported by the kernel.
   void remove(int fd, Pollable& target);
+
+  // What is put there goes out before the loop waits again.
+  SendQueue& send_queue() { return send_queue_; }
 
   Timer after(std::chrono::milliseconds wait, std::function<void()> action);
   void cancel(Timer timer);  // one that has fired or 0 is no mistake
@@ -62,7 +66,8 @@ class EventLoop {
  private:
   using Due = std::pair<Clock::time_point, Timer>;
 
-  EventLoop(os::UniqueFd epoll, os::UniqueFd wake) : epoll_(std::move(epoll)), wake_(std::move(wake)) {}
+  EventLoop(os::UniqueFd epoll, os::UniqueFd wake, bool io_uring)
+      : epoll_(std::move(epoll)), wake_(std::move(wake)), send_queue_(io_uring) {}
   int wait_ms() const;
   void dispatch();
   void run_timers();
@@ -72,6 +77,7 @@ class EventLoop {
   os::UniqueFd wake_;
   std::atomic<bool> stopped_{false};
   Clock::time_point now_ = Clock::now();
+  SendQueue send_queue_;
   std::array<epoll_event, 256> events_;
   int count_ = 0;  // of events_ in the round in progress
   int next_ = 0;   // the first one not yet told

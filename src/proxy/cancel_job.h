@@ -59,7 +59,7 @@ class CancelJob final : public net::Pollable {
   void close() {
     context_.loop.cancel(timer_);
     timer_ = 0;
-    link_.close(context_.loop, *this);
+    link_.close();
   }
   void end() {
     close();

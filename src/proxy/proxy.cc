@@ -45,7 +45,9 @@ Status Proxy::listen() {
   if (!address) return std::move(address).error();
   if (settings_.port != 0) PGB_TRY(net::check_port_free(*address));
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
-  const unsigned threads = std::min(settings_.threads == 0 ? cores : settings_.threads, kMaxReactors);
+  // Half the cores: a transaction costs the servers more than us, and a thread with more to do at a time costs less.
+  const unsigned wanted = settings_.threads == 0 ? std::max(1u, cores / 2) : settings_.threads;
+  const unsigned threads = std::min(wanted, kMaxReactors);
   for (unsigned i = 0; i < threads; ++i) {
     auto listener = net::listen_on(*address);
     if (!listener) return std::move(listener).error();

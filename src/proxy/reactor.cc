@@ -1,5 +1,7 @@
 #include "proxy/reactor.h"
 
+#include <sched.h>
+
 #include <cerrno>
 #include <cstring>
 
@@ -14,11 +16,20 @@ constexpr std::chrono::milliseconds kTick{100};
 constexpr unsigned kTicksPerSecond = 10;
 constexpr int kAcceptsAtOnce = 64;
 constexpr size_t kSpareSessions = 1000;  // connections that have not logged in yet, beside the clients
+
+// Waking up, the thread does not push a server off its core in the middle of a query: it finds more to do at a time
+// when its turn comes, and each transaction costs less.
+void schedule_as_batch() {
+  const sched_param none = {};
+  if (::sched_setscheduler(0, SCHED_BATCH, &none) != 0) {
+    log::warn("the kernel refuses SCHED_BATCH: " + std::string(std::strerror(errno)));
+  }
+}
 }  // namespace
 
 Result<std::unique_ptr<Reactor>> Reactor::create(unsigned index, os::UniqueFd listener, const Shared& shared,
                                                  TopologyPtr topology) {
-  auto loop = net::EventLoop::create();
+  auto loop = net::EventLoop::create(shared.settings.io_uring);
   if (!loop) return std::move(loop).error();
   return std::unique_ptr<Reactor>(
       new Reactor(index, std::move(*loop), std::move(listener), shared, std::move(topology)));
@@ -63,8 +74,10 @@ void Reactor::start() {
   pthread_attr_t how;
   pthread_attr_init(&how);
   pthread_attr_setstacksize(&how, sql::kClassifyStack);
-  const auto body = [](void* self) -> void* {
-    static_cast<Reactor*>(self)->loop_->run();
+  const auto body = [](void* arg) -> void* {
+    auto* self = static_cast<Reactor*>(arg);
+    if (self->context_.shared.settings.batch_scheduling) schedule_as_batch();
+    self->loop_->run();
     return nullptr;
   };
   running_ = pthread_create(&thread_, &how, body, this) == 0;

@@ -24,7 +24,7 @@ void Server::close() {
     return link_.stream.reset();
   }
   if (state_ == State::kReady) {
-    if (link_.out.empty()) {
+    if (link_.flush() && link_.out.empty()) {
       static constexpr std::string_view kGoodbye("X\0\0\0\4", 5);
       link_.send(kGoodbye);
     }
@@ -32,7 +32,7 @@ void Server::close() {
   }
   context_->loop.cancel(timer_);
   timer_ = 0;
-  link_.close(context_->loop, *this);
+  link_.close();
   state_ = State::kClosed;
   user_ = nullptr;
 }
@@ -61,7 +61,7 @@ void Server::update_interest() {
   if (!link_.is_open()) return;
   if (state_ == State::kConnecting) return link_.watch(context_->loop, *this, EPOLLOUT);
   const bool read = user_ == nullptr || !user_->congested();
-  const bool write = !link_.out.empty() || link_.stream->read_wants_write();
+  const bool write = link_.blocked() || link_.stream->read_wants_write();
   link_.watch(context_->loop, *this, (read ? EPOLLIN : 0u) | (write ? EPOLLOUT : 0u));
 }
 
@@ -77,16 +77,13 @@ void Server::expect(Expectation entry) {
 }
 
 void Server::send(std::string_view bytes) {
-  const bool behind = !link_.out.empty();
-  link_.send(bytes);  // a failure shows when reading: there may be last words
-  if (behind) link_.flush();
-  if (!link_.out.empty()) update_interest();
+  link_.post(bytes);  // a failure shows when reading: there may be last words
+  if (link_.blocked()) update_interest();
 }
 
 void Server::flush() {
-  if (link_.out.empty()) return;
-  link_.flush();
-  if (!link_.out.empty()) update_interest();
+  link_.post_rest();
+  if (link_.blocked()) update_interest();
 }
 
 void Server::ask(Purpose purpose, const std::string& sql) {
@@ -129,7 +126,8 @@ void Server::name_of(uint64_t statement, std::string& out) const {
 }
 
 void Server::detach() {
-  link_.unwatch(context_->loop, *this);
+  link_.flush();  // nothing is left: it is idle
+  link_.unwatch();
   context_ = nullptr;
   owner_ = nullptr;
 }

@@ -103,7 +103,7 @@ class Server final : public net::Pollable {
 
   // --- sending; none of these waits. Bytes go out with flush(), or with send() at once.
   void expect(Expectation entry);
-  void append(std::string_view bytes) { link_.out.append(bytes); }
+  void append(std::string_view bytes) { link_.append(bytes); }
   void send(std::string_view bytes);
   void flush();
   void ask(Purpose purpose, const std::string& sql);  // append()s; answered by ServerUser::server_answered
@@ -114,7 +114,7 @@ class Server final : public net::Pollable {
 
   // --- state of the server's session
   bool owes_client() const;  // an answer that is not to a question of our own
-  bool sent_all() const { return link_.out.empty(); }
+  bool sent_all() const { return !link_.blocked(); }
   bool mid_message() const { return body_left_ > 0 || !carry_.empty(); }  // of what it answers
   bool skipping() const { return skipping_; }
   bool quiet() const { return expected_.empty() && !skipping_; }

@@ -82,15 +82,19 @@ void Session::update_interest() {
   } else if (login_) {
     read = !gone_ && login_->framer.buffered() < kMaxEarly;
   }
-  const bool write = !client_.out.empty() || client_.stream->read_wants_write();
+  const bool write = client_.blocked() || client_.stream->read_wants_write();
   client_.watch(context_.loop, *this, (read ? EPOLLIN : 0u) | (write ? EPOLLOUT : 0u));
 }
 
 // A failure shows when reading: the session ends then, not in the middle of something.
 void Session::send_client(std::string_view bytes) {
   if (state_ == State::kClosed || !client_.is_open()) return;
-  client_.send(bytes);
-  if (!client_.out.empty()) update_interest();
+  if (state_ == State::kReady) {
+    client_.post(bytes);
+  } else {
+    client_.send(bytes);
+  }
+  if (client_.blocked()) update_interest();
 }
 
 void Session::fail(std::string_view sqlstate, const std::string& message, const std::string& detail) {
@@ -105,7 +109,7 @@ void Session::fail(std::string_view sqlstate, const std::string& message, const 
   error.detail = detail;
   std::string bytes;
   pgwire::encode(bytes, error);
-  client_.out.append(bytes);
+  client_.append(bytes);
   close_after_flush();
 }
 
@@ -130,7 +134,7 @@ void Session::end() {
   if (state_ == State::kClosed) return;
   disarm();
   drop_server();
-  client_.close(context_.loop, *this);
+  client_.close();
   if (counted_client_) --context_.shared.counters.clients;
   counted_client_ = false;
   if (pool_ != nullptr) --pool_->sessions;

@@ -122,7 +122,7 @@ void Session::server_refused(const std::string& why, const pgwire::ErrorResponse
   ++context_.shared.counters.refused_total;
   std::string bytes;
   pgwire::encode(bytes, *error);
-  client_.out.append(bytes);
+  client_.append(bytes);
   close_after_flush();
 }
 
@@ -328,7 +328,7 @@ void Session::server_answered(Server& server, Purpose purpose, InternalAnswer an
       answer.error->severity = "FATAL";
       std::string bytes;
       pgwire::encode(bytes, *answer.error);
-      client_.out.append(bytes);
+      client_.append(bytes);
       server.retire = true;
       ++context_.shared.counters.refused_total;
       return close_after_flush();

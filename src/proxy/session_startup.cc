@@ -92,7 +92,7 @@ bool Session::begins_tls(std::string_view bytes) const {
 }
 
 void Session::start_tls(const net::TlsContext& tls, std::string_view early) {
-  client_.unwatch(context_.loop, *this);
+  client_.unwatch();
   client_.stream = net::tls_server_stream(client_.stream->release(), tls, std::string(early));
   if (!client_.stream) end();
 }

@@ -44,7 +44,7 @@ TlsUpgrade::Step TlsUpgrade::answer(Link& link, net::EventLoop& loop, net::Polla
   answered_ = true;
   if (byte == 'N') return how_.required ? refused("it offers no TLS, and server_tls asks for it") : Step::kDone;
   if (byte != 'S') return refused("it does not understand the request for TLS");
-  link.unwatch(loop, owner);
+  link.unwatch();
   link.stream = net::tls_client_stream(link.stream->release(), *how_.context, host_);
   return link.stream ? Step::kDone : refused("TLS cannot be started");
 }

@@ -1,0 +1,128 @@
+#include "proxy/link.h"
+
+#include <cerrno>
+
+namespace pgb::proxy {
+namespace {
+constexpr size_t kOwnMemory = 64;  // bytes: less than that is no memory worth to be handed on
+constexpr size_t kLarge = 8192;    // bytes for which a system call of their own is cheaper than a copy
+using Kind = net::IoResult::Kind;
+}  // namespace
+
+Link::~Link() { unwatch(); }
+
+void Link::lost() {
+  write_dead = true;
+  blocked_ = false;
+  out.clear();
+}
+
+bool Link::send(std::string_view bytes) {
+  if (write_dead) return false;
+  while (out.empty() && !bytes.empty()) {
+    const net::IoResult sent = stream->write(bytes);
+    if (sent.kind == Kind::kWait) {
+      blocked_ = true;
+      break;
+    }
+    if (sent.kind != Kind::kDone) {
+      lost();
+      return false;
+    }
+    bytes.remove_prefix(sent.count);
+  }
+  if (!bytes.empty()) append(bytes);
+  return true;
+}
+
+void Link::append(std::string_view bytes) {
+  if (out.empty() && out.capacity() < kOwnMemory && loop_ != nullptr) {
+    out.give_memory(loop_->send_queue().take_memory());
+  }
+  out.append(bytes);
+}
+
+// Everything is on its way: the memory serves the next one who has something to send.
+void Link::give_memory_back() {
+  if (loop_ == nullptr || !out.empty() || out.capacity() < kOwnMemory) return;
+  loop_->send_queue().give_memory(out.take_memory());
+}
+
+void Link::post(std::string_view bytes) {
+  if (write_dead) return;
+  if (bytes.size() < kLarge && out.size() < kLarge) {
+    append(bytes);
+  } else {
+    if (!blocked_) flush();
+    send(bytes);
+  }
+  post_rest();
+}
+
+void Link::post_rest() {
+  if (loop_ != nullptr && !blocked_ && !out.empty()) loop_->send_queue().add(*this);
+}
+
+bool Link::flush() {
+  blocked_ = false;
+  while (stream && !write_dead && !out.empty()) {
+    const net::IoResult sent = stream->write(out.view());
+    if (sent.kind == Kind::kWait) {
+      blocked_ = true;
+      return true;
+    }
+    if (sent.kind != Kind::kDone) {
+      lost();
+    } else {
+      out.consume(sent.count);
+    }
+  }
+  if (write_dead) out.clear();
+  give_memory_back();
+  return !write_dead;
+}
+
+void Link::written(int count_or_error) {
+  if (count_or_error >= 0) {
+    out.consume(static_cast<size_t>(count_or_error));
+    if (out.empty()) return give_memory_back();
+  } else if (count_or_error == -EPIPE || count_or_error == -ECONNRESET || count_or_error == -ENOTCONN) {
+    return lost();
+  }
+  write_waiting();  // what happened shows again there
+}
+
+void Link::write_waiting() {
+  flush();
+  if (blocked_ && loop_ != nullptr) watch(*loop_, *owner_, interest_ | EPOLLOUT);
+}
+
+void Link::watch(net::EventLoop& loop, net::Pollable& owner, uint32_t events) {
+  if (!stream) return;
+  if (events == 0 && hung_up) return unwatch();
+  if (loop_ != nullptr && events == interest_) return;
+  if (loop_ != nullptr) {
+    loop.modify(stream->fd(), events, owner);
+  } else if (loop.add(stream->fd(), events, owner)) {
+    loop_ = &loop;
+    owner_ = &owner;
+  }
+  interest_ = events;
+}
+
+void Link::unwatch() {
+  if (loop_ == nullptr) return;
+  loop_->send_queue().remove(*this);
+  loop_->remove(stream->fd(), *owner_);
+  loop_ = nullptr;
+  owner_ = nullptr;
+  interest_ = 0;
+}
+
+void Link::close() {
+  unwatch();
+  stream.reset();
+  out.clear();
+}
+
+}  // namespace pgb::proxy
