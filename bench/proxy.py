@@ -28,10 +28,11 @@ from proxy_wire import Refused, WireClient
 SCALE = 10
 BASE = "pgbouncer"
 MODES = ("simple", "extended", "prepared")
-SECTIONS = (*MODES, "reconnect", "copy", "idle", "tls", "split")
+SECTIONS = (*MODES, "many", "reconnect", "copy", "idle", "tls", "split")
 CONNECT_SECONDS = {True: 0.03, False: 0.005}  # for a client; True: it gets a server of its own
 STATISTICS_SECONDS = 10.5  # until servers without work have told their counters
 SESSION_IDLE = 250  # of proxies that keep a server for every client
+MANY = 2000  # clients of the section "many"
 
 
 @dataclasses.dataclass
@@ -59,7 +60,7 @@ class Benchmark:
         self.idle = options.idle or (10000 if hard >= 10500 else 2000)
         if not options.idle and self.idle < 10000:
             self.note(f"{self.idle} idle clients instead of 10000 (limit of open files: {hard})")
-        self.most_clients = max(self.idle, *options.clients) + 500
+        self.most_clients = max(self.idle, MANY, *options.clients) + 500
         self.primary = Server(place, "primary", 3 * max(options.clients + [SESSION_IDLE]) + 350)
         self.copy_file = place.folder / "copy.tsv"
 
@@ -201,6 +202,8 @@ class Benchmark:
             for cell in cells:
                 turn = run % max(1, len(self.peers))
                 for peer in self.peers[turn:] + self.peers[:turn]:
+                    if cell.section == "many" and peer.sessions:
+                        continue  # it would need a server for each client
                     result = self.one(peer, cell, servers, share)
                     self.still_there(peer, cell.title)
                     self.records.append({"section": cell.section, "cell": cell.title, "clients": cell.clients,
@@ -215,6 +218,7 @@ class Benchmark:
         for mode in MODES:
             cells += [Cell(mode, f"select-only, {mode}, {n} clients", n, ["-S", "-M", mode])
                       for n in self.options.clients]
+        cells.append(Cell("many", f"select-only, simple, {MANY} clients", MANY, ["-S", "-M", "simple"]))
         cells.append(Cell("reconnect", "a connection per transaction, 8 clients", 8, ["-S", "-C"]))
         size = self.options.copy_mb
         cells += [Cell("copy", f"COPY {way}, {size} MB", 1, copy=way) for way in ("out", "in")]
@@ -321,6 +325,7 @@ class Benchmark:
             peers = list(dict.fromkeys(r["peer"] for r in rows))
             out += ["", f"### {cell[0].upper()}{cell[1:]}", "", *shown(cell, [p for p in PEERS if p in peers])]
         out += ["", "### Rate, as a multiple of PgBouncer's (1 process)", "", *self.summary()]
+        out += ["", "### Bounds", "", *Bounds(self.records).table()]
         if self.notes:
             out += ["", "### Notes", "", *(f"- {note}" for note in self.notes)]
         return "\n".join(out).strip() + "\n"
@@ -375,6 +380,68 @@ class Benchmark:
         body = [[cell] + [self.ratio(cell, p, "mb_s" if cell.startswith("COPY") else "tps") for p in peers]
                 for cell in cells]
         return table(["", *(PEERS[p].title for p in peers)], body) if body else ["(nothing to compare)"]
+
+
+class Bounds:
+    """What we mean to reach, held against the medians of this run; what was not measured is not shown."""
+    OURS = "pgbalancer"
+
+    def __init__(self, records: list[dict]):
+        self.records = records
+        self.rows: list[list[str]] = []
+
+    def value(self, cell: str, peer: str, key: str) -> float | None:
+        values = [r[key] for r in self.records if r["cell"] == cell and r["peer"] == peer and key in r]
+        return statistics.median(values) if values else None
+
+    def best(self, cell: str, key: str, pick) -> float | None:
+        others = {r["peer"] for r in self.records} - {self.OURS, "pgbalancer-off", Direct.name}
+        values = [v for v in (self.value(cell, peer, key) for peer in others) if v]
+        return pick(values) if values else None
+
+    def row(self, what: str, own: float | None, other: float | None, most: float | None = None,
+            least: float | None = None) -> None:
+        if not own or not other:
+            return
+        ratio = own / other
+        kept = ratio <= most if most is not None else ratio >= least
+        bound = f"<= {most:.2f}" if most is not None else f">= {least:.2f}"
+        self.rows.append([what, f"{ratio:.2f}", bound, "kept" if kept else "NOT KEPT"])
+
+    def cell(self, record: dict) -> None:
+        name, clients, section = record["cell"], record["clients"], record["section"]
+        ours = self.OURS
+        if section in MODES:
+            self.row(f"{name}: CPU, x {BASE}", self.value(name, ours, "cpu_us"), self.value(name, BASE, "cpu_us"),
+                     most=1.0 if clients == 1 else 0.8)
+        if section in MODES and clients == 64:
+            self.row(f"{name}: rate, x best peer", self.value(name, ours, "tps"), self.best(name, "tps", max),
+                     least=1.15)
+        if section in MODES and clients >= 16:
+            self.row(f"{name}: p99, x best peer", self.value(name, ours, "p99_ms"), self.best(name, "p99_ms", min),
+                     most=1.0)
+        if section == "many":
+            self.row(f"{name}: CPU, x 16 clients", self.value(name, ours, "cpu_us"),
+                     self.value("select-only, simple, 16 clients", ours, "cpu_us"), most=1.15)
+        if section == "copy":
+            self.row(f"{name}: rate, x {BASE}", self.value(name, ours, "mb_s"), self.value(name, BASE, "mb_s"),
+                     least=1.0)
+            self.row(f"{name}: CPU, x {BASE}", self.value(name, ours, "cpu_ms_mb"), self.value(name, BASE, "cpu_ms_mb"),
+                     most=1.0)
+        if section == "idle":
+            per = [self.value(name, peer, "rss_mb") for peer in (ours, BASE)]
+            self.row(f"{name}: memory, x {BASE}", *per, most=1.0)
+        if section == "split":
+            self.row(f"{name}: CPU, x pgpool", self.value(name, ours, "cpu_us"), self.value(name, "pgpool", "cpu_us"),
+                     most=1 / 3)
+
+    def table(self) -> list[str]:
+        seen = set()
+        for record in self.records:
+            if record["cell"] not in seen:
+                seen.add(record["cell"])
+                self.cell(record)
+        return table(["bound", "ratio", "wanted", ""], self.rows) if self.rows else ["(nothing to hold against them)"]
 
 
 def table(head: list[str], body: list[list[str]]) -> list[str]:
