@@ -120,6 +120,7 @@ void Link::unwatch() {
 }
 
 void Link::close() {
+  if (stream && !blocked_) flush();  // what was to go out at the end of the round
   unwatch();
   stream.reset();
   out.clear();

@@ -40,7 +40,7 @@ class Link final : public net::Outgoing {
   // Tells the loop what to watch for; nothing happens when that is what it does already.
   void watch(net::EventLoop& loop, net::Pollable& owner, uint32_t events);
   void unwatch();
-  void close();
+  void close();  // what the kernel does not take at once is lost
 
   // Outgoing
   int plain_socket() const override { return stream->encrypted() ? -1 : stream->fd(); }
