@@ -308,7 +308,8 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   std::unordered_map<std::string, ClientStatement> statements_;
   std::vector<NameChange> changes_;  // that may be skipped yet, oldest first
   uint32_t last_change_ = 0;
-  bool discards_ = false;  // a DISCARD ALL or DEALLOCATE ALL is under way
+  bool parses_ours_ = false;  // a Parse or Close that we put in is under way, and may be skipped, too
+  bool discards_ = false;     // a DISCARD ALL or DEALLOCATE ALL is under way
   bool discards_all_ = false;
   uint64_t errors_before_ = 0;  // of the server's, when it was sent
   std::string unnamed_body_;

@@ -188,6 +188,7 @@ void Session::ensure_prepared(const PreparedPtr& statement, std::string& out) {
 // A Parse of it under the server's name for it.
 void Session::prepare(const PreparedStatement& statement, Expectation::Kind kind, std::string& out, uint32_t change) {
   make_room(out);
+  parses_ours_ = parses_ours_ || kind == Kind::kParseOurs;
   server_->name_of(statement.id, context_.name);
   append_parse(out, context_.name, statement.body);
   server_->expect({kind, statement.id, change});
@@ -198,6 +199,7 @@ void Session::prepare(const PreparedStatement& statement, Expectation::Kind kind
 // The server's unnamed statement becomes this session's, or goes if the session has none: it may be another client's.
 void Session::ensure_unnamed(Input& in) {
   if (unnamed_ != 0 && server_->unnamed == unnamed_) return;
+  parses_ours_ = true;
   std::string& out = context_.text;
   out.clear();
   if (unnamed_ == 0) {

@@ -198,6 +198,7 @@ void Session::server_ready(Server&) {
 // When nothing is under way any more: gives the server back, asks it what the transaction left behind, or keeps it.
 void Session::maybe_release() {
   if (server_ == nullptr || !server_->quiet() || server_->holds > 0) return;
+  parses_ours_ = false;
   if (!changes_.empty() || discards_) names_are_settled();
   if (leaving_) return end();
   const bool waited = std::exchange(waiting_quiet_, false);
