@@ -2,10 +2,11 @@
 BUILD ?= build
 JOBS  ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
+PROPERTY_SECONDS ?= 600
 
 .DEFAULT_GOAL := build
 PROGRAMS = pgbalancer pgbalancer_agent pgbalancer_cluster
-.PHONY: build compat demo test unit check format tidy fuzz asan tsan bench bench-proxy clean help deps deps-test deps-check \
+.PHONY: build compat property demo test unit check format tidy fuzz asan tsan bench bench-proxy clean help deps deps-test deps-check \
   configure programs everything
 
 help: ## this list
@@ -75,6 +76,10 @@ fuzz: deps-check ## each fuzz target for a minute
 
 compat: build ## PostgreSQL's regression suite, directly and through the balancer (COMPAT="--mode session")
 	@PGB_BIN=$(abspath $(BUILD))/bin /usr/bin/python3 tests/compat/run_regress.py $(COMPAT)
+
+property: build ## random statements through the balancer and at the primary alone must answer the same (PROPERTY_SECONDS=600, SEED=N)
+	@PGB_BIN=$(abspath $(BUILD))/bin PGB_PROPERTY_SECONDS=$$(( $(PROPERTY_SECONDS) / 2 )) $(if $(SEED),PGB_SEED=$(SEED)) /usr/bin/python3 -m pytest -q -rP \
+	  -p no:cacheprovider tests/e2e/test_property.py
 
 bench: build ## time the life cycle against the bare PostgreSQL tools
 	@/usr/bin/python3 bench/lifecycle.py $(BUILD)/bin

@@ -121,8 +121,13 @@ void warn_of_idle_rules(const BalancerConfig& config) {
 // The running balancer: the proxy and who tells it about the servers.
 class Balancer {
  public:
-  Balancer(std::string path, BalancerConfig config, proxy::TlsKeeperPtr tls, std::unique_ptr<proxy::Proxy> proxy)
-      : path_(std::move(path)), config_(std::move(config)), tls_(std::move(tls)), proxy_(std::move(proxy)) {
+  Balancer(std::string path, BalancerConfig config, proxy::TlsKeeperPtr tls, proxy::ProbeBellPtr bell,
+           std::unique_ptr<proxy::Proxy> proxy)
+      : path_(std::move(path)),
+        config_(std::move(config)),
+        tls_(std::move(tls)),
+        bell_(std::move(bell)),
+        proxy_(std::move(proxy)) {
     start_monitor();
   }
   ~Balancer() {
@@ -160,6 +165,7 @@ class Balancer {
     settings.user = config_.auth_user;
     settings.password = config_.auth_password;
     settings.tls = tls_;
+    settings.bell = bell_;
     proxy::TopologySnapshot first = config_.topology();
     const proxy::TopologyPtr now = proxy_->topology();
     first.version = now->version + 1;
@@ -180,6 +186,7 @@ class Balancer {
   std::mutex mutex_;
   BalancerConfig config_;
   const proxy::TlsKeeperPtr tls_;
+  const proxy::ProbeBellPtr bell_;
   std::unique_ptr<proxy::Proxy> proxy_;
   std::unique_ptr<proxy::HealthMonitor> monitor_;
 };
@@ -220,9 +227,10 @@ Status run(const Options& options) {
   auto signals = os::SignalFd::open({SIGTERM, SIGINT, SIGHUP});
   if (!signals) return std::move(signals).error();
   const proxy::TlsKeeperPtr tls = settings->tls;
+  const proxy::ProbeBellPtr bell = settings->bell;
   auto proxy = proxy::Proxy::start(std::move(*settings), std::make_shared<proxy::TopologySnapshot>(config->topology()));
   if (!proxy) return std::move(proxy).error();
-  Balancer balancer(options.config, *config, tls, std::move(*proxy));
+  Balancer balancer(options.config, *config, tls, bell, std::move(*proxy));
 
   control::RestSettings rest_settings{config->token,
                                       config->group,

@@ -27,6 +27,7 @@ struct Expectation {
   };
   Kind kind = Kind::kQuery;
   uint64_t statement = 0;  // id of the prepared statement of kParse…, kClose…
+  uint32_t change = 0;     // number of the change to the client's names that it makes, see ServerUser::server_skipped()
 };
 
 // A queue that keeps its memory.

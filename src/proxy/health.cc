@@ -11,7 +11,8 @@ namespace {
 
 // One answer may be late under load; a refused connection or two late ones are a failure.
 constexpr int kLateAnswers = 2;
-constexpr size_t kLogSamples = 6000;  // ten minutes' worth
+constexpr size_t kLogSamples = 6000;  // ten minutes' worth, less where much is written
+constexpr int kRest = 2;              // a node rests that many times as long as a probe takes, up to the interval
 
 int64_t now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
@@ -53,15 +54,14 @@ Result<Answer> ask(std::unique_ptr<pgclient::Connection>& connection, const pgcl
 HealthMonitor::HealthMonitor(HealthSettings settings, TopologyPtr first, OnChange on_change)
     : settings_(std::move(settings)), on_change_(std::move(on_change)), topology_(std::move(first)) {
   const size_t count = topology_->nodes.size();  // the first thread may change topology_ already
+  replayed_.resize(count);
+  for (const NodeView& node : topology_->nodes) gauges_.push_back(node.gauge);
   for (size_t i = 0; i < count; ++i) threads_.emplace_back([this, i] { watch(i); });
 }
 
 HealthMonitor::~HealthMonitor() {
-  {
-    const std::lock_guard lock(mutex_);
-    stopped_ = true;
-  }
-  stop_.notify_all();
+  stopped_ = true;
+  settings_.bell->wake();
   for (std::thread& thread : threads_) thread.join();
 }
 
@@ -70,9 +70,22 @@ TopologyPtr HealthMonitor::topology() const {
   return topology_;
 }
 
-bool HealthMonitor::pause() {
-  std::unique_lock lock(mutex_);
-  return !stop_.wait_for(lock, settings_.interval, [this] { return stopped_; });
+// Until it is time for the next probe. What is written wakes it; a replica that has not got it yet is asked again soon,
+// but not for longer than the usual interval.
+bool HealthMonitor::pause(size_t index, int64_t asked_ns) {
+  using std::chrono::nanoseconds;
+  constexpr int64_t kNever = INT64_MAX;
+  const auto now = ProbeBell::Clock::now();
+  const nanoseconds took(now_ns() - asked_ns);
+  const nanoseconds usual(settings_.interval);
+  const nanoseconds rest = std::clamp<nanoseconds>(took * kRest, settings_.shortest_interval, usual);
+  ProbeBell& bell = *settings_.bell;
+  bell.sleep(now + rest, kNever, stopped_);
+  const int64_t rung = bell.rung_ns();
+  const int64_t caught_up = gauges_[index]->caught_up_ns.load(std::memory_order_relaxed);
+  const bool urgent = caught_up < rung && now_ns() - rung < usual.count();
+  if (!urgent) bell.sleep(now + usual, asked_ns, stopped_);
+  return !stopped_;
 }
 
 void HealthMonitor::watch(size_t index) {
@@ -87,51 +100,81 @@ void HealthMonitor::watch(size_t index) {
   info.tls_host = node.tls_host;
   std::unique_ptr<pgclient::Connection> connection;
   int late = 0;
+  int64_t last_asked = 0;
   do {
     const net::TlsToServer tls = settings_.tls->get().to_servers;
     if (tls.context != info.tls.context) connection.reset();  // what was true of the old certificates must show anew
     info.tls = tls;
     const bool reused = connection != nullptr;
+    bool restarted = false;
     int64_t asked = now_ns();
     auto answer = ask(connection, info, Deadline::after(settings_.deadline));
     // A connection that broke may only be stale (a restarted server): one fresh look before judging.
     if (!answer && reused && answer.error().code != Code::kTimeout) {
       asked = now_ns();
       answer = ask(connection, info, Deadline::after(settings_.deadline));
+      restarted = true;
     }
     late = !answer && answer.error().code == Code::kTimeout ? late + 1 : 0;
     if (answer) {
-      note_log(node, answer->role, asked, answer->lsn);
+      if (restarted) forget_log(index);
+      if (restarted) node.gauge->back_since_ns = now_ns();
+      note_log(index, answer->role, asked, answer->lsn);
+      if (node.gauge->readmit(asked)) log::debug("node " + node.name + " may be read from again");
       // A node that was slow once gets another chance: what is not measured anew is forgotten by and by.
       const uint32_t latency = node.gauge->latency_us.load(std::memory_order_relaxed);
       node.gauge->latency_us.store(latency - latency / 32, std::memory_order_relaxed);
       report(index, answer->role, true, "");
     } else if (late == 0 || late >= kLateAnswers) {
+      forget_log(index);
       report(index, NodeRole::kUnknown, false, answer.error().message);
     }
-  } while (pause());
+    last_asked = asked;
+  } while (pause(index, last_asked));
+}
+
+void HealthMonitor::note_log(size_t index, NodeRole role, int64_t asked_ns, uint64_t lsn) {
+  const std::lock_guard lock(log_mutex_);
+  if (role == NodeRole::kReplica) {
+    replayed_[index] = lsn;
+    return note_catch_up(index);
+  }
+  replayed_[index] = 0;
+  note_primary(asked_ns, lsn);
+  gauges_[index]->caught_up_ns = asked_ns;
+  gauges_[index]->behind_bytes = 0;
+}
+
+void HealthMonitor::note_primary(int64_t asked_ns, uint64_t lsn) {
+  // A log that goes back is another primary's: what was known says nothing about it.
+  if (!primary_log_.empty() && lsn < primary_log_.back().second) primary_log_.clear();
+  if (!primary_log_.empty() && asked_ns <= primary_log_.back().first) return;
+  // Where nothing was written in between, the earlier sample says nothing that this one does not say.
+  if (!primary_log_.empty() && primary_log_.back().second == lsn) {
+    primary_log_.back().first = asked_ns;
+  } else {
+    primary_log_.emplace_back(asked_ns, lsn);
+  }
+  if (primary_log_.size() > kLogSamples) primary_log_.pop_front();
+  for (size_t i = 0; i < replayed_.size(); ++i) note_catch_up(i);  // they may have answered first
 }
 
 // A replica has caught up with the newest moment at which the primary's log was no longer than what it has replayed.
-void HealthMonitor::note_log(const NodeView& node, NodeRole role, int64_t asked_ns, uint64_t lsn) {
+void HealthMonitor::note_catch_up(size_t index) {
+  const uint64_t replayed = replayed_[index];
+  if (replayed == 0 || primary_log_.empty()) return;
+  const auto later = std::upper_bound(primary_log_.begin(), primary_log_.end(), replayed,
+                                      [](uint64_t position, const auto& sample) { return position < sample.second; });
+  if (later != primary_log_.begin()) gauges_[index]->caught_up_ns = std::prev(later)->first;
+  const uint64_t newest = primary_log_.back().second;
+  gauges_[index]->behind_bytes = newest > replayed ? newest - replayed : 0;
+}
+
+// It may come back with less than it had, or as something else.
+void HealthMonitor::forget_log(size_t index) {
   const std::lock_guard lock(log_mutex_);
-  if (role == NodeRole::kPrimary) {
-    // A log that goes back is another primary's: what was known says nothing about it.
-    if (!primary_log_.empty() && lsn < primary_log_.back().second) primary_log_.clear();
-    if (!primary_log_.empty() && asked_ns <= primary_log_.back().first) return;
-    primary_log_.emplace_back(asked_ns, lsn);
-    if (primary_log_.size() > kLogSamples) primary_log_.pop_front();
-    node.gauge->caught_up_ns = asked_ns;
-    node.gauge->behind_bytes = 0;
-    return;
-  }
-  const auto later = std::upper_bound(primary_log_.begin(), primary_log_.end(), lsn,
-                                      [](uint64_t replayed, const auto& sample) { return replayed < sample.second; });
-  if (later != primary_log_.begin()) node.gauge->caught_up_ns = std::prev(later)->first;
-  if (!primary_log_.empty()) {
-    const uint64_t newest = primary_log_.back().second;
-    node.gauge->behind_bytes = newest > lsn ? newest - lsn : 0;
-  }
+  replayed_[index] = 0;
+  gauges_[index]->caught_up_ns = 0;
 }
 
 void HealthMonitor::report(size_t index, NodeRole role, bool healthy, const std::string& error) {
@@ -144,6 +187,7 @@ void HealthMonitor::report(size_t index, NodeRole role, bool healthy, const std:
     node.healthy = healthy;
     node.last_error = error;
     if (node == topology_->nodes[index] || stopped_) return;
+    if (healthy && !topology_->nodes[index].healthy) node.gauge->back_since_ns = now_ns();
     auto next = std::make_shared<TopologySnapshot>(*topology_);
     next->nodes[index] = node;
     ++next->version;

@@ -1,8 +1,8 @@
-// Asks every node several times a second whether it answers, whether it is the primary and how far its log has got,
-// each on a thread of its own so that a silent one delays none of the others.
+// Asks every node several times a second, and when the bell rings, whether it answers, whether it is the primary and
+// how far its log has got, each on a thread of its own so that a silent one delays none of the others.
 #pragma once
 
-#include <condition_variable>
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/secret.h"
+#include "proxy/probe_bell.h"
 #include "proxy/tls_setup.h"
 #include "proxy/topology_snapshot.h"
 
@@ -22,7 +23,9 @@ struct HealthSettings {
   Secret password;
   std::string database = "postgres";
   std::shared_ptr<const TlsKeeper> tls = std::make_shared<TlsKeeper>();
+  ProbeBellPtr bell = std::make_shared<ProbeBell>();
   std::chrono::milliseconds interval{100};
+  std::chrono::milliseconds shortest_interval{5};  // however often the bell rings
   std::chrono::milliseconds deadline{1000};
 };
 
@@ -42,21 +45,25 @@ class HealthMonitor {
 
  private:
   void watch(size_t index);
-  void note_log(const NodeView& node, NodeRole role, int64_t asked_ns, uint64_t lsn);
+  void note_log(size_t index, NodeRole role, int64_t asked_ns, uint64_t lsn);
+  void note_primary(int64_t asked_ns, uint64_t lsn);
+  void note_catch_up(size_t index);
+  void forget_log(size_t index);
   void report(size_t index, NodeRole role, bool healthy, const std::string& error);
-  bool pause();  // false: stop
+  bool pause(size_t index, int64_t asked_ns);  // false: stop
 
   const HealthSettings settings_;
   const OnChange on_change_;
   mutable std::mutex mutex_;
   std::mutex order_;  // held while a change is told, so that snapshots arrive in order
-  std::condition_variable stop_;
-  bool stopped_ = false;
+  std::atomic<bool> stopped_{false};
   TopologyPtr topology_;
   std::mutex log_mutex_;
   // What the primary said, oldest first: at the time (ns) it was asked, its log reached to no less than everything
   // that was committed before; guarded by log_mutex_.
   std::deque<std::pair<int64_t, uint64_t>> primary_log_;
+  std::vector<uint64_t> replayed_;  // what each replica said last; 0: nothing that still holds; likewise guarded
+  std::vector<std::shared_ptr<NodeGauge>> gauges_;
   std::vector<std::thread> threads_;
 };
 

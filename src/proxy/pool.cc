@@ -9,8 +9,9 @@ namespace pgb::proxy {
 namespace {
 
 namespace sqlstate = pgwire::sqlstate;
-constexpr int64_t kRetry = 100'000'000;  // ns between two attempts to connect to a node that failed
-constexpr int64_t kUnfair = 2'000'000;   // ns: waiting that much longer than ours is worth a move between threads
+constexpr int64_t kRetry = 100'000'000;      // ns between two attempts to connect to a node that failed
+constexpr int64_t kEjected = 1'000'000'000;  // ns in which a replica that takes no logins gets no reads
+constexpr int64_t kUnfair = 2'000'000;       // ns: waiting that much longer than ours is worth a move between threads
 constexpr std::chrono::seconds kPatience{5};
 
 std::string key_of(const NodeView& node) { return node.name + "@" + node.address(); }
@@ -144,12 +145,24 @@ void Pool::server_failed(Server& server, const std::string& why, const pgwire::E
                           error->sqlstate == sqlstate::kAdminShutdown || error->sqlstate == sqlstate::kCrashShutdown ||
                           error->sqlstate == sqlstate::kTooManyConnections;
   from.retry_at = context_.now_ns() + kRetry;
-  if (comes_back) return;
+  if (comes_back) return eject(from, why);
   if (error->sqlstate == sqlstate::kInvalidPassword) {
     context_.shared.auth.forget(user_);
     context_.shared.auth.forget_keys(user_);
   }
   refuse_all(from, why, error);
+}
+
+// It may answer probes and yet take no logins: reads go elsewhere for a while, also those that wait here already.
+void Pool::eject(Branch& branch, const std::string& why) {
+  if (branch.node.gauge->eject(context_.now_ns() + kEjected) && branch.node.role == NodeRole::kReplica) {
+    log::warn("node " + branch.node.name + " gets no reads for now: " + why);
+  }
+  if (branch.node.role != NodeRole::kReplica) return;
+  std::deque<std::pair<PoolClient*, int64_t>> waiting;
+  waiting.swap(branch.waiting);
+  note_waiting(branch);
+  for (const auto& [client, since] : waiting) client->node_changed();
 }
 
 void Pool::refuse_all(Branch& branch, const std::string& why, const pgwire::ErrorResponse* error) {

@@ -84,6 +84,7 @@ class Pool final : public ServerOwner, public ServerUser {
   void note_waiting(Branch& branch);
   std::unique_ptr<Server> take_out(Server& server);
   bool is_doubtful(const Server& server) const;
+  void eject(Branch& branch, const std::string& why);
   void refuse_all(Branch& branch, const std::string& why, const pgwire::ErrorResponse* error);
 
   // ServerOwner

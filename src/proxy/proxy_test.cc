@@ -336,6 +336,21 @@ TEST_F(ProxyTest, AServerThatDiesIsReportedAsAConnectionFailure) {
   EXPECT_TRUE(reaches([&] { return psql("SELECT 1").out == "1\n"; }));
 }
 
+TEST_F(ProxyTest, TheBellBringsAProbeLongBeforeItsTime) {
+  HealthSettings how;
+  how.user = "pgbalancer";
+  how.password = Secret("balance");
+  how.interval = seconds(600);
+  auto first = std::make_shared<TopologySnapshot>(*topology(postgres_->port(), false));
+  const std::shared_ptr<NodeGauge> gauge = first->nodes[0].gauge;
+  HealthMonitor monitor(how, first, [](const TopologyPtr&) {});
+  EXPECT_TRUE(reaches([&] { return gauge->caught_up_ns > 0; }));
+  const int64_t now = std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
+  gauge->eject(now);
+  how.bell->ring(now);
+  EXPECT_TRUE(reaches([&] { return gauge->caught_up_ns > now && gauge->ejected_until_ns == 0; }));
+}
+
 TEST_F(ProxyTest, HealthFollowsTheServerAndStopTellsTheClients) {
   HealthSettings how;
   how.user = "pgbalancer";

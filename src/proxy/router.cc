@@ -1,7 +1,8 @@
 #include "proxy/router.h"
 
+#include <algorithm>
 #include <array>
-#include <bit>
+#include <utility>
 
 #include "proxy/catalog_directory.h"
 
@@ -10,12 +11,17 @@ namespace {
 
 constexpr size_t kMaxCandidates = 64;
 
-// What one more query would cost there: what is under way, as long as answers take, against the node's share. Answer
-// times count by powers of two: two nodes that are about as fast are equal, and the lot spreads reads over them.
-double cost(const NodeView& node) {
-  const uint32_t latency = node.gauge->latency_us.load(std::memory_order_relaxed);
-  const auto slowness = static_cast<double>(uint64_t{1} << std::bit_width(latency / 256));
-  return (1.0 + node.gauge->busy.load(std::memory_order_relaxed)) * slowness / node.weight;
+constexpr double kSlowStart = 10e9;  // ns in which the share of a node that is back grows to the whole
+constexpr double kFirstShare = 0.1;
+
+constexpr double kQuick = 1000;  // µs: below it, answer times differ by chance
+constexpr double kSlower = 3;    // times as long: less may be chance, and the lot shall spread reads by their share
+
+// What is under way against the node's weight.
+double load(const NodeView& node) { return 1.0 + node.gauge->busy.load(std::memory_order_relaxed) / node.weight; }
+
+double slowness(const NodeView& node) {
+  return std::max(kQuick, static_cast<double>(node.gauge->latency_us.load(std::memory_order_relaxed)));
 }
 
 }  // namespace
@@ -38,11 +44,28 @@ Look Router::look(std::string_view text, const std::string& database, bool read_
     verdict.effects.push_back({});
     return verdict;
   }();
-  if (!read_as_written) return {&kOtherStrings, false, false, false, kOtherStrings.reason};
+  if (!read_as_written) return {&kOtherStrings, false, false, false, false, kOtherStrings.reason, text};
   Database& known = of(database);
   const sql::VerdictCache::Entry& entry = known.cache.get(text, known.catalog.get());
-  return {&entry.verdict, entry.decision.replica, entry.decision.may_do_anything, entry.decision.keeps_state,
-          entry.decision.reason};
+  const sql::Decision& decision = entry.decision;
+  return {&entry.verdict,
+          decision.replica,
+          decision.may_do_anything,
+          decision.keeps_state,
+          decision.sets_any,
+          decision.reason,
+          text};
+}
+
+const std::vector<std::string>& Router::custom_parameters(const std::string& database) {
+  static const std::vector<std::string> kNone;
+  const Database& known = of(database);
+  return known.catalog ? known.catalog->custom_parameters() : kNone;
+}
+
+bool Router::writes_may_set(const std::string& database) {
+  const Database& known = of(database);
+  return !known.catalog || known.catalog->writes_may_set();
 }
 
 void Router::set_catalog(const std::string& database, sql::CatalogPtr catalog) {
@@ -63,36 +86,80 @@ uint64_t Router::random() {  // xorshift64: fair enough to choose a server with
 
 bool Router::usable(const NodeView& node, int64_t since_ns, bool has_primary) const {
   if (node.role != NodeRole::kReplica || !node.healthy || node.weight <= 0) return false;
-  const int64_t now = context_.now_ns();
-  if (node.gauge->ejected_until_ns.load(std::memory_order_relaxed) > now) return false;
+  if (node.gauge->ejected_until_ns.load(std::memory_order_relaxed) != 0) return false;
   const PoolSettings& settings = context_.pool_settings;
   const int64_t caught_up = node.gauge->caught_up_ns.load(std::memory_order_relaxed);
   if (settings.causal_reads != CausalReads::kOff && caught_up < since_ns) return false;
   if (!has_primary) return true;  // nobody can say how far behind it is, and it is all there is
   const int64_t lag = std::chrono::nanoseconds(settings.max_replica_lag).count();
-  if (lag > 0 && now - caught_up > lag) return false;
+  if (lag > 0 && context_.now_ns() - caught_up > lag) return false;
   return settings.max_replica_lag_bytes == 0 || node.gauge->behind_bytes <= settings.max_replica_lag_bytes;
+}
+
+double Router::chance() { return static_cast<double>(random() >> 11) / 9007199254740992.0; }  // 2^53
+
+// A node that is back takes part in few of the lots at first: its connections and its memory are cold.
+bool Router::takes_part(const NodeView& node) {
+  const auto back = static_cast<double>(context_.now_ns() - node.gauge->back_since_ns.load(std::memory_order_relaxed));
+  return back >= kSlowStart || chance() < std::max(kFirstShare, back / kSlowStart);
 }
 
 // The cheaper one of two that are drawn by lot: nearly as good as the cheapest of all, and no herd runs there.
 const NodeView* Router::choose_replica(int64_t since_ns) {
   std::array<const NodeView*, kMaxCandidates> candidates;
-  size_t count = 0;
+  size_t count = 0, warm = 0;
   const bool has_primary = context_.topology->primary() != nullptr;
   for (const NodeView& node : context_.topology->nodes) {
     if (count < kMaxCandidates && usable(node, since_ns, has_primary)) candidates[count++] = &node;
   }
-  if (count == 0) return nullptr;
-  if (count == 1) return candidates[0];
-  const size_t a = random() % count;
-  size_t b = random() % (count - 1);
-  if (b >= a) ++b;
-  const bool first = cost(*candidates[a]) <= cost(*candidates[b]);
+  if (count <= 1) return count == 0 ? nullptr : candidates[0];
+  for (size_t i = 0; i < count; ++i) {
+    if (takes_part(*candidates[i])) std::swap(candidates[i], candidates[warm++]);
+  }
+  if (warm > 0) count = warm;
+  double sum = 0;
+  for (size_t i = 0; i < count; ++i) sum += candidates[i]->weight;
+  const auto draw = [&] {  // the last one where rounding leaves something over
+    double at = sum * chance();
+    size_t i = 0;
+    while (i + 1 < count && at >= candidates[i]->weight) at -= candidates[i++]->weight;
+    sum -= candidates[i]->weight;
+    return std::exchange(candidates[i], candidates[--count]);
+  };
+  const NodeView* a = draw();
+  if (count == 0) return a;
+  const NodeView* b = draw();
+  double times = slowness(*a) / slowness(*b);
+  if (times > 1 / kSlower && times < kSlower) times = 1;
+  const bool first = load(*a) * times <= load(*b);
   // What is known of the other one gets older: it is tried again some time, however slow it was once.
-  std::atomic<uint32_t>& latency = candidates[first ? b : a]->gauge->latency_us;
+  std::atomic<uint32_t>& latency = (first ? b : a)->gauge->latency_us;
   const uint32_t known = latency.load(std::memory_order_relaxed);
   latency.store(known - (known + 63) / 64, std::memory_order_relaxed);
-  return candidates[first ? a : b];
+  return first ? a : b;
+}
+
+// The clock is looked at now, not when the loop's round began: a probe may have been sent since.
+int64_t Router::note_write() {
+  const int64_t now =
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  const PoolSettings& settings = context_.pool_settings;
+  if (settings.causal_reads == CausalReads::kGlobal) {
+    std::atomic<int64_t>& newest = context_.shared.counters.last_write_ns;
+    for (int64_t known = newest; known < now && !newest.compare_exchange_weak(known, now);) {
+    }
+  }
+  const auto& nodes = context_.topology->nodes;
+  const bool somebody_reads =
+      settings.read_write_split && settings.causal_reads != CausalReads::kOff &&
+      std::any_of(nodes.begin(), nodes.end(), [](const NodeView& node) { return node.role == NodeRole::kReplica; });
+  if (somebody_reads) context_.shared.settings.bell->ring(now);
+  return now;
+}
+
+int64_t Router::must_see(int64_t own_ns) const {
+  if (context_.pool_settings.causal_reads != CausalReads::kGlobal) return own_ns;
+  return std::max(own_ns, context_.shared.counters.last_write_ns.load(std::memory_order_relaxed));
 }
 
 }  // namespace pgb::proxy

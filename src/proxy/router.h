@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "proxy/reactor_context.h"
 #include "sql/verdict_cache.h"
@@ -17,7 +18,9 @@ struct Look {
   bool replica = false;                   // a replica may answer it
   bool may_do_anything = false;           // beside what the verdict says: it calls functions of which nobody knows
   bool keeps_state = false;               // one of these may leave something in the server's process
+  bool sets_any = false;                  // or sets a parameter whose name nobody knows before
   std::string_view reason;                // why, or why not; as long-lived as the verdict
+  std::string_view text;                  // what was looked at, while it is there
 };
 
 class Router {
@@ -28,16 +31,26 @@ class Router {
   // session's parameters. Where it is false nothing is concluded from the text.
   Look look(std::string_view text, const std::string& database, bool read_as_written);
 
+  // What functions of the database may set, beside the parameters that servers list; empty: nothing, or not known.
+  const std::vector<std::string>& custom_parameters(const std::string& database);
+  // A statement that writes may change parameters there.
+  bool writes_may_set(const std::string& database);
   void set_catalog(const std::string& database, sql::CatalogPtr catalog);
   // A transaction that may have changed what the catalogue says is over: until it was asked again, nothing is known.
   void note_change(const std::string& database);
 
   // The replica to ask, for a session that must see everything that was committed at `since_ns`; null: none will do.
   const NodeView* choose_replica(int64_t since_ns);
+  // Something was written and its client is about to know, or knows already. The time for choose_replica().
+  int64_t note_write();
+  // The time from which on choose_replica() must be asked, for a session that wrote last at `own_ns`.
+  int64_t must_see(int64_t own_ns) const;
 
  private:
   bool usable(const NodeView& node, int64_t since_ns, bool has_primary) const;
+  bool takes_part(const NodeView& node);
   uint64_t random();
+  double chance();  // [0, 1)
 
   struct Database {
     sql::VerdictCache cache;

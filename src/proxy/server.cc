@@ -46,6 +46,9 @@ void Server::fail(const std::string& why, const pgwire::ErrorResponse* error) {
 void Server::lost(const std::string& why) {
   ServerUser* user = user_;
   const bool said_why = said_fatal_;
+  // One session's end or a server's: a probe that is sent now will tell.
+  const int64_t now = context_->now_ns();
+  if (node_.gauge->eject(now)) context_->shared.settings.bell->ring(now);
   close();
   if (user != nullptr) user->server_lost(*this, why, said_why);
   owner_->server_closed(*this);
@@ -70,7 +73,10 @@ void Server::resume() { update_interest(); }
 void Server::expect(Expectation entry) {
   if (skipping_) {
     // The server throws away what comes before a Sync; what we would have answered ourselves goes the same way.
-    if (entry.kind != Expectation::Kind::kSync) return;
+    if (entry.kind != Expectation::Kind::kSync) {
+      if (entry.change != 0 && user_ != nullptr) user_->server_skipped(entry.change, false);
+      return;
+    }
     skipping_ = false;
   }
   expected_.push(entry);

@@ -50,6 +50,9 @@ class ServerUser {
   virtual bool congested() const = 0;                    // the client is slow: read no more for it
   virtual void server_drained() = 0;                     // there is room again for what we send
   virtual void server_ready(Server& server) = 0;         // a ReadyForQuery for the client was passed on
+  // After an error the server did not do what this expectation's `change` stands for; `failed`: it was the one that
+  // failed.
+  virtual void server_skipped(uint32_t /*change*/, bool /*failed*/) {}
   virtual void server_answered(Server& server, Purpose purpose, InternalAnswer answer) = 0;
   // It is closed; `said_why`: its last message was a fatal error, and was passed on.
   virtual void server_lost(Server& server, const std::string& why, bool said_why) = 0;
@@ -137,6 +140,7 @@ class Server final : public net::Pollable {
   uint64_t last_session = 0;  // whom it served last
   bool tainted = false;       // its parameters may be others than we know: nobody saw what set them
   bool retire = false;        // to be closed instead of going back to the pool
+  uint64_t errors = 0;        // that it has told a client
   unsigned holds = 0;         // cancel requests under way: it must not serve another one until they are through
   net::EventLoop::Clock::time_point made, idle_since, busy_since;
 

@@ -193,6 +193,7 @@ void Server::on_copy_in() {
 
 Server::Fate Server::on_error(std::string_view raw) {
   const auto error = pgwire::decode_error(raw.substr(pgwire::kHeaderSize));
+  ++errors;
   if (error && error->fatal()) {
     said_fatal_ = true;
   } else if (!expected_.empty() && expected_.front().kind != Expectation::Kind::kQuery) {
@@ -207,8 +208,9 @@ Server::Fate Server::on_error(std::string_view raw) {
 
 void Server::skip_to_sync() {
   using Kind = Expectation::Kind;
-  while (!expected_.empty() && expected_.front().kind != Kind::kSync) {
+  for (bool failed = true; !expected_.empty() && expected_.front().kind != Kind::kSync; failed = false) {
     const Expectation& gone = expected_.front();
+    if (gone.change != 0 && user_ != nullptr) user_->server_skipped(gone.change, failed);
     if (gone.kind == Kind::kParse || gone.kind == Kind::kParseOurs) {
       if (gone.statement != 0) {
         forget(gone.statement);

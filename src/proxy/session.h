@@ -88,6 +88,14 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   struct ClientStatement {
     PreparedPtr prepared;
   };
+  // What a Parse or a Close under way does to the client's names; taken back if the server skips it.
+  struct NameChange {
+    uint32_t number = 0;
+    std::string name;          // empty: the unnamed statement
+    PreparedPtr before;        // null: there was none
+    std::string unnamed_body;  // likewise, of the unnamed one
+    uint64_t unnamed = 0;
+  };
   enum class Step : uint8_t {
     kOn,    // go on with what follows
     kMore,  // bytes are missing
@@ -175,13 +183,20 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   Look look_at_statement(std::string_view name);
   bool answer_ourselves(Input& in, const sql::Verdict& verdict, size_t total);
   bool deallocate(const sql::Verdict& verdict);
-  bool show_route(std::string_view text);
   std::string refusal_by_mode(const sql::Verdict& verdict) const;  // empty: it is not refused
   bool refused_by_mode(const std::string& refusal);
   static bool asks_for_sequence(const sql::Verdict& verdict);
   void note_effects(const Look& look);
+  void note_unseen(const Look& look);
+  void note_custom(const std::string& name);
   void note_effect(const sql::Effect& effect);
   void note_text(std::string_view rest, size_t total);
+
+  // session_insight.cc: where requests go, and why
+  bool answer_question(std::string_view text);
+  void explain_route(std::string_view text);
+  void send_rows(const std::vector<std::string>& columns, const std::vector<std::string>& values, std::string_view tag);
+  bool refuse_write_where_it_is_bound(const Look& look);
 
   // session_prepared.cc: queries and prepared statements
   Step query(Input& in, std::string_view message, size_t total);
@@ -190,8 +205,10 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   Step describe_or_close(Input& in, std::string_view message, size_t total);
   void expect_anything();
   bool is_confirmed(std::string_view statement) const;
+  uint32_t note_change(std::string_view name);
+  void take_back(const NameChange& change);
   void make_room(std::string& out);
-  void prepare(const PreparedStatement& statement, Expectation::Kind kind, std::string& out);
+  void prepare(const PreparedStatement& statement, Expectation::Kind kind, std::string& out, uint32_t change = 0);
   void ensure_prepared(const PreparedPtr& statement, std::string& out);
   void ensure_unnamed(Input& in);
 
@@ -208,6 +225,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   void log_slow(std::chrono::nanoseconds took);
   std::string truth_query(bool without_timeout) const;
   void keep_untold_server();
+  void names_are_settled();
   void waited_too_long();
 
   // ServerUser
@@ -215,6 +233,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   bool congested() const override { return client_.congested(); }
   void server_drained() override;
   void server_ready(Server& server) override;
+  void server_skipped(uint32_t change, bool failed) override;
   void server_answered(Server& server, Purpose purpose, InternalAnswer answer) override;
   void server_lost(Server& server, const std::string& why, bool said_why) override;
   // PoolClient
@@ -284,9 +303,15 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   bool strange_ = false;       // the server served another one before, and nothing was sent to it yet
   bool catalog_changed_ = false;
   int64_t last_write_ns_ = 0;
+  int64_t no_replica_until_ns_ = 0;
 
   std::unordered_map<std::string, ClientStatement> statements_;
-  std::vector<std::string> unconfirmed_;  // names whose Parse may fail
+  std::vector<NameChange> changes_;  // that may be skipped yet, oldest first
+  uint32_t last_change_ = 0;
+  bool parses_ours_ = false;  // a Parse or Close that we put in is under way, and may be skipped, too
+  bool discards_ = false;     // a DISCARD ALL or DEALLOCATE ALL is under way
+  bool discards_all_ = false;
+  uint64_t errors_before_ = 0;  // of the server's, when it was sent
   std::string unnamed_body_;
   uint64_t unnamed_ = 0;  // number of the unnamed statement's text; 0: there is none
 };

@@ -220,6 +220,13 @@ Session::Step Session::begin(Input& in, size_t total) {
 
 // A new request while the last one's server is still there. A replica may go on only with reads.
 Session::Step Session::boundary(Input& in, size_t total) {
+  // What the server skips of the last request decides what the names of this one mean, and which statements it has.
+  const bool unsettled = (!changes_.empty() || discards_ || parses_ours_) && !server_->quiet();
+  if (batch_start_ && unsettled && may_begin_request(in.rest()[0])) {
+    waiting_ = waiting_quiet_ = true;
+    wait_until_ = Deadline::never();
+    return Step::kWait;
+  }
   if (!batch_start_ || !pooled() || !routed_replica_) return Step::kOn;
   const std::string_view rest = in.rest();
   Look look;
@@ -227,7 +234,11 @@ Session::Step Session::boundary(Input& in, size_t total) {
   if (!may_begin_request(rest[0])) return Step::kOn;
   if (!look_at_request(rest, total, look, refusal)) return Step::kMore;
   const bool in_transaction = server_->quiet() && server_->status() != pgwire::TxnStatus::kIdle;
-  if (look.replica || in_transaction || !pinned_.empty()) return Step::kOn;
+  if (look.replica || in_transaction) return Step::kOn;
+  if (!pinned_.empty()) {
+    refuse_write_where_it_is_bound(look);
+    return Step::kOn;
+  }
   waiting_ = waiting_quiet_ = true;
   wait_until_ = Deadline::never();
   return Step::kWait;

@@ -25,6 +25,14 @@ bool is_only_session_state(const sql::Verdict& verdict) {
   });
 }
 
+// Of letters, digits and such, with dots between.
+bool is_custom_name(std::string_view text) {
+  if (text.size() > 128 || text.find('.') == std::string_view::npos) return false;
+  return std::all_of(text.begin(), text.end(), [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '_' || c == '.' || c == '$' || c >= 0x80;
+  });
+}
+
 // Whether no byte of a character of many bytes may look like ASCII, as the second one of SJIS, BIG5, GBK, UHC, GB18030
 // and JOHAB does: there a backslash or a quote may be half a letter. Names as in PostgreSQL's documentation, "Character
 // Set Support", of which it ignores case and punctuation.
@@ -130,7 +138,8 @@ Look Session::look_at_statement(std::string_view name) {
 
 // A query that no server needs to see.
 bool Session::answer_ourselves(Input& in, const sql::Verdict& verdict, size_t total) {
-  if (!deallocate(verdict) && !show_route(query_text(in.rest().substr(0, total)))) return false;
+  if (server_ != nullptr && server_->status() == pgwire::TxnStatus::kFailed) return false;  // it says so to all
+  if (!deallocate(verdict) && !answer_question(query_text(in.rest().substr(0, total)))) return false;
   drop(in, total);
   send_ready();
   return true;
@@ -146,26 +155,6 @@ bool Session::deallocate(const sql::Verdict& verdict) {
   if (all) statements_.clear();
   std::string bytes;
   pgwire::encode(bytes, pgwire::CommandComplete{all ? "DEALLOCATE ALL" : "DEALLOCATE"});
-  send_client(bytes);
-  return true;
-}
-
-// SHOW pgbalancer.route: where the last request of this session went, and why.
-bool Session::show_route(std::string_view text) {
-  constexpr std::string_view kShow = "show pgbalancer.route";
-  if (text.size() < kShow.size() || text.size() > kShow.size() + 2 || lower(text.substr(0, kShow.size())) != kShow) {
-    return false;
-  }
-  pgwire::RowDescription columns;
-  for (const char* name : {"node", "reason"}) {
-    pgwire::FieldDescription field;
-    field.name = name;
-    columns.fields.push_back(field);
-  }
-  std::string bytes;
-  pgwire::encode(bytes, columns);
-  pgwire::encode(bytes, pgwire::DataRow{{route_node_, route_reason_}});
-  pgwire::encode(bytes, pgwire::CommandComplete{"SHOW"});
   send_client(bytes);
   return true;
 }
@@ -203,8 +192,11 @@ void Session::note_effects(const Look& look) {
   const bool only_control = verdict.transaction != sql::Transaction::kNone &&
                             verdict.transaction != sql::Transaction::kTwoPhase && verdict.statements == 1;
   const bool reads = verdict.read && !look.may_do_anything;
-  if (!reads && !only_control && !is_only_session_state(verdict)) wrote_ = true;
-  if (look.may_do_anything) truth_needed_ = server_->tainted = true;
+  const bool writes = !reads && !only_control && !is_only_session_state(verdict);
+  if (writes) wrote_ = true;
+  const bool unseen = look.may_do_anything || (writes && context_.router->writes_may_set(database()));
+  if (unseen) truth_needed_ = server_->tainted = true;
+  if (unseen || !verdict.effects.empty()) note_unseen(look);
   if (look.keeps_state) {
     sticky_pin_ = "it called a function in C, which may keep what nobody sees";
     truth_needed_ = true;
@@ -219,14 +211,39 @@ void Session::note_effects(const Look& look) {
   for (const sql::Effect& effect : verdict.effects) note_effect(effect);
 }
 
+// Parameters with a dot in their names are listed by no server: whatever may be set unseen is asked for by its name.
+// Names are those that the database's functions set, and those in the text, if it calls a function that takes one.
+void Session::note_unseen(const Look& look) {
+  for (const std::string& name : context_.router->custom_parameters(database())) note_custom(name);
+  const sql::Verdict& verdict = *look.verdict;
+  const bool opaque = std::any_of(verdict.effects.begin(), verdict.effects.end(), [](const sql::Effect& effect) {
+    return effect.kind == EffectKind::kUnknown || effect.kind == EffectKind::kPrepare;
+  });
+  if (!look.sets_any && !opaque) return;
+  bool literal = false;
+  // Any quote may be the first one of a pair.
+  for (size_t at = look.text.find('\''); at != std::string_view::npos;) {
+    const size_t end = look.text.find('\'', at + 1);
+    if (end == std::string_view::npos) break;
+    literal = true;
+    const std::string_view name = look.text.substr(at + 1, end - at - 1);
+    if (is_custom_name(name)) note_custom(std::string(name));
+    at = end;
+  }
+  if (look.sets_any && !literal) sticky_pin_ = "it called a function that sets parameters of any name";
+}
+
+void Session::note_custom(const std::string& name) {
+  constexpr size_t kMost = 200;
+  const bool known = std::find(custom_names_.begin(), custom_names_.end(), name) != custom_names_.end();
+  if (!known && custom_names_.size() < kMost) custom_names_.push_back(name);
+}
+
 void Session::note_effect(const sql::Effect& effect) {
   switch (effect.kind) {
     case EffectKind::kSet:
       if (effect.local) return;
-      if (effect.name.find('.') != std::string::npos &&
-          std::find(custom_names_.begin(), custom_names_.end(), effect.name) == custom_names_.end()) {
-        custom_names_.push_back(effect.name);
-      }
+      if (effect.name.find('.') != std::string::npos) note_custom(effect.name);
       break;
     case EffectKind::kSetTransaction:
       if (effect.local) return;
@@ -237,17 +254,16 @@ void Session::note_effect(const sql::Effect& effect) {
     case EffectKind::kLoad: sticky_pin_ = "it loaded a library"; break;
     case EffectKind::kSequenceState: sticky_pin_ = "it asks for a sequence's last value"; break;
     case EffectKind::kDiscard:
-      if (effect.value == "ALL" || effect.value == "SEQUENCES") sticky_pin_.clear();
-      if (effect.value == "ALL") {
-        reset_all_ = true;
-        statements_.clear();
-        unnamed_ = 0;
-        server_->forget_all();
-      }
+      if (effect.value == "SEQUENCES") sticky_pin_.clear();
+      if (effect.value != "ALL") break;
+      reset_all_ = discards_ = discards_all_ = true;
+      errors_before_ = server_->errors;
+      server_->forget_all();
       break;
     case EffectKind::kDeallocate:
       if (!effect.name.empty()) break;
-      statements_.clear();
+      discards_ = true;
+      errors_before_ = server_->errors;
       server_->forget_all();
       break;
     default: break;

@@ -13,7 +13,8 @@ namespace fe = pgwire::fe;
 namespace sqlstate = pgwire::sqlstate;
 using Kind = Expectation::Kind;
 
-constexpr size_t kMaxNames = 4096;  // the two names at the front of a Bind
+constexpr uint32_t kFirstUnnamed = 1;  // stands for a Parse of the unnamed statement that may fail, but not be skipped
+constexpr size_t kMaxNames = 4096;     // the two names at the front of a Bind
 
 }  // namespace
 
@@ -69,11 +70,12 @@ Session::Step Session::parse(Input& in, std::string_view message, size_t total) 
     }
   }
   if (name.empty()) {
+    const uint32_t change = note_change(name);
     unnamed_body_.assign(body);
     last_text_ = nullptr;  // it may stand where another one stood
     unnamed_ = ++context_.unnamed_texts;
-    server_->expect({Kind::kParse, 0});
     server_->unnamed = server_->skipping() ? 0 : unnamed_;
+    server_->expect({Kind::kParse, 0, change});
     pass_on(in, total);
     return Step::kOn;
   }
@@ -89,24 +91,81 @@ Session::Step Session::parse(Input& in, std::string_view message, size_t total) 
     return Step::kOn;
   }
   PreparedPtr statement = context_.prepared.intern(body, context_.shared.counters.catalog_changes);
-  std::string key(name);
-  statements_[key] = {statement};
-  unconfirmed_.push_back(std::move(key));
+  const uint32_t change = note_change(name);
+  statements_[std::string(name)] = {statement};
   if (server_->has(statement->id)) {
     server_->touch(statement->id);
-    server_->expect({Kind::kParseLocal, statement->id});
+    server_->expect({Kind::kParseLocal, statement->id, change});
     drop(in, total);
     return Step::kOn;
   }
   std::string& out = context_.text;
   out.clear();
-  prepare(*statement, Kind::kParse, out);
+  prepare(*statement, Kind::kParse, out, change);
   put(in, out, total);
   return Step::kOn;
 }
 
 bool Session::is_confirmed(std::string_view statement) const {
-  return std::find(unconfirmed_.begin(), unconfirmed_.end(), statement) == unconfirmed_.end();
+  return std::none_of(changes_.begin(), changes_.end(), [&](const NameChange& one) { return one.name == statement; });
+}
+
+// Before the change is made. The first message of a request is never skipped; it may fail, which matters to a name
+// only.
+uint32_t Session::note_change(std::string_view name) {
+  if (name.empty() && server_->quiet()) return kFirstUnnamed;
+  NameChange& change = changes_.emplace_back();
+  change.number = last_change_ = std::max(last_change_ + 1, kFirstUnnamed + 1);
+  change.name = name;
+  if (name.empty()) {
+    change.unnamed = unnamed_;
+    if (unnamed_ != 0) change.unnamed_body = unnamed_body_;
+  } else if (const auto found = statements_.find(change.name); found != statements_.end()) {
+    change.before = found->second.prepared;
+  }
+  return change.number;
+}
+
+void Session::server_skipped(uint32_t change, bool failed) {
+  if (change == kFirstUnnamed) {
+    unnamed_ = 0;
+    return;
+  }
+  const auto found =
+      std::find_if(changes_.begin(), changes_.end(), [&](const auto& one) { return one.number == change; });
+  if (found == changes_.end()) return;
+  NameChange gone = std::move(*found);
+  const auto next = changes_.erase(found);
+  // The server drops the unnamed statement before it looks at the new one.
+  if (failed && gone.name.empty()) gone.unnamed = 0;
+  const auto later = std::find_if(next, changes_.end(), [&](const auto& one) { return one.name == gone.name; });
+  if (later == changes_.end()) return take_back(gone);
+  later->before = std::move(gone.before);
+  later->unnamed = gone.unnamed;
+  later->unnamed_body = std::move(gone.unnamed_body);
+}
+
+void Session::take_back(const NameChange& change) {
+  if (change.name.empty()) {
+    unnamed_ = change.unnamed;
+    unnamed_body_ = change.unnamed_body;
+    last_text_ = nullptr;
+  } else if (change.before) {
+    statements_[change.name] = {change.before};
+  } else {
+    statements_.erase(change.name);
+  }
+}
+
+// Everything was answered. What discards statements has done so unless there was an error.
+void Session::names_are_settled() {
+  changes_.clear();
+  const bool all = std::exchange(discards_all_, false);
+  if (!std::exchange(discards_, false) || server_->errors != errors_before_) return;
+  statements_.clear();
+  if (!all) return;
+  unnamed_ = 0;
+  sticky_pin_.clear();
 }
 
 // One more statement on the server: the one not used for longest goes when there are too many.
@@ -127,11 +186,12 @@ void Session::ensure_prepared(const PreparedPtr& statement, std::string& out) {
 }
 
 // A Parse of it under the server's name for it.
-void Session::prepare(const PreparedStatement& statement, Expectation::Kind kind, std::string& out) {
+void Session::prepare(const PreparedStatement& statement, Expectation::Kind kind, std::string& out, uint32_t change) {
   make_room(out);
+  parses_ours_ = parses_ours_ || kind == Kind::kParseOurs;
   server_->name_of(statement.id, context_.name);
   append_parse(out, context_.name, statement.body);
-  server_->expect({kind, statement.id});
+  server_->expect({kind, statement.id, change});
   if (!server_->skipping()) server_->touch(statement.id);
   ++context_.stats.server_parses;
 }
@@ -139,6 +199,7 @@ void Session::prepare(const PreparedStatement& statement, Expectation::Kind kind
 // The server's unnamed statement becomes this session's, or goes if the session has none: it may be another client's.
 void Session::ensure_unnamed(Input& in) {
   if (unnamed_ != 0 && server_->unnamed == unnamed_) return;
+  parses_ours_ = true;
   std::string& out = context_.text;
   out.clear();
   if (unnamed_ == 0) {
@@ -202,8 +263,9 @@ Session::Step Session::describe_or_close(Input& in, std::string_view message, si
   const bool statement = message[pgwire::kHeaderSize] == 'S' && pooled();
   const auto found = statement && !name.empty() ? statements_.find(std::string(name)) : statements_.end();
   if (close && found != statements_.end()) {
+    const uint32_t change = note_change(name);
     statements_.erase(found);
-    server_->expect({Kind::kCloseLocal, 0});
+    server_->expect({Kind::kCloseLocal, 0, change});
     drop(in, total);
     return Step::kOn;
   }

@@ -8,6 +8,7 @@ namespace {
 
 namespace sqlstate = pgwire::sqlstate;
 
+constexpr int64_t kNoReplica = 1'000'000'000;  // ns without reads at replicas for a session that one has refused
 constexpr char kSaved[] = "pgbalancer.statement_timeout";
 constexpr char kTruthPins[] =
     "SELECT 'pin', 'it listens to a channel', NULL WHERE EXISTS (SELECT FROM pg_catalog.pg_listening_channels())"
@@ -28,26 +29,23 @@ bool is_ascii(const std::string& text) {
 }  // namespace
 
 const NodeView* Session::choose(const Look& look) {
-  const TopologySnapshot& topology = *context_.topology;
-  const PoolSettings& settings = context_.pool_settings;
-  if (look.replica && settings.read_write_split && mode_ != PoolMode::kSession) {
-    int64_t since = last_write_ns_;
-    if (settings.causal_reads == CausalReads::kGlobal) {
-      since = std::max(since, context_.shared.counters.last_write_ns.load(std::memory_order_relaxed));
-    }
-    if (const NodeView* replica = context_.router->choose_replica(since)) {
+  const bool refused = no_replica_until_ns_ > context_.now_ns();
+  if (look.replica && context_.pool_settings.read_write_split && mode_ != PoolMode::kSession && !refused) {
+    if (const NodeView* replica = context_.router->choose_replica(context_.router->must_see(last_write_ns_))) {
       routed_replica_ = true;
       route_reason_.assign(look.reason);
       return replica;
     }
     route_reason_ = "it only reads, but no replica is healthy and up to date with what the session must see";
   } else if (look.replica) {
-    route_reason_ = mode_ == PoolMode::kSession ? "pool_mode is session" : "read_write_split is off";
+    route_reason_ = refused                       ? "it only reads, but a replica refused the login a moment ago"
+                    : mode_ == PoolMode::kSession ? "pool_mode is session"
+                                                  : "read_write_split is off";
   } else {
     route_reason_.assign(look.reason.empty() ? "it was not looked into" : look.reason);
   }
   routed_replica_ = false;
-  return topology.primary();
+  return context_.topology->primary();
 }
 
 // Borrows a server for what comes next. kWait: the session goes on when there is one.
@@ -117,7 +115,13 @@ void Session::server_given(Server& server) {
 }
 
 void Session::server_refused(const std::string& why, const pgwire::ErrorResponse* error) {
-  queued_ = waiting_ = false;
+  queued_ = false;
+  // What is new to a replica may be old to the primary: roles, databases, rules.
+  if (state_ == State::kReady && routed_replica_ && context_.topology->primary() != nullptr) {
+    no_replica_until_ns_ = context_.now_ns() + kNoReplica;
+    return on_topology();
+  }
+  waiting_ = false;
   if (error == nullptr) return fail(sqlstate::kCannotConnectNow, "no server lets us in", why);
   ++context_.shared.counters.refused_total;
   std::string bytes;
@@ -174,7 +178,11 @@ void Session::waited_too_long() {
   }
 }
 
-void Session::server_says(std::string_view bytes) { send_client(bytes); }
+void Session::server_says(std::string_view bytes) {
+  // Nobody may hear from this client what it wrote before all others see it.
+  if (wrote_ && context_.pool_settings.causal_reads == CausalReads::kGlobal) context_.router->note_write();
+  send_client(bytes);
+}
 
 void Session::server_drained() {
   if (!in_.empty()) resume();
@@ -190,13 +198,8 @@ void Session::server_ready(Server&) {
 // When nothing is under way any more: gives the server back, asks it what the transaction left behind, or keeps it.
 void Session::maybe_release() {
   if (server_ == nullptr || !server_->quiet() || server_->holds > 0) return;
-  if (!unconfirmed_.empty()) {
-    for (const std::string& name : unconfirmed_) {
-      const auto found = statements_.find(name);
-      if (found != statements_.end() && !server_->has(found->second.prepared->id)) statements_.erase(found);
-    }
-    unconfirmed_.clear();
-  }
+  parses_ours_ = false;
+  if (!changes_.empty() || discards_) names_are_settled();
   if (leaving_) return end();
   const bool waited = std::exchange(waiting_quiet_, false);
   if (waited) waiting_ = false;
@@ -207,14 +210,7 @@ void Session::maybe_release() {
   }
   if (idle && wrote_) {
     wrote_ = false;
-    last_write_ns_ =
-        std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
-            .count();  // now, not when the round began: a probe may have been sent since
-    if (context_.pool_settings.causal_reads == CausalReads::kGlobal) {
-      std::atomic<int64_t>& newest = context_.shared.counters.last_write_ns;
-      for (int64_t known = newest; known < last_write_ns_ && !newest.compare_exchange_weak(known, last_write_ns_);) {
-      }
-    }
+    last_write_ns_ = context_.router->note_write();
   }
   const bool pooled = !dedicated_ && mode_ != PoolMode::kSession;
   if (idle && (pooled || resets_to_its_own())) {

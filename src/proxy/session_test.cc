@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "proxy/cancel_registry.h"
 #include "proxy/parameter_set.h"
+#include "proxy/probe_bell.h"
 #include "proxy/topology_snapshot.h"
 
 namespace pgb::proxy {
@@ -23,6 +26,38 @@ TEST(CancelRegistry, GivesTheTargetOnlyForTheRightKeyWhileItIsThere) {
   EXPECT_FALSE(registry.find(one->pid, ""));
   registry.remove(one->pid);
   EXPECT_FALSE(registry.find(one->pid, one->key));
+}
+
+TEST(NodeGauge, AnEjectionEndsWithAProbeThatWasSentLaterAndWithNoOther) {
+  NodeGauge gauge;
+  EXPECT_FALSE(gauge.readmit(100)) << "nothing is to be ended";
+  EXPECT_TRUE(gauge.eject(200));
+  EXPECT_FALSE(gauge.eject(300)) << "it is ejected already, now for longer";
+  EXPECT_FALSE(gauge.eject(250));
+  EXPECT_FALSE(gauge.readmit(299));
+  EXPECT_EQ(gauge.ejected_until_ns, 300);
+  EXPECT_TRUE(gauge.readmit(300));
+  EXPECT_EQ(gauge.ejected_until_ns, 0);
+}
+
+TEST(ProbeBell, WakesWhoSleepsAndIsHeardByWhoComesLater) {
+  using Clock = ProbeBell::Clock;
+  ProbeBell bell;
+  std::atomic<bool> stop{false};
+  const auto late = Clock::now() + std::chrono::seconds(60);
+  std::thread sleeper([&] { bell.sleep(late, 5, stop); });
+  bell.ring(5);  // not later than what the sleeper knows
+  bell.ring(6);
+  sleeper.join();
+  bell.sleep(late, 5, stop);  // it has rung already
+  std::thread other([&] { bell.sleep(late, 6, stop); });
+  stop = true;
+  bell.wake();
+  other.join();
+  EXPECT_LT(Clock::now(), late);
+  stop = false;
+  bell.sleep(Clock::now() + std::chrono::milliseconds(1), 6, stop);
+  EXPECT_EQ(bell.rung_ns(), 6);
 }
 
 TEST(ParameterSets, EqualSetsAreOneObject) {

@@ -9,6 +9,7 @@
 
 #include "base/secret.h"
 #include "proxy/hba_rules.h"
+#include "proxy/probe_bell.h"
 #include "proxy/tls_setup.h"
 
 namespace pgb::proxy {
@@ -68,6 +69,7 @@ struct Settings {
   std::map<std::string, Secret> users;
   HbaRulesPtr hba;  // null: everyone may log in, by SCRAM-SHA-256
   TlsKeeperPtr tls = std::make_shared<TlsKeeper>();
+  ProbeBellPtr bell = std::make_shared<ProbeBell>();  // the health monitor's, too
 
   std::chrono::milliseconds login_timeout{60'000};   // from accept to the end of authentication
   std::chrono::milliseconds server_timeout{10'000};  // to find a primary and log in there

@@ -1,6 +1,8 @@
 // What a real server says of its names: the query of sql/catalog.h, and the decisions made by its answer.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "proxy/postgres_for_tests.h"
 #include "sql/classify.h"
 #include "sql/decision.h"
@@ -205,6 +207,58 @@ TEST_F(SqlCatalog, FunctionsInCMayKeepStateUnlessAnExtensionAnswersForThem) {
   EXPECT_FALSE(keeps("SELECT shows()"));
   EXPECT_FALSE(keeps("SELECT uuid_generate_v4()"));
   EXPECT_FALSE(keeps("SELECT writes(), pg_backend_pid()"));
+}
+
+TEST_F(SqlCatalog, FunctionsThatSetParametersAreKnownByWhatTheyAreMadeOf) {
+  const auto sets_any = [](const sql::CatalogPtr& catalog, const std::string& text) {
+    return sql::decide(sql::classify(text), catalog.get()).sets_any;
+  };
+  EXPECT_TRUE(catalog_->custom_parameters().empty());
+  EXPECT_FALSE(catalog_->writes_may_set());
+  const Status made = server_->sql(
+      "CREATE FUNCTION named() RETURNS text LANGUAGE sql AS $$ SELECT set_config('shop.tenant', 'x', false) $$;"
+      "CREATE FUNCTION in_words() RETURNS void LANGUAGE plpgsql AS $$ BEGIN SET shop.region = 'x'; END $$;"
+      "CREATE FUNCTION any_name(n text) RETURNS text LANGUAGE plpgsql AS "
+      "$$ BEGIN RETURN set_config (n, 'x', false); END $$;"
+      "CREATE FUNCTION made_up(n text) RETURNS text LANGUAGE plpgsql AS "
+      "$$ BEGIN RETURN set_config('shop.' || n, 'x', false); END $$;"
+      "CREATE FUNCTION runs(n text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'SET ' || n || ' = 1'; END $$;"
+      "CREATE FUNCTION updates() RETURNS void LANGUAGE plpgsql AS $$ BEGIN UPDATE plain SET a = 1; END $$;");
+  ASSERT_TRUE(made.ok()) << made.error().message;
+  const auto fresh = ask();
+  std::vector<std::string> names = fresh->custom_parameters();
+  std::sort(names.begin(), names.end());
+  EXPECT_EQ(names, (std::vector<std::string>{"shop.region", "shop.tenant"}));
+  for (const char* text : {"SELECT any_name('x')", "SELECT public.made_up('x')", "SELECT runs('x')"}) {
+    EXPECT_TRUE(sets_any(fresh, text)) << text;
+  }
+  for (const char* text : {"SELECT named()", "SELECT in_words()", "SELECT updates()", "SELECT writes()"}) {
+    EXPECT_FALSE(sets_any(fresh, text)) << text;
+  }
+  EXPECT_FALSE(fresh->writes_may_set());
+}
+
+TEST_F(SqlCatalog, TriggersAndDefaultsThatSetParametersAreFound) {
+  const auto may_set_after = [](const std::string& sql) {
+    const Status done = server_->sql(sql);
+    EXPECT_TRUE(done.ok()) << done.error().message;
+    return ask()->writes_may_set();
+  };
+  EXPECT_FALSE(
+      may_set_after("CREATE TABLE watched (a int);"
+                    "CREATE FUNCTION quiet() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;"
+                    "CREATE TRIGGER t BEFORE INSERT ON watched FOR EACH ROW EXECUTE FUNCTION quiet()"));
+  EXPECT_TRUE(
+      may_set_after("CREATE OR REPLACE FUNCTION quiet() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+                    "PERFORM set_config('work_mem', '1MB', false); RETURN NEW; END $$"));
+  EXPECT_TRUE(
+      may_set_after("CREATE FUNCTION deeper() RETURNS text LANGUAGE sql AS "
+                    "$$ SELECT set_config('work_mem', '1MB', false) $$;"
+                    "CREATE OR REPLACE FUNCTION quiet() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+                    "PERFORM deeper(); RETURN NEW; END $$"));
+  EXPECT_FALSE(may_set_after("DROP TABLE watched"));
+  EXPECT_TRUE(may_set_after("CREATE TABLE watched (a int, b text DEFAULT set_config('work_mem', '1MB', false))"));
+  EXPECT_FALSE(may_set_after("DROP TABLE watched; DROP FUNCTION quiet(), deeper()"));
 }
 
 TEST_F(SqlCatalog, AFreshDatabaseHasNothingThatMakesAllReadsUnsafe) {

@@ -20,7 +20,24 @@ struct NodeGauge {
   std::atomic<uint64_t> behind_bytes{0};  // of the primary's log, when it was last asked
   std::atomic<uint32_t> busy{0};          // our servers there that work just now
   std::atomic<uint32_t> latency_us{0};    // of an answer, smoothed
+  // Traffic met an error there: it gets no reads until a probe that was sent at this time or later has been answered.
+  // 0: none has to be.
   std::atomic<int64_t> ejected_until_ns{0};
+  std::atomic<int64_t> back_since_ns{0};  // when it was last found again, or for the first time
+
+  // True if it was not ejected before.
+  bool eject(int64_t until_ns) {
+    int64_t known = ejected_until_ns.load();
+    while (known < until_ns) {
+      if (ejected_until_ns.compare_exchange_weak(known, until_ns)) return known == 0;
+    }
+    return false;
+  }
+  // A probe sent at `asked_ns` was answered. True if that ends an ejection.
+  bool readmit(int64_t asked_ns) {
+    int64_t known = ejected_until_ns.load();
+    return known != 0 && known <= asked_ns && ejected_until_ns.compare_exchange_strong(known, 0);
+  }
 };
 
 struct NodeView {

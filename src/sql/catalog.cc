@@ -10,6 +10,8 @@ const char* Catalog::query() {
   // ours: what PostgreSQL's own functions do to one server or one session, though not volatile.
   // 'c': volatile functions in C that may keep something in the server's process where no catalogue shows it: all that
   // belong to no extension, and those of extensions that are known to.
+  // setter: functions of users that set parameters, by what they are made of; 2078 is set_config(). 'd': those that
+  // make the name up; 'n': the names with a dot that stand there; 'w': there are triggers or defaults that call one.
   // called: which function is used by which view, policy or domain. Of PostgreSQL's own functions no dependency is
   // recorded, so the stored tree is read. System views are judged by name when a statement is read.
   // unsafe: relations a replica cannot answer for, and views and partitioned tables above them.
@@ -96,7 +98,14 @@ unsafe_type(oid) AS (
     SELECT t.oid FROM pg_catalog.pg_type t JOIN pg_catalog.pg_proc p ON p.oid = t.typinput
      WHERE p.provolatile = 'v' AND t.typtype = 'b'
   UNION
-    SELECT a.upper FROM unsafe_type u JOIN above_type a ON a.lower = u.oid)
+    SELECT a.upper FROM unsafe_type u JOIN above_type a ON a.lower = u.oid),
+setter AS MATERIALIZED (
+  SELECT p.oid, n.nspname, p.proname, pg_catalog.lower(p.prosrc) AS source
+    FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+    JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+   WHERE l.lanname NOT IN ('c', 'internal') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+     AND (p.prosrc ~* '(set_config|(^|;|\mbegin|\mthen|\melse|\mloop)\s*set\s|\mexecute\M[^;]*\mset\M)'
+          OR pg_catalog.to_jsonb(p) ->> 'prosqlbody' LIKE '%:funcid 2078 %'))
 SELECT CASE WHEN pg_catalog.bool_or(unsafe) THEN 'v' ELSE 'f' END, nspname, proname FROM routine GROUP BY 2, 3
 UNION ALL
 SELECT DISTINCT 'o', '', o.oprname FROM pg_catalog.pg_operator o JOIN bad ON bad.oid = o.oprcode
@@ -121,6 +130,21 @@ SELECT DISTINCT 'c', n.nspname, p.proname FROM pg_catalog.pg_proc p
    AND (p.proname IN ('dblink_connect', 'dblink_connect_u', 'dblink_open', 'set_limit')
         OR NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
                           AND d.objid = p.oid AND d.deptype = 'e'))
+UNION ALL
+SELECT 'd', nspname, proname FROM setter
+ WHERE source ~ 'set_config\s*\(\s*([^''\s]|''[^'']*''\s*\|)' OR source ~ '\mexecute\M[^;]*\mset\M' OR source = ''
+UNION ALL
+SELECT DISTINCT 'n', '', found[1] FROM setter, pg_catalog.regexp_matches(source,
+  '(?:set_config\s*\(\s*''|\mset\s+(?:session\s+)?)([a-z_][a-z0-9_$]*(?:\.[a-z_][a-z0-9_$]*)+)', 'g') AS found
+UNION ALL
+SELECT 'w', '', '' WHERE EXISTS (
+  SELECT FROM setter s JOIN pg_catalog.pg_proc f ON f.oid = s.oid
+                         OR (f.prokind = 'f' AND pg_catalog.strpos(pg_catalog.lower(f.prosrc), s.proname) > 0)
+    JOIN pg_catalog.pg_trigger t ON t.tgfoid = f.oid)
+  OR EXISTS (
+  SELECT FROM pg_catalog.pg_attrdef d,
+              pg_catalog.regexp_matches(d.adbin::pg_catalog.text, ':funcid (\d+)', 'g') AS found
+   WHERE found[1] = '2078' OR found[1]::pg_catalog.oid IN (SELECT oid FROM setter))
 UNION ALL
 SELECT 'i', n.nspname, t.typname FROM pg_catalog.pg_cast c JOIN pg_catalog.pg_proc p ON p.oid = c.castfunc
   JOIN pg_catalog.pg_type t ON t.oid = c.casttarget JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
@@ -156,6 +180,9 @@ void Catalog::add(char kind, const std::string& schema, const std::string& name)
     case 't': return insert(unsafe_types_, schema, name);
     case 'a': row_functions_.insert(name); return;
     case 'c': return insert(keepers_, schema, name);
+    case 'd': return insert(setters_, schema, name);
+    case 'n': parameters_.push_back(name); return;
+    case 'w': writes_may_set_ = true; return;
     case 'i': implicit_cast_ = schema + "." + name; return;
     default: return;
   }

@@ -25,6 +25,12 @@ class Catalog {
   bool function_is_safe(std::string_view name) const;
   // It may leave something behind in its server's process that nobody can ask for or take over.
   bool function_keeps_state(std::string_view name) const { return keepers_.count(std::string(name)) != 0; }
+  // It sets a parameter whose name is made up while it runs.
+  bool function_sets_any(std::string_view name) const { return setters_.count(std::string(name)) != 0; }
+  // Parameters of extensions (with a dot) that functions set: no server lists them.
+  const std::vector<std::string>& custom_parameters() const { return parameters_; }
+  // A trigger or a default may set parameters: no text of a statement that writes says so.
+  bool writes_may_set() const { return writes_may_set_; }
   bool operator_is_safe(std::string_view name) const { return unsafe_operators_.count(std::string(name)) == 0; }
   bool relation_is_safe(std::string_view name) const;
   bool type_is_safe(std::string_view name) const { return unsafe_types_.count(std::string(name)) == 0; }
@@ -44,6 +50,9 @@ class Catalog {
   Set functions_;         // all
   Set unsafe_functions_;  // volatile ones
   Set keepers_;
+  Set setters_;
+  std::vector<std::string> parameters_;
+  bool writes_may_set_ = false;
   Set unsafe_operators_;  // without schema
   Set relations_;         // all
   Set unsafe_relations_;

@@ -88,7 +88,9 @@ class Statement {
   void explain(const Json& body) {
     const Json* query = child(body, "query");
     if (query != nullptr && !query->contains("SelectStmt")) walk.refuse("it explains a statement that is no query");
+    const bool wrote = verdict_.writes;
     part(query);
+    verdict_.writes = wrote;  // only with ANALYZE
   }
 
   void copy(const Json& body) {
@@ -96,6 +98,7 @@ class Statement {
     if (flag_of(body, "is_from")) {
       verdict_.copy_in = !elsewhere;
       walk.refuse("COPY FROM writes");
+      verdict_.writes = true;
     } else if (elsewhere) {
       walk.refuse("COPY TO a file or a program works on the server's machine");
     }
@@ -196,7 +199,9 @@ class Statement {
       walk.refuse(type == "ExecuteStmt" ? "it is no query (Execute)" : "a procedure may do anything");
     } else if (type == "InsertStmt" || type == "UpdateStmt" || type == "DeleteStmt" || type == "MergeStmt") {
       walk.refuse("it writes");
+      verdict_.writes = true;
     } else {
+      verdict_.writes = verdict_.writes || type == "TruncateStmt";
       walk.refuse("it is no query (" + stem + ")");
     }
     const Json* into = child(body, "into");  // CREATE TABLE AS: what is in it may be EXECUTE

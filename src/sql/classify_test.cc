@@ -110,5 +110,16 @@ TEST(Normalize, TakesOutLiteralsAndNothingElse) {
   }
 }
 
+TEST(Classify, WhatSurelyWritesIsMarked) {
+  for (const char* text : {"INSERT INTO t VALUES (1)", "UPDATE t SET a = 1", "DELETE FROM t", "TRUNCATE t",
+                           "COPY t FROM STDIN", "SELECT 1; DELETE FROM t"}) {
+    EXPECT_TRUE(classify(text).writes) << text;
+  }
+  for (const char* text : {"SELECT 1", "SELECT f()", "BEGIN", "SET a = 1", "FETCH ALL FROM c", "COPY t TO STDOUT",
+                           "PREPARE p AS INSERT INTO t VALUES (1)", "EXPLAIN SELECT 1"}) {
+    EXPECT_FALSE(classify(text).writes) << text;
+  }
+}
+
 }  // namespace
 }  // namespace pgb::sql

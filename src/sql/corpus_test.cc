@@ -108,6 +108,7 @@ TEST(RoutingCorpus, EveryStatementGetsItsVerdict) {
     const Verdict verdict = classify(line.statement);
     const std::string where = line.where + ": " + line.statement;
     EXPECT_EQ(printed(verdict), line.verdict) << where << ": " << verdict.reason;
+    EXPECT_FALSE(line.reason.empty()) << where;
     EXPECT_NE(verdict.reason.find(line.reason), std::string::npos) << where << ": " << verdict.reason;
     EXPECT_EQ(printed(verdict.effects), line.effects) << where;
   }

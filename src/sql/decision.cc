@@ -64,10 +64,11 @@ bool calls_what_may_do_anything(const Verdict& verdict, const Catalog* catalog) 
 Decision decide(const Verdict& verdict, const Catalog* catalog) {
   Decision decision = place(verdict, catalog);
   decision.may_do_anything = calls_what_may_do_anything(verdict, catalog);
-  decision.keeps_state = catalog != nullptr && std::any_of(verdict.functions.begin(), verdict.functions.end(),
-                                                           [catalog](const std::string& name) {
-                                                             return catalog->function_keeps_state(name);
-                                                           });
+  if (catalog == nullptr) return decision;
+  for (const std::string& name : verdict.functions) {
+    decision.keeps_state = decision.keeps_state || catalog->function_keeps_state(name);
+    decision.sets_any = decision.sets_any || catalog->function_sets_any(name);
+  }
   return decision;
 }
 

@@ -13,6 +13,7 @@ struct Decision {
   bool may_do_anything = false;  // it calls volatile or unknown functions that may change the session
   std::string reason;            // the end of "it goes to … because …"
   bool keeps_state = false;      // it calls a function that may leave something in the server's process
+  bool sets_any = false;         // it calls a function that sets a parameter whose name nobody knows before
 };
 
 // `catalog` null: not known yet, then only what names nothing is safe. A hint for replicas overrides what the

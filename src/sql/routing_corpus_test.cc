@@ -88,6 +88,7 @@ TEST(RoutingCorpus, EveryStatementGoesWhereItMayAndSaysWhy) {
     const Decision decision = decide(verdict, known.get());
     const std::string where = "line " + std::to_string(one.line) + ": " + one.text;
     EXPECT_EQ(decision.replica, one.replica) << where << "\n  " << decision.reason;
+    EXPECT_FALSE(one.reason.empty()) << where;
     EXPECT_NE(decision.reason.find(one.reason), std::string::npos) << where << "\n  " << decision.reason;
     std::string effects;
     for (const Effect& effect : verdict.effects) effects += (effects.empty() ? "" : ",") + name_of(effect.kind);

@@ -67,6 +67,7 @@ struct Verdict {
   unsigned statements = 0;       // 0: an empty query
   bool parsed = false;           // false: PostgreSQL would (or might) call it a syntax error
   bool copy_in = false;          // COPY … FROM STDIN
+  bool writes = false;           // it surely writes: INSERT, UPDATE, DELETE, MERGE, TRUNCATE, COPY FROM
   bool changes_catalog = false;  // DDL: what is known of names may be wrong after it
   bool hint_primary = false;     // comment hint: /* pgbalancer: primary */
   // Comment hint: /* pgbalancer: replica */. The user vouches for the functions, operators and relations that are

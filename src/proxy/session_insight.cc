@@ -1,0 +1,107 @@
+// What a client may ask of its own requests: where they go, and why.
+#include <algorithm>
+
+#include "proxy/session.h"
+
+namespace pgb::proxy {
+namespace {
+
+constexpr std::string_view kSpace = " \t\r\n";
+
+// The rest of the text if it begins with that word; nothing otherwise. The word is in lower case.
+std::optional<std::string_view> after(std::string_view text, std::string_view word) {
+  const size_t at = text.find_first_not_of(kSpace);
+  if (at == std::string_view::npos || text.size() - at < word.size()) return std::nullopt;
+  if (lower(text.substr(at, word.size())) != word) return std::nullopt;
+  return text.substr(at + word.size());
+}
+
+// The statement of EXPLAIN (ROUTE) statement.
+std::optional<std::string_view> asks_for_route_of(std::string_view text) {
+  std::optional<std::string_view> rest = text;
+  for (const char* word : {"explain", "(", "route", ")"}) {
+    rest = after(*rest, word);
+    if (!rest) return std::nullopt;
+  }
+  return rest;
+}
+
+const char* in_words(const Look& look) {
+  const sql::Verdict& verdict = *look.verdict;
+  if (!verdict.parsed) return "not understood";
+  if (verdict.statements == 0) return "empty";
+  const bool opaque = std::any_of(verdict.effects.begin(), verdict.effects.end(),
+                                  [](const sql::Effect& effect) { return effect.kind == sql::Effect::Kind::kUnknown; });
+  if (look.may_do_anything || opaque) return "may do anything";
+  if (verdict.read) return "reads";
+  if (verdict.writes) return "writes";
+  if (verdict.changes_catalog) return "changes the catalogue";
+  if (verdict.transaction != sql::Transaction::kNone) return "controls the transaction";
+  return verdict.effects.empty() ? "may write" : "changes the session";
+}
+
+}  // namespace
+
+// SHOW pgbalancer.route, EXPLAIN (ROUTE) …: every query passes here, few are meant.
+bool Session::answer_question(std::string_view text) {
+  constexpr std::string_view kShow = "show pgbalancer.route";
+  const char first = text.empty() ? ' ' : text[0];
+  if (first == 's' || first == 'S') {
+    if (text.size() < kShow.size() || text.size() > kShow.size() + 2 || !after(text, kShow)) return false;
+    send_rows({"node", "reason"}, {route_node_, route_reason_}, "SHOW");
+    return true;
+  }
+  if (first != 'e' && first != 'E') return false;
+  const auto statement = asks_for_route_of(text);
+  if (statement) explain_route(*statement);
+  return statement.has_value();
+}
+
+// Nothing is run, and what SHOW pgbalancer.route says stays as it was.
+void Session::explain_route(std::string_view text) {
+  const Look look = look_at(text);
+  const NodeView* node = nullptr;
+  std::string reason;
+  if (server_ != nullptr) {
+    node = &server_->node();
+    reason = pinned_.empty() ? "a transaction is open there" : "the session is bound to its server: " + pinned_;
+  } else {
+    std::string kept = route_reason_;
+    const bool replica = routed_replica_;
+    node = choose(look);
+    reason = std::exchange(route_reason_, std::move(kept));
+    routed_replica_ = replica;
+  }
+  send_rows({"node", "role", "reason", "verdict"},
+            {node == nullptr ? "none" : node->name, node == nullptr ? "unknown" : to_string(node->role), reason,
+             in_words(look)},
+            "EXPLAIN");
+}
+
+void Session::send_rows(const std::vector<std::string>& columns, const std::vector<std::string>& values,
+                        std::string_view tag) {
+  pgwire::RowDescription description;
+  pgwire::DataRow row;
+  for (const std::string& name : columns) {
+    pgwire::FieldDescription field;
+    field.name = name;
+    description.fields.push_back(field);
+  }
+  for (const std::string& value : values) row.values.emplace_back(value);
+  std::string bytes;
+  pgwire::encode(bytes, description);
+  pgwire::encode(bytes, row);
+  pgwire::encode(bytes, pgwire::CommandComplete{std::string(tag)});
+  send_client(bytes);
+}
+
+// A session that is bound to a replica's server cannot write; PostgreSQL's own words would not say why.
+bool Session::refuse_write_where_it_is_bound(const Look& look) {
+  if (look.verdict == nullptr || !server_->quiet()) return false;
+  if (!look.verdict->writes && !look.verdict->changes_catalog) return false;
+  skip_request("25006", "cannot write: the session is bound to the replica " + route_node_ + " because " + pinned_,
+               "Close what binds it, or make it outside of a READ ONLY transaction: then it is at the primary.");
+  return true;
+}
+
+}  // namespace pgb::proxy
