@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "proxy/reactor_context.h"
 #include "sql/verdict_cache.h"
@@ -30,7 +31,8 @@ class Router {
 
   void set_catalog(const std::string& database, sql::CatalogPtr catalog);
   // A transaction that may have changed what the catalogue says is over: until it was asked again, nothing is known.
-  void note_change(const std::string& database);
+  // `new_code`: functions in C that it made.
+  void note_change(const std::string& database, const std::vector<std::string>& new_code);
 
   // The replica to ask, for a session that must see everything that was committed at `since_ns`; null: none will do.
   const NodeView* choose_replica(int64_t since_ns);
