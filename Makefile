@@ -73,8 +73,8 @@ tsan: deps ## unit tests under ThreadSanitizer
 fuzz: deps-check ## each fuzz target for a minute
 	@tools/fuzz.sh $(FUZZ_SECONDS)
 
-compat: build ## PostgreSQL's regression suite, directly and through the balancer (COMPAT="--mode session")
-	@PGB_BIN=$(abspath $(BUILD))/bin /usr/bin/python3 tests/compat/run_regress.py $(COMPAT)
+compat: build ## PostgreSQL's own tests, directly and through the balancer (COMPAT="--suite regress --mode session")
+	@PGB_BIN=$(abspath $(BUILD))/bin /usr/bin/python3 tests/compat/run_compat.py $(COMPAT)
 
 bench: build ## time the life cycle against the bare PostgreSQL tools
 	@/usr/bin/python3 bench/lifecycle.py $(BUILD)/bin
