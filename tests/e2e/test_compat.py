@@ -11,7 +11,7 @@ from compat.source import Source, Unavailable
 from compat.suites import SUITES
 
 PARTS = {
-    "regress": ["test_setup", "create_index", "prepare", "transactions", "plancache", "temp", "limit", "plpgsql", "portals",
+    "regress": ["test_setup", "prepare", "transactions", "plancache", "temp", "limit", "plpgsql", "portals",
                 "guc", "sequence", "combocid", "advisory_lock", "returning", "rangefuncs"],
     "isolation": ["read-only-anomaly-3", "deadlock-simple", "fk-contention", "temp-schema-cleanup", "sequence-ddl", "timeouts",
                   "nowait", "skip-locked", "insert-conflict-do-nothing", "serializable-parallel"],
