@@ -74,8 +74,8 @@ tsan: deps ## unit tests under ThreadSanitizer
 fuzz: deps-check ## each fuzz target for a minute
 	@tools/fuzz.sh $(FUZZ_SECONDS)
 
-compat: build ## PostgreSQL's regression suite, directly and through the balancer (COMPAT="--mode session")
-	@PGB_BIN=$(abspath $(BUILD))/bin /usr/bin/python3 tests/compat/run_regress.py $(COMPAT)
+compat: build ## PostgreSQL's own tests, directly and through the balancer (COMPAT="--suite regress --mode session")
+	@PGB_BIN=$(abspath $(BUILD))/bin /usr/bin/python3 tests/compat/run_compat.py $(COMPAT)
 
 property: build ## random statements through the balancer and at the primary alone must answer the same (PROPERTY_SECONDS=600, SEED=N)
 	@PGB_BIN=$(abspath $(BUILD))/bin PGB_PROPERTY_SECONDS=$$(( $(PROPERTY_SECONDS) / 2 )) $(if $(SEED),PGB_SEED=$(SEED)) /usr/bin/python3 -m pytest -q -rP \

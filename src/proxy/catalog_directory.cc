@@ -36,14 +36,19 @@ void CatalogDirectory::want(const std::string& database) {
   if (due_.emplace(database, Clock::now()).second) changed_.notify_all();
 }
 
-void CatalogDirectory::stale(const std::string& database) {
+sql::CatalogPtr CatalogDirectory::stale(const std::string& database, const std::vector<std::string>& new_code) {
+  sql::CatalogPtr meanwhile;
   {
     const std::lock_guard lock(mutex_);
     due_[database] = Clock::now() + kAfterChange;
     ++changes_;
+    if (!new_code.empty()) new_code_[database].insert(new_code.begin(), new_code.end());
+    const auto made = new_code_.find(database);
+    if (made != new_code_.end()) meanwhile = sql::Catalog::unread(made->second, ++version_);
   }
-  on_catalog_(database, nullptr);
+  on_catalog_(database, meanwhile);
   changed_.notify_all();
+  return meanwhile;
 }
 
 void CatalogDirectory::apply(TopologyPtr topology) {
@@ -78,6 +83,7 @@ void CatalogDirectory::run() {
     if (changes != changes_) continue;  // it may be out of date already, and is asked for again
     if (catalog) on_catalog_(database, catalog);
     if (catalog) {
+      new_code_.erase(database);
       failures_.erase(database);
     } else if (++failures_[database] > kMostFailures) {  // dropped, or not for us: who comes back wants it anew
       failures_.erase(database);

@@ -2,6 +2,7 @@
 // and soon after DDL was seen. Thread-safe.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -11,6 +12,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "proxy/settings.h"
 #include "proxy/topology_snapshot.h"
@@ -20,8 +22,8 @@ namespace pgb::proxy {
 
 class CatalogDirectory {
  public:
-  // Called with a new one on the directory's thread, with null from inside stale(); not any more once stop() has
-  // returned. Must not call back.
+  // Called with a new one on the directory's thread, with null or an unread one from inside stale(); not any more once
+  // stop() has returned. Must not call back.
   using OnCatalog = std::function<void(const std::string& database, sql::CatalogPtr catalog)>;
 
   CatalogDirectory(const Settings& settings, TopologyPtr topology, OnCatalog on_catalog);
@@ -29,8 +31,10 @@ class CatalogDirectory {
   CatalogDirectory(const CatalogDirectory&) = delete;
   CatalogDirectory& operator=(const CatalogDirectory&) = delete;
 
-  void want(const std::string& database);   // from now on
-  void stale(const std::string& database);  // something in it was changed, and is committed
+  void want(const std::string& database);  // from now on
+  // Something in it was changed, and is committed; `new_code`: functions in C were made. Gives what holds until it was
+  // read again.
+  sql::CatalogPtr stale(const std::string& database, const std::vector<std::string>& new_code);
   void apply(TopologyPtr topology);
   void stop();
 
@@ -45,9 +49,10 @@ class CatalogDirectory {
   bool stopped_ = false;  // guarded by mutex_, like all up to due_
   TopologyPtr topology_;
   std::map<std::string, std::chrono::steady_clock::time_point> due_;
-  std::map<std::string, unsigned> failures_;  // in a row; guarded by mutex_
-  uint64_t changes_ = 0;                      // guarded by mutex_: of any database
-  uint64_t version_ = 0;                      // the thread's own
+  std::map<std::string, unsigned> failures_;               // in a row; guarded by mutex_
+  uint64_t changes_ = 0;                                   // guarded by mutex_: of any database
+  std::map<std::string, std::set<std::string>> new_code_;  // of each; guarded by mutex_
+  std::atomic<uint64_t> version_{0};
   std::thread thread_;
 };
 

@@ -13,6 +13,8 @@ constexpr int64_t kRetry = 100'000'000;      // ns between two attempts to conne
 constexpr int64_t kEjected = 1'000'000'000;  // ns in which a replica that takes no logins gets no reads
 constexpr int64_t kUnfair = 2'000'000;       // ns: waiting that much longer than ours is worth a move between threads
 constexpr std::chrono::seconds kPatience{5};
+constexpr std::chrono::seconds kKept{5};
+constexpr int64_t kLongWait = 1'000'000'000;  // ns
 
 std::string key_of(const NodeView& node) { return node.name + "@" + node.address(); }
 
@@ -56,15 +58,7 @@ Pool::Branch* Pool::find(const std::string& key) {
 
 Server* Pool::get(PoolClient& client, const NodeView& node, bool own) {
   Branch& from = branch(node);
-  if (!from.idle.empty() && from.waiting.empty()) {
-    if (own) {
-      const auto same = [&](const Server* server) { return server->last_session == client.pool_client_id(); };
-      const auto found = std::find_if(from.idle.begin(), from.idle.end(), same);
-      if (found != from.idle.end()) std::iter_swap(found, std::prev(from.idle.end()));
-    }
-    Server* server = from.idle.back();
-    from.idle.pop_back();
-    --from.quota->idle[context_.index];
+  if (Server* server = from.idle.empty() ? nullptr : take_idle(from, client, own)) {
     if (!is_doubtful(*server)) return server;
     server->serve(this);
     server->ask(Purpose::kCheck, "");
@@ -75,6 +69,47 @@ Server* Pool::get(PoolClient& client, const NodeView& node, bool own) {
   note_waiting(from);
   open_for_waiters(from);
   return nullptr;
+}
+
+Server* Pool::take_idle(Branch& branch, const PoolClient& client, bool own) {
+  const auto mine = [&](const Server* server) { return server->numbers_of == client.pool_client_id(); };
+  auto found = branch.idle.rend();
+  if (own) found = std::find_if(branch.idle.rbegin(), branch.idle.rend(), mine);
+  if (found == branch.idle.rend()) {
+    if (!branch.waiting.empty()) return nullptr;  // in its turn
+    const auto free = [&](const Server* server) { return mine(server) || !is_kept(branch, *server); };
+    found = std::find_if(branch.idle.rbegin(), branch.idle.rend(), free);
+  }
+  if (found == branch.idle.rend()) return nullptr;
+  Server* server = *found;
+  branch.idle.erase(std::next(found).base());
+  --branch.quota->idle[context_.index];
+  return server;
+}
+
+// For a session that drew a number of a sequence and may ask for it: as long as others can have another server.
+bool Pool::is_kept(const Branch& branch, const Server& server) const {
+  return server.kept && context_.loop.now() - server.idle_since < kKept &&
+         branch.quota->servers < context_.pool_settings.pool_size;
+}
+
+// Where no others could be opened for those who wait.
+void Pool::give_kept(Branch& branch) {
+  while (!branch.waiting.empty() && !branch.idle.empty()) {
+    Server& server = *branch.idle.front();
+    const bool long_wait = context_.now_ns() - branch.waiting.front().second >= kLongWait;
+    if (!long_wait && is_kept(branch, server)) return;
+    branch.idle.erase(branch.idle.begin());
+    --branch.quota->idle[context_.index];
+    hand_over(branch, server);
+  }
+}
+
+void Pool::hand_over(Branch& branch, Server& server) {
+  PoolClient* client = branch.waiting.front().first;
+  branch.waiting.pop_front();
+  note_waiting(branch);
+  client->server_given(server);
 }
 
 // It has rested for so long that the network may have forgotten it.
@@ -213,14 +248,10 @@ void Pool::give_back(Server& server) {
 void Pool::serve_or_rest(Branch& branch, Server& server) {
   server.idle_since = context_.loop.now();
   const int64_t ours = branch.waiting.empty() ? 0 : branch.waiting.front().second;
-  const int other = branch.quota->neediest(context_.index, ours == 0 ? 0 : ours - kUnfair);
+  const bool kept = is_kept(branch, server);
+  const int other = kept ? -1 : branch.quota->neediest(context_.index, ours == 0 ? 0 : ours - kUnfair);
   if (other >= 0 && give_away(branch, server, static_cast<unsigned>(other))) return;
-  if (!branch.waiting.empty()) {
-    PoolClient* client = branch.waiting.front().first;
-    branch.waiting.pop_front();
-    note_waiting(branch);
-    return client->server_given(server);
-  }
+  if (!branch.waiting.empty() && !kept) return hand_over(branch, server);
   branch.idle.push_back(&server);
   ++branch.quota->idle[context_.index];
   // Another thread's client may have begun to wait just before it could see this server.
@@ -247,8 +278,11 @@ void Pool::donate(const std::string& node, unsigned to) {
   Branch* found = find(node);
   if (found == nullptr || found->idle.empty()) return;
   Branch& from = *found;
-  Server* server = from.idle.front();
-  from.idle.erase(from.idle.begin());
+  const auto free =
+      std::find_if(from.idle.begin(), from.idle.end(), [&](const Server* s) { return !is_kept(from, *s); });
+  if (free == from.idle.end()) return;
+  Server* server = *free;
+  from.idle.erase(free);
   --from.quota->idle[context_.index];
   give_away(from, *server, to);
 }
@@ -258,12 +292,7 @@ void Pool::adopt(std::unique_ptr<Server> server) {
   servers_.push_back(std::move(server));
   mine.attach(context_, *this);
   Branch& to = branch(mine.node());
-  if (!to.waiting.empty()) {
-    PoolClient* client = to.waiting.front().first;
-    to.waiting.pop_front();
-    note_waiting(to);
-    return client->server_given(mine);
-  }
+  if (!to.waiting.empty()) return hand_over(to, mine);
   note_waiting(to);
   serve_or_rest(to, mine);
 }
@@ -273,7 +302,8 @@ void Pool::clean_up(Server& server) {
   if (server.status() != pgwire::TxnStatus::kIdle) server.ask(Purpose::kClean, "ROLLBACK");
   server.ask(Purpose::kClean, "DISCARD ALL");
   server.forget_all();
-  server.tainted = false;
+  server.tainted = server.kept = false;
+  server.numbers_of = Server::kNobody;
   server.set_parameters(context_.shared.sets.none());
   server.flush();
 }
@@ -318,6 +348,7 @@ void Pool::tick() {
   for (const auto& owned : branches_) {
     Branch& branch = *owned;
     open_for_waiters(branch);
+    give_kept(branch);
     if (settings.server_idle_timeout.count() <= 0) continue;
     // The one that has rested longest is the first.
     while (!branch.idle.empty() && branch.quota->servers > settings.min_pool_size &&

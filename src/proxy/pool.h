@@ -42,7 +42,8 @@ class Pool final : public ServerOwner, public ServerUser {
   }
 
   // A server of that node: one that is idle, else null: the client is told later, or calls forget().
-  // `own`: rather the one that served this client last, if nobody had it since.
+  // `own`: rather the one that has this client's numbers of sequences. One that is kept for another client's sake is
+  // taken only where no more servers may be opened, or after a moment.
   Server* get(PoolClient& client, const NodeView& node, bool own = false);
   void forget(PoolClient& client);
   // The server is idle or will be closed; it serves nobody from now on.
@@ -62,7 +63,8 @@ class Pool final : public ServerOwner, public ServerUser {
   void donate(const std::string& node, unsigned to);
   void adopt(std::unique_ptr<Server> server);
 
-  unsigned sessions = 0;  // that hold a pointer to this pool
+  unsigned sessions = 0;            // that hold a pointer to this pool
+  bool asks_for_sequences = false;  // some session here called currval() or lastval()
   bool unused() const;
 
  private:
@@ -85,6 +87,10 @@ class Pool final : public ServerOwner, public ServerUser {
   std::unique_ptr<Server> take_out(Server& server);
   bool is_doubtful(const Server& server) const;
   void eject(Branch& branch, const std::string& why);
+  bool is_kept(const Branch& branch, const Server& server) const;
+  void give_kept(Branch& branch);
+  void hand_over(Branch& branch, Server& server);
+  Server* take_idle(Branch& branch, const PoolClient& client, bool own);
   void refuse_all(Branch& branch, const std::string& why, const pgwire::ErrorResponse* error);
 
   // ServerOwner

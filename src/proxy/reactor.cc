@@ -46,6 +46,7 @@ Reactor::Reactor(unsigned index, std::unique_ptr<net::EventLoop> loop, os::Uniqu
   context_.topology = std::move(topology);
   context_.pool_settings = shared.settings.pool;
   context_.unnamed_texts = uint64_t{index} << 56;
+  next_id_ = (uint64_t{index} << 56) + 1;  // servers that move between threads remember whom they served
   context_.pools = &pools_;
   context_.router = &router_;
   context_.find = [this](uint64_t id) {

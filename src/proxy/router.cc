@@ -72,9 +72,8 @@ void Router::set_catalog(const std::string& database, sql::CatalogPtr catalog) {
   of(database).catalog = std::move(catalog);
 }
 
-void Router::note_change(const std::string& database) {
-  of(database).catalog.reset();
-  context_.shared.catalogs->stale(database);
+void Router::note_change(const std::string& database, const std::vector<std::string>& new_code) {
+  of(database).catalog = context_.shared.catalogs->stale(database, new_code);
 }
 
 uint64_t Router::random() {  // xorshift64: fair enough to choose a server with

@@ -37,7 +37,8 @@ class Router {
   bool writes_may_set(const std::string& database);
   void set_catalog(const std::string& database, sql::CatalogPtr catalog);
   // A transaction that may have changed what the catalogue says is over: until it was asked again, nothing is known.
-  void note_change(const std::string& database);
+  // `new_code`: functions in C that it made.
+  void note_change(const std::string& database, const std::vector<std::string>& new_code);
 
   // The replica to ask, for a session that must see everything that was committed at `since_ns`; null: none will do.
   const NodeView* choose_replica(int64_t since_ns);

@@ -48,7 +48,7 @@ class ServerUser {
  public:
   virtual void server_says(std::string_view bytes) = 0;  // to be passed on to the client
   virtual bool congested() const = 0;                    // the client is slow: read no more for it
-  virtual void server_drained() = 0;                     // there is room again for what we send
+  virtual void server_drained() = 0;                     // it takes again what we send
   virtual void server_ready(Server& server) = 0;         // a ReadyForQuery for the client was passed on
   // After an error the server did not do what this expectation's `change` stands for; `failed`: it was the one that
   // failed.
@@ -111,7 +111,7 @@ class Server final : public net::Pollable {
   void flush();
   void ask(Purpose purpose, const std::string& sql);  // append()s; answered by ServerUser::server_answered
   void local_answers();                               // gives the client what we answer ourselves and what is due
-  size_t backlog() const { return expected_.size(); }
+  bool is_behind() const { return expected_.size() > kMaxBacklog; }  // with answers: no more is read for it
   bool congested() const { return link_.congested(); }
   void resume();  // the client has room again
 
@@ -138,10 +138,14 @@ class Server final : public net::Pollable {
   // Whose text the unnamed statement is: a number that a session gives; 0: nobody's.
   uint64_t unnamed = 0;
   uint64_t last_session = 0;  // whom it served last
-  bool tainted = false;       // its parameters may be others than we know: nobody saw what set them
-  bool retire = false;        // to be closed instead of going back to the pool
-  uint64_t errors = 0;        // that it has told a client
-  unsigned holds = 0;         // cancel requests under way: it must not serve another one until they are through
+  // The session that all numbers of sequences are from that currval() and lastval() know here.
+  static constexpr uint64_t kNobody = 0, kMany = UINT64_MAX;
+  uint64_t numbers_of = kNobody;
+  bool kept = false;     // while it is idle: that session may want to ask for them, see Pool::get()
+  bool tainted = false;  // its parameters may be others than we know: nobody saw what set them
+  bool retire = false;   // to be closed instead of going back to the pool
+  uint64_t errors = 0;   // that it has told a client
+  unsigned holds = 0;    // cancel requests under way: it must not serve another one until they are through
   net::EventLoop::Clock::time_point made, idle_since, busy_since;
 
   // To another reactor: no events come in between. Only while it serves nobody and is idle.
@@ -151,6 +155,8 @@ class Server final : public net::Pollable {
   void on_events(uint32_t events) override;
 
  private:
+  static constexpr size_t kMaxBacklog = 10'000;
+
   enum class Fate : uint8_t { kPass, kSwallow };
 
   // server.cc

@@ -23,7 +23,11 @@ void Server::read_some() {
       return lost(user_ == nullptr ? "closed while idle" : "the server " + node_.name + " closed the connection");
     }
     context_->stats.bytes_from_servers += got.count;
+    const bool was_behind = is_behind();
     consume(std::string_view(scratch.data(), got.count));
+    if (state_ == State::kClosed || context_ == nullptr) return;
+    // A pipeline may go on for long before its first Sync.
+    if (was_behind && !is_behind() && user_ != nullptr) user_->server_drained();
     if (state_ == State::kClosed || context_ == nullptr) return;
     if (got.count < scratch.size() && !link_.stream->encrypted()) return;  // that was all there is
   }

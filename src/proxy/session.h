@@ -190,6 +190,8 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   void note_unseen(const Look& look);
   void note_custom(const std::string& name);
   void note_effect(const sql::Effect& effect);
+  void note_sequences(const sql::Verdict& verdict, bool changes);
+  void note_code(const Look& look);
   void note_text(std::string_view rest, size_t total);
 
   // session_insight.cc: where requests go, and why
@@ -295,13 +297,15 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   std::vector<std::string> custom_names_;  // parameters of extensions that were set: a server does not list them
   std::vector<std::string> reset_names_;
   bool reset_all_ = false;
-  bool truth_needed_ = false;  // ask the server what the transaction left behind
-  bool untold_ = false;        // it was asked and could not say
-  std::string pinned_;         // why the server stays with this session; empty: it does not
-  std::string sticky_pin_;     // the same, for what a server does not tell
-  bool wrote_ = false;         // in the transaction under way
-  bool strange_ = false;       // the server served another one before, and nothing was sent to it yet
+  bool truth_needed_ = false;   // ask the server what the transaction left behind
+  bool untold_ = false;         // it was asked and could not say
+  std::string pinned_;          // why the server stays with this session; empty: it does not
+  std::string sticky_pin_;      // the same, for what a server does not tell
+  bool wrote_ = false;          // in the transaction under way
+  bool drew_number_ = false;    // of a sequence, in the transaction under way: it may ask for it afterwards
+  bool draws_numbers_ = false;  // it did so before
   bool catalog_changed_ = false;
+  std::vector<std::string> new_code_;  // functions in C that the transaction under way made
   int64_t last_write_ns_ = 0;
   int64_t no_replica_until_ns_ = 0;
 

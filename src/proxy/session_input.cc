@@ -14,7 +14,6 @@ namespace sqlstate = pgwire::sqlstate;
 using IoKind = net::IoResult::Kind;
 using Kind = Expectation::Kind;
 
-constexpr size_t kMaxBacklog = 10'000;  // answers that a server owes before we read no more for it
 constexpr int kMaxReads = 16;           // in one go, so that one busy client does not starve the others
 constexpr size_t kMaxHeld = 64 * 1024;  // kept of a client that waits
 
@@ -54,7 +53,7 @@ void Session::hung_up() {
 
 // The client does not take what it is owed, or the server is behind with answers: nothing more is looked at.
 bool Session::choked() const {
-  return client_.congested() || (server_ != nullptr && (server_->congested() || server_->backlog() > kMaxBacklog));
+  return client_.congested() || (server_ != nullptr && (server_->congested() || server_->is_behind()));
 }
 
 // Goes on with what was kept.
@@ -86,7 +85,7 @@ size_t Session::process(std::string_view bytes) {
       processing_ = false;
       return done;
     }
-    if (std::exchange(flush_asked_, false) || server_->backlog() > kMaxBacklog) server_->local_answers();
+    if (std::exchange(flush_asked_, false) || server_->is_behind()) server_->local_answers();
   }
   return in.at;
 }

@@ -176,31 +176,54 @@ bool Session::refused_by_mode(const std::string& refusal) {
   return true;
 }
 
-// currval(), lastval(): what this session's nextval() left behind on one server.
 bool Session::asks_for_sequence(const sql::Verdict& verdict) {
   return std::any_of(verdict.effects.begin(), verdict.effects.end(),
                      [](const sql::Effect& effect) { return effect.kind == EffectKind::kSequenceState; });
 }
 
-void Session::note_effects(const Look& look) {
-  const sql::Verdict& verdict = *look.verdict;
-  // Another client's numbers are not to be seen: better the server says that there are none.
-  if (std::exchange(strange_, false) && asks_for_sequence(verdict) && !server_->owes_client() &&
-      server_->status() == pgwire::TxnStatus::kIdle) {
+// currval(), lastval(): what this session's nextval() left behind on one server. Another client's numbers are not to be
+// seen: better the server says that there are none.
+void Session::note_sequences(const sql::Verdict& verdict, bool changes) {
+  const bool asks = asks_for_sequence(verdict);
+  if (asks) pool_->asks_for_sequences = true;
+  // A table's defaults draw numbers, too, of which no text tells.
+  const bool draws = verdict.draws_number || (changes && pool_->asks_for_sequences);
+  if (draws) drew_number_ = draws_numbers_ = true;
+  uint64_t& numbers_of = server_->numbers_of;
+  if (numbers_of == id_ || !(asks || draws || changes)) return;
+  const bool strange = numbers_of != Server::kNobody;
+  numbers_of = !strange || asks || draws ? id_ : Server::kMany;
+  const bool can_ask = server_->quiet() && server_->status() != pgwire::TxnStatus::kFailed;
+  if (strange && numbers_of == id_ && pool_->asks_for_sequences && can_ask) {
     server_->ask(Purpose::kApply, "DISCARD SEQUENCES");
   }
+}
+
+// The catalogue does not know yet what this session itself has just made.
+void Session::note_code(const Look& look) {
+  const sql::Verdict& verdict = *look.verdict;
+  new_code_.insert(new_code_.end(), verdict.new_code.begin(), verdict.new_code.end());
+  const bool calls = !new_code_.empty() &&
+                     std::any_of(verdict.functions.begin(), verdict.functions.end(), [this](const std::string& name) {
+                       return std::find(new_code_.begin(), new_code_.end(), name) != new_code_.end();
+                     });
+  if (!calls && !look.keeps_state) return;
+  sticky_pin_ = "it called a function in C, which may keep what nobody sees";
+  truth_needed_ = true;
+}
+
+void Session::note_effects(const Look& look) {
+  const sql::Verdict& verdict = *look.verdict;
   const bool only_control = verdict.transaction != sql::Transaction::kNone &&
                             verdict.transaction != sql::Transaction::kTwoPhase && verdict.statements == 1;
   const bool reads = verdict.read && !look.may_do_anything;
   const bool writes = !reads && !only_control && !is_only_session_state(verdict);
   if (writes) wrote_ = true;
+  note_sequences(verdict, writes);
   const bool unseen = look.may_do_anything || (writes && context_.router->writes_may_set(database()));
   if (unseen) truth_needed_ = server_->tainted = true;
   if (unseen || !verdict.effects.empty()) note_unseen(look);
-  if (look.keeps_state) {
-    sticky_pin_ = "it called a function in C, which may keep what nobody sees";
-    truth_needed_ = true;
-  }
+  note_code(look);
   if (std::exchange(untold_, false)) truth_needed_ = true;
   if (verdict.changes_catalog) {
     catalog_changed_ = true;

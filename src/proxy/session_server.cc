@@ -60,8 +60,7 @@ Session::Step Session::acquire(const Look& look) {
   }
   const auto limit = context_.pool_settings.query_wait_timeout;
   wait_until_ = limit.count() > 0 ? Deadline::after(limit) : Deadline::never();
-  const bool own = look.verdict != nullptr && asks_for_sequence(*look.verdict);
-  Server* server = pool_->get(*this, *node, own);
+  Server* server = pool_->get(*this, *node, draws_numbers_);
   if (server == nullptr) {
     queued_ = true;
     return Step::kWait;
@@ -88,7 +87,6 @@ void Session::attach(Server& server) {
     if (role != server.parameters()->end()) left.insert(*role);
     server.set_parameters(context_.shared.sets.intern(std::move(left)));
   }
-  strange_ = server.last_session != id_;
   server.last_session = id_;
   if (server.parameters() != parameters_) change_parameters(server, *server.parameters(), Purpose::kApply);
 }
@@ -206,7 +204,7 @@ void Session::maybe_release() {
   const bool idle = server_->status() == pgwire::TxnStatus::kIdle && !(body_left_ > 0 && body_goes_);
   if (idle && std::exchange(catalog_changed_, false)) {
     ++context_.shared.counters.catalog_changes;
-    context_.router->note_change(database());
+    context_.router->note_change(database(), std::exchange(new_code_, {}));
   }
   if (idle && wrote_) {
     wrote_ = false;
@@ -240,6 +238,7 @@ bool Session::resets_to_its_own() const {
 void Session::release() {
   Server& server = *server_;
   server_ = nullptr;
+  server.kept = std::exchange(drew_number_, false);
   NodeGauge& gauge = *server.node().gauge;
   --gauge.busy;
   ++context_.stats.transactions;

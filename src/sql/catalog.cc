@@ -161,6 +161,18 @@ std::shared_ptr<const Catalog> Catalog::from_rows(const std::vector<std::vector<
   return catalog;
 }
 
+std::shared_ptr<const Catalog> Catalog::unread(const std::set<std::string>& new_code, uint64_t version) {
+  auto catalog = std::make_shared<Catalog>();
+  catalog->version_ = version;
+  catalog->read_ = false;
+  for (const std::string& name : new_code) {
+    const size_t dot = name.rfind('.');
+    insert(catalog->keepers_, dot == std::string::npos ? "public" : name.substr(0, dot),
+           dot == std::string::npos ? name : name.substr(dot + 1));
+  }
+  return catalog;
+}
+
 void Catalog::insert(Set& to, const std::string& schema, const std::string& name) {
   to.insert(name);
   to.insert(schema + "." + name);

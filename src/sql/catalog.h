@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -20,6 +21,10 @@ class Catalog {
   static std::shared_ptr<const Catalog> from_rows(const std::vector<std::vector<std::optional<std::string>>>& rows,
                                                   uint64_t version);
 
+  // Stands in for one that is not known, or not any more, but for functions in C that were made since.
+  static std::shared_ptr<const Catalog> unread(const std::set<std::string>& new_code, uint64_t version);
+
+  bool is_read() const { return read_; }
   // `name` as a verdict has it, with or without schema. A function or relation that is not known is not safe; without
   // a schema, a name is as safe as the least safe one of that name in any schema.
   bool function_is_safe(std::string_view name) const;
@@ -47,6 +52,7 @@ class Catalog {
   static void insert(Set& to, const std::string& schema, const std::string& name);
 
   uint64_t version_ = 0;
+  bool read_ = true;
   Set functions_;         // all
   Set unsafe_functions_;  // volatile ones
   Set keepers_;

@@ -206,6 +206,7 @@ class Statement {
     }
     const Json* into = child(body, "into");  // CREATE TABLE AS: what is in it may be EXECUTE
     walk.all(body);
+    if (type == "CreateFunctionStmt") new_function(body);
     const Json* query = into == nullptr ? nullptr : child(body, "query");
     if (query != nullptr && query->contains("ExecuteStmt")) effect(Kind::kUnknown);
     const bool settings = walk.relations.count("pg_settings") + walk.relations.count("pg_catalog.pg_settings") > 0;
@@ -214,6 +215,19 @@ class Statement {
         type == "CreateStmt" || type == "CreateTableAsStmt" || type == "CreateSeqStmt" || type == "ViewStmt";
     const auto is_temp = [](const Effect& one) { return one.kind == Kind::kTempObject; };
     if (own && std::any_of(verdict_.effects.begin(), verdict_.effects.end(), is_temp)) verdict_.changes_catalog = false;
+  }
+
+  void new_function(const Json& body) {
+    const Json* names = child(body, "funcname");
+    std::string name;
+    if (names == nullptr || !dotted(*names, name)) return;
+    for (const Json& option : *list_of(body, "options")) {
+      const Json* item = child(option, "DefElem");
+      if (item == nullptr || string_of(*item, "defname") != "language") continue;
+      const Json* argument = child(*item, "arg");
+      const Json* language = argument == nullptr ? nullptr : child(*argument, "String");
+      if (language != nullptr && lower(string_of(*language, "sval")) == "c") verdict_.new_code.push_back(name);
+    }
   }
 
   bool session_statement(const std::string& type, const Json& body) {
@@ -282,6 +296,7 @@ class Text {
     const bool control = verdict_.transaction != Transaction::kNone;
     if (!control) verdict_.transaction = before;
     verdict_.needs_text = verdict_.needs_text || one.walk.needs_text;
+    verdict_.draws_number = verdict_.draws_number || one.walk.draws_number;
     functions_.merge(one.walk.functions);
     operators_.merge(one.walk.operators);
     relations_.merge(one.walk.relations);

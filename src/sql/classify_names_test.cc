@@ -66,6 +66,23 @@ TEST(Classify, DdlChangesTheCatalogue) {
   }
 }
 
+TEST(Classify, NamesFunctionsInCThatAreMade) {
+  EXPECT_EQ(classify("CREATE FUNCTION f() RETURNS int LANGUAGE C AS 'a'").new_code, Names{"f"});
+  EXPECT_EQ(classify("CREATE OR REPLACE FUNCTION s.f(int) RETURNS int AS 'a', 'b' LANGUAGE 'c'").new_code,
+            Names{"s.f"});
+  EXPECT_EQ(classify("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'").new_code, Names{});
+}
+
+TEST(Classify, SaysWhetherNumbersOfSequencesAreDrawn) {
+  for (const char* text :
+       {"SELECT nextval('s')", "SELECT pg_catalog.setval('s', 1)", "INSERT INTO t VALUES (nextval('s'))"}) {
+    EXPECT_TRUE(classify(text).draws_number) << text;
+  }
+  for (const char* text : {"SELECT currval('s')", "PREPARE p AS SELECT nextval('s')", "SELECT s.nextval('s')"}) {
+    EXPECT_FALSE(classify(text).draws_number) << text;
+  }
+}
+
 TEST(Classify, CountsStatements) {
   EXPECT_EQ(classify("").statements, 0u);
   EXPECT_EQ(classify("SELECT 1").statements, 1u);

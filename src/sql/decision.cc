@@ -37,7 +37,8 @@ Decision place(const Verdict& verdict, const Catalog* catalog) {
   const bool names_nothing = verdict.functions.empty() && verdict.operators.empty() && verdict.relations.empty() &&
                              verdict.types.empty() && verdict.attributes.empty();
   if (names_nothing) return {true, false, verdict.reason};
-  if (catalog == nullptr) return {false, false, "the catalogue of the database is not known yet"};
+  if (catalog == nullptr || !catalog->is_read())
+    return {false, false, "the catalogue of the database is not known yet"};
   std::string against = objection(verdict, *catalog);
   if (!against.empty()) return {false, false, std::move(against)};
   return {true, false, verdict.reason};

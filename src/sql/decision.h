@@ -16,7 +16,7 @@ struct Decision {
   bool sets_any = false;         // it calls a function that sets a parameter whose name nobody knows before
 };
 
-// `catalog` null: not known yet, then only what names nothing is safe. A hint for replicas overrides what the
+// `catalog` null or unread: not known yet, then only what names nothing is safe. A hint for replicas overrides what the
 // catalogue says of names, never what the text itself does. Any thread may call.
 Decision decide(const Verdict& verdict, const Catalog* catalog);
 

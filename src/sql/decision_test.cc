@@ -47,6 +47,17 @@ TEST(Decision, ReadsOfWhatIsKnownAndHarmlessGoToAReplica) {
   }
 }
 
+TEST(Decision, AnUnreadCatalogueKnowsNothingButNewFunctionsInC) {
+  const auto catalog = Catalog::unread({"keeps", "s.holds"}, 1);
+  for (const char* text : {"SELECT abs(-1)", "SELECT a FROM t", "SELECT 1 + 1", "SELECT keeps()"}) {
+    EXPECT_FALSE(decide(classify(text), catalog.get()).replica) << text;
+  }
+  for (const char* text : {"SELECT keeps()", "SELECT public.keeps()", "SELECT s.holds()", "SELECT holds()"}) {
+    EXPECT_TRUE(decide(classify(text), catalog.get()).keeps_state) << text;
+  }
+  EXPECT_FALSE(decide(classify("SELECT abs(-1), mine()"), catalog.get()).keeps_state);
+}
+
 TEST(Decision, WhatIsVolatileOrNotKnownGoesToThePrimary) {
   for (const char* text : {"SELECT volatile_one()",
                            "SELECT public.volatile_one()",

@@ -60,6 +60,7 @@ struct Verdict {
   std::vector<std::string> relations;
   std::vector<std::string> types;       // of casts
   std::vector<std::string> attributes;  // y of x.y and (x).y: a column, or a function that takes the row
+  std::vector<std::string> new_code;    // functions in C that it makes; of any statement
   std::vector<Effect> effects;          // in the order of the text
   // Of the only statement; with several statements: kNone unless there is transaction control among them, then that
   // of the last such.
@@ -69,6 +70,7 @@ struct Verdict {
   bool copy_in = false;          // COPY … FROM STDIN
   bool writes = false;           // it surely writes: INSERT, UPDATE, DELETE, MERGE, TRUNCATE, COPY FROM
   bool changes_catalog = false;  // DDL: what is known of names may be wrong after it
+  bool draws_number = false;     // nextval(), setval(): what kSequenceState asks for
   bool hint_primary = false;     // comment hint: /* pgbalancer: primary */
   // Comment hint: /* pgbalancer: replica */. The user vouches for the functions, operators and relations that are
   // named, also for those that tell about one server (pg_is_in_recovery()); never for what the text itself does.

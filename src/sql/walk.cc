@@ -252,7 +252,9 @@ void Walk::known_function(const std::string& name, const std::string& base, cons
   switch (kind_of_function(base)) {
     case FunctionKind::kOther:
     case FunctionKind::kHarmless: functions.insert(base); return;
-    case FunctionKind::kWrites: return refuse(name + "() writes");
+    case FunctionKind::kWrites:
+      draws_number = draws_number || (runs_ && (base == "nextval" || base == "setval"));
+      return refuse(name + "() writes");
     case FunctionKind::kNodeLocal: return local(name + "() is about one server");
     case FunctionKind::kTransactionLock: return refuse(name + "() locks");
     case FunctionKind::kSetConfig: return set_config(call);

@@ -40,6 +40,7 @@ class Walk {
 
   Names functions, operators, relations, types, attributes;
   bool needs_text = false;
+  bool draws_number = false;
 
  private:
   void visit(const Json& value);
