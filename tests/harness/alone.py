@@ -1,5 +1,5 @@
-"""A balancer without a cluster: a PostgreSQL server with a pg_hba.conf of the test's own, and the balancer in front of it.
-Everything lies in one fresh folder, which is gone at the end."""
+"""A balancer without a cluster: a PostgreSQL server with a pg_hba.conf of the test's own, replicas of it if wanted, and the
+balancer in front of them. Everything lies in one fresh folder, which is gone at the end."""
 import contextlib
 import json
 import os
@@ -44,8 +44,9 @@ class Folder:
 class Server:
     """One PostgreSQL server. The superuser comes in by the socket; clients by the rules given."""
 
-    def __init__(self, folder: pathlib.Path, rules: str = "host all all all scram-sha-256"):
-        self.folder = folder / "server"
+    def __init__(self, folder: pathlib.Path, rules: str = "host all all all scram-sha-256", name: str = "server"):
+        self.name = name
+        self.folder = folder / name
         self.folder.mkdir()
         self.user = {}
         if os.geteuid() == 0:
@@ -54,12 +55,18 @@ class Server:
             self.user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
         self.port = free_block(1)
         self.process = None
-        subprocess.run([newest_bin() / "initdb", "-D", self.folder / "data", "-U", "postgres", "--no-sync", "-A", "trust", "-E",
-                        "UTF8", "--locale=C"], check=True, capture_output=True, cwd=self.folder, **self.user)
+        self.make_data()
         self.rules(rules)
 
+    def make_data(self) -> None:
+        self.run("initdb", "-U", "postgres", "--no-sync", "-A", "trust", "-E", "UTF8", "--locale=C")
+
+    def run(self, program: str, *arguments) -> None:
+        subprocess.run([newest_bin() / program, "-D", self.folder / "data", *arguments], check=True, capture_output=True,
+                       cwd=self.folder, **self.user)
+
     def rules(self, text: str) -> None:
-        (self.folder / "data" / "pg_hba.conf").write_text(f"local all all trust\n{text}\n")
+        (self.folder / "data" / "pg_hba.conf").write_text(f"local all,replication all trust\n{text}\n")
         if self.process:
             self.sql("SELECT pg_reload_conf()")
 
@@ -71,18 +78,49 @@ class Server:
                  "wal_level=logical"], stdout=log, stderr=log, cwd=self.folder, **self.user)
         wait_until(lambda: self.sql("SELECT 1"), 30, "the server answers")
 
-    def sql(self, text: str, database: str = "postgres"):
+    def sql(self, text: str, parameters=None, database: str = "postgres"):
         with contextlib.closing(psycopg2.connect(host=str(self.folder), port=self.port, user="postgres",
                                                  dbname=database)) as connection:
             connection.autocommit = True
             with connection.cursor() as cursor:
-                cursor.execute(text)
+                cursor.execute(text, parameters)
                 return cursor.fetchall() if cursor.description else None
+
+    def set(self, **parameters) -> None:
+        """In force when it returns; None: what it was before."""
+        for key, value in parameters.items():
+            self.sql(f"ALTER SYSTEM RESET {key}" if value is None else f"ALTER SYSTEM SET {key} = '{value}'")
+        self.sql("SELECT pg_reload_conf()")
+        for key, value in parameters.items():
+            wait_until(lambda k=key, v=value: self.sql(
+                "SELECT source = 'configuration file' FROM pg_settings WHERE name = %s", (k,))[0][0] is (v is not None) and (
+                    v is None or self.sql(f"SHOW {k}") == [(v,)]), 10, f"{self.name} has {key} = {value}")
 
     def stop(self) -> None:
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGQUIT)
             self.process.wait(20)
+
+
+class Replica(Server):
+    """Streams from a server that runs."""
+
+    def __init__(self, primary: Server, name: str, rules: str = "host all all all scram-sha-256"):
+        self.primary = primary
+        super().__init__(primary.folder.parent, rules, name)
+
+    def make_data(self) -> None:
+        self.run("pg_basebackup", "-h", self.primary.folder, "-p", str(self.primary.port), "-U", "postgres", "-R", "-c", "fast",
+                 "--no-sync")
+
+    def wait_caught_up(self) -> None:
+        lsn = self.primary.sql("SELECT pg_current_wal_insert_lsn()::text")[0][0]
+        wait_until(lambda: self.sql("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", (lsn,))[0][0], 30,
+                   f"{self.name} has replayed {lsn}")
+
+
+def node_of(server: Server, name: str | None = None, **more) -> dict:
+    return {"name": name or server.name, "host": "127.0.0.1", "port": server.port} | more
 
 
 class Balancer:
@@ -95,7 +133,7 @@ class Balancer:
         self.token = "let-me-in"
         self.config = {"listen_address": "127.0.0.1", "port": self.port, "rest_port": self.rest, "token": self.token,
                        "threads": 2, "auth_password": AUTH_PASSWORD,
-                       "nodes": [{"name": "one", "host": "127.0.0.1", "port": server.port}]} | config
+                       "nodes": [node_of(server, "one")]} | config
         self.process = None
         self.log_file = folder / "balancer.log"
         self.log_file.touch()
@@ -157,3 +195,25 @@ def standing_alone(server_rules: str, **config):
         stack.callback(balancer.stop)
         balancer.start()
         yield server, balancer
+
+
+@contextlib.contextmanager
+def standing_group(replicas: int = 2, **config):
+    """(primary, replicas, balancer): the nodes are "primary", "replica1", "replica2" …"""
+    folder = Folder()
+    with contextlib.ExitStack() as stack:
+        stack.callback(folder.remove)
+        primary = Server(folder.path, name="primary")
+        stack.callback(primary.stop)
+        primary.start()
+        primary.sql(GET_AUTH)
+        followers = []
+        for number in range(1, replicas + 1):
+            followers.append(Replica(primary, f"replica{number}"))
+            stack.callback(followers[-1].stop)
+            followers[-1].start()
+        balancer = Balancer(folder.path, primary, nodes=[node_of(node) for node in (primary, *followers)], **config)
+        stack.callback(balancer.stop)
+        balancer.start()
+        wait_until(lambda: all(node["healthy"] for node in balancer.ask("status")["nodes"]), 20, "all servers are found")
+        yield primary, followers, balancer
