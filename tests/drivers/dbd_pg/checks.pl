@@ -157,10 +157,10 @@ $checks{copy_binary} = sub { copy_as('copied_binary', 'binary'); return };
 
 $checks{cancel} = sub {
     my ($one, $two) = (connected(), connected());
-    my $statement = $one->prepare('SELECT pg_sleep(60)', {pg_async => PG_ASYNC});
+    my $statement = $one->prepare('SELECT pg_backend_pid(), pg_sleep(60)', {pg_async => PG_ASYNC});
     my $began = time;
     $statement->execute;
-    my $count = q{SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND state = 'active'};
+    my $count = q{SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_backend_pid(), pg_sleep(60)' AND state = 'active'};
     while (!value($two, $count)) { check(time - $began < 10, 'it does not run') }
     check($one->pg_cancel, 'not cancelled');
     check(time - $began < 30, 'it took its time');

@@ -233,7 +233,7 @@ final class Checks {
     Statement statement = one.createStatement();
     Thread other = new Thread(() -> {
       try {
-        while (value(two, "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND state = 'active'")
+        while (value(two, "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_backend_pid(), pg_sleep(60)' AND state = 'active'")
             .equals("0")) {
           Thread.onSpinWait();
         }
@@ -243,10 +243,10 @@ final class Checks {
       }
     });
     other.start();
-    refused("57014", () -> statement.execute("SELECT pg_sleep(60)"));
+    refused("57014", () -> statement.execute("SELECT pg_backend_pid(), pg_sleep(60)"));
     other.join();
     statement.setQueryTimeout(1);
-    refused("57014", () -> statement.execute("SELECT pg_sleep(60)"));
+    refused("57014", () -> statement.execute("SELECT pg_backend_pid(), pg_sleep(60)"));
     same(value(one, "SELECT 1"), "1", "afterwards");
   }
 

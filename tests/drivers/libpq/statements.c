@@ -136,8 +136,8 @@ static void pipeline(void) {
 static void cancel(void) {
   PGconn *one = connect_plain(), *two = connect_plain();
   char why[256];
-  CHECK(PQsendQuery(one, "SELECT pg_sleep(60)"));
-  while (atoi(value(two, "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND state = 'active'")) == 0) {
+  CHECK(PQsendQuery(one, "SELECT pg_backend_pid(), pg_sleep(60)"));
+  while (atoi(value(two, "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_backend_pid(), pg_sleep(60)' AND state = 'active'")) == 0) {
   }
   PGcancel *request = PQgetCancel(one);
   const int sent = PQcancel(request, why, sizeof why);

@@ -155,13 +155,13 @@ const checks = {
 
   async cancel() {
     const [one, two] = await connectMany(2);
-    const query = new pg.Query('SELECT pg_sleep(60)');
+    const query = new pg.Query('SELECT pg_backend_pid(), pg_sleep(60)');
     const ended = once(query, 'error');
     one.query(query);
     setTimeout(() => new pg.Client({ ssl: false }).cancel(one, query), 300);
     assert.equal((await ended)[0].code, '57014');
     assert.equal(await value(one, 'SELECT 1'), 1);
-    assert.equal(await value(two, "SELECT count(*)::int FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND state = 'active'"), 0);
+    assert.equal(await value(two, "SELECT count(*)::int FROM pg_stat_activity WHERE query = 'SELECT pg_backend_pid(), pg_sleep(60)' AND state = 'active'"), 0);
   },
 
   async notify() {

@@ -152,10 +152,10 @@ def cancel():
         timer = threading.Timer(0.3, one.cancel)
         timer.start()
         with refused("57014"):
-            one.execute("SELECT pg_sleep(60)")
+            one.execute("SELECT pg_backend_pid(), pg_sleep(60)")
         timer.join()
         same(value(one, "SELECT 1"), 1)
-        same(value(two, "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND state = 'active'"), 0)
+        same(value(two, "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_backend_pid(), pg_sleep(60)' AND state = 'active'"), 0)
 
 
 def notify():
