@@ -1,8 +1,10 @@
-"""Every driver shows every check of checks.py, through a balancer in front of a primary and two replicas."""
+"""Every driver shows every check of checks.py, through a balancer in front of a primary and two replicas; and connects as
+docs/drivers.md says."""
 import contextlib
 import dataclasses
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -62,6 +64,19 @@ DRIVERS = {
     "jdbc": build_jdbc,
     "node": build_node,
     "dbd_pg": lambda _: ["perl", HERE / "dbd_pg" / "checks.pl"],
+}
+# How each connects as its row in docs/drivers.md says, and asks.
+PSYCOPG = "import psycopg, sys; print(psycopg.connect(sys.argv[1]).execute(sys.argv[2]).fetchone()[0])"
+NODE = """const client = new (require("pg").Client)({connectionString: process.argv[1]});
+client.connect().then(() => client.query({text: process.argv[2], rowMode: "array"}))
+  .then((answer) => { console.log(answer.rows[0][0]); return client.end(); });"""
+DBD_PG = "use DBI; print DBI->connect($ARGV[0], undef, undef, {RaiseError => 1})->selectrow_array($ARGV[1])"
+EXAMPLES = {
+    "libpq, psql": ("psql", lambda _: [newest_bin() / "psql", "-XAt"]),
+    "psycopg 3": ("psycopg", lambda _: ["/usr/bin/python3", "-c", PSYCOPG]),
+    "JDBC": ("jdbc", lambda command: [*command[:-1], "Example"]),
+    "node-postgres": ("node", lambda _: ["node", "-e", NODE]),
+    "DBD::Pg": ("dbd_pg", lambda _: ["perl", "-e", DBD_PG]),
 }
 CASES = [pytest.param(driver, mode, check, id=f"{driver}-{mode}-{check}")
          for driver in DRIVERS for mode in MODES for check in checks_for(driver, mode)]
@@ -176,3 +191,24 @@ def stage():
 def test_driver(stage, driver, mode, check):
     report = stage.report(driver, mode)
     assert report.get(check, report[""]) == "ok"
+
+
+def documented() -> dict[str, str]:
+    text = (HERE.parent.parent / "docs" / "drivers.md").read_text(encoding="utf-8")
+    return dict(re.findall(r"^\| ([^|]+) \| `([^`]+)` \|$", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_documented_connection(stage, name):
+    driver, program = EXAMPLES[name]
+    command = program(stage.command(driver))
+    text = documented()[name].replace("6432", str(stage.balancers["transaction"].port))
+    text = text.replace("/etc/pgbalancer/ca.crt", stage.certificates.crt("authority")).replace("shop", "postgres")
+    done = subprocess.run([*command, text, *(["-c"] if driver == "psql" else []), "SELECT current_user || ' is in'"],
+                          env=os.environ | {"PGPASSWORD": PASSWORD}, cwd=stage.folder / driver, capture_output=True, text=True,
+                          timeout=60, check=False)
+    assert (done.stdout.strip(), done.returncode) == (f"{USER} is in", 0), done.stderr
+
+
+def test_every_documented_connection_is_tried():
+    assert set(documented()) == set(EXAMPLES)
