@@ -97,9 +97,6 @@ def deallocate():
         for n in range(30):  # the driver itself deallocates what is too much
             for client in (one, two):
                 same(value(client, f"SELECT {n % 5} + %s", (n,), prepare=True), n % 5 + n)
-        with one.pipeline():
-            cursors = [one.execute(f"SELECT {n % 5} + %s", (n,), prepare=True) for n in range(30)]
-        same([cursor.fetchone()[0] for cursor in cursors], [n % 5 + n for n in range(30)])
         one.execute("DEALLOCATE ALL")
         with refused("26000"):  # the driver does not look at what it is told
             value(one, "SELECT 4 + %s", (29,), prepare=True)
