@@ -1,10 +1,11 @@
 #!/bin/sh
 # Installs the Debian packages that building and running need. Says nothing and does nothing when all
-# are there. PGB_DEPS=test adds what the Docker tests want, PGB_DEPS=check the clang tools as well.
+# are there. PGB_DEPS=test adds what the tests of drivers and of Docker want, PGB_DEPS=check the clang tools as well.
 set -eu
 packages="g++ cmake ninja-build make nlohmann-json3-dev libspdlog-dev libfmt-dev libssl-dev liburing-dev libpg-query-dev
   libboost1.81-dev libgtest-dev python3 python3-pytest python3-psycopg2 postgresql postgresql-client openssl"
 engine="docker.io debootstrap iptables curl"
+drivers="libpq-dev python3-psycopg default-jdk-headless libpostgresql-jdbc-java libdbd-pg-perl"
 clang="clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14 clang-tools-14"
 
 # Those of the arguments that are not installed.
@@ -61,10 +62,16 @@ install_engine() {
   install_missing $engine
 }
 
+# The test of drivers takes node-postgres from npm; some machines have a Node.js that is not Debian's.
+node=""
+command -v node >/dev/null && command -v npm >/dev/null || node="nodejs npm"
+
 # shellcheck disable=SC2086
 install_missing $packages
 case "${PGB_DEPS:-}" in
   test|check|all)
+    # shellcheck disable=SC2086
+    install_missing $drivers $node
     install_engine || echo "warning: no container engine could be installed: the Docker tests will be skipped" >&2 ;;
 esac
 case "${PGB_DEPS:-}" in

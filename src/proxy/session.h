@@ -203,6 +203,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   // session_prepared.cc: queries and prepared statements
   Step query(Input& in, std::string_view message, size_t total);
   Step parse(Input& in, std::string_view message, size_t total);
+  bool parse_deallocate(Input& in, size_t total);
   Step bind(Input& in, std::string_view message, size_t total);
   Step describe_or_close(Input& in, std::string_view message, size_t total);
   void expect_anything();

@@ -13,8 +13,17 @@ namespace fe = pgwire::fe;
 namespace sqlstate = pgwire::sqlstate;
 using Kind = Expectation::Kind;
 
-constexpr uint32_t kFirstUnnamed = 1;  // stands for a Parse of the unnamed statement that may fail, but not be skipped
-constexpr size_t kMaxNames = 4096;     // the two names at the front of a Bind
+constexpr uint32_t kFirstUnnamed = 1;   // stands for a Parse of the unnamed statement that may fail, but not be skipped
+constexpr size_t kMaxNames = 4096;      // the two names at the front of a Bind
+constexpr size_t kMaxDeallocate = 256;  // bytes of a text that is looked at for DEALLOCATE
+constexpr char kGone[] = "pgbalancer_gone";  // a statement that is there to be deallocated
+
+bool may_deallocate(std::string_view text) {
+  constexpr std::string_view kWord = "deallocate";
+  const auto is_letter = [](char in_text, char wanted) { return (in_text | 0x20) == wanted; };
+  return text.size() <= kMaxDeallocate &&
+         std::search(text.begin(), text.end(), kWord.begin(), kWord.end(), is_letter) != text.end();
+}
 
 }  // namespace
 
@@ -74,9 +83,10 @@ Session::Step Session::parse(Input& in, std::string_view message, size_t total) 
     unnamed_body_.assign(body);
     last_text_ = nullptr;  // it may stand where another one stood
     unnamed_ = ++context_.unnamed_texts;
+    const bool deallocates = parse_deallocate(in, total);
     server_->unnamed = server_->skipping() ? 0 : unnamed_;
     server_->expect({Kind::kParse, 0, change});
-    pass_on(in, total);
+    if (!deallocates) pass_on(in, total);
     return Step::kOn;
   }
   if (const auto known = statements_.find(std::string(name)); known != statements_.end() && is_confirmed(name)) {
@@ -104,6 +114,30 @@ Session::Step Session::parse(Input& in, std::string_view message, size_t total) 
   prepare(*statement, Kind::kParse, out, change);
   put(in, out, total);
   return Step::kOn;
+}
+
+// DEALLOCATE of a statement that was prepared by message: servers know it under another name, and others use it. What
+// the server deallocates is one made for that. False: the text is another one.
+bool Session::parse_deallocate(Input& in, size_t total) {
+  const std::string_view body = unnamed_body_;
+  const std::string_view text = body.substr(0, body.find('\0'));
+  if (!may_deallocate(text) || server_->skipping()) return false;
+  const sql::Verdict& verdict = *look_at(text).verdict;
+  const bool alone = verdict.statements == 1 && verdict.effects.size() == 1;
+  if (!alone || verdict.effects[0].kind != sql::Effect::Kind::kDeallocate) return false;
+  const std::string& name = verdict.effects[0].name;
+  if (statements_.count(name) == 0) return false;
+  const uint32_t change = note_change(name);
+  statements_.erase(name);
+  std::string& out = context_.text;
+  out.clear();
+  append_about_statement(out, fe::kClose, kGone);
+  server_->expect({Kind::kCloseOurs, 0, change});
+  append_parse(out, kGone, std::string_view("\0\0\0", 3));
+  server_->expect({Kind::kParseOurs, 0});
+  append_parse(out, {}, std::string("DEALLOCATE ").append(kGone).append(body.substr(text.size())));
+  put(in, out, total);
+  return true;
 }
 
 bool Session::is_confirmed(std::string_view statement) const {
@@ -225,19 +259,21 @@ Session::Step Session::bind(Input& in, std::string_view message, size_t total) {
   }
   batch_start_ = false;
   const auto found = name.empty() || !pooled() ? statements_.end() : statements_.find(std::string(name));
-  if (pooled() && (name.empty() ? unnamed_ != 0 : found != statements_.end())) note_effects(look_at_statement(name));
+  const PreparedPtr prepared = found == statements_.end() ? nullptr : found->second.prepared;
+  // It may be DEALLOCATE ALL itself: from here on the session may not know it any more.
+  if (pooled() && (name.empty() ? unnamed_ != 0 : prepared != nullptr)) note_effects(look_at_statement(name));
   std::string& out = context_.text;
   out.clear();
   if (name.empty() && pooled()) ensure_unnamed(in);
-  if (found == statements_.end()) {  // the unnamed one, or one made by PREPARE on this very server
+  if (prepared == nullptr) {  // the unnamed one, or one made by PREPARE on this very server
     server_->expect({Kind::kBind, 0});
     pass_on(in, total);
     return Step::kOn;
   }
-  ensure_prepared(found->second.prepared, out);
+  ensure_prepared(prepared, out);
   server_->expect({Kind::kBind, 0});
   std::string& called = context_.name;
-  server_->name_of(found->second.prepared->id, called);
+  server_->name_of(prepared->id, called);
   const size_t front = name_at + name.size() + 1;  // of the message: up to the end of the names
   out += fe::kBind;
   append_word(out, total - 1 - name.size() + called.size());

@@ -276,9 +276,13 @@ void Walk::set_config(const Json& call) {
   const bool sure = std::find(sure_calls_.begin(), sure_calls_.end(), &call) != sure_calls_.end();
   const bool understood = sure && arguments != nullptr && arguments->size() == 3 && constant((*arguments)[0], name) &&
                           constant((*arguments)[1], value) && constant((*arguments)[2], is_local);
-  if (!understood) return effect(Kind::kUnknown);
   std::transform(name.begin(), name.end(), name.begin(),
                  [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  if (!understood) {
+    // Its name alone is worth to be known: no server lists those with a dot.
+    if (name.find('.') != std::string::npos) effect(Kind::kSet, name);
+    return effect(Kind::kUnknown);
+  }
   if (name == "search_path" && value.find("pg_temp") != std::string::npos) effect(Kind::kTempObject);
   if (is_local != "on" && is_local != "off") return effect(Kind::kUnknown);  // 't', 'yes', 1::bool: rare
   effect(Kind::kSet, name, value, is_local == "on");

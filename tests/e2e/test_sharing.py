@@ -249,7 +249,8 @@ def test_pg_stat_activity_shows_the_application_name_of_the_client_at_work(poole
     run(mine, "COMMIT")
 
 
-@pytest.mark.parametrize("how", ["SET my.var = 'mine'", "SELECT set_config('my.var', 'mine', false)"])
+@pytest.mark.parametrize("how", ["SET my.var = 'mine'", "SELECT set_config('my.var', 'mine', false)",
+                                 "SELECT set_config('My.Var', lower('MINE'), false)"])
 def test_a_custom_parameter_stays_with_its_client(pooled, how):
     mine, other = pooled.client(), pooled.client()
     run(mine, how)
@@ -689,10 +690,7 @@ def test_close_ends_a_statement_for_its_client_only(pooled):
     assert two.ask(wire.bind("shared"), wire.execute(), SYNC).value == "5"
 
 
-@pytest.mark.parametrize("request_of", [
-    pytest.param(wire.query, id="simple"),
-    pytest.param(wire.extended, id="extended", marks=pytest.mark.xfail(
-        reason="DEALLOCATE in the extended protocol names what the server knows under another name", strict=True))])
+@pytest.mark.parametrize("request_of", [wire.query, wire.extended], ids=["simple", "extended"])
 def test_deallocate_ends_a_statement_of_the_protocol(pooled, request_of):
     one, two = pooled.wire(), pooled.wire()
     for client in (one, two):
