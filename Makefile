@@ -5,7 +5,7 @@ FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := build
 PROGRAMS = pgbalancer pgbalancer_agent pgbalancer_cluster
-.PHONY: build compat demo test unit check format tidy fuzz asan tsan bench bench-proxy clean help deps deps-test deps-check \
+.PHONY: build compat demo test unit check format tidy fuzz leak soak asan tsan bench bench-proxy clean help deps deps-test deps-check \
   configure programs everything
 
 help: ## this list
@@ -75,6 +75,12 @@ fuzz: deps-check ## each fuzz target for a minute
 
 compat: build ## PostgreSQL's regression suite, directly and through the balancer (COMPAT="--mode session")
 	@PGB_BIN=$(abspath $(BUILD))/bin /usr/bin/python3 tests/compat/run_regress.py $(COMPAT)
+
+leak: build ## 200 clients with random session state on 8 servers a node (LEAK="--minutes 10 --seed 1")
+	@PGB_BIN=$(abspath $(BUILD))/bin /usr/bin/python3 tests/load/leak.py $(LEAK)
+
+soak: build ## mixed load for 20 minutes, with memory plotted (SOAK="--minutes 5 --out DIR")
+	@PGB_BIN=$(abspath $(BUILD))/bin /usr/bin/python3 tests/load/soak.py $(SOAK)
 
 bench: build ## time the life cycle against the bare PostgreSQL tools
 	@/usr/bin/python3 bench/lifecycle.py $(BUILD)/bin

@@ -52,6 +52,8 @@ void Server::lost(const std::string& why) {
 }
 
 void Server::serve(ServerUser* user) {
+  if (user != user_) body_passes_ = false;
+  if (user != user_) outcomes_.clear();
   user_ = user;
   if (user != nullptr) busy_since = context_->loop.now();
   update_interest();
@@ -70,10 +72,17 @@ void Server::resume() { update_interest(); }
 void Server::expect(Expectation entry) {
   if (skipping_) {
     // The server throws away what comes before a Sync; what we would have answered ourselves goes the same way.
-    if (entry.kind != Expectation::Kind::kSync) return;
+    if (entry.kind != Expectation::Kind::kSync) return note_outcome(entry, false);
     skipping_ = false;
   }
   expected_.push(entry);
+}
+
+// Of the statements that a session has names for; the others' entries have no number.
+void Server::note_outcome(const Expectation& entry, bool done) {
+  using Kind = Expectation::Kind;
+  const bool named = entry.kind == Kind::kParse && entry.statement != 0;
+  if (named || entry.kind == Kind::kParseLocal || entry.kind == Kind::kCloseLocal) outcomes_.push_back(done);
 }
 
 void Server::send(std::string_view bytes) {

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "net/address.h"
@@ -130,6 +131,8 @@ class Server final : public net::Pollable {
   void forget(uint64_t statement) { prepared_.erase(statement); }
   void forget_all();  // they may be there or not: names that were used are not used again
   size_t prepared() const { return prepared_.size(); }
+  // Which of the Parses and Closes of named statements, in the order they came, were done and not skipped.
+  std::vector<bool> take_outcomes() { return std::exchange(outcomes_, {}); }
   uint64_t least_used() const;
   void name_of(uint64_t statement, std::string& out) const;  // what it is called there; replaces `out`
   // Whose text the unnamed statement is: a number that a session gives; 0: nobody's.
@@ -175,6 +178,7 @@ class Server final : public net::Pollable {
   Fate on_ready(std::string_view raw);
   void on_copy_in();
   void skip_to_sync();
+  void note_outcome(const Expectation& entry, bool done);
   void after_message();
   void pass(std::string_view bytes);
   Fate internal_message(char tag, std::string_view raw);
@@ -212,6 +216,7 @@ class Server final : public net::Pollable {
   ParameterSetPtr parameters_;
   std::map<std::string, std::string> reported_;
   std::unordered_map<uint64_t, uint64_t> prepared_;  // id to when it was used
+  std::vector<bool> outcomes_;
   uint64_t use_ = 0;
   uint64_t generation_ = 0;  // of the names
 };

@@ -11,6 +11,11 @@ namespace be = pgwire::be;
 constexpr int kMaxReads = 16;                 // in one go, so that one busy server does not starve the others
 constexpr size_t kMaxInspected = 256 * 1024;  // of a message that we look into
 
+bool may_come_unasked(char tag) {
+  return tag == be::kNoticeResponse || tag == be::kParameterStatus || tag == be::kNotificationResponse ||
+         tag == be::kErrorResponse;
+}
+
 }  // namespace
 
 void Server::read_some() {
@@ -88,10 +93,14 @@ void Server::consume(std::string_view in) {
       pass_up_to(at);
       local_answers();
     }
+    if (user_ == nullptr && !may_come_unasked(rest[0])) {
+      log::warn("the server " + node_.name + " said something that nobody asked for, and is not used any more");
+      return lost("closed while idle");
+    }
     const size_t here = std::min(total, rest.size());
     const Fate fate = on_message(rest[0], rest.substr(0, here));
     body_left_ = total - here;
-    body_passes_ = fate == Fate::kPass;
+    body_passes_ = fate == Fate::kPass && user_ != nullptr;  // whom it serves next gets no half message
     if (carried) {
       passed = at;
       if (fate == Fate::kPass) pass(std::string_view(carry_).substr(0, here));
@@ -137,6 +146,7 @@ void Server::local_answers() {
   static constexpr std::string_view kParseComplete("1\0\0\0\4", 5), kCloseComplete("3\0\0\0\4", 5);
   while (local_is_next()) {
     const Expectation::Kind kind = expected_.front().kind;
+    note_outcome(expected_.front(), true);
     expected_.pop();
     pass(kind == Expectation::Kind::kParseLocal ? kParseComplete : kCloseComplete);
   }
@@ -161,6 +171,7 @@ Server::Fate Server::on_message(char tag, std::string_view raw) {
     case be::kParseComplete:
     case be::kCloseComplete: {
       const bool ours = front == Kind::kParseOurs || front == Kind::kCloseOurs;
+      if (front == Kind::kParse) note_outcome(expected_.front(), true);
       if (ours || front == Kind::kParse || front == Kind::kClose) expected_.pop();
       return ours ? Fate::kSwallow : Fate::kPass;
     }
@@ -209,6 +220,7 @@ void Server::skip_to_sync() {
   using Kind = Expectation::Kind;
   while (!expected_.empty() && expected_.front().kind != Kind::kSync) {
     const Expectation& gone = expected_.front();
+    note_outcome(gone, false);
     if (gone.kind == Kind::kParse || gone.kind == Kind::kParseOurs) {
       if (gone.statement != 0) {
         forget(gone.statement);

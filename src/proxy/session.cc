@@ -159,8 +159,9 @@ void Session::drop_server() {
   --server.node().gauge->busy;
   ++context_.stats.transactions;
   server.serve(nullptr);
-  const bool mid_message = body_left_ > 0 && body_goes_;
-  if (server.owes_client() || mid_message || server.holds > 0 || !server.sent_all()) return pool_->discard(server);
+  // Without its Sync a request is not committed, whatever was answered: only the end of the connection undoes it.
+  const bool unfinished = !batch_start_ || (body_left_ > 0 && body_goes_);
+  if (server.owes_client() || unfinished || server.holds > 0 || !server.sent_all()) return pool_->discard(server);
   const bool clean = server.idle() && pinned_.empty() && !truth_needed_ && mode_ != PoolMode::kSession &&
                      server.parameters() == parameters_;
   if (clean) return pool_->give_back(server);

@@ -87,6 +87,13 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   };
   struct ClientStatement {
     PreparedPtr prepared;
+    uint64_t change = 0;  // the Parse that it comes from
+  };
+  // A Parse or Close of a named statement that a server may still skip.
+  struct StatementChange {
+    std::string name;
+    uint64_t number = 0;
+    PreparedPtr closed;  // by a Close
   };
   enum class Step : uint8_t {
     kOn,    // go on with what follows
@@ -179,8 +186,10 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   std::string refusal_by_mode(const sql::Verdict& verdict) const;  // empty: it is not refused
   bool refused_by_mode(const std::string& refusal);
   static bool asks_for_sequence(const sql::Verdict& verdict);
+  void hide_sequences(const sql::Verdict& verdict);
   void note_effects(const Look& look);
   void note_effect(const sql::Effect& effect);
+  void forget_statements();
   void note_text(std::string_view rest, size_t total);
 
   // session_prepared.cc: queries and prepared statements
@@ -190,6 +199,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   Step describe_or_close(Input& in, std::string_view message, size_t total);
   void expect_anything();
   bool is_confirmed(std::string_view statement) const;
+  void confirm_statements();
   void make_room(std::string& out);
   void prepare(const PreparedStatement& statement, Expectation::Kind kind, std::string& out);
   void ensure_prepared(const PreparedPtr& statement, std::string& out);
@@ -281,12 +291,13 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   std::string pinned_;         // why the server stays with this session; empty: it does not
   std::string sticky_pin_;     // the same, for what a server does not tell
   bool wrote_ = false;         // in the transaction under way
-  bool strange_ = false;       // the server served another one before, and nothing was sent to it yet
+  bool strange_ = false;       // the server served another one before, and nothing but BEGIN was sent to it yet
   bool catalog_changed_ = false;
   int64_t last_write_ns_ = 0;
 
   std::unordered_map<std::string, ClientStatement> statements_;
-  std::vector<std::string> unconfirmed_;  // names whose Parse may fail
+  std::vector<StatementChange> unconfirmed_;
+  uint64_t changes_ = 0;  // of named statements
   std::string unnamed_body_;
   uint64_t unnamed_ = 0;  // number of the unnamed statement's text; 0: there is none
 };

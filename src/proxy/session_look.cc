@@ -143,7 +143,8 @@ bool Session::deallocate(const sql::Verdict& verdict) {
   if (effect.kind != EffectKind::kDeallocate) return false;
   const bool all = effect.name.empty();
   if (all ? !pinned_.empty() : statements_.erase(effect.name) == 0) return false;
-  if (all) statements_.clear();
+  if (all) forget_statements();
+  last_text_ = nullptr;
   std::string bytes;
   pgwire::encode(bytes, pgwire::CommandComplete{all ? "DEALLOCATE ALL" : "DEALLOCATE"});
   send_client(bytes);
@@ -193,15 +194,19 @@ bool Session::asks_for_sequence(const sql::Verdict& verdict) {
                      [](const sql::Effect& effect) { return effect.kind == EffectKind::kSequenceState; });
 }
 
+// Another client's numbers are not to be seen: better the server says that there are none.
+void Session::hide_sequences(const sql::Verdict& verdict) {
+  if (!asks_for_sequence(verdict) || server_->owes_client() || server_->status() == pgwire::TxnStatus::kFailed) return;
+  strange_ = false;
+  server_->ask(Purpose::kApply, "DISCARD SEQUENCES");
+}
+
 void Session::note_effects(const Look& look) {
   const sql::Verdict& verdict = *look.verdict;
-  // Another client's numbers are not to be seen: better the server says that there are none.
-  if (std::exchange(strange_, false) && asks_for_sequence(verdict) && !server_->owes_client() &&
-      server_->status() == pgwire::TxnStatus::kIdle) {
-    server_->ask(Purpose::kApply, "DISCARD SEQUENCES");
-  }
+  if (strange_) hide_sequences(verdict);
   const bool only_control = verdict.transaction != sql::Transaction::kNone &&
                             verdict.transaction != sql::Transaction::kTwoPhase && verdict.statements == 1;
+  if (!only_control) strange_ = false;
   const bool reads = verdict.read && !look.may_do_anything;
   if (!reads && !only_control && !is_only_session_state(verdict)) wrote_ = true;
   if (look.may_do_anything) truth_needed_ = server_->tainted = true;
@@ -217,6 +222,12 @@ void Session::note_effects(const Look& look) {
   // What the server was kept for may be gone after it.
   if (!pinned_.empty() && (verdict.changes_catalog || (pinned_ == kHeldCursor && !verdict.read))) truth_needed_ = true;
   for (const sql::Effect& effect : verdict.effects) note_effect(effect);
+}
+
+// Another text may come to stand where one of theirs stood.
+void Session::forget_statements() {
+  statements_.clear();
+  last_text_ = nullptr;
 }
 
 void Session::note_effect(const sql::Effect& effect) {
@@ -240,14 +251,14 @@ void Session::note_effect(const sql::Effect& effect) {
       if (effect.value == "ALL" || effect.value == "SEQUENCES") sticky_pin_.clear();
       if (effect.value == "ALL") {
         reset_all_ = true;
-        statements_.clear();
+        forget_statements();
         unnamed_ = 0;
         server_->forget_all();
       }
       break;
     case EffectKind::kDeallocate:
       if (!effect.name.empty()) break;
-      statements_.clear();
+      forget_statements();
       server_->forget_all();
       break;
     default: break;

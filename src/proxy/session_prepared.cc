@@ -61,6 +61,7 @@ Session::Step Session::parse(Input& in, std::string_view message, size_t total) 
     return Step::kOn;
   }
   const std::string_view body = message.substr(pgwire::kHeaderSize + name.size() + 1);
+  if (strange_) hide_sequences(*look_at(body.substr(0, body.find('\0'))).verdict);
   if (mode_ == PoolMode::kStatement) {  // after a Flush: nobody saw it coming
     const std::string refusal = refusal_by_mode(*look_at(body.substr(0, body.find('\0'))).verdict);
     if (!refusal.empty()) {
@@ -90,8 +91,8 @@ Session::Step Session::parse(Input& in, std::string_view message, size_t total) 
   }
   PreparedPtr statement = context_.prepared.intern(body, context_.shared.counters.catalog_changes);
   std::string key(name);
-  statements_[key] = {statement};
-  unconfirmed_.push_back(std::move(key));
+  statements_[key] = {statement, ++changes_};
+  unconfirmed_.push_back({std::move(key), changes_, nullptr});
   if (server_->has(statement->id)) {
     server_->touch(statement->id);
     server_->expect({Kind::kParseLocal, statement->id});
@@ -106,7 +107,25 @@ Session::Step Session::parse(Input& in, std::string_view message, size_t total) 
 }
 
 bool Session::is_confirmed(std::string_view statement) const {
-  return std::find(unconfirmed_.begin(), unconfirmed_.end(), statement) == unconfirmed_.end();
+  return std::none_of(unconfirmed_.begin(), unconfirmed_.end(), [statement](const StatementChange& change) {
+    return change.closed == nullptr && change.name == statement;
+  });
+}
+
+// Nothing is under way any more: what the server skipped, or could not parse, did not happen. The last one first.
+void Session::confirm_statements() {
+  const std::vector<bool> done = server_->take_outcomes();
+  for (size_t i = unconfirmed_.size(); i-- > 0;) {
+    StatementChange& change = unconfirmed_[i];
+    if (i < done.size() && done[i]) continue;
+    const auto found = statements_.find(change.name);
+    if (change.closed != nullptr) {
+      if (found == statements_.end()) statements_[change.name] = {std::move(change.closed), change.number};
+    } else if (found != statements_.end() && found->second.change == change.number) {
+      statements_.erase(found);
+    }
+  }
+  unconfirmed_.clear();
 }
 
 // One more statement on the server: the one not used for longest goes when there are too many.
@@ -164,19 +183,23 @@ Session::Step Session::bind(Input& in, std::string_view message, size_t total) {
   }
   batch_start_ = false;
   const auto found = name.empty() || !pooled() ? statements_.end() : statements_.find(std::string(name));
-  if (pooled() && (name.empty() ? unnamed_ != 0 : found != statements_.end())) note_effects(look_at_statement(name));
+  const PreparedPtr prepared = found == statements_.end() ? nullptr : found->second.prepared;
+  const bool known = pooled() && (name.empty() ? unnamed_ != 0 : prepared != nullptr);
+  if (known && strange_) hide_sequences(*look_at_statement(name).verdict);
   std::string& out = context_.text;
   out.clear();
   if (name.empty() && pooled()) ensure_unnamed(in);
-  if (found == statements_.end()) {  // the unnamed one, or one made by PREPARE on this very server
+  if (prepared == nullptr) {  // the unnamed one, or one made by PREPARE on this very server
     server_->expect({Kind::kBind, 0});
+    if (known) note_effects(look_at_statement(name));
     pass_on(in, total);
     return Step::kOn;
   }
-  ensure_prepared(found->second.prepared, out);
+  ensure_prepared(prepared, out);
   server_->expect({Kind::kBind, 0});
   std::string& called = context_.name;
-  server_->name_of(found->second.prepared->id, called);
+  server_->name_of(prepared->id, called);
+  note_effects(look_at_statement(name));           // which may forget all statements: this one is on its way already
   const size_t front = name_at + name.size() + 1;  // of the message: up to the end of the names
   out += fe::kBind;
   append_word(out, total - 1 - name.size() + called.size());
@@ -202,7 +225,9 @@ Session::Step Session::describe_or_close(Input& in, std::string_view message, si
   const bool statement = message[pgwire::kHeaderSize] == 'S' && pooled();
   const auto found = statement && !name.empty() ? statements_.find(std::string(name)) : statements_.end();
   if (close && found != statements_.end()) {
+    unconfirmed_.push_back({found->first, ++changes_, std::move(found->second.prepared)});
     statements_.erase(found);
+    last_text_ = nullptr;  // another one may come to stand where its text stood
     server_->expect({Kind::kCloseLocal, 0});
     drop(in, total);
     return Step::kOn;

@@ -190,17 +190,11 @@ void Session::server_ready(Server&) {
 // When nothing is under way any more: gives the server back, asks it what the transaction left behind, or keeps it.
 void Session::maybe_release() {
   if (server_ == nullptr || !server_->quiet() || server_->holds > 0) return;
-  if (!unconfirmed_.empty()) {
-    for (const std::string& name : unconfirmed_) {
-      const auto found = statements_.find(name);
-      if (found != statements_.end() && !server_->has(found->second.prepared->id)) statements_.erase(found);
-    }
-    unconfirmed_.clear();
-  }
+  if (!unconfirmed_.empty()) confirm_statements();
   if (leaving_) return end();
   const bool waited = std::exchange(waiting_quiet_, false);
   if (waited) waiting_ = false;
-  const bool idle = server_->status() == pgwire::TxnStatus::kIdle && !(body_left_ > 0 && body_goes_);
+  const bool idle = batch_start_ && server_->status() == pgwire::TxnStatus::kIdle && !(body_left_ > 0 && body_goes_);
   if (idle && std::exchange(catalog_changed_, false)) {
     ++context_.shared.counters.catalog_changes;
     context_.router->note_change(database());
@@ -226,7 +220,7 @@ void Session::maybe_release() {
       server_->ask(Purpose::kTruth, truth_query(false));
       return server_->flush();
     }
-    if (pooled && pinned_.empty() && batch_start_) release();
+    if (pooled && pinned_.empty()) release();
   }
   if (waited || !in_.empty()) resume();
 }
@@ -307,7 +301,10 @@ void Session::adopt_truth(InternalAnswer answer) {
   const ParameterSetPtr there = context_.shared.sets.intern(now);
   for (const auto& [name, value] : *base_) {
     const bool reset = reset_all_ || std::find(reset_names_.begin(), reset_names_.end(), name) != reset_names_.end();
-    if (reset && now.count(name) == 0) now[name] = value;
+    const auto there_now = now.find(name);
+    // One of an extension is empty where it is not set any more.
+    const bool unset = there_now == now.end() || (there_now->second.empty() && name.find('.') != std::string::npos);
+    if (reset && unset) now[name] = value;
   }
   reset_all_ = false;
   reset_names_.clear();

@@ -541,6 +541,21 @@ def test_currval_is_of_the_clients_own_nextval_or_of_none(pooled):
         assert value(late, "SELECT lastval()") == number
 
 
+@pytest.mark.parametrize("how", ["a batch", "a named statement", "a transaction", "a transaction's batch"])
+def test_nobody_elses_currval_is_seen_however_it_is_asked_for(pooled, how):
+    other, late = pooled.client(), pooled.wire()
+    for _ in range(5):  # the server that was used last is used next
+        value(other, "SELECT nextval('numbers')")
+    if how.startswith("a transaction"):
+        assert late.query("BEGIN").status == "T"
+    if how == "a named statement":
+        answer = late.ask(wire.parse("SELECT currval('numbers')", "c"), wire.bind("c"), wire.execute(), SYNC)
+    else:
+        answer = late.query("SELECT currval('numbers')") if how == "a transaction" else late.ask(
+            wire.extended("SELECT currval('numbers')"))
+    assert answer.sqlstates == ["55000"], answer
+
+
 def test_currval_is_right_once_it_was_asked_in_the_transaction_of_nextval(pooled):
     mine, other = pooled.client(), pooled.client()
     run(mine, "BEGIN")
