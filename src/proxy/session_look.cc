@@ -109,6 +109,7 @@ bool Session::is_read_as_written() {
     return found == parameters_->end() ? by_default : found->second;
   };
   judged_parameters_ = parameters_;
+  serializable_ = value("default_transaction_isolation", "") == "serializable";
   read_as_written_ = value("standard_conforming_strings", default_strings_) == "on" &&
                      keeps_ascii_apart(value("client_encoding", default_encoding_));
   return read_as_written_;
@@ -117,6 +118,10 @@ bool Session::is_read_as_written() {
 Look Session::look_at(std::string_view text) {
   if (text.data() == last_text_ && text.size() == last_size_) return last_look_;
   last_look_ = context_.router->look(text, database(), is_read_as_written());
+  if (serializable_ && last_look_.replica) {
+    last_look_.replica = false;
+    last_look_.reason = "default_transaction_isolation is serializable, which no replica can do";
+  }
   last_text_ = text.data();
   last_size_ = text.size();
   return last_look_;

@@ -301,10 +301,12 @@ void Session::adopt_truth(InternalAnswer answer) {
   const ParameterSetPtr there = context_.shared.sets.intern(now);
   for (const auto& [name, value] : *base_) {
     const bool reset = reset_all_ || std::find(reset_names_.begin(), reset_names_.end(), name) != reset_names_.end();
-    const auto there_now = now.find(name);
-    // One of an extension is empty where it is not set any more.
-    const bool unset = there_now == now.end() || (there_now->second.empty() && name.find('.') != std::string::npos);
-    if (reset && unset) now[name] = value;
+    const auto left = now.find(name);
+    // What is not set any more was reset, whatever the text looked like; but a role may be given up by SET ROLE NONE,
+    // and a parameter of an extension stays, as the empty text.
+    const bool gone = left == now.end() && (reset || name != "role");
+    const bool emptied = left != now.end() && left->second.empty() && reset && name.find('.') != std::string::npos;
+    if (gone || emptied) now[name] = value;
   }
   reset_all_ = false;
   reset_names_.clear();

@@ -1240,6 +1240,17 @@ def test_texts_that_a_server_reads_in_another_way_go_to_the_primary(pooled):
         assert value(mine, PORT) in pooled.replica_ports, encoding
 
 
+def test_a_serializable_session_is_not_read_for_at_a_replica_that_would_refuse(pooled):
+    client = pooled.client()
+    wait_until(lambda: value(client, PORT) in pooled.replica_ports, 10, "a read goes to a replica")
+    run(client, "SET default_transaction_isolation = 'serializable'")
+    assert {value(client, PORT) for _ in range(10)} == {pooled.primary_port}
+    run(client, "RESET default_transaction_isolation")
+    wait_until(lambda: value(client, PORT) in pooled.replica_ports, 10, "its reads go to replicas again")
+    late = pooled.client(options="-c default_transaction_isolation=serializable")
+    assert {value(late, PORT) for _ in range(10)} == {pooled.primary_port}
+
+
 @pytest.fixture
 def old_strings(pooled):
     """Servers that come from now on read a backslash in a string as PostgreSQL did long ago."""

@@ -40,7 +40,8 @@ def crowd(url: str, seed: int, numbers: range, until: float, base: dict, permits
             results.put((number, None, client.told()))
         except BaseException:  # pylint: disable=broad-except
             failed.set()
-            results.put((number, traceback.format_exc(), client.told() if client else {}))
+            past = f"after {list(client.past)}\n" if client else ""
+            results.put((number, past + traceback.format_exc(), client.told() if client else {}))
 
     threads = [threading.Thread(target=live, args=(number,)) for number in numbers]
     for thread in threads:
@@ -95,6 +96,7 @@ def servers_of(group: Group) -> list[tuple]:
 
 def judge(group, balancer, told, most, clients, pool, seed) -> dict:
     total = {key: sum(counts.get(key, 0) for counts in told) for key in sorted({k for c in told for k in c})}
+    total["answers of replicas"] = sum(total.pop(f"answers of port {server.port}", 0) for server in group.servers[1:])
     total |= {"clients": clients, "servers": most, "servers of a client": total["servers seen"] / clients}
     assert group.primary.sql("SELECT count(*) FROM ghosts") == [(0,)], f"seed {seed}: what was never committed is there"
     assert most <= pool * len(group.servers) < clients, f"seed {seed}: {most} servers"

@@ -11,29 +11,35 @@ VALUES = {
     "TimeZone": ["Europe/Berlin", "Asia/Tokyo", "America/New_York"], "DateStyle": ["German, DMY", "SQL, MDY", "ISO, YMD"],
     "IntervalStyle": ["iso_8601", "postgres_verbose"], "search_path": ["leaks, public", "pg_catalog", "leaks"],
     "client_encoding": ["LATIN1", "SQL_ASCII", "WIN1252"], "row_security": ["off"], "extra_float_digits": ["-3", "2"],
-    "bytea_output": ["escape"], "enable_seqscan": ["off"], "standard_conforming_strings": ["off"], "random_page_cost": ["7.5"],
+    "bytea_output": ["escape"], "enable_seqscan": ["off"], "random_page_cost": ["7.5"],
     "default_transaction_isolation": ["repeatable read", "serializable"], "default_transaction_read_only": ["on"],
     "idle_in_transaction_session_timeout": ["3min"], "backslash_quote": ["on"],
     "application_name": [], "leak.a": [], "leak.b": [], "other.c": [],
 }
 NAMES = list(VALUES)
 STARTUP = ["work_mem", "TimeZone", "DateStyle", "application_name", "leak.a", "extra_float_digits"]
-LOOK = "SELECT " + ", ".join(f"coalesce(current_setting('{name}', true), '')" for name in NAMES) + """, current_user, session_user,
-(SELECT coalesce(string_agg(c, ',' ORDER BY c), '') FROM pg_listening_channels() c),
+# A replica may answer it.
+GLANCE = "/* pgbalancer: replica */ SELECT pg_backend_pid(), inet_server_port(), " + ", ".join(f"coalesce(current_setting('{name}', true), '')" for name in
+                                                                     NAMES) + ", current_user, session_user"
+LOOK = GLANCE.partition("*/ ")[2] + """, (SELECT coalesce(string_agg(c, ',' ORDER BY c), '') FROM pg_listening_channels() c),
 (SELECT coalesce(string_agg(relname, ',' ORDER BY relname), '') FROM pg_class WHERE relnamespace = pg_my_temp_schema()),
 (SELECT coalesce(string_agg(objid::text, ',' ORDER BY objid), '') FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()),
 (SELECT coalesce(string_agg(name, ',' ORDER BY name), '') FROM pg_cursors WHERE name <> ''),
-(SELECT coalesce(string_agg(name, ',' ORDER BY name), '') FROM pg_prepared_statements WHERE from_sql),
-pg_backend_pid(), pg_is_in_recovery()"""
+(SELECT coalesce(string_agg(name, ',' ORDER BY name), '') FROM pg_prepared_statements WHERE from_sql)"""
 BOOK = ["listens", "tables", "locks", "cursors", "statements"]
 SET_UP = """CREATE SCHEMA leaks; CREATE ROLE leak_a; CREATE ROLE leak_b;
 CREATE TABLE ghosts (who text); CREATE TABLE written (who text, n int);
-GRANT ALL ON ghosts, written TO PUBLIC"""
+GRANT ALL ON ghosts, written TO PUBLIC; CREATE SEQUENCE numbers; GRANT ALL ON SEQUENCE numbers TO PUBLIC"""
 
 
 def defaults(server) -> dict:
     row = server.sql(LOOK.replace("coalesce(current_setting('client_encoding', true), '')", "'UTF8'"))[0]
-    return dict(zip(NAMES, row)) | {"application_name": ""}
+    return dict(zip(NAMES, row[2:])) | {"application_name": ""}
+
+
+def tags(answer) -> str:
+    """Without notifications, which come when they like."""
+    return answer.tags.replace("A", "")
 
 
 class Client:  # pylint: disable=too-many-instance-attributes
@@ -42,8 +48,8 @@ class Client:  # pylint: disable=too-many-instance-attributes
         self.counts: dict[str, int] = {}
         self.pids = set()
         self.marks = 0
-        self.past = collections.deque(maxlen=20)  # what it asked last
-        self.permit = False
+        self.past = collections.deque(maxlen=30)  # what it asked last
+        self.permit = self.in_transaction = False
         self.connect()
 
     # --- the book
@@ -90,24 +96,24 @@ class Client:  # pylint: disable=too-many-instance-attributes
         return answer
 
     def look(self) -> None:
-        how = self.dice.randrange(3)
+        how, what = self.dice.randrange(3), self.dice.choice([GLANCE, LOOK])
         if how == 2:
-            if "look" not in self.prepared:
-                self.prepare("look", LOOK)
-            row = self.wire.ask(bind("look"), execute(), SYNC)
+            name = f"look{len(what)}"
+            if name not in self.prepared:
+                self.prepare(name, what)
+            row = self.wire.ask(bind(name), execute(), SYNC)
         else:
-            row = self.wire.query(LOOK) if how else self.wire.ask(extended(LOOK))
+            row = self.wire.query(what) if how else self.wire.ask(extended(what))
         assert not row.errors, f"the look failed: {row.errors}"
-        row = row.rows[0]
+        pid, port, *row = row.rows[0]
         self.count("looks")
-        self.pids.add(row[-2])
-        if row[-1] == "t":
-            self.count("answers of replicas")
+        self.pids.add((pid, port))
+        self.count(f"answers of port {port}")
         wanted = [self.now[name] for name in NAMES] + [self.role, self.owner]
         wanted += [",".join(sorted(self.pins[what])) for what in BOOK]
         names = NAMES + ["current_user", "session_user"] + BOOK
         wrong = [f"{name} is {there!r} and must be {mine!r}" for name, there, mine in zip(names, row, wanted) if there != mine]
-        assert not wrong, f"at server {row[-2]} (replica: {row[-1]}): {'; '.join(wrong)}; after {list(self.past)}"
+        assert not wrong, f"at server {pid} of port {port}: {'; '.join(wrong)}"
         self.past.append("look")
 
     # --- parameters
@@ -151,15 +157,16 @@ class Client:  # pylint: disable=too-many-instance-attributes
 
     def prepare(self, name: str, sql: str) -> None:
         answer = self.wire.ask(parse(sql, name), SYNC)
-        assert answer.tags == "1Z", answer
+        assert tags(answer) == "1Z", answer
         self.prepared[name] = sql
 
     def use_prepared(self) -> None:
         name = f"s{self.dice.randrange(4)}"
         if name not in self.prepared or self.dice.random() < 0.1:
             if name in self.prepared:
-                assert self.wire.ask(close(name), SYNC).tags == "3Z"
-                assert self.wire.ask(bind(name), SYNC).sqlstates == ["26000"], f"{name} is closed"
+                assert tags(self.wire.ask(close(name), SYNC)) == "3Z"
+                if not self.in_transaction:
+                    assert self.wire.ask(bind(name), SYNC).sqlstates == ["26000"], f"{name} is closed"
                 del self.prepared[name]
             which = self.dice.choice(["shared", self.mark()])
             self.prepare(name, f"SELECT '{which}', $1::text, {self.dice.randrange(3)}")
@@ -182,6 +189,11 @@ class Client:  # pylint: disable=too-many-instance-attributes
     # --- transactions
 
     def transaction(self) -> None:
+        self.in_transaction = True
+        self.transact()
+        self.in_transaction = False
+
+    def transact(self) -> None:
         before = (dict(self.now), self.role)
         self.ask("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
         for _ in range(self.dice.randrange(1, 5)):
@@ -284,6 +296,18 @@ class Client:  # pylint: disable=too-many-instance-attributes
         self.release()
         return self.look()
 
+    def sequence(self) -> None:
+        """Others' last values are not to be seen; from the first question on its own are kept."""
+        if self.now["default_transaction_read_only"] == "on" or not self.permits.acquire(block=False):
+            return
+        self.permit = True
+        self.ask("SELECT currval('public.numbers')", "55000")
+        number = self.ask("SELECT nextval('public.numbers')").rows
+        self.use_prepared()
+        assert self.ask("SELECT lastval()").rows == number
+        self.discard()
+        self.release()
+
     def another_owner(self) -> None:
         if not self.permits.acquire(block=False):
             return
@@ -311,9 +335,10 @@ class Client:  # pylint: disable=too-many-instance-attributes
         if self.now["default_transaction_read_only"] == "on":
             return
         self.wire.send(query("COPY public.ghosts FROM STDIN"))
-        assert self.wire.until("GZ").tags == "G"
+        assert tags(self.wire.until("GZ")) == "G"
         self.wire.send(*rows)
         how = self.dice.randrange(4)
+        self.past.append(f"copy {how}")
         if how == 0:
             self.wire.send(copy_data(b"x" * 1000)[:700])
             return self.vanish()
@@ -339,6 +364,7 @@ class Client:  # pylint: disable=too-many-instance-attributes
         ghost = f"INSERT INTO public.ghosts VALUES ('{self.mark()}')"
         batch = [parse(ghost), bind(), execute()]
         how = self.dice.randrange(7)
+        self.past.append(f"vanish {how}")
         if self.now["default_transaction_read_only"] == "on":
             how = 4 + how % 3
         if how == 0:  # it was done, but there was no Sync
@@ -370,6 +396,7 @@ class Client:  # pylint: disable=too-many-instance-attributes
         if self.now["default_transaction_read_only"] == "on" or self.now["default_transaction_isolation"] == "serializable":
             return
         one = self.mark()
+        self.ask("SELECT nextval('public.numbers')")
         self.ask(f"NOTIFY news{self.dice.randrange(self.number + 1)}, 'from {self.number}'")
         self.ask(f"INSERT INTO public.written VALUES ('c{self.number}', {self.marks})")
         answer = self.ask(f"SELECT count(*) FROM public.written WHERE who = 'c{self.number}' AND n = {self.marks}")
@@ -378,6 +405,6 @@ class Client:  # pylint: disable=too-many-instance-attributes
 
     def step(self) -> None:
         steps = [(self.look, 6), (self.set_one, 4), (self.reset, 2), (self.use_prepared, 5), (self.pipeline, 2), (self.transaction, 4),
-                 (self.change_role, 1), (self.pin, 2), (self.another_owner, 0.5), (self.copy, 1), (self.vanish_somehow, 0.7),
+                 (self.change_role, 1), (self.pin, 2), (self.another_owner, 0.5), (self.sequence, 0.5), (self.copy, 1), (self.vanish_somehow, 0.7),
                  (self.write, 1)]
         self.dice.choices([step for step, _ in steps], [weight for _, weight in steps])[0]()
