@@ -118,10 +118,6 @@ bool Session::is_read_as_written() {
 Look Session::look_at(std::string_view text) {
   if (text.data() == last_text_ && text.size() == last_size_) return last_look_;
   last_look_ = context_.router->look(text, database(), is_read_as_written());
-  if (serializable_ && last_look_.replica) {
-    last_look_.replica = false;
-    last_look_.reason = "default_transaction_isolation is serializable, which no replica can do";
-  }
   last_text_ = text.data();
   last_size_ = text.size();
   return last_look_;

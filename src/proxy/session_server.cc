@@ -30,7 +30,11 @@ bool is_ascii(const std::string& text) {
 const NodeView* Session::choose(const Look& look) {
   const TopologySnapshot& topology = *context_.topology;
   const PoolSettings& settings = context_.pool_settings;
-  if (look.replica && settings.read_write_split && mode_ != PoolMode::kSession) {
+  const bool split = settings.read_write_split && mode_ != PoolMode::kSession;
+  is_read_as_written();  // looks at the session's parameters if they are new
+  if (look.replica && split && serializable_) {
+    route_reason_ = "default_transaction_isolation is serializable, which no replica can do";
+  } else if (look.replica && split) {
     int64_t since = last_write_ns_;
     if (settings.causal_reads == CausalReads::kGlobal) {
       since = std::max(since, context_.shared.counters.last_write_ns.load(std::memory_order_relaxed));
