@@ -37,6 +37,7 @@ void Session::read_client() {
     } else {
       in_.append(bytes);
       resume();
+      if (state_ != State::kReady) return;  // it may have been a goodbye: there is no stream any more
     }
     if (got.count < scratch.size() && !client_.stream->encrypted()) return;  // that was all there is
     if (waiting_ && in_.size() >= kMaxHeld) return;

@@ -231,6 +231,19 @@ def test_a_statement_that_was_skipped_is_not_prepared_though_others_have_it(pool
         assert client.ask(bind("s"), execute(), SYNC).rows == [["mine"]], "what was skipped is not closed either"
 
 
+def test_a_goodbye_in_two_pieces_ends_one_session_and_not_the_balancer(pooled):
+    with Wire(pooled.balancer_url) as other:
+        server = other.value("SELECT 1")
+        for _ in range(5):
+            with Wire(pooled.balancer_url) as client:
+                assert client.value("SELECT 1") == server
+                client.send(TERMINATE[:1])
+                assert other.value("SELECT 1") == server  # meanwhile the first piece has come
+                client.send(TERMINATE[1:])
+                assert client.is_closed()
+        assert other.value("SELECT 1") == server, "the other sessions go on"
+
+
 def balancer_rss(cluster) -> int:
     pid = next(pid for pid, command in cluster.pids("lb1").items() if "pgbalancer" in command)
     with open(f"/proc/{pid}/statm", encoding="ascii") as statm:
