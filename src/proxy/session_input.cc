@@ -180,7 +180,7 @@ Session::Step Session::terminate(Input& in, size_t total) {
     return Step::kOn;
   }
   put(in, {}, total);
-  if (!batch_start_) {  // without its Sync it comes to nothing
+  if (!batch_start_ || server_->skipping()) {  // without its Sync it comes to nothing
     end();
     return Step::kOn;
   }

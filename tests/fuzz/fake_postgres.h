@@ -72,6 +72,12 @@ class FakePostgres {
     in_.erase(0, at);
   }
 
+  std::string describe() const {
+    return std::string(1, status_) + " of " + owner_ + (started_ ? "" : ", not started") +
+           (copying_ ? ", in COPY" : "") + (skipping_ ? ", skipping" : "") + (implicit_ ? ", not synced" : "") +
+           (out.empty() ? "" : ", has more to say");
+  }
+
  private:
   struct Portal {
     std::string text, mark;

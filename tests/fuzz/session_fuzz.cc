@@ -380,8 +380,10 @@ class Play {
     std::string who;
     for (const ClientEnd& client : clients_) {
       who += " " + client.mark + (client.end.is_open() ? "" : " (closed)") + ": " + std::to_string(client.ready) +
-             " of " + std::to_string(client.least_ready);
+             " of " + std::to_string(client.least_ready) + (client.greeted ? "" : " (not greeted)") +
+             (client.out.empty() ? "" : " (not all sent)");
     }
+    for (const auto& server : servers_) who += "; a server: " + server->postgres.describe();
     found("answers are missing;" + who);
   }
 
