@@ -11,8 +11,10 @@ cmake --build build-fuzz --target $targets
 for target in $targets; do
   echo "fuzz: $target, $seconds s"
   mkdir -p "build-fuzz/corpus/$target"
+  seeds="tests/corpus/fuzz/$target"
+  [ -d "$seeds" ] || seeds=
   find build-fuzz -type f -name "$target" -perm -u+x -exec {} -max_total_time="$seconds" -print_final_stats=1 \
-    "build-fuzz/corpus/$target" \; > "build-fuzz/$target.log" 2>&1 || { tail -40 "build-fuzz/$target.log"; exit 1; }
+    "build-fuzz/corpus/$target" $seeds \; > "build-fuzz/$target.log" 2>&1 || { tail -40 "build-fuzz/$target.log"; exit 1; }
   if grep -q 'SUMMARY:' "build-fuzz/$target.log"; then tail -40 "build-fuzz/$target.log"; exit 1; fi
   grep number_of_executed "build-fuzz/$target.log"
 done

@@ -55,6 +55,7 @@ void Server::lost(const std::string& why) {
 }
 
 void Server::serve(ServerUser* user) {
+  if (user != user_) body_passes_ = false;
   user_ = user;
   if (user != nullptr) busy_since = context_->loop.now();
   update_interest();

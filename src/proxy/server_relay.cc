@@ -11,6 +11,11 @@ namespace be = pgwire::be;
 constexpr int kMaxReads = 16;                 // in one go, so that one busy server does not starve the others
 constexpr size_t kMaxInspected = 256 * 1024;  // of a message that we look into
 
+bool may_come_unasked(char tag) {
+  return tag == be::kNoticeResponse || tag == be::kParameterStatus || tag == be::kNotificationResponse ||
+         tag == be::kErrorResponse;
+}
+
 }  // namespace
 
 void Server::read_some() {
@@ -92,10 +97,14 @@ void Server::consume(std::string_view in) {
       pass_up_to(at);
       local_answers();
     }
+    if (user_ == nullptr && !may_come_unasked(rest[0])) {
+      log::warn("the server " + node_.name + " said something that nobody asked for, and is not used any more");
+      return lost("closed while idle");
+    }
     const size_t here = std::min(total, rest.size());
     const Fate fate = on_message(rest[0], rest.substr(0, here));
     body_left_ = total - here;
-    body_passes_ = fate == Fate::kPass;
+    body_passes_ = fate == Fate::kPass && user_ != nullptr;  // whom it serves next gets no half message
     if (carried) {
       passed = at;
       if (fate == Fate::kPass) pass(std::string_view(carry_).substr(0, here));

@@ -163,8 +163,9 @@ void Session::drop_server() {
   --server.node().gauge->busy;
   ++context_.stats.transactions;
   server.serve(nullptr);
-  const bool mid_message = body_left_ > 0 && body_goes_;
-  if (server.owes_client() || mid_message || server.holds > 0 || !server.sent_all()) return pool_->discard(server);
+  // Without its Sync a request is not committed, whatever was answered: only the end of the connection undoes it.
+  const bool unfinished = !batch_start_ || (body_left_ > 0 && body_goes_);
+  if (server.owes_client() || unfinished || server.holds > 0 || !server.sent_all()) return pool_->discard(server);
   const bool clean = server.idle() && pinned_.empty() && !truth_needed_ && mode_ != PoolMode::kSession &&
                      server.parameters() == parameters_;
   if (clean) return pool_->give_back(server);
@@ -203,6 +204,8 @@ void Session::tick() {
   if (waiting_ && wait_until_.expired()) return waited_too_long();
   if (waiting_ && !queued_ && !waiting_quiet_ && server_ == nullptr) return on_topology();
   if (state_ != State::kReady) return;
+  // It said goodbye without the Sync that the server waits for: there will be no answer.
+  if (leaving_ && server_ != nullptr && server_->skipping()) return end();
   const PoolSettings& settings = context_.pool_settings;
   const auto now = context_.loop.now();
   if (server_ == nullptr && settings.client_idle_timeout.count() > 0 && !waiting_ &&

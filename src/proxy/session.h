@@ -190,6 +190,8 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   void note_unseen(const Look& look);
   void note_custom(const std::string& name);
   void note_effect(const sql::Effect& effect);
+  static bool writes(const Look& look);
+  void note_sequences(const Look& look);
   void note_sequences(const sql::Verdict& verdict, bool changes);
   void note_code(const Look& look);
   void note_text(std::string_view rest, size_t total);
@@ -295,6 +297,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   std::string default_strings_ = "on", default_encoding_ = "UTF8";  // as reported at the login
   ParameterSetPtr judged_parameters_;                               // those that read_as_written_ speaks of
   bool read_as_written_ = true;
+  bool serializable_ = false;              // its transactions are, unless they say otherwise
   std::vector<std::string> custom_names_;  // parameters of extensions that were set: a server does not list them
   std::vector<std::string> reset_names_;
   bool reset_all_ = false;

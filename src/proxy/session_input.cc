@@ -36,6 +36,7 @@ void Session::read_client() {
     } else {
       in_.append(bytes);
       resume();
+      if (state_ != State::kReady) return;  // it may have been a goodbye: there is no stream any more
     }
     if (got.count < scratch.size() && !client_.stream->encrypted()) return;  // that was all there is
     if (waiting_ && in_.size() >= kMaxHeld) return;
@@ -178,7 +179,7 @@ Session::Step Session::terminate(Input& in, size_t total) {
     return Step::kOn;
   }
   put(in, {}, total);
-  if (!batch_start_) {  // without its Sync it comes to nothing
+  if (!batch_start_ || server_->skipping()) {  // without its Sync it comes to nothing
     end();
     return Step::kOn;
   }

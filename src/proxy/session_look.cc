@@ -117,6 +117,7 @@ bool Session::is_read_as_written() {
     return found == parameters_->end() ? by_default : found->second;
   };
   judged_parameters_ = parameters_;
+  serializable_ = value("default_transaction_isolation", "") == "serializable";
   read_as_written_ = value("standard_conforming_strings", default_strings_) == "on" &&
                      keeps_ascii_apart(value("client_encoding", default_encoding_));
   return read_as_written_;
@@ -153,6 +154,7 @@ bool Session::deallocate(const sql::Verdict& verdict) {
   const bool all = effect.name.empty();
   if (all ? !pinned_.empty() : statements_.erase(effect.name) == 0) return false;
   if (all) statements_.clear();
+  last_text_ = nullptr;
   std::string bytes;
   pgwire::encode(bytes, pgwire::CommandComplete{all ? "DEALLOCATE ALL" : "DEALLOCATE"});
   send_client(bytes);
@@ -192,11 +194,24 @@ void Session::note_sequences(const sql::Verdict& verdict, bool changes) {
   uint64_t& numbers_of = server_->numbers_of;
   if (numbers_of == id_ || !(asks || draws || changes)) return;
   const bool strange = numbers_of != Server::kNobody;
+  const bool can_ask = !server_->owes_client() && server_->status() != pgwire::TxnStatus::kFailed;
   numbers_of = !strange || asks || draws ? id_ : Server::kMany;
-  const bool can_ask = server_->quiet() && server_->status() != pgwire::TxnStatus::kFailed;
   if (strange && numbers_of == id_ && pool_->asks_for_sequences && can_ask) {
     server_->ask(Purpose::kApply, "DISCARD SEQUENCES");
   }
+}
+
+// Before the first message of a request goes out: within it nothing of ours can stand.
+void Session::note_sequences(const Look& look) {
+  if (server_->numbers_of != id_) note_sequences(*look.verdict, writes(look));
+}
+
+bool Session::writes(const Look& look) {
+  const sql::Verdict& verdict = *look.verdict;
+  const bool only_control = verdict.transaction != sql::Transaction::kNone &&
+                            verdict.transaction != sql::Transaction::kTwoPhase && verdict.statements == 1;
+  const bool reads = verdict.read && !look.may_do_anything;
+  return !reads && !only_control && !is_only_session_state(verdict);
 }
 
 // The catalogue does not know yet what this session itself has just made.
@@ -214,13 +229,10 @@ void Session::note_code(const Look& look) {
 
 void Session::note_effects(const Look& look) {
   const sql::Verdict& verdict = *look.verdict;
-  const bool only_control = verdict.transaction != sql::Transaction::kNone &&
-                            verdict.transaction != sql::Transaction::kTwoPhase && verdict.statements == 1;
-  const bool reads = verdict.read && !look.may_do_anything;
-  const bool writes = !reads && !only_control && !is_only_session_state(verdict);
-  if (writes) wrote_ = true;
-  note_sequences(verdict, writes);
-  const bool unseen = look.may_do_anything || (writes && context_.router->writes_may_set(database()));
+  const bool changes = writes(look);
+  if (changes) wrote_ = true;
+  note_sequences(verdict, changes);
+  const bool unseen = look.may_do_anything || (changes && context_.router->writes_may_set(database()));
   if (unseen) truth_needed_ = server_->tainted = true;
   if (unseen || !verdict.effects.empty()) note_unseen(look);
   note_code(look);

@@ -71,6 +71,7 @@ Session::Step Session::parse(Input& in, std::string_view message, size_t total) 
     return Step::kOn;
   }
   const std::string_view body = message.substr(pgwire::kHeaderSize + name.size() + 1);
+  note_sequences(look_at(body.substr(0, body.find('\0'))));
   if (mode_ == PoolMode::kStatement) {  // after a Flush: nobody saw it coming
     const std::string refusal = refusal_by_mode(*look_at(body.substr(0, body.find('\0'))).verdict);
     if (!refusal.empty()) {
@@ -260,13 +261,14 @@ Session::Step Session::bind(Input& in, std::string_view message, size_t total) {
   batch_start_ = false;
   const auto found = name.empty() || !pooled() ? statements_.end() : statements_.find(std::string(name));
   const PreparedPtr prepared = found == statements_.end() ? nullptr : found->second.prepared;
-  // It may be DEALLOCATE ALL itself: from here on the session may not know it any more.
-  if (pooled() && (name.empty() ? unnamed_ != 0 : prepared != nullptr)) note_effects(look_at_statement(name));
+  const bool known = pooled() && (name.empty() ? unnamed_ != 0 : prepared != nullptr);
+  if (known) note_sequences(look_at_statement(name));
   std::string& out = context_.text;
   out.clear();
   if (name.empty() && pooled()) ensure_unnamed(in);
   if (prepared == nullptr) {  // the unnamed one, or one made by PREPARE on this very server
     server_->expect({Kind::kBind, 0});
+    if (known) note_effects(look_at_statement(name));
     pass_on(in, total);
     return Step::kOn;
   }
@@ -274,6 +276,7 @@ Session::Step Session::bind(Input& in, std::string_view message, size_t total) {
   server_->expect({Kind::kBind, 0});
   std::string& called = context_.name;
   server_->name_of(prepared->id, called);
+  note_effects(look_at_statement(name));           // which may forget all statements: this one is on its way already
   const size_t front = name_at + name.size() + 1;  // of the message: up to the end of the names
   out += fe::kBind;
   append_word(out, total - 1 - name.size() + called.size());
@@ -301,6 +304,7 @@ Session::Step Session::describe_or_close(Input& in, std::string_view message, si
   if (close && found != statements_.end()) {
     const uint32_t change = note_change(name);
     statements_.erase(found);
+    last_text_ = nullptr;  // another one may come to stand where its text stood
     server_->expect({Kind::kCloseLocal, 0, change});
     drop(in, total);
     return Step::kOn;

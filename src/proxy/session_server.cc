@@ -30,7 +30,11 @@ bool is_ascii(const std::string& text) {
 
 const NodeView* Session::choose(const Look& look) {
   const bool refused = no_replica_until_ns_ > context_.now_ns();
-  if (look.replica && context_.pool_settings.read_write_split && mode_ != PoolMode::kSession && !refused) {
+  const bool split = context_.pool_settings.read_write_split && mode_ != PoolMode::kSession && !refused;
+  is_read_as_written();  // looks at the session's parameters if they are new
+  if (look.replica && split && serializable_) {
+    route_reason_ = "default_transaction_isolation is serializable, which no replica can do";
+  } else if (look.replica && split) {
     if (const NodeView* replica = context_.router->choose_replica(context_.router->must_see(last_write_ns_))) {
       routed_replica_ = true;
       route_reason_.assign(look.reason);
@@ -201,7 +205,7 @@ void Session::maybe_release() {
   if (leaving_) return end();
   const bool waited = std::exchange(waiting_quiet_, false);
   if (waited) waiting_ = false;
-  const bool idle = server_->status() == pgwire::TxnStatus::kIdle && !(body_left_ > 0 && body_goes_);
+  const bool idle = batch_start_ && server_->status() == pgwire::TxnStatus::kIdle && !(body_left_ > 0 && body_goes_);
   if (idle && std::exchange(catalog_changed_, false)) {
     ++context_.shared.counters.catalog_changes;
     context_.router->note_change(database(), std::exchange(new_code_, {}));
@@ -220,7 +224,7 @@ void Session::maybe_release() {
       server_->ask(Purpose::kTruth, truth_query(false));
       return server_->flush();
     }
-    if (pooled && pinned_.empty() && batch_start_) release();
+    if (pooled && pinned_.empty()) release();
   }
   if (waited || !in_.empty()) resume();
 }
@@ -302,7 +306,12 @@ void Session::adopt_truth(InternalAnswer answer) {
   const ParameterSetPtr there = context_.shared.sets.intern(now);
   for (const auto& [name, value] : *base_) {
     const bool reset = reset_all_ || std::find(reset_names_.begin(), reset_names_.end(), name) != reset_names_.end();
-    if (reset && now.count(name) == 0) now[name] = value;
+    const auto left = now.find(name);
+    // What is not set any more was reset, whatever the text looked like; but a role may be given up by SET ROLE NONE,
+    // and a parameter of an extension stays, as the empty text.
+    const bool gone = left == now.end() && (reset || name != "role");
+    const bool emptied = left != now.end() && left->second.empty() && reset && name.find('.') != std::string::npos;
+    if (gone || emptied) now[name] = value;
   }
   reset_all_ = false;
   reset_names_.clear();

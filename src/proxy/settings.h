@@ -55,7 +55,7 @@ struct PoolSettings {
 struct Settings {
   std::string group;
   std::string listen_address = "0.0.0.0";
-  uint16_t port = 9999;  // 0 takes a free one
+  uint16_t port = 9999;          // 0 takes a free one
   unsigned threads = 0;          // 0: one for two cores
   bool batch_scheduling = true;  // SCHED_BATCH: no thread pushes another off its core when it wakes up (sched(7))
   bool io_uring = true;          // where the kernel lets us

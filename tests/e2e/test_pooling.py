@@ -84,6 +84,14 @@ def test_what_the_startup_packet_asks_for_is_kept_and_is_what_reset_means(pooled
         do(one, "SET work_mem = '10MB'", "DISCARD ALL")
         churn(pooled)
         assert ask(one, "SHOW work_mem") == "3MB"
+        do(one, "SET standard_conforming_strings = off", "SET work_mem = '10MB'", "SET work_mem TO DEFAULT")
+        churn(pooled)
+        assert ask(one, "SHOW work_mem") == "3MB", "though its texts are not looked into"
+        do(one, "RESET standard_conforming_strings")
+        for reset in ("RESET ALL", "RESET my.x", "DISCARD ALL"):
+            do(one, "SET my.x = 'z'", reset)
+            churn(pooled)
+            assert ask(one, "SHOW my.x") == "y", reset
     with pytest.raises(psycopg2.OperationalError, match="no_such_parameter"):
         psycopg2.connect(pooled.url(), options="-c no_such_parameter=1")
 

@@ -177,6 +177,73 @@ def test_a_half_sent_message_and_a_vanished_client_harm_nobody(pooled):
         assert client.query("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'").rows == [["0"]]
 
 
+@pytest.mark.parametrize("name", ["", "named"])
+@pytest.mark.parametrize("sql", ["DISCARD ALL", "DEALLOCATE ALL"])
+def test_all_statements_can_be_given_up_by_the_extended_protocol(url, name, sql):
+    with Wire(url) as client:
+        assert client.ask(parse("SELECT 'kept'", "kept"), SYNC).tags == "1Z"
+        assert client.ask(parse(sql, name), bind(name), execute(), SYNC).tags == "12CZ"
+        assert client.ask(bind("kept"), execute(), SYNC).sqlstates == ["26000"]
+        assert client.ask(parse("SELECT 'again'", "kept"), bind("kept"), execute(), SYNC).rows == [["again"]]
+
+
+@pytest.mark.parametrize("leave", ["vanish", "close"])
+def test_what_was_done_without_a_sync_is_undone_when_its_client_goes(pooled, leave):
+    for url in (pooled.balancer_url, pooled.direct_url):
+        with Wire(url) as other:
+            other.query("DELETE FROM seen")
+            for number in range(4 * POOL):
+                gone = Wire(url)
+                gone.send(parse(f"INSERT INTO seen VALUES ({number})"), bind(), execute(), FLUSH)
+                assert gone.until("CEZ").tags == "12C"
+                getattr(gone, leave)()
+                assert other.query("SELECT count(*) FROM seen").rows == [["0"]]
+            assert all(other.query("INSERT INTO seen VALUES (-1)").tags == "CZ" for _ in range(2 * POOL))
+            assert other.query("SELECT count(*) FROM seen WHERE n >= 0").rows == [["0"]]
+
+
+def test_a_cancel_that_comes_too_late_does_not_end_an_open_batch(pooled):
+    with Wire(pooled.balancer_url) as client, Wire(pooled.balancer_url) as other:
+        client.query("DELETE FROM seen")
+        for _ in range(20):
+            client.send(parse("SELECT set_config('work_mem', '5MB', false)"), bind(), execute(),
+                        parse("INSERT INTO seen VALUES (1)"), bind(), execute(), FLUSH)
+            client.cancel()
+            client.until("E" if client.until("CE", 1).tags.endswith("E") else "CE")
+            assert other.query("SELECT count(*) FROM seen").rows == [["0"]]
+            client.send(parse("SELECT 1/0"), bind(), execute(), SYNC)
+            client.until()
+            assert other.query("SELECT count(*) FROM seen").rows == [["0"]]
+
+
+def test_a_statement_that_was_skipped_is_not_prepared_though_others_have_it(pooled, url):
+    text = "SELECT 'skipped'"
+    for _ in range(4 * POOL):  # every server knows it
+        with Wire(url) as other:
+            assert other.ask(parse(text, "theirs"), bind("theirs"), execute(), SYNC).rows == [["skipped"]]
+    with Wire(url) as client:
+        client.send(parse("SELECT 1/0", "bad"), bind("bad"), execute(), parse(text, "s"), SYNC)
+        assert client.until().sqlstates == ["22012"]
+        assert client.ask(bind("s"), execute(), SYNC).sqlstates == ["26000"]
+        assert client.ask(parse("SELECT 'mine'", "s"), bind("s"), execute(), SYNC).rows == [["mine"]]
+        client.send(parse("SELECT 1/0", "bad2"), bind("bad2"), execute(), close("s"), SYNC)
+        assert client.until().sqlstates == ["22012"]
+        assert client.ask(bind("s"), execute(), SYNC).rows == [["mine"]], "what was skipped is not closed either"
+
+
+def test_a_goodbye_in_two_pieces_ends_one_session_and_not_the_balancer(pooled):
+    with Wire(pooled.balancer_url) as other:
+        server = other.value("SELECT 1")
+        for _ in range(5):
+            with Wire(pooled.balancer_url) as client:
+                assert client.value("SELECT 1") == server
+                client.send(TERMINATE[:1])
+                assert other.value("SELECT 1") == server  # meanwhile the first piece has come
+                client.send(TERMINATE[1:])
+                assert client.is_closed()
+        assert other.value("SELECT 1") == server, "the other sessions go on"
+
+
 def balancer_rss(cluster) -> int:
     pid = next(pid for pid, command in cluster.pids("lb1").items() if "pgbalancer" in command)
     with open(f"/proc/{pid}/statm", encoding="ascii") as statm:

@@ -602,6 +602,21 @@ def test_currval_is_of_the_clients_own_nextval_or_of_none(pooled):
         assert value(late, "SELECT lastval()") == number
 
 
+@pytest.mark.parametrize("how", ["a batch", "a named statement", "a transaction", "a transaction's batch"])
+def test_nobody_elses_currval_is_seen_however_it_is_asked_for(pooled, how):
+    other, late = pooled.client(), pooled.wire()
+    for _ in range(5):  # the server that was used last is used next
+        value(other, "SELECT nextval('numbers')")
+    if how.startswith("a transaction"):
+        assert late.query("BEGIN").status == "T"
+    if how == "a named statement":
+        answer = late.ask(wire.parse("SELECT currval('numbers')", "c"), wire.bind("c"), wire.execute(), SYNC)
+    else:
+        answer = late.query("SELECT currval('numbers')") if how == "a transaction" else late.ask(
+            wire.extended("SELECT currval('numbers')"))
+    assert answer.sqlstates == ["55000"], answer
+
+
 def test_currval_is_right_once_it_was_asked_in_the_transaction_of_nextval(pooled):
     mine, other = pooled.client(), pooled.client()
     run(mine, "BEGIN")
@@ -1315,6 +1330,17 @@ def test_texts_that_a_server_reads_in_another_way_go_to_the_primary(pooled):
     for encoding in ("LATIN1", "EUC_JP", "SQL_ASCII"):
         run(mine, f"SET client_encoding = '{encoding}'")
         assert value(mine, PORT) in pooled.replica_ports, encoding
+
+
+def test_a_serializable_session_is_not_read_for_at_a_replica_that_would_refuse(pooled):
+    client = pooled.client()
+    wait_until(lambda: value(client, PORT) in pooled.replica_ports, 10, "a read goes to a replica")
+    run(client, "SET default_transaction_isolation = 'serializable'")
+    assert {value(client, PORT) for _ in range(10)} == {pooled.primary_port}
+    run(client, "RESET default_transaction_isolation")
+    wait_until(lambda: value(client, PORT) in pooled.replica_ports, 10, "its reads go to replicas again")
+    late = pooled.client(options="-c default_transaction_isolation=serializable")
+    assert {value(late, PORT) for _ in range(10)} == {pooled.primary_port}
 
 
 @pytest.fixture

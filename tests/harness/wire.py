@@ -146,7 +146,10 @@ class Wire:
         """Up to the count-th message with one of these tags."""
         answer = Answer()
         while count:
-            tag, body = self.read()
+            try:
+                tag, body = self.read()
+            except ConnectionError as error:
+                raise ConnectionError(f"{error}; before that came {answer}") from error
             if tag == "S":
                 name, value = (part.decode() for part in body.split(b"\0")[:2])
                 self.parameters[name] = value
