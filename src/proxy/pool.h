@@ -53,6 +53,13 @@ class Pool final : public ServerOwner, public ServerUser {
   void clean_up(Server& server);
 
   void on_topology();
+  void on_orders();
+  // Every server of that node (empty: of all) is closed as soon as it is free.
+  void retire(const std::string& node);
+  // Adds to `busy` and `bound` the servers of that node (empty: of all) that its clients have.
+  void count_taken(const std::string& node, uint64_t& busy, uint64_t& bound) const;
+  void list(std::vector<PoolRow>& pools) const;
+  void list(std::vector<ServerRow>& servers) const;
   // Time-outs; called about ten times a second.
   void tick();
   // Why there is no server yet, as far as is known.
@@ -84,6 +91,10 @@ class Pool final : public ServerOwner, public ServerUser {
   void note_waiting(Branch& branch);
   std::unique_ptr<Server> take_out(Server& server);
   bool is_doubtful(const Server& server) const;
+  void retire(Branch& branch);
+  static const char* state_of(const Server& server);
+  using Waiting = std::vector<std::pair<PoolClient*, int64_t>>;
+  void displace(Branch& branch, Waiting& displaced);
   void refuse_all(Branch& branch, const std::string& why, const pgwire::ErrorResponse* error);
 
   // ServerOwner
@@ -105,6 +116,7 @@ class Pool final : public ServerOwner, public ServerUser {
   std::vector<std::unique_ptr<Branch>> branches_;
   std::vector<std::unique_ptr<Server>> servers_;
   std::string last_failure_;
+  net::EventLoop::Clock::time_point made_before_;  // servers that are older are to be replaced
 };
 
 // All pools of a reactor.
@@ -114,6 +126,11 @@ class Pools {
   Pool& of(const std::string& user, const std::string& database);
   Pool* find(const std::string& user, const std::string& database);
   void on_topology();
+  void on_orders();
+  template <class Visit>
+  void each(Visit visit) {  // visit(pool)
+    for (auto& [key, pool] : pools_) visit(*pool);
+  }
   void tick();
   void clear() { pools_.clear(); }
 

@@ -34,15 +34,21 @@ Router::Database& Router::of(const std::string& database) {
 Look Router::look(std::string_view text, const std::string& database, bool read_as_written) {
   static const sql::Verdict kOtherStrings = [] {
     sql::Verdict verdict;
-    verdict.reason = "standard_conforming_strings is off, or bytes of the client_encoding may look like ASCII";
+    verdict.reason = kOtherStringsText;
     verdict.effects.push_back({});
     return verdict;
   }();
-  if (!read_as_written) return {&kOtherStrings, false, false, false, kOtherStrings.reason};
+  if (!read_as_written) return {&kOtherStrings, false, false, false, kOtherStrings.reason, reason::kOtherStrings};
   Database& known = of(database);
   const sql::VerdictCache::Entry& entry = known.cache.get(text, known.catalog.get());
-  return {&entry.verdict, entry.decision.replica, entry.decision.may_do_anything, entry.decision.keeps_state,
-          entry.decision.reason};
+  ReasonId& id = entry.decision.reason_id;
+  if (id == 0) id = context_.shared.reasons.id_of(entry.decision.reason);
+  return {&entry.verdict,
+          entry.decision.replica,
+          entry.decision.may_do_anything,
+          entry.decision.keeps_state,
+          entry.decision.reason,
+          id};
 }
 
 void Router::set_catalog(const std::string& database, sql::CatalogPtr catalog) {
@@ -63,6 +69,7 @@ uint64_t Router::random() {  // xorshift64: fair enough to choose a server with
 
 bool Router::usable(const NodeView& node, int64_t since_ns, bool has_primary) const {
   if (node.role != NodeRole::kReplica || !node.healthy || node.weight <= 0) return false;
+  if (node.gauge->drained.load(std::memory_order_relaxed)) return false;
   const int64_t now = context_.now_ns();
   if (node.gauge->ejected_until_ns.load(std::memory_order_relaxed) > now) return false;
   const PoolSettings& settings = context_.pool_settings;

@@ -18,6 +18,7 @@ struct Look {
   bool may_do_anything = false;           // beside what the verdict says: it calls functions of which nobody knows
   bool keeps_state = false;               // one of these may leave something in the server's process
   std::string_view reason;                // why, or why not; as long-lived as the verdict
+  ReasonId counted_as = 0;                // the reason, for the counters
 };
 
 class Router {

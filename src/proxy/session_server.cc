@@ -37,31 +37,36 @@ const NodeView* Session::choose(const Look& look) {
     }
     if (const NodeView* replica = context_.router->choose_replica(since)) {
       routed_replica_ = true;
-      route_reason_.assign(look.reason);
+      note_route(look.reason, look.counted_as);
       return replica;
     }
-    route_reason_ = "it only reads, but no replica is healthy and up to date with what the session must see";
+    note_route({}, reason::kNoReplica);
   } else if (look.replica) {
-    route_reason_ = mode_ == PoolMode::kSession ? "pool_mode is session" : "read_write_split is off";
+    note_route({}, mode_ == PoolMode::kSession ? reason::kSessionMode : reason::kNoSplit);
   } else {
-    route_reason_.assign(look.reason.empty() ? "it was not looked into" : look.reason);
+    note_route(look.reason, look.counted_as);
   }
   routed_replica_ = false;
-  return topology.primary();
+  return topology.primary_for_work();
+}
+
+void Session::note_route(std::string_view reason, ReasonId counted_as) {
+  route_reason_.assign(reason.empty() ? context_.shared.reasons.text(counted_as) : reason);
+  counted_as_ = counted_as;
 }
 
 // Borrows a server for what comes next. kWait: the session goes on when there is one.
 Session::Step Session::acquire(const Look& look) {
   routed_.replica = look.replica;
+  routed_.counted_as = look.counted_as;
+  routed_.reason = context_.shared.reasons.text(look.counted_as);
   transaction_since_ = context_.loop.now();
+  if (is_kept_back()) return keep_back();
   const NodeView* node = choose(look);
   waiting_ = true;
-  if (node == nullptr) {
-    wait_until_ = Deadline::after(context_.shared.settings.server_timeout);
-    return Step::kWait;
-  }
-  const auto limit = context_.pool_settings.query_wait_timeout;
-  wait_until_ = limit.count() > 0 ? Deadline::after(limit) : Deadline::never();
+  const bool drained = node == nullptr && context_.topology->primary() != nullptr;
+  wait_until_ = node != nullptr || drained ? queue_limit() : Deadline::after(context_.shared.settings.server_timeout);
+  if (node == nullptr) return Step::kWait;
   const bool own = look.verdict != nullptr && asks_for_sequence(*look.verdict);
   Server* server = pool_->get(*this, *node, own);
   if (server == nullptr) {
@@ -76,6 +81,8 @@ void Session::attach(Server& server) {
   waiting_ = queued_ = false;
   server_ = &server;
   route_node_ = server.node().name;
+  context_.routes.count(server.node(), counted_as_);
+  if (state_ == State::kReady) ++transactions_;
   ++server.node().gauge->busy;
   server.serve(this);
   if (routed_replica_) {
@@ -135,7 +142,8 @@ void Session::node_changed() {
 void Session::on_topology() {
   if (!waiting_ || queued_ || server_ != nullptr || dedicated_) return;
   if (state_ == State::kGreeting) {
-    const NodeView* node = context_.topology->primary();
+    if (is_kept_back()) return;
+    const NodeView* node = context_.topology->primary_for_work();
     if (node == nullptr) node = context_.router->choose_replica(0);  // while there is no primary, it may still read
     if (node == nullptr) return;
     routed_replica_ = node->role == NodeRole::kReplica;
@@ -156,13 +164,16 @@ void Session::on_topology() {
 }
 
 void Session::waited_too_long() {
+  if (is_kept_back()) return kept_back_too_long();
   const bool was_queued = queued_;
   if (queued_) pool_->forget(*this);
   queued_ = false;
   std::string detail = context_.topology->describe();
   if (pool_ != nullptr && !pool_->last_failure().empty()) detail = pool_->last_failure() + "; " + detail;
+  const std::string no_primary =
+      context_.topology->primary() == nullptr ? "no primary server can be reached" : "the primary server is drained";
   if (state_ == State::kGreeting) {
-    return fail(sqlstate::kCannotConnectNow, "no primary server can be reached", detail);
+    return fail(sqlstate::kCannotConnectNow, no_primary, detail);
   }
   if (was_queued) {
     skip_request(sqlstate::kTooManyConnections, "no server became free in time",
@@ -170,7 +181,7 @@ void Session::waited_too_long() {
                      std::to_string(context_.pool_settings.query_wait_timeout.count()) + " ms, pool_size is " +
                      std::to_string(context_.pool_settings.pool_size) + "; " + detail);
   } else {
-    skip_request(sqlstate::kCannotConnectNow, "no primary server can be reached", detail);
+    skip_request(sqlstate::kCannotConnectNow, no_primary, detail);
   }
 }
 
@@ -260,8 +271,13 @@ void Session::release() {
 
 void Session::log_slow(std::chrono::nanoseconds took) {
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(took).count();
-  log::info("slow: " + std::to_string(ms) + " ms on " + route_node_ + ", user " + user() + ", database " + database() +
-            ": " + (slow_text_.empty() ? "(text not shown)" : slow_text_));
+  log::info("slow", {{"ms", std::to_string(ms)},
+                     {"node", route_node_},
+                     {"user", user()},
+                     {"database", database()},
+                     {"client", peer_},
+                     {"reason", route_reason_},
+                     {"text", slow_text_.empty() ? "(not shown)" : slow_text_}});
 }
 
 std::string Session::truth_query(bool without_timeout) const {

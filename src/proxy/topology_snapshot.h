@@ -21,6 +21,7 @@ struct NodeGauge {
   std::atomic<uint32_t> busy{0};          // our servers there that work just now
   std::atomic<uint32_t> latency_us{0};    // of an answer, smoothed
   std::atomic<int64_t> ejected_until_ns{0};
+  std::atomic<bool> drained{false};  // by an operator's order: it gets no new work
 };
 
 struct NodeView {
@@ -50,6 +51,8 @@ struct TopologySnapshot {
 
   // The healthy primary; null if there is none. Owned by the snapshot.
   const NodeView* primary() const;
+  // The same, but null while it is drained.
+  const NodeView* primary_for_work() const;
   const NodeView* find(const std::string& name) const;
   // The healthy primary, which knows of changes soonest, else any healthy node; null if there is none.
   const NodeView* anybody() const;

@@ -1,6 +1,7 @@
 // Where a statement may go, in one database.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "sql/catalog.h"
@@ -10,9 +11,10 @@ namespace pgb::sql {
 
 struct Decision {
   bool replica = false;
-  bool may_do_anything = false;  // it calls volatile or unknown functions that may change the session
-  std::string reason;            // the end of "it goes to … because …"
-  bool keeps_state = false;      // it calls a function that may leave something in the server's process
+  bool may_do_anything = false;    // it calls volatile or unknown functions that may change the session
+  std::string reason;              // the end of "it goes to … because …"
+  bool keeps_state = false;        // it calls a function that may leave something in the server's process
+  mutable uint16_t reason_id = 0;  // for whoever counts reasons: a number that it gives to this one; 0: none yet
 };
 
 // `catalog` null: not known yet, then only what names nothing is safe. A hint for replicas overrides what the
