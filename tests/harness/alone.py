@@ -44,8 +44,8 @@ class Folder:
 class Server:
     """One PostgreSQL server. The superuser comes in by the socket; clients by the rules given."""
 
-    def __init__(self, folder: pathlib.Path, rules: str = "host all all all scram-sha-256"):
-        self.folder = folder / "server"
+    def __init__(self, folder: pathlib.Path, rules: str = "host all all all scram-sha-256", name: str = "server"):
+        self.folder = folder / name
         self.folder.mkdir()
         self.user = {}
         if os.geteuid() == 0:
@@ -54,12 +54,18 @@ class Server:
             self.user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
         self.port = free_block(1)
         self.process = None
-        subprocess.run([newest_bin() / "initdb", "-D", self.folder / "data", "-U", "postgres", "--no-sync", "-A", "trust", "-E",
-                        "UTF8", "--locale=C"], check=True, capture_output=True, cwd=self.folder, **self.user)
+        self.make()
         self.rules(rules)
 
+    def make(self) -> None:
+        self.run("initdb", "-D", self.folder / "data", "-U", "postgres", "--no-sync", "-A", "trust", "-E", "UTF8", "--locale=C")
+
+    def run(self, program: str, *args) -> None:
+        subprocess.run([newest_bin() / program, *args], check=True, capture_output=True, cwd=self.folder, **self.user)
+
     def rules(self, text: str) -> None:
-        (self.folder / "data" / "pg_hba.conf").write_text(f"local all all trust\n{text}\n")
+        (self.folder / "data" / "pg_hba.conf").write_text(
+            f"local all all trust\nlocal replication postgres trust\n{text}\n")
         if self.process:
             self.sql("SELECT pg_reload_conf()")
 
@@ -85,6 +91,18 @@ class Server:
             self.process.wait(20)
 
 
+class Replica(Server):
+    """Streams from another one, through its socket."""
+
+    def __init__(self, folder: pathlib.Path, primary: Server, name: str):
+        self.primary = primary
+        super().__init__(folder, name=name)
+
+    def make(self) -> None:
+        self.run("pg_basebackup", "-D", self.folder / "data", "-h", self.primary.folder, "-p", str(self.primary.port), "-U",
+                 "postgres", "-R", "-X", "stream", "-c", "fast", "--no-sync")
+
+
 class Balancer:
     """pgbalancer with a file of its own; `config` may be changed, then reload() or restart()."""
 
@@ -97,6 +115,7 @@ class Balancer:
                        "threads": 2, "auth_password": AUTH_PASSWORD,
                        "nodes": [{"name": "one", "host": "127.0.0.1", "port": server.port}]} | config
         self.process = None
+        self.earlier = []  # processes that another one took over from
         self.log_file = folder / "balancer.log"
         self.log_file.touch()
 
@@ -110,11 +129,26 @@ class Balancer:
         path.write_text(json.dumps(self.config))
         return path
 
-    def start(self) -> None:
+    def spawn(self, *options: str) -> subprocess.Popen:
         with open(self.log_file, "a", encoding="utf-8") as log:
-            self.process = subprocess.Popen([bin_dir() / "pgbalancer", "--config", self.write()], stdout=log, stderr=log,
-                                            cwd=self.folder)
+            return subprocess.Popen([bin_dir() / "pgbalancer", "--config", self.write(), *options], stdout=log, stderr=log,
+                                    cwd=self.folder)
+
+    def start(self) -> None:
+        self.process = self.spawn()
         wait_until(self.is_ready, 20, "the balancer has found its server")
+
+    def take_over(self) -> subprocess.Popen:
+        """A new process takes the place of the one that runs, which is returned."""
+        done = self.log.count("took over;")
+        self.earlier.append(self.process)
+        self.process = self.spawn("--take-over")
+
+        def has_taken_over() -> bool:
+            assert self.process.poll() is None, self.log
+            return self.log.count("took over;") > done
+        wait_until(has_taken_over, 20, "the new process has taken over")
+        return self.earlier[-1]
 
     def is_ready(self) -> bool:
         assert self.process.poll() is None, self.log
@@ -131,9 +165,10 @@ class Balancer:
         self.ask("control/reload", "POST")
 
     def stop(self) -> None:
-        if self.process and self.process.poll() is None:
-            self.process.terminate()
-            assert self.process.wait(20) == 0, self.log
+        for process in (self.process, *self.earlier):
+            if process and process.poll() is None:
+                process.terminate()
+                assert process.wait(20) == 0, self.log
 
     def restart(self) -> None:
         self.stop()
