@@ -94,6 +94,10 @@ Service::Service(Options options, BalancerConfig config, os::SignalFd signals)
 
 Service::~Service() {
   if (balancer_) balancer_->proxy().end_waits();
+  handover_.reset();
+  predecessor_.reset();
+  rest_.reset();
+  balancer_.reset();
   PidFile::remove(config_.pid_file);
 }
 

@@ -59,6 +59,8 @@ class Bench:
     def __init__(self, site: Site, *options: str):
         script = site.balancer.folder / "script.sql"
         script.write_text("SELECT count(*) FROM things;\nBEGIN;\nINSERT INTO log VALUES (1);\nSELECT 1;\nCOMMIT;\n")
+        reads = site.balancer.folder / "reads.sql"
+        reads.write_text("SELECT count(*) FROM things;\n")
         self.site = site
         self.command = [newest_bin() / "pgbench", "-n", "-f", script, "-c", "8", "-j", "2", "-T", "60", *options,
                         site.balancer.url("shop", PASSWORD)]
@@ -123,6 +125,13 @@ def run(connection, sql: str):
     with connection.cursor() as cursor:
         cursor.execute(sql)
         return cursor.fetchone()[0] if cursor.description else None
+
+
+def is_told_to_go(connection) -> bool:
+    """What came over the wire: libpq takes it for a notice if it comes while nothing is asked."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as wire:
+        wire.settimeout(10)
+        return b"C57P01\0" in wire.recv(65536)
 
 
 def soon(function, *args) -> concurrent.futures.Future:
@@ -208,7 +217,8 @@ def test_a_login_during_a_pause_goes_through_when_it_ends(site):
 
 
 def test_a_node_is_drained_under_load_without_an_error(site):
-    with site.bench() as bench:
+    # Who writes all the time reads what it wrote, from the primary: others are there that only read.
+    with site.bench() as bench, site.bench("-f", site.balancer.folder / "reads.sql@1000000"):
         wait_until(lambda: site.servers(node="two"), 10, "both replicas work")
         drained = site.post("nodes/two/drain?wait=10")
         assert drained["done"], drained
@@ -232,8 +242,7 @@ def test_who_is_still_at_a_drained_node_at_the_limit_is_sent_away(site):
     drained = site.post("nodes/two/drain?limit=0.3")
     assert not drained["done"] and drained["busy"] == 1, drained
     wait_until(lambda: not site.servers(node="two"), 10, "the session is ended")
-    with pytest.raises(psycopg2.errors.AdminShutdown):
-        run(client, "SELECT 1")
+    assert is_told_to_go(client)
 
 
 def test_writes_wait_while_the_primary_is_drained(site):
@@ -264,8 +273,7 @@ def test_kill_ends_the_sessions_of_one_database(site):
     assert run(victim, "SELECT 1") == run(other, "SELECT 1") == 1
     answer = site.post("control/kill?database=postgres")
     assert answer["ended"] == 1, answer
-    with pytest.raises(psycopg2.errors.AdminShutdown):
-        run(victim, "SELECT 1")
+    assert is_told_to_go(victim)
     assert run(other, "SELECT 1") == 1
 
 
@@ -399,8 +407,7 @@ def test_a_shutdown_that_waits_lets_transactions_end(site, how):
     else:
         assert site.post("control/shutdown?mode=wait")["text"].startswith("shutting down")
     wait_until(lambda: site.states() == ["transaction"], 5, "the idle session ends")
-    with pytest.raises(psycopg2.errors.AdminShutdown):
-        run(idle, "SELECT 1")
+    assert is_told_to_go(idle)
     with pytest.raises(psycopg2.OperationalError):
         site.client()
     assert run(busy, "SELECT count(*) FROM log WHERE n = 77") == 1
@@ -418,8 +425,7 @@ def test_sigterm_ends_every_session_at_once_with_the_right_code(site):
     site.balancer.process.terminate()
     assert site.balancer.process.wait(5) == 0
     for connection in (idle, busy):
-        with pytest.raises(psycopg2.errors.AdminShutdown):
-            run(connection, "SELECT 1")
+        assert is_told_to_go(connection)
     site.balancer.start()
 
 
