@@ -20,6 +20,8 @@ using Mistakes = std::vector<std::string>;
 
 constexpr uint16_t kRestPort = 8080;
 constexpr double kMaxWeight = 1000;
+constexpr double kMostSeconds = 31536000;
+constexpr size_t kLongestSocket = 100;  // bytes; with ".new" behind it must fit into a socket's address
 
 // Calls read(object, prefix) for every object of a list.
 template <class Read>
@@ -186,6 +188,16 @@ void read_id(Fields& fields, const char* key, std::optional<uint32_t>& out) {
   out = id;
 }
 
+void read_operations(Fields& fields, BalancerConfig& config) {
+  fields.flag("log_connections", config.log_connections);
+  fields.choice("log_format", config.log_format, {"text", "json"});
+  fields.text("log_file", config.log_file);
+  fields.text("takeover_socket", config.takeover_socket);
+  fields.text("pid_file", config.pid_file);
+  fields.real("takeover_timeout", config.takeover_timeout, 0, kMostSeconds);
+  fields.real("shutdown_timeout", config.shutdown_timeout, 0, kMostSeconds);
+}
+
 void read_fields(const Json& root, BalancerConfig& config, Mistakes& mistakes) {
   Fields fields(root, "", mistakes);
   fields.text("group", config.group);
@@ -195,6 +207,7 @@ void read_fields(const Json& root, BalancerConfig& config, Mistakes& mistakes) {
   read_rest(fields, config);
   read_pool(fields, config.pool);
   fields.flag("read_write_split", config.read_write_split);
+  read_operations(fields, config);
   read_login(fields, config, mistakes);
   read_tls(fields, config);
   read_server_tls(fields, config);
@@ -239,6 +252,16 @@ Result<std::string> read_text(const std::string& path) {
 // Where a file is that another one names.
 std::string path_beside(const std::string& file, const std::string& named) {
   return named[0] == '/' ? named : file.substr(0, file.rfind('/') + 1) + named;
+}
+
+// Files that the balancer makes itself.
+Status place_files(BalancerConfig& config, const std::string& beside) {
+  for (std::string* file : {&config.log_file, &config.takeover_socket, &config.pid_file}) {
+    if (!file->empty()) *file = path_beside(beside, *file);
+  }
+  if (config.takeover_socket.size() <= kLongestSocket) return Status();
+  return Error(Code::kConfig, "takeover_socket: " + config.takeover_socket + " is too long for a Unix socket")
+      .with("try", "a path of no more than " + std::to_string(kLongestSocket) + " bytes");
 }
 
 Status add_rules_of_file(BalancerConfig& config, const std::string& beside) {
@@ -314,6 +337,7 @@ proxy::PoolSettings BalancerConfig::pool_settings() const {
   out.max_replica_lag = to_ms(pool.max_replica_lag);
   out.max_replica_lag_bytes = pool.max_replica_lag_bytes;
   out.log_slow_queries = to_ms(pool.log_slow_queries);
+  out.log_connections = log_connections;
   return out;
 }
 
@@ -340,6 +364,7 @@ Result<BalancerConfig> load_balancer_config(const std::string& path) {
   auto config = parse_balancer_config(*text);
   if (!config) return std::move(config).error().in(path);
   if (config->holds_secrets()) PGB_TRY(refuse_if_others_may_read(path));
+  PGB_TRY(place_files(*config, path));
   if (!config->users_file.empty()) PGB_TRY(add_users_of_file(*config, path));
   if (!config->hba_file.empty()) PGB_TRY(add_rules_of_file(*config, path));
   return config;

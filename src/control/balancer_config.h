@@ -36,6 +36,13 @@ struct BalancerConfig {
   Secret token;
   model::PoolConfig pool;
   bool read_write_split = true;
+  bool log_connections = false;
+  std::string log_format = "text";
+  std::string log_file;         // empty: standard error; relative to the configuration file, like the next two
+  std::string takeover_socket;  // where another process may take over; empty: nowhere
+  std::string pid_file;
+  double takeover_timeout = 0;   // seconds for sessions to end after that; 0: any time
+  double shutdown_timeout = 60;  // seconds for transactions to end at a shutdown that waits; 0: any time
   std::string auth_user = "pgbalancer";
   Secret auth_password;
   std::vector<User> users;  // from the file's list, then from users_file; every name once

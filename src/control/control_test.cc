@@ -330,8 +330,45 @@ TEST(BalancerConfig, AFileThatOthersMayReadIsRefused) {
   EXPECT_EQ(load_balancer_config(name).error().code, Code::kConfigUnreadable);
 }
 
+TEST(BalancerConfig, WhatConcernsItsOperation) {
+  const auto config = parse_balancer_config(
+      R"({"nodes":[{"host":"10.0.0.1"}],"log_format":"json","log_connections":true,"log_file":"a.log",
+      "takeover_socket":"t.sock","pid_file":"/run/p","takeover_timeout":1.5,"shutdown_timeout":0})");
+  ASSERT_TRUE(config) << all_of(config.error());
+  EXPECT_EQ(config->log_format, "json");
+  EXPECT_TRUE(config->pool_settings().log_connections);
+  EXPECT_EQ(config->takeover_timeout, 1.5);
+  EXPECT_EQ(config->shutdown_timeout, 0);
+  const auto wrong =
+      parse_balancer_config(R"({"nodes":[{"host":"10.0.0.1"}],"log_format":"xml","takeover_timeout":-1,"pid_file":7})");
+  ASSERT_FALSE(wrong);
+  for (const char* key : {"log_format: ", "takeover_timeout: ", "pid_file: "}) {
+    EXPECT_NE(all_of(wrong.error()).find(key), std::string::npos) << key;
+  }
+}
+
+TEST(BalancerConfig, FilesThatItMakesLieBesideItAndTheSocketsPathMustFit) {
+  char dir[] = "/tmp/pgb_config_XXXXXX";
+  ASSERT_NE(::mkdtemp(dir), nullptr);
+  const std::string name = std::string(dir) + "/balancer.json";
+  const auto load = [&](const std::string& socket) {
+    std::ofstream(name) << R"({"nodes":[{"host":"10.0.0.1"}],"log_file":"a.log","takeover_socket":")" << socket
+                        << "\"}";
+    return load_balancer_config(name);
+  };
+  const auto config = load("t.sock");
+  ASSERT_TRUE(config) << all_of(config.error());
+  EXPECT_EQ(config->log_file, std::string(dir) + "/a.log");
+  EXPECT_EQ(config->takeover_socket, std::string(dir) + "/t.sock");
+  EXPECT_EQ(load("/" + std::string(100, 'x')).error().code, Code::kConfig);
+  ::unlink(name.c_str());
+  ::rmdir(dir);
+}
+
 class FakeProxy final : public proxy::Admin {
  public:
+  std::string said;  // the last order
+
   proxy::Stats stats() const override {
     proxy::Stats stats;
     stats.clients = 3;
@@ -346,6 +383,41 @@ class FakeProxy final : public proxy::Admin {
   void apply(proxy::TopologyPtr) override {}
   void set_pool(const proxy::PoolSettings&) override {}
   uint16_t port() const override { return 1; }
+
+  std::vector<proxy::PoolRow> pools() const override { return {{"shop", "alice", "primary1", 1, 2, 3, 4, 5, 0.5}}; }
+  std::vector<proxy::ClientRow> clients() const override { return std::vector<proxy::ClientRow>(2); }
+  std::vector<proxy::ServerRow> servers() const override { return std::vector<proxy::ServerRow>(3); }
+  std::vector<proxy::RouteRow> routes() const override { return {{"primary1", "it writes", 7}}; }
+  proxy::OrdersPtr orders() const override {
+    proxy::Orders orders;
+    orders.paused_databases = {"shop"};
+    return std::make_shared<const proxy::Orders>(orders);
+  }
+  proxy::Outcome pause(const std::string& database, Time wait) override {
+    return note("pause " + database + " " + std::to_string(wait.count()));
+  }
+  Result<proxy::Outcome> resume(const std::string& database) override { return note("resume " + database); }
+  Result<proxy::Outcome> drain(const std::string& node, std::optional<Time> limit, Time wait) override {
+    return note("drain " + node + " " + std::to_string(limit ? limit->count() : -1) + " " +
+                std::to_string(wait.count()));
+  }
+  Result<proxy::Outcome> undrain(const std::string& node) override {
+    if (node != "primary1") return Error(Code::kNoNode, "there is no node " + node);
+    return note("undrain " + node);
+  }
+  Result<proxy::Outcome> reconnect(const std::string& node, const std::string& database, Time wait) override {
+    return note("reconnect " + node + " " + database + " " + std::to_string(wait.count()));
+  }
+  proxy::Outcome kill(const std::string& database) override { return note("kill " + database); }
+  void finish() override { note("finish"); }
+
+ private:
+  proxy::Outcome note(const std::string& what) {
+    said = what;
+    proxy::Outcome outcome;
+    outcome.text = what;
+    return outcome;
+  }
 };
 
 class RestApiTest : public ::testing::Test {
@@ -353,7 +425,7 @@ class RestApiTest : public ::testing::Test {
   http::Response call(const std::string& method, const std::string& target, const std::string& token = "secret") {
     RestSettings settings;
     settings.token = Secret("secret");
-    const RestApi api(settings, proxy_, [this] { return reloaded_; });
+    const RestApi api(settings, Actions{proxy_, [this] { return reloaded_; }, [this](bool wait) { waits_ = wait; }});
     http::Request request;
     request.method = method;
     request.target = target;
@@ -362,6 +434,7 @@ class RestApiTest : public ::testing::Test {
   }
   FakeProxy proxy_;
   Status reloaded_;
+  std::optional<bool> waits_;  // how it was told to shut down
 };
 
 TEST_F(RestApiTest, OnlyHealthzIsOpenToEverybody) {
@@ -396,6 +469,61 @@ TEST_F(RestApiTest, AReloadThatFailsGivesTheReason) {
   const auto response = call("POST", "/api/v1/control/reload");
   EXPECT_EQ(response.status, 422);
   EXPECT_NE(response.body.find("nodes: is missing"), std::string::npos);
+}
+
+TEST_F(RestApiTest, EveryCommandReachesTheProxyWithItsArguments) {
+  const std::vector<std::pair<std::string, std::string>> kCalls = {
+      {"control/pause", "pause  0"},
+      {"control/pause?database=my%20shop&wait=1.5", "pause my shop 1500"},
+      {"control/resume?database=a+b", "resume a b"},
+      {"nodes/primary1/drain?limit=2&wait=3", "drain primary1 2000 3000"},
+      {"control/drain?node=primary1", "drain primary1 -1 0"},
+      {"nodes/primary1/undrain", "undrain primary1"},
+      {"nodes/primary1/reconnect?database=shop", "reconnect primary1 shop 0"},
+      {"control/kill?database=shop", "kill shop"}};
+  for (const auto& [target, said] : kCalls) {
+    const auto response = call("POST", "/api/v1/" + target);
+    EXPECT_EQ(response.status, 200) << target << ": " << response.body;
+    EXPECT_EQ(proxy_.said, said) << target;
+    EXPECT_EQ(nlohmann::json::parse(response.body)["text"], said);
+  }
+  EXPECT_EQ(call("POST", "/api/v1/control/shutdown").status, 200);
+  EXPECT_EQ(waits_, true);
+  EXPECT_EQ(call("POST", "/api/v1/control/shutdown?mode=fast").status, 200);
+  EXPECT_EQ(waits_, false);
+}
+
+TEST_F(RestApiTest, WhatIsWrongWithACommandIsSaidAndNothingIsDone) {
+  const std::vector<std::pair<std::string, int>> kCalls = {{"control/pause?wait=-1", 400},
+                                                           {"control/pause?wait=1x", 400},
+                                                           {"control/pause?wait=nan", 400},
+                                                           {"control/pause?node=primary1", 400},
+                                                           {"nodes/primary1/pause", 400},
+                                                           {"control/kill", 400},
+                                                           {"control/shutdown?mode=now", 400},
+                                                           {"nodes/other/undrain", 404},
+                                                           {"control/frobnicate", 404},
+                                                           {"control/pause/too/far", 404},
+                                                           {"nodes/primary1/drain?limit=4000", 400}};
+  for (const auto& [target, status] : kCalls) {
+    const auto response = call("POST", "/api/v1/" + target);
+    EXPECT_EQ(response.status, status) << target << ": " << response.body;
+    EXPECT_EQ(proxy_.said, "") << target;
+  }
+  EXPECT_FALSE(waits_);
+  EXPECT_EQ(call("GET", "/api/v1/control/pause").status, 405);
+}
+
+TEST_F(RestApiTest, ListsAndTheirRows) {
+  const auto get = [this](const char* what) {
+    return nlohmann::json::parse(call("GET", std::string("/api/v1/") + what).body);
+  };
+  EXPECT_EQ(get("pools")["pools"][0]["waiting"], 5);
+  EXPECT_EQ(get("clients")["clients"].size(), 2u);
+  EXPECT_EQ(get("servers")["servers"].size(), 3u);
+  EXPECT_EQ(get("routes")["routes"][0]["reason"], "it writes");
+  EXPECT_EQ(get("status")["paused_databases"][0], "shop");
+  EXPECT_EQ(get("control")["commands"].size(), commands().size());
 }
 
 }  // namespace

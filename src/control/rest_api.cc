@@ -1,15 +1,18 @@
 #include "control/rest_api.h"
 
 #include <chrono>
-#include <nlohmann/json.hpp>
+#include <cstdlib>
+#include <optional>
+#include <vector>
 
+#include "base/strings.h"
+#include "control/rows_json.h"
 #include "http/server.h"
 #include "pgclient/connection.h"
 
 namespace pgb::control {
 namespace {
 
-using Json = nlohmann::json;
 constexpr std::chrono::milliseconds kProbeTimeout{5000};
 
 http::Response json(const Json& document) {
@@ -45,43 +48,130 @@ Json probe(const RestSettings& settings, uint16_t port) {
 Json node_json(const proxy::NodeView& node, const proxy::Stats& stats) {
   const auto found = stats.nodes.find(node.name);
   const proxy::Stats::Node numbers = found == stats.nodes.end() ? proxy::Stats::Node() : found->second;
-  return {{"name", node.name},
-          {"role", proxy::to_string(node.role)},
-          {"healthy", node.healthy},
-          {"address", node.address()},
-          {"last_error", node.last_error},
-          {"servers", numbers.servers},
-          {"sessions_total", numbers.sessions_total}};
+  return {
+      {"name", node.name},          {"role", proxy::to_string(node.role)},     {"healthy", node.healthy},
+      {"address", node.address()},  {"last_error", node.last_error},           {"drained", node.gauge->drained.load()},
+      {"servers", numbers.servers}, {"sessions_total", numbers.sessions_total}};
+}
+
+std::string decoded(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    unsigned byte = 0;
+    const bool escaped = text[i] == '%' && i + 2 < text.size() &&
+                         std::isxdigit(static_cast<unsigned char>(text[i + 1])) &&
+                         std::isxdigit(static_cast<unsigned char>(text[i + 2]));
+    if (escaped) {
+      byte = static_cast<unsigned>(std::strtoul(std::string(text.substr(i + 1, 2)).c_str(), nullptr, 16));
+      i += 2;
+    } else {
+      byte = static_cast<unsigned char>(text[i] == '+' ? ' ' : text[i]);
+    }
+    out += static_cast<char>(byte);
+  }
+  return out;
+}
+
+Arguments query_of(std::string_view text) {
+  Arguments arguments;
+  for (const std::string& item : split(text, '&')) {
+    if (item.empty()) continue;
+    const size_t equals = std::min(item.find('='), item.size());
+    arguments[decoded(item.substr(0, equals))] = equals < item.size() ? decoded(item.substr(equals + 1)) : "";
+  }
+  return arguments;
+}
+
+// What stands for each {name} of the pattern; nothing if the path is another one.
+std::optional<Arguments> match(std::string_view pattern, std::string_view path) {
+  const auto wanted = split(pattern, '/'), given = split(path, '/');
+  if (wanted.size() != given.size()) return std::nullopt;
+  Arguments found;
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    if (wanted[i].size() > 2 && wanted[i].front() == '{') {
+      found[wanted[i].substr(1, wanted[i].size() - 2)] = decoded(given[i]);
+    } else if (wanted[i] != given[i]) {
+      return std::nullopt;
+    }
+  }
+  return found;
+}
+
+http::Response refusal(const Error& error) {
+  std::string text = error.message;
+  for (const auto& [label, detail] : error.details) text += "; " + label + ": " + detail;
+  switch (error.code) {
+    case Code::kNotFound:
+    case Code::kNoNode: return http::problem(404, text);
+    case Code::kUsage: return http::problem(400, text);
+    default: return http::problem(422, text);
+  }
 }
 
 }  // namespace
 
-RestApi::RestApi(RestSettings settings, proxy::Admin& proxy, std::function<Status()> reload)
-    : settings_(std::move(settings)), proxy_(proxy), reload_(std::move(reload)) {}
-
-http::Response RestApi::handle(const http::Request& request) const {
-  const size_t mark = request.target.find('?');
-  const std::string path = request.target.substr(0, mark);
-  const std::string query = mark == std::string::npos ? "" : "&" + request.target.substr(mark + 1) + "&";
-  if (path == "/healthz") {
-    return request.method == "GET" ? json({{"ok", true}}) : http::problem(405, "use GET on /healthz");
-  }
-  if (!http::has_bearer(request, settings_.token.reveal())) {
-    return http::problem(401, "send the header Authorization: Bearer with the balancer's token");
-  }
-  if (path == "/api/v1/status") {
-    if (request.method != "GET") return http::problem(405, "use GET on " + path);
-    return status(query.find("&probe=1&") != std::string::npos);
-  }
-  if (path == "/api/v1/control/reload") {
-    return request.method == "POST" ? control_reload() : http::problem(405, "use POST on " + path);
-  }
-  return http::problem(404, "there is no " + path + "; see /api/v1/status");
+const std::vector<RestApi::Route>& RestApi::routes() {
+  static const std::vector<Route> kRoutes = {
+      {"GET", "/healthz", &RestApi::healthz},
+      {"GET", "/api/v1/status", &RestApi::status},
+      {"GET", "/api/v1/pools", &RestApi::pools},
+      {"GET", "/api/v1/clients", &RestApi::clients},
+      {"GET", "/api/v1/servers", &RestApi::servers},
+      {"GET", "/api/v1/routes", &RestApi::route_counts},
+      {"GET", "/api/v1/control", &RestApi::help},
+      {"POST", "/api/v1/control/{command}", &RestApi::command},
+      {"POST", "/api/v1/nodes/{node}/{command}", &RestApi::command},
+  };
+  return kRoutes;
 }
 
-http::Response RestApi::status(bool with_probe) const {
-  const proxy::Stats stats = proxy_.stats();
-  const proxy::TopologyPtr topology = proxy_.topology();
+http::Response RestApi::handle(const http::Request& request) const {
+  const size_t mark = std::min(request.target.find('?'), request.target.size());
+  const std::string path = request.target.substr(0, mark);
+  const bool open = path == "/healthz";
+  if (!open && !http::has_bearer(request, settings_.token.reveal())) {
+    return http::problem(401, "send the header Authorization: Bearer with the balancer's token");
+  }
+  std::string other_method;
+  for (const Route& route : routes()) {
+    auto found = match(route.path, path);
+    if (!found) continue;
+    other_method = route.method;
+    if (request.method != route.method) continue;
+    const Call call{std::move(*found),
+                    query_of(std::string_view(request.target).substr(std::min(mark + 1, request.target.size())))};
+    return (this->*route.answer)(call);
+  }
+  if (!other_method.empty()) return http::problem(405, "use " + other_method + " on " + path);
+  return http::problem(404, "there is no " + path + "; see /api/v1/status and /api/v1/control");
+}
+
+http::Response RestApi::healthz(const Call&) const { return json({{"ok", true}}); }
+
+http::Response RestApi::pools(const Call&) const { return json({{"pools", to_json(actions_.proxy.pools())}}); }
+http::Response RestApi::clients(const Call&) const { return json({{"clients", to_json(actions_.proxy.clients())}}); }
+http::Response RestApi::servers(const Call&) const { return json({{"servers", to_json(actions_.proxy.servers())}}); }
+http::Response RestApi::route_counts(const Call&) const { return json({{"routes", to_json(actions_.proxy.routes())}}); }
+
+http::Response RestApi::help(const Call&) const {
+  Json list = Json::array();
+  for (const Command& command : commands()) {
+    list.push_back({{"name", command.name}, {"arguments", command.arguments}, {"help", command.help}});
+  }
+  return json({{"commands", list}});
+}
+
+http::Response RestApi::command(const Call& call) const {
+  Arguments arguments = call.query;
+  if (const auto node = call.path.find("node"); node != call.path.end()) arguments["node"] = node->second;
+  const auto outcome = run_command(actions_, call.path.at("command"), arguments);
+  return outcome ? json(to_json(*outcome)) : refusal(outcome.error());
+}
+
+http::Response RestApi::status(const Call& call) const {
+  const proxy::Stats stats = actions_.proxy.stats();
+  const proxy::TopologyPtr topology = actions_.proxy.topology();
+  const proxy::OrdersPtr orders = actions_.proxy.orders();
   Json document = {{"version", PGB_VERSION},
                    {"group", settings_.group},
                    {"uptime_s", stats.uptime_s},
@@ -92,19 +182,17 @@ http::Response RestApi::status(bool with_probe) const {
                    {"refused_total", stats.refused_total},
                    {"bytes_from_clients", stats.bytes_from_clients},
                    {"bytes_from_servers", stats.bytes_from_servers},
+                   {"paused", orders->paused},
+                   {"paused_databases", orders->paused_databases},
+                   {"shutting_down", orders->finishing},
                    {"topology_version", topology->version},
                    {"nodes", Json::array()}};
   for (const proxy::NodeView& node : topology->nodes) document["nodes"].push_back(node_json(node, stats));
-  if (with_probe) document["query"] = probe(settings_, proxy_.port());
+  const auto with_probe = call.query.find("probe");
+  if (with_probe != call.query.end() && with_probe->second == "1") {
+    document["query"] = probe(settings_, actions_.proxy.port());
+  }
   return json(document);
-}
-
-http::Response RestApi::control_reload() const {
-  const Status reloaded = reload_();
-  if (reloaded.ok()) return json({{"ok", true}});
-  std::string text = reloaded.error().message;
-  for (const auto& [label, detail] : reloaded.error().details) text += "; " + label + ": " + detail;
-  return http::problem(422, text);
 }
 
 }  // namespace pgb::control

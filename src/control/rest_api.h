@@ -1,14 +1,13 @@
-// The balancer's REST interface: /healthz, /api/v1/status, /api/v1/control/reload.
+// The balancer's REST interface: what there is (GET /api/v1/status, pools, clients, servers, routes) and what to do
+// about it (POST /api/v1/control/COMMAND, /api/v1/nodes/NAME/COMMAND; see commands.h). /healthz asks for no token.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 
-#include "base/result.h"
 #include "base/secret.h"
+#include "control/commands.h"
 #include "http/message.h"
-#include "proxy/admin.h"
 #include "proxy/tls_setup.h"
 
 namespace pgb::control {
@@ -25,19 +24,35 @@ struct RestSettings {
 
 class RestApi {
  public:
-  // `reload` reads the configuration again; it is called on a connection's thread.
-  RestApi(RestSettings settings, proxy::Admin& proxy, std::function<Status()> reload);
+  // The actions are called on a connection's thread.
+  RestApi(RestSettings settings, Actions actions) : settings_(std::move(settings)), actions_(std::move(actions)) {}
 
   // Answers any request; thread-safe.
   http::Response handle(const http::Request& request) const;
 
  private:
-  http::Response status(bool with_probe) const;
-  http::Response control_reload() const;
+  struct Call {
+    Arguments path;   // what stands for {…} in the route's path
+    Arguments query;  // behind the question mark
+  };
+  struct Route {
+    const char* method;
+    const char* path;
+    http::Response (RestApi::*answer)(const Call&) const;
+  };
+  static const std::vector<Route>& routes();
+
+  http::Response healthz(const Call&) const;
+  http::Response status(const Call& call) const;
+  http::Response pools(const Call&) const;
+  http::Response clients(const Call&) const;
+  http::Response servers(const Call&) const;
+  http::Response route_counts(const Call&) const;
+  http::Response help(const Call&) const;
+  http::Response command(const Call& call) const;
 
   const RestSettings settings_;
-  proxy::Admin& proxy_;
-  const std::function<Status()> reload_;
+  const Actions actions_;
 };
 
 }  // namespace pgb::control

@@ -40,7 +40,7 @@ Error cannot_serve(const std::string& where, int err) {
   return Error(Code::kIo, "cannot serve HTTP on " + where + ": " + std::strerror(err));
 }
 
-Result<Bound> bind_to(const std::string& address, uint16_t port) {
+Result<int> bind_to(const std::string& address, uint16_t port) {
   std::string where = address + ":" + std::to_string(port);
   sockaddr_storage name = {};
   auto* v4 = reinterpret_cast<sockaddr_in*>(&name);
@@ -61,13 +61,12 @@ Result<Bound> bind_to(const std::string& address, uint16_t port) {
   if (fd < 0) return cannot_serve(where, errno);
   int on = 1;
   ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (::bind(fd, reinterpret_cast<sockaddr*>(&name), size) != 0 || ::listen(fd, 128) != 0 ||
-      ::getsockname(fd, reinterpret_cast<sockaddr*>(&name), &size) != 0) {
+  if (::bind(fd, reinterpret_cast<sockaddr*>(&name), size) != 0 || ::listen(fd, 128) != 0) {
     int err = errno;
     ::close(fd);
     return cannot_serve(where, err);
   }
-  return Bound{fd, ntohs(name.ss_family == AF_INET ? v4->sin_port : v6->sin6_port)};
+  return fd;
 }
 
 class ThreadedServer : public Server {
@@ -90,6 +89,7 @@ class ThreadedServer : public Server {
   }
 
   uint16_t port() const override { return port_; }
+  int listener() const override { return listen_fd_; }
 
  private:
   struct Slot {
@@ -199,17 +199,28 @@ class ThreadedServer : public Server {
 }  // namespace
 
 Result<std::unique_ptr<Server>> Server::start(const std::string& address, uint16_t port, Handler handler) {
-  auto bound = bind_to(address, port);
-  if (!bound.ok()) return std::move(bound).error();
-  int wake_fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  auto listener = bind_to(address, port);
+  if (!listener.ok()) return std::move(listener).error();
+  return start(*listener, std::move(handler));
+}
+
+Result<std::unique_ptr<Server>> Server::start(int listener, Handler handler) {
+  sockaddr_storage name = {};
+  socklen_t size = sizeof name;
+  const bool known = ::getsockname(listener, reinterpret_cast<sockaddr*>(&name), &size) == 0;
+  const int wake_fd = known ? ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
   if (wake_fd < 0) {
-    ::close(bound->fd);
-    return Error(Code::kIo, std::string("eventfd: ") + std::strerror(errno));
+    const int err = errno;
+    ::close(listener);
+    return Error(Code::kIo, std::string("the HTTP server's socket: ") + std::strerror(err));
   }
+  const auto* v4 = reinterpret_cast<const sockaddr_in*>(&name);
+  const auto* v6 = reinterpret_cast<const sockaddr_in6*>(&name);
+  const Bound bound{listener, ntohs(name.ss_family == AF_INET ? v4->sin_port : v6->sin6_port)};
   try {
-    return std::unique_ptr<Server>(new ThreadedServer(*bound, wake_fd, std::move(handler)));
+    return std::unique_ptr<Server>(new ThreadedServer(bound, wake_fd, std::move(handler)));
   } catch (const std::exception& failure) {
-    ::close(bound->fd);
+    ::close(listener);
     ::close(wake_fd);
     return Error(Code::kIo, std::string("cannot start the HTTP server: ") + failure.what());
   }

@@ -20,8 +20,12 @@ class Server {
   // Binds and starts to serve. Port 0 takes a free one. kPortInUse or kIo.
   static Result<std::unique_ptr<Server>> start(const std::string& address, uint16_t port, Handler handler);
 
+  // The same with a socket that listens already, which is taken over from now on, also on failure. kIo.
+  static Result<std::unique_ptr<Server>> start(int listener, Handler handler);
+
   virtual ~Server() = default;  // stops accepting, waits for running handlers
   virtual uint16_t port() const = 0;
+  virtual int listener() const = 0;  // stays the server's
 };
 
 // "Bearer <token>" in the request's authorization header, compared in constant time.

@@ -1,10 +1,16 @@
-// What the control surfaces may see of the proxy and do with it. Every call is thread-safe.
+// What the control surfaces may see of the proxy and do with it. Every call is thread-safe; those that wait do so on
+// the caller's thread only.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
+#include <vector>
 
+#include "base/result.h"
+#include "proxy/orders.h"
 #include "proxy/settings.h"
 #include "proxy/topology_snapshot.h"
 
@@ -12,7 +18,8 @@ namespace pgb::proxy {
 
 struct Stats {
   double uptime_s = 0;
-  uint64_t clients = 0;  // past their startup packet
+  uint64_t connections = 0;  // of clients, those that do not log in or are about to leave included
+  uint64_t clients = 0;      // that have logged in
   uint64_t max_clients = 0;
   uint64_t servers = 0;         // connections to servers
   uint64_t sessions_total = 0;  // that ever reached a server
@@ -32,8 +39,58 @@ struct Stats {
   std::map<std::string, Node> nodes;  // by name; those that were ever connected to
 };
 
+struct PoolRow {  // of one database and user on one node, over all threads
+  std::string database, user, node;
+  uint64_t active = 0;      // servers that work for a client, or are in its transaction
+  uint64_t bound = 0;       // kept by clients that do nothing at the moment
+  uint64_t idle = 0;        // free
+  uint64_t connecting = 0;  // not logged in yet
+  uint64_t waiting = 0;     // clients
+  double longest_wait_s = 0;
+};
+
+struct ClientRow {
+  std::string id;  // as long as the session lasts
+  std::string user, database, address;
+  std::string state;  // "login", "idle", "active", "transaction", "waiting", "paused", "closing"
+  std::string node;   // of the server that it has; empty: none
+  std::string bound;  // why it keeps that server; empty: it does not
+  bool tls = false;
+  double age_s = 0;
+  double idle_s = 0;          // since its last byte, or the end of its last request
+  uint64_t transactions = 0;  // begun
+  double waiting_s = 0;       // for a server or for the end of a pause
+};
+
+struct ServerRow {
+  std::string user, database, node, address;
+  std::string state;  // "connecting", "idle", "active", "transaction", "bound"
+  uint32_t pid = 0;   // of its process on the node
+  bool tls = false;
+  bool retiring = false;  // closed as soon as it is free
+  double age_s = 0;
+  double idle_s = 0;  // of a free one
+  uint64_t prepared = 0;
+};
+
+struct RouteRow {
+  std::string node, reason;
+  uint64_t requests = 0;
+};
+
+// What became of a command.
+struct Outcome {
+  bool done = true;    // false: it holds, but has not taken full effect within the time that was given
+  std::string text;    // what happened, for people
+  uint64_t busy = 0;   // servers concerned that still work
+  uint64_t bound = 0;  // servers concerned that stay with their clients, which do nothing at the moment
+  uint64_t ended = 0;  // clients whose sessions were ended
+};
+
 class Admin {
  public:
+  using Time = std::chrono::milliseconds;
+
   virtual ~Admin() = default;
   virtual Stats stats() const = 0;
   virtual TopologyPtr topology() const = 0;
@@ -42,6 +99,28 @@ class Admin {
   // Changes limits and modes; connections that exist are not disturbed.
   virtual void set_pool(const PoolSettings& settings) = 0;
   virtual uint16_t port() const = 0;
+
+  virtual std::vector<PoolRow> pools() const = 0;
+  virtual std::vector<ClientRow> clients() const = 0;
+  virtual std::vector<ServerRow> servers() const = 0;
+  virtual std::vector<RouteRow> routes() const = 0;  // most requests first
+
+  virtual OrdersPtr orders() const = 0;
+  // Transactions under way end, servers are closed as they become free, new work waits for resume(), for
+  // query_wait_timeout at most. Waits up to `wait` for the last transaction. An empty `database` is all of them.
+  virtual Outcome pause(const std::string& database, Time wait) = 0;
+  // kUsage for one database while all are paused. An empty `database` ends every pause.
+  virtual Result<Outcome> resume(const std::string& database) = 0;
+  // No new work for that node, its servers are closed as they become free. Clients that still have one after `limit`
+  // lose their sessions. kNoNode if there is no such node.
+  virtual Result<Outcome> drain(const std::string& node, std::optional<Time> limit, Time wait) = 0;
+  virtual Result<Outcome> undrain(const std::string& node) = 0;
+  // Every server of that node and database (empty: of all) is closed as soon as it is free. kNoNode.
+  virtual Result<Outcome> reconnect(const std::string& node, const std::string& database, Time wait) = 0;
+  // Ends the sessions of all clients of that database.
+  virtual Outcome kill(const std::string& database) = 0;
+  // Takes no more clients, ends sessions as soon as they are in no transaction. Over when stats().connections is 0.
+  virtual void finish() = 0;
 };
 
 }  // namespace pgb::proxy

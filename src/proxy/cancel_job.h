@@ -38,6 +38,19 @@ class CancelJob final : public net::Pollable {
     link_.watch(context_.loop, *this, EPOLLOUT);
   }
 
+  // To another process of ours, through a connected socket.
+  void start(os::UniqueFd fd, uint32_t pid, const std::string& key) {
+    connected_ = true;
+    upgrade_.emplace(net::TlsToServer(), "");
+    pgwire::encode(packet_, pgwire::CancelRequest{pid, key});
+    timer_ = context_.loop.after(kTimeout, [this] {
+      timer_ = 0;
+      end();
+    });
+    link_.stream = net::plain_stream(std::move(fd));
+    link_.watch(context_.loop, *this, EPOLLOUT);
+  }
+
   void on_events(uint32_t) override {
     if (!packet_.empty()) {
       if (!std::exchange(connected_, true) && !net::connect_result(link_.stream->fd(), address_).ok()) return end();

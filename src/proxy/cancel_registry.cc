@@ -33,4 +33,14 @@ std::optional<CancelRegistry::Target> CancelRegistry::find(uint32_t pid, const s
   return found->second.target;
 }
 
+void CancelRegistry::set_elsewhere(Elsewhere give) {
+  const std::lock_guard lock(mutex_);
+  elsewhere_ = std::move(give);
+}
+
+bool CancelRegistry::give_elsewhere(os::UniqueFd end) const {
+  const std::lock_guard lock(mutex_);
+  return elsewhere_ && elsewhere_(std::move(end));
+}
+
 }  // namespace pgb::proxy

@@ -3,12 +3,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <unordered_map>
 
 #include "base/result.h"
+#include "os/unique_fd.h"
 
 namespace pgb::proxy {
 
@@ -29,6 +31,12 @@ class CancelRegistry {
   // Nothing unless pid and key (compared in constant time) belong together.
   std::optional<Target> find(uint32_t pid, const std::string& key) const;
 
+  // Whom to give one end of a socket pair when a request means no session of this process: the request comes through
+  // it. False when there is nobody. Called with a lock held.
+  using Elsewhere = std::function<bool(os::UniqueFd end)>;
+  void set_elsewhere(Elsewhere give);
+  bool give_elsewhere(os::UniqueFd end) const;
+
  private:
   struct Entry {
     std::string key;
@@ -37,6 +45,7 @@ class CancelRegistry {
   mutable std::mutex mutex_;
   uint32_t next_pid_ = 1;
   std::unordered_map<uint32_t, Entry> entries_;
+  Elsewhere elsewhere_;  // guarded by mutex_
 };
 
 }  // namespace pgb::proxy

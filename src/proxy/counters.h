@@ -35,7 +35,11 @@ struct alignas(64) ReactorStats {
   Tally server_parses;            // prepared statements made on servers
 };
 
+// A time of the last write that no replica catches up with.
+inline constexpr int64_t kNeverCaughtUp = INT64_MAX;
+
 struct Counters {
+  std::atomic<uint64_t> connections{0};
   std::atomic<uint64_t> clients{0};
   std::atomic<uint64_t> max_clients{0};
   std::atomic<uint64_t> servers{0};

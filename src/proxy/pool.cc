@@ -241,11 +241,12 @@ void Pool::give_back(Server& server) {
   Branch& to = branch(server.node());
   const auto age = context_.loop.now() - server.made;
   const auto lifetime = context_.pool_settings.server_lifetime;
-  if (server.retire || (lifetime.count() > 0 && age >= lifetime)) return discard(server);
+  if (lifetime.count() > 0 && age >= lifetime) server.retire = true;
   serve_or_rest(to, server);
 }
 
 void Pool::serve_or_rest(Branch& branch, Server& server) {
+  if (server.retire) return discard(server);
   server.idle_since = context_.loop.now();
   const int64_t ours = branch.waiting.empty() ? 0 : branch.waiting.front().second;
   const bool kept = is_kept(branch, server);
@@ -292,7 +293,9 @@ void Pool::adopt(std::unique_ptr<Server> server) {
   servers_.push_back(std::move(server));
   mine.attach(context_, *this);
   Branch& to = branch(mine.node());
-  if (!to.waiting.empty()) return hand_over(to, mine);
+  // What was ordered while it was on its way.
+  if (context_.orders->pauses(database_) || mine.node().gauge->drained || mine.made < made_before_) mine.retire = true;
+  if (!to.waiting.empty() && !mine.retire) return hand_over(to, mine);
   note_waiting(to);
   serve_or_rest(to, mine);
 }
@@ -315,7 +318,7 @@ void Pool::server_answered(Server& server, Purpose, InternalAnswer answer) {
 
 void Pool::on_topology() {
   // Told at the end: they come back at once, and may make a branch of their own.
-  std::vector<std::pair<PoolClient*, int64_t>> displaced;
+  Waiting displaced;
   for (const auto& owned : branches_) {
     Branch& branch = *owned;
     const NodeView* now = context_.topology->find(branch.node.name);
@@ -324,15 +327,40 @@ void Pool::on_topology() {
     if (now != nullptr) branch.node.role = now->role, branch.node.tls_host = now->tls_host;
     branch.retry_at = 0;
     if (!same) {
-      for (const auto& server : servers_) {
-        if (server->node().address() == branch.node.address()) server->retire = true;
-      }
-      while (!branch.idle.empty()) discard(*branch.idle.back());
+      retire(branch);
     }
-    if (!changed) continue;
-    std::move(branch.waiting.begin(), branch.waiting.end(), std::back_inserter(displaced));
-    branch.waiting.clear();
-    note_waiting(branch);
+    if (changed) displace(branch, displaced);
+  }
+  for (const auto& [client, since] : displaced) client->node_changed();
+}
+
+void Pool::displace(Branch& branch, Waiting& displaced) {
+  std::move(branch.waiting.begin(), branch.waiting.end(), std::back_inserter(displaced));
+  branch.waiting.clear();
+  note_waiting(branch);
+}
+
+void Pool::retire(Branch& branch) {
+  for (const auto& server : servers_) {
+    if (server->node().address() == branch.node.address()) server->retire = true;
+  }
+  while (!branch.idle.empty()) discard(*branch.idle.back());
+}
+
+void Pool::retire(const std::string& node) {
+  made_before_ = context_.loop.now();
+  for (const auto& branch : branches_) {
+    if (node.empty() || branch->node.name == node) retire(*branch);
+  }
+}
+
+void Pool::on_orders() {
+  Waiting displaced;
+  const bool paused = context_.orders->pauses(database_);
+  for (const auto& branch : branches_) {
+    if (!paused && !branch->node.gauge->drained) continue;
+    displace(*branch, displaced);
+    retire(*branch);
   }
   for (const auto& [client, since] : displaced) client->node_changed();
 }
@@ -372,6 +400,10 @@ Pool& Pools::of(const std::string& user, const std::string& database) {
 Pool* Pools::find(const std::string& user, const std::string& database) {
   const auto found = pools_.find({user, database});
   return found == pools_.end() ? nullptr : found->second.get();
+}
+
+void Pools::on_orders() {
+  for (auto& [key, pool] : pools_) pool->on_orders();
 }
 
 void Pools::on_topology() {

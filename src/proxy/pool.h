@@ -54,6 +54,13 @@ class Pool final : public ServerOwner, public ServerUser {
   void clean_up(Server& server);
 
   void on_topology();
+  void on_orders();
+  // Every server of that node (empty: of all) is closed as soon as it is free.
+  void retire(const std::string& node);
+  // Adds to `busy` and `bound` the servers of that node (empty: of all) that its clients have.
+  void count_taken(const std::string& node, uint64_t& busy, uint64_t& bound) const;
+  void list(std::vector<PoolRow>& pools) const;
+  void list(std::vector<ServerRow>& servers) const;
   // Time-outs; called about ten times a second.
   void tick();
   // Why there is no server yet, as far as is known.
@@ -91,6 +98,10 @@ class Pool final : public ServerOwner, public ServerUser {
   void give_kept(Branch& branch);
   void hand_over(Branch& branch, Server& server);
   Server* take_idle(Branch& branch, const PoolClient& client, bool own);
+  void retire(Branch& branch);
+  static const char* state_of(const Server& server);
+  using Waiting = std::vector<std::pair<PoolClient*, int64_t>>;
+  void displace(Branch& branch, Waiting& displaced);
   void refuse_all(Branch& branch, const std::string& why, const pgwire::ErrorResponse* error);
 
   // ServerOwner
@@ -112,6 +123,7 @@ class Pool final : public ServerOwner, public ServerUser {
   std::vector<std::unique_ptr<Branch>> branches_;
   std::vector<std::unique_ptr<Server>> servers_;
   std::string last_failure_;
+  net::EventLoop::Clock::time_point made_before_;  // servers that are older are to be replaced
 };
 
 // All pools of a reactor.
@@ -121,6 +133,11 @@ class Pools {
   Pool& of(const std::string& user, const std::string& database);
   Pool* find(const std::string& user, const std::string& database);
   void on_topology();
+  void on_orders();
+  template <class Visit>
+  void each(Visit visit) {  // visit(pool)
+    for (auto& [key, pool] : pools_) visit(*pool);
+  }
   void tick();
   void clear() { pools_.clear(); }
 

@@ -24,6 +24,7 @@ Proxy::Proxy(Settings settings, TopologyPtr topology)
               sets_,
               quotas_,
               greetings_,
+              reasons_,
               &catalogs_,
               [this](unsigned reactor, std::function<void(ReactorContext&)> action) {
                 reactors_[reactor]->run(std::move(action));
@@ -33,31 +34,50 @@ Proxy::Proxy(Settings settings, TopologyPtr topology)
 
 Proxy::~Proxy() { stop(); }
 
-Result<std::unique_ptr<Proxy>> Proxy::start(Settings settings, TopologyPtr topology) {
+Result<std::unique_ptr<Proxy>> Proxy::start(Settings settings, TopologyPtr topology,
+                                            std::vector<os::UniqueFd> listeners) {
   std::unique_ptr<Proxy> proxy(new Proxy(std::move(settings), std::move(topology)));
-  PGB_TRY(proxy->listen());
-  for (const auto& reactor : proxy->reactors_) reactor->start();
+  const bool at_once = listeners.empty();
+  PGB_TRY(proxy->listen(std::move(listeners)));
+  for (const auto& reactor : proxy->reactors_) reactor->start(at_once);
   return proxy;
 }
 
-Status Proxy::listen() {
+Status Proxy::listen(std::vector<os::UniqueFd> given) {
   auto address = net::Address::parse(settings_.listen_address, settings_.port);
   if (!address) return std::move(address).error();
-  if (settings_.port != 0) PGB_TRY(net::check_port_free(*address));
+  if (!given.empty()) {
+    *address = net::Address::local_of(given[0].get());
+  } else if (settings_.port != 0) {
+    PGB_TRY(net::check_port_free(*address));
+  }
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
   // Half the cores: a transaction costs the servers more than us, and a thread with more to do at a time costs less.
   const unsigned wanted = settings_.threads == 0 ? std::max(1u, cores / 2) : settings_.threads;
   const unsigned threads = std::min(wanted, kMaxReactors);
   for (unsigned i = 0; i < threads; ++i) {
-    auto listener = net::listen_on(*address);
-    if (!listener) return std::move(listener).error();
-    if (i == 0) *address = net::Address::local_of(listener->get());
-    auto reactor = Reactor::create(i, std::move(*listener), shared_, topology());
+    auto listeners = listeners_of(i, threads, *address, given);
+    if (!listeners) return std::move(listeners).error();
+    if (i == 0) *address = net::Address::local_of((*listeners)[0].get());
+    auto reactor = Reactor::create(i, std::move(*listeners), shared_, topology());
     if (!reactor) return std::move(reactor).error();
     reactors_.push_back(std::move(*reactor));
   }
   port_ = address->port();
   return Status();
+}
+
+// One of its own. Of those that were handed over every one has to be served, whatever the number of threads: clients
+// may wait there.
+Result<std::vector<os::UniqueFd>> Proxy::listeners_of(unsigned thread, unsigned threads, const net::Address& address,
+                                                      std::vector<os::UniqueFd>& given) const {
+  std::vector<os::UniqueFd> mine;
+  for (size_t i = thread; i < given.size(); i += threads) mine.push_back(std::move(given[i]));
+  if (!mine.empty()) return mine;
+  auto listener = net::listen_on(address);
+  if (!listener) return std::move(listener).error();
+  mine.push_back(std::move(*listener));
+  return mine;
 }
 
 void Proxy::on_catalog(const std::string& database, const sql::CatalogPtr& catalog) {
@@ -81,6 +101,7 @@ void Proxy::apply(TopologyPtr snapshot) {
   {
     const std::lock_guard lock(mutex_);
     topology_ = snapshot;
+    mark_drained(*snapshot);
   }
   auth_.apply(snapshot);
   catalogs_.apply(snapshot);
@@ -95,6 +116,7 @@ void Proxy::set_pool(const PoolSettings& settings) {
 Stats Proxy::stats() const {
   Stats stats;
   stats.uptime_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
+  stats.connections = counters_.connections;
   stats.clients = counters_.clients;
   stats.max_clients = counters_.max_clients;
   stats.servers = counters_.servers;

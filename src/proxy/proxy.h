@@ -1,9 +1,13 @@
 // The proxy: reactor threads that serve PostgreSQL clients from the group's servers.
 #pragma once
 
+#include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -20,8 +24,10 @@ namespace pgb::proxy {
 
 class Proxy final : public Admin {
  public:
-  // Listens and begins to serve. kPortInUse, kConfig (address), kIo.
-  static Result<std::unique_ptr<Proxy>> start(Settings settings, TopologyPtr topology);
+  // Listens and begins to serve. kPortInUse, kConfig (address), kIo. With `listeners`, of a process that this one takes
+  // over from, it listens there and takes no client before accept(true).
+  static Result<std::unique_ptr<Proxy>> start(Settings settings, TopologyPtr topology,
+                                              std::vector<os::UniqueFd> listeners = {});
   ~Proxy() override;
 
   // Tells all clients that the balancer shuts down, closes everything and waits for the threads.
@@ -35,9 +41,48 @@ class Proxy final : public Admin {
   void set_hba(HbaRulesPtr rules) { hba_.set(std::move(rules)); }
   uint16_t port() const override { return port_; }
 
+  std::vector<PoolRow> pools() const override;
+  std::vector<ClientRow> clients() const override;
+  std::vector<ServerRow> servers() const override;
+  std::vector<RouteRow> routes() const override;
+  OrdersPtr orders() const override;
+  Outcome pause(const std::string& database, Time wait) override;
+  Result<Outcome> resume(const std::string& database) override;
+  Result<Outcome> drain(const std::string& node, std::optional<Time> limit, Time wait) override;
+  Result<Outcome> undrain(const std::string& node) override;
+  Result<Outcome> reconnect(const std::string& node, const std::string& database, Time wait) override;
+  Outcome kill(const std::string& database) override;
+  void finish() override;
+  void end_waits() { waits_end_ = true; }  // pause() and the like return soon; for the end
+
+  // For a process that takes over (any thread). The listening sockets stay this one's.
+  std::vector<int> listeners() const;
+  // Returns when no thread accepts any more, or all do again.
+  void accept(bool yes);
+  // The other process serves now: the sockets are closed here; sessions go on. There is no way back.
+  void hand_over();
+  // What was ordered of the process that this one takes over from, holds here. As long as that one lives, which ends
+  // with outlived(), nobody reads from replicas where causal_reads is global: what is written there is not seen here.
+  void inherit(const Orders& orders);
+  void outlived();
+  // Serves a client that connected elsewhere.
+  void adopt_client(os::UniqueFd client) { reactors_[0]->adopt_client(std::move(client)); }
+  // Who takes cancel requests that mean no session of this process: another one's adopt_client(). Must not wait.
+  void set_cancel_elsewhere(CancelRegistry::Elsewhere give) { cancels_.set_elsewhere(std::move(give)); }
+
  private:
   Proxy(Settings settings, TopologyPtr topology);
-  Status listen();
+  Status listen(std::vector<os::UniqueFd> given);
+  Result<std::vector<os::UniqueFd>> listeners_of(unsigned thread, unsigned threads, const net::Address& address,
+                                                 std::vector<os::UniqueFd>& given) const;
+  void set_accepting(Reactor::Accepting how);
+  template <class Row, class Collect>
+  std::vector<Row> ask_all(Collect collect) const;
+  template <class Change>
+  void order(Change change);
+  void mark_drained(const TopologySnapshot& topology) const;  // mutex_ is held
+  Status check_node(const std::string& name) const;
+  Outcome taken(const std::string& node, const std::string& database, Time wait) const;
   void on_catalog(const std::string& database, const sql::CatalogPtr& catalog);
 
   const Settings settings_;
@@ -46,12 +91,16 @@ class Proxy final : public Admin {
   const Secret mock_secret_;
   uint16_t port_ = 0;
   mutable std::mutex mutex_;
-  TopologyPtr topology_;  // guarded by mutex_
+  TopologyPtr topology_;  // guarded by mutex_, like the next one
+  OrdersPtr orders_ = std::make_shared<const Orders>();
   Counters counters_;
+  std::atomic<bool> handed_over_{false};
+  std::atomic<bool> waits_end_{false};
   CancelRegistry cancels_;
   ParameterSets sets_;
   Quotas quotas_;
   Greetings greetings_;
+  Reasons reasons_;
   AuthDirectory auth_;
   CurrentHba hba_;
   CatalogDirectory catalogs_;

@@ -351,6 +351,72 @@ TEST_F(ProxyTest, TheBellBringsAProbeLongBeforeItsTime) {
   EXPECT_TRUE(reaches([&] { return gauge->caught_up_ns > now && gauge->ejected_until_ns == 0; }));
 }
 
+TEST_F(ProxyTest, APauseHoldsNewWorkAndClosesServersUntilItEnds) {
+  start();
+  auto connection = client();
+  ASSERT_TRUE(connection) << connection.error().message;
+  const auto query = [&](const std::string& sql, int seconds_at_most = 10) {
+    return (*connection)->query(sql, Deadline::after(seconds(seconds_at_most)));
+  };
+  ASSERT_TRUE(query("BEGIN"));
+  Outcome outcome = proxy_->pause("app", milliseconds(100));
+  EXPECT_FALSE(outcome.done);
+  EXPECT_EQ(outcome.busy, 1u) << outcome.text;
+  ASSERT_TRUE(query("COMMIT")) << "what was begun may end";
+  outcome = proxy_->pause("app", seconds(5));
+  EXPECT_TRUE(outcome.done) << outcome.text;
+  EXPECT_TRUE(proxy_->servers().empty());
+  std::atomic<bool> answered{false};
+  std::thread waits([&] {
+    const auto answer = query("SELECT 1");
+    EXPECT_TRUE(answer) << answer.error().message;
+    answered = true;
+  });
+  EXPECT_TRUE(reaches([&] {
+    const auto clients = proxy_->clients();
+    return clients.size() == 1 && clients[0].state == "paused";
+  }));
+  EXPECT_FALSE(answered);
+  EXPECT_TRUE(proxy_->resume("app"));
+  waits.join();
+  proxy_->pause("", milliseconds(0));
+  EXPECT_EQ(proxy_->resume("app").error().code, Code::kUsage);
+  EXPECT_TRUE(proxy_->resume(""));
+  EXPECT_TRUE(query("SELECT 1"));
+}
+
+TEST_F(ProxyTest, AnotherProxyTakesOverItsSockets) {
+  start();
+  auto old_client = client();
+  ASSERT_TRUE(old_client) << old_client.error().message;
+  std::vector<os::UniqueFd> listeners;
+  for (const int fd : proxy_->listeners()) listeners.emplace_back(::dup(fd));
+  Settings how = settings();
+  how.threads = 1;  // has to serve both sockets
+  auto second = Proxy::start(how, topology(postgres_->port()), std::move(listeners));
+  ASSERT_TRUE(second) << second.error().message;
+  EXPECT_EQ((*second)->port(), proxy_->port());
+  proxy_->accept(false);
+  std::vector<std::thread> early;  // they connect while nobody takes them
+  for (int i = 0; i < 8; ++i) {
+    early.emplace_back([this] {
+      const auto made = client();
+      EXPECT_TRUE(made) << made.error().message;
+    });
+  }
+  Orders orders;
+  orders.drained = {"elsewhere"};
+  (*second)->inherit(orders);
+  EXPECT_EQ((*second)->orders()->drained.count("elsewhere"), 1u);
+  (*second)->accept(true);
+  proxy_->hand_over();
+  for (std::thread& thread : early) thread.join();
+  EXPECT_EQ(proxy_->stats().clients, 1u) << "the old one took none of them";
+
+  EXPECT_TRUE((*old_client)->query("SELECT 1", Deadline::after(seconds(5))));
+  (*second)->stop();
+}
+
 TEST_F(ProxyTest, HealthFollowsTheServerAndStopTellsTheClients) {
   HealthSettings how;
   how.user = "pgbalancer";

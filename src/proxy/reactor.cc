@@ -2,6 +2,7 @@
 
 #include <sched.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -15,6 +16,7 @@ constexpr std::chrono::milliseconds kAcceptPause{100};
 constexpr std::chrono::milliseconds kTick{100};
 constexpr unsigned kTicksPerSecond = 10;
 constexpr int kAcceptsAtOnce = 64;
+constexpr size_t kListedAtOnce = 200;    // clients: queries must not wait for a list of thousands
 constexpr size_t kSpareSessions = 1000;  // connections that have not logged in yet, beside the clients
 
 // Waking up, the thread does not push a server off its core in the middle of a query: it finds more to do at a time
@@ -27,18 +29,18 @@ void schedule_as_batch() {
 }
 }  // namespace
 
-Result<std::unique_ptr<Reactor>> Reactor::create(unsigned index, os::UniqueFd listener, const Shared& shared,
-                                                 TopologyPtr topology) {
+Result<std::unique_ptr<Reactor>> Reactor::create(unsigned index, std::vector<os::UniqueFd> listeners,
+                                                 const Shared& shared, TopologyPtr topology) {
   auto loop = net::EventLoop::create(shared.settings.io_uring);
   if (!loop) return std::move(loop).error();
   return std::unique_ptr<Reactor>(
-      new Reactor(index, std::move(*loop), std::move(listener), shared, std::move(topology)));
+      new Reactor(index, std::move(*loop), std::move(listeners), shared, std::move(topology)));
 }
 
-Reactor::Reactor(unsigned index, std::unique_ptr<net::EventLoop> loop, os::UniqueFd listener, const Shared& shared,
-                 TopologyPtr topology)
+Reactor::Reactor(unsigned index, std::unique_ptr<net::EventLoop> loop, std::vector<os::UniqueFd> listeners,
+                 const Shared& shared, TopologyPtr topology)
     : loop_(std::move(loop)),
-      listener_(std::move(listener)),
+      listeners_(std::move(listeners)),
       context_(*loop_, shared),
       pools_(context_),
       router_(context_) {
@@ -52,6 +54,9 @@ Reactor::Reactor(unsigned index, std::unique_ptr<net::EventLoop> loop, os::Uniqu
   context_.find = [this](uint64_t id) {
     const auto found = sessions_.find(id);
     return found == sessions_.end() ? nullptr : found->second.get();
+  };
+  context_.each_session = [this](const std::function<void(Session&)>& visit) {
+    for (auto& [id, session] : sessions_) visit(*session);  // none of them leaves the map meanwhile
   };
   context_.ended = [this](uint64_t id) { loop_->post([this, id] { sessions_.erase(id); }); };
   context_.bury = [this](std::unique_ptr<Server> server) {
@@ -68,7 +73,8 @@ Reactor::~Reactor() {
   graves_.clear();
 }
 
-void Reactor::start() {
+void Reactor::start(bool accepting) {
+  accepting_ = accepting;
   listen();
   loop_->after(kTick, [this] { tick(); });
   // std::thread cannot be told how much stack it needs. It is address space only until it is used.
@@ -94,8 +100,8 @@ void Reactor::stop() {
 }
 
 void Reactor::shut_down() {
-  if (listening_) loop_->remove(listener_.get(), *this);
-  listener_.reset();
+  stop_listening();
+  listeners_.clear();
   for (auto& [id, session] : sessions_) session->shut_down();
   sessions_.clear();
   pools_.clear();
@@ -124,30 +130,100 @@ void Reactor::tick() {
   pools_.tick();
   const bool all = ++ticks_ % kTicksPerSecond == 0;
   for (auto& [id, session] : sessions_) {
+    if (context_.orders->finishing) session->on_orders();
     if (all || session->is_waiting()) session->tick();
   }
 }
 
-void Reactor::listen() { listening_ = loop_->add(listener_.get(), EPOLLIN, *this); }
+void Reactor::give(OrdersPtr orders) {
+  loop_->post([this, orders = std::move(orders)] {
+    context_.orders = orders;
+    context_.keeping_back = orders->keep_back_any();
+    pools_.on_orders();
+    for (auto& [id, session] : sessions_) session->on_orders();
+  });
+}
+
+void Reactor::set_accepting(Accepting how, std::shared_ptr<Survey<char>> done) {
+  loop_->post([this, how, done = std::move(done)] {
+    accepting_ = how == Accepting::kYes;
+    if (accepting_) {
+      listen();
+    } else {
+      stop_listening();
+    }
+    if (how == Accepting::kClose) listeners_.clear();
+    done->add({});
+  });
+}
+
+void Reactor::adopt_client(os::UniqueFd client) {
+  loop_->post([this, fd = std::make_shared<os::UniqueFd>(std::move(client))] { take(std::move(*fd)); });
+}
+
+void Reactor::list_clients(std::shared_ptr<Survey<ClientRow>> survey) {
+  loop_->post([this, survey = std::move(survey)] {
+    auto ids = std::make_shared<std::vector<uint64_t>>();
+    ids->reserve(sessions_.size());
+    for (const auto& [id, session] : sessions_) ids->push_back(id);
+    list_some(ids, 0, {}, survey);
+  });
+}
+
+void Reactor::list_some(const Ids& ids, size_t from, std::vector<ClientRow> rows,
+                        std::shared_ptr<Survey<ClientRow>> survey) {
+  const size_t to = std::min(ids->size(), from + kListedAtOnce);
+  for (size_t i = from; i < to; ++i) {
+    const Session* session = context_.find((*ids)[i]);
+    if (session != nullptr) rows.push_back(session->row());
+  }
+  if (to == ids->size()) return survey->add(std::move(rows));
+  auto so_far = std::make_shared<std::vector<ClientRow>>(std::move(rows));
+  loop_->post([this, ids, to, so_far, survey] { list_some(ids, to, std::move(*so_far), survey); });
+}
+
+void Reactor::listen() {
+  if (listening_ || !accepting_) return;
+  listening_ = true;
+  for (const os::UniqueFd& listener : listeners_) loop_->add(listener.get(), EPOLLIN, *this);
+}
+
+void Reactor::stop_listening() {
+  if (!std::exchange(listening_, false)) return;
+  for (const os::UniqueFd& listener : listeners_) loop_->remove(listener.get(), *this);
+}
 
 void Reactor::on_events(uint32_t) {
-  const size_t most = context_.shared.counters.max_clients + kSpareSessions;
-  for (int i = 0; i < kAcceptsAtOnce; ++i) {
-    os::UniqueFd client = net::accept_one(listener_.get());
-    if (!client) {
-      if (!net::accept_exhausted()) return;
-      log::warn("no descriptors or memory left to accept a client; raise the limit of open files (ulimit -n)");
-      loop_->remove(listener_.get(), *this);
-      listening_ = false;
-      loop_->after(kAcceptPause, [this] { listen(); });
-      return;
-    }
-    if (sessions_.size() >= most) continue;
-    const uint64_t id = next_id_++;
-    auto& session = sessions_[id];
-    session = std::make_unique<Session>(id, std::move(client), context_);
-    session->start();
+  for (const os::UniqueFd& listener : listeners_) {
+    if (accept_from(listener.get())) continue;
+    stop_listening();
+    loop_->after(kAcceptPause, [this] { listen(); });
+    return;
   }
+}
+
+void Reactor::take(os::UniqueFd client) {
+  const size_t most = context_.shared.counters.max_clients + kSpareSessions;
+  if (sessions_.size() >= most) return;
+  const uint64_t id = next_id_++;
+  auto& session = sessions_[id];
+  session = std::make_unique<Session>(id, std::move(client), context_);
+  session->start();
+}
+
+// False: try again later.
+bool Reactor::accept_from(int listener) {
+  for (int i = 0; i < kAcceptsAtOnce; ++i) {
+    os::UniqueFd client = net::accept_one(listener);
+    if (client) {
+      take(std::move(client));
+      continue;
+    }
+    if (!net::accept_exhausted()) return true;
+    log::warn("no descriptors or memory left to accept a client; raise the limit of open files (ulimit -n)");
+    return false;
+  }
+  return true;
 }
 
 }  // namespace pgb::proxy

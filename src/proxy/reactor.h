@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <unordered_map>
+#include <vector>
 
 #include "net/event_loop.h"
 #include "os/unique_fd.h"
@@ -12,19 +13,28 @@
 #include "proxy/reactor_context.h"
 #include "proxy/router.h"
 #include "proxy/session.h"
+#include "proxy/survey.h"
 
 namespace pgb::proxy {
 
 class Reactor final : public net::Pollable {
  public:
   // kIo when descriptors are short.
-  static Result<std::unique_ptr<Reactor>> create(unsigned index, os::UniqueFd listener, const Shared& shared,
-                                                 TopologyPtr topology);
+  static Result<std::unique_ptr<Reactor>> create(unsigned index, std::vector<os::UniqueFd> listeners,
+                                                 const Shared& shared, TopologyPtr topology);
   ~Reactor();
 
-  void start();                                           // the thread begins
-  void apply(TopologyPtr topology);                       // any thread
-  void set_pool(const PoolSettings& settings);            // any thread
+  void start(bool accepting);                   // the thread begins
+  void apply(TopologyPtr topology);             // any thread
+  void set_pool(const PoolSettings& settings);  // any thread
+  void give(OrdersPtr orders);                  // any thread
+  // Any thread: whether clients that connect are taken; those that wait in the kernel meanwhile stay there. `close`:
+  // never again.
+  enum class Accepting : uint8_t { kYes, kNo, kClose };
+  void set_accepting(Accepting how, std::shared_ptr<Survey<char>> done);
+  void adopt_client(os::UniqueFd client);                        // any thread: as if it had been accepted
+  void list_clients(std::shared_ptr<Survey<ClientRow>> survey);  // any thread
+  const std::vector<os::UniqueFd>& listeners() const { return listeners_; }
   void run(std::function<void(ReactorContext&)> action);  // any thread: on the reactor's own
   void stop();                                            // any thread but its own: tells clients, ends, waits
   const ReactorStats& stats() const { return context_.stats; }
@@ -32,16 +42,21 @@ class Reactor final : public net::Pollable {
   void on_events(uint32_t events) override;  // somebody wants to connect
 
  private:
-  Reactor(unsigned index, std::unique_ptr<net::EventLoop> loop, os::UniqueFd listener, const Shared& shared,
-          TopologyPtr topology);
+  Reactor(unsigned index, std::unique_ptr<net::EventLoop> loop, std::vector<os::UniqueFd> listeners,
+          const Shared& shared, TopologyPtr topology);
   void tick();
   void listen();
-  void accept();
+  void stop_listening();
+  bool accept_from(int listener);
+  void take(os::UniqueFd client);
+  using Ids = std::shared_ptr<const std::vector<uint64_t>>;
+  void list_some(const Ids& ids, size_t from, std::vector<ClientRow> rows, std::shared_ptr<Survey<ClientRow>> survey);
   void shut_down();
 
   std::unique_ptr<net::EventLoop> loop_;
-  os::UniqueFd listener_;
+  std::vector<os::UniqueFd> listeners_;
   bool listening_ = false;
+  bool accepting_ = true;
   ReactorContext context_;
   Pools pools_;
   Router router_;

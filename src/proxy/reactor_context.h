@@ -14,9 +14,11 @@
 #include "proxy/cancel_registry.h"
 #include "proxy/counters.h"
 #include "proxy/greetings.h"
+#include "proxy/orders.h"
 #include "proxy/parameter_set.h"
 #include "proxy/prepared.h"
 #include "proxy/quota.h"
+#include "proxy/routes.h"
 #include "proxy/settings.h"
 #include "proxy/topology_snapshot.h"
 
@@ -40,6 +42,7 @@ struct Shared {
   ParameterSets& sets;
   Quotas& quotas;
   Greetings& greetings;
+  Reasons& reasons;
   CatalogDirectory* catalogs;
   // Runs an action on the thread of another reactor.
   std::function<void(unsigned reactor, std::function<void(ReactorContext&)>)> on;
@@ -54,7 +57,10 @@ struct ReactorContext {
   unsigned index = 0;
   TopologyPtr topology;
   PoolSettings pool_settings;
+  OrdersPtr orders = std::make_shared<const Orders>();
+  bool keeping_back = false;  // orders->keep_back_any()
   ReactorStats stats;
+  RouteCounts routes;
   PreparedStatements prepared;
   uint64_t unnamed_texts = 0;  // counts the texts of unnamed statements; starts at a number of its own on each thread
   std::string text, name;      // scratch for messages that are rewritten
@@ -62,7 +68,8 @@ struct ReactorContext {
   Pools* pools = nullptr;
   Router* router = nullptr;
   std::array<char, 65536> scratch;
-  std::function<Session*(uint64_t id)> find;          // null if it has ended
+  std::function<Session*(uint64_t id)> find;  // null if it has ended
+  std::function<void(const std::function<void(Session&)>&)> each_session;
   std::function<void(uint64_t id)> ended;             // the session is destroyed soon, not at once
   std::function<void(std::unique_ptr<Server>)> bury;  // likewise
 

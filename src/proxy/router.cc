@@ -40,21 +40,25 @@ Router::Database& Router::of(const std::string& database) {
 Look Router::look(std::string_view text, const std::string& database, bool read_as_written) {
   static const sql::Verdict kOtherStrings = [] {
     sql::Verdict verdict;
-    verdict.reason = "standard_conforming_strings is off, or bytes of the client_encoding may look like ASCII";
+    verdict.reason = kOtherStringsText;
     verdict.effects.push_back({});
     return verdict;
   }();
-  if (!read_as_written) return {&kOtherStrings, false, false, false, false, kOtherStrings.reason, text};
+  if (!read_as_written) {
+    return {&kOtherStrings, false, false, false, false, kOtherStrings.reason, text, reason::kOtherStrings};
+  }
   Database& known = of(database);
   const sql::VerdictCache::Entry& entry = known.cache.get(text, known.catalog.get());
   const sql::Decision& decision = entry.decision;
+  if (decision.reason_id == 0) decision.reason_id = context_.shared.reasons.id_of(decision.reason);
   return {&entry.verdict,
           decision.replica,
           decision.may_do_anything,
           decision.keeps_state,
           decision.sets_any,
           decision.reason,
-          text};
+          text,
+          decision.reason_id};
 }
 
 const std::vector<std::string>& Router::custom_parameters(const std::string& database) {
@@ -85,6 +89,7 @@ uint64_t Router::random() {  // xorshift64: fair enough to choose a server with
 
 bool Router::usable(const NodeView& node, int64_t since_ns, bool has_primary) const {
   if (node.role != NodeRole::kReplica || !node.healthy || node.weight <= 0) return false;
+  if (node.gauge->drained.load(std::memory_order_relaxed)) return false;
   if (node.gauge->ejected_until_ns.load(std::memory_order_relaxed) != 0) return false;
   const PoolSettings& settings = context_.pool_settings;
   const int64_t caught_up = node.gauge->caught_up_ns.load(std::memory_order_relaxed);

@@ -21,6 +21,7 @@ struct Look {
   bool sets_any = false;                  // or sets a parameter whose name nobody knows before
   std::string_view reason;                // why, or why not; as long-lived as the verdict
   std::string_view text;                  // what was looked at, while it is there
+  ReasonId counted_as = 0;                // the reason, for the counters
 };
 
 class Router {

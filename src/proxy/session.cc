@@ -36,7 +36,8 @@ Session::Session(uint64_t id, os::UniqueFd client, ReactorContext& context)
     : id_(id), context_(context), peer_(net::Address::peer_of(client.get()).str()) {
   client_.stream = net::plain_stream(std::move(client));
   parameters_ = base_ = context.shared.sets.none();
-  last_active_ = transaction_since_ = context.loop.now();
+  ++context.shared.counters.connections;
+  made_ = last_active_ = transaction_since_ = context.loop.now();
 }
 
 Session::~Session() {
@@ -134,7 +135,9 @@ void Session::end() {
   if (state_ == State::kClosed) return;
   disarm();
   drop_server();
+  if (cancel_pid_ != 0 && context_.pool_settings.log_connections) log_connection("client left");
   client_.close();
+  --context_.shared.counters.connections;
   if (counted_client_) --context_.shared.counters.clients;
   counted_client_ = false;
   if (pool_ != nullptr) --pool_->sessions;
@@ -174,7 +177,7 @@ void Session::drop_server() {
 
 void Session::shut_down() {
   if (state_ != State::kClosing && state_ != State::kCancelling) {
-    fail(pgwire::sqlstate::kAdminShutdown, "the balancer is shutting down", "Connect again in a moment.");
+    shuts_down();
   }
   end();
 }

@@ -51,7 +51,14 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   void start();        // begins to read; call once
   void on_topology();  // the context's topology is a new one
   void shut_down();    // the balancer stops: says so to the client and ends at once
-  void tick();         // time-outs; called about ten times a second while it waits, else about once a second
+  void on_orders();    // the context's orders are new ones; may be called again at any time
+  // An operator ends this session: the client is told (57P01).
+  void dismiss(const std::string& message, const std::string& detail);
+  ClientRow row() const;
+  bool is_at(const std::string& database) const { return pool_ != nullptr && pool_->database() == database; }
+  bool has_server_of(const std::string& node) const { return server_ != nullptr && server_->node().name == node; }
+  bool is_dedicated() const { return dedicated_ != nullptr; }
+  void tick();  // time-outs; called about ten times a second while it waits, else about once a second
   bool is_waiting() const { return waiting_; }
   State state() const { return state_; }
 
@@ -141,6 +148,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   void greet(const std::map<std::string, std::string>& reported);
   void open_dedicated();
   void cancel(const pgwire::CancelRequest& request);
+  void cancel_elsewhere(const pgwire::CancelRequest& request);
   void on_cancel_target(std::optional<CancelTarget> target, unsigned reactor, uint64_t session);
 
   // session_auth.cc: is the client who it says it is?
@@ -172,6 +180,17 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   void hung_up();
   void send_ready();
   void skip_request(std::string_view sqlstate, const std::string& message, const std::string& detail);
+
+  // session_orders.cc: what an operator wants of it
+  bool is_kept_back() const;
+  Deadline queue_limit() const;
+  Step keep_back();
+  bool waits_here();
+  bool is_held() const { return waiting_ && !waiting_quiet_ && server_ != nullptr; }
+  bool is_between_transactions() const;
+  void kept_back_too_long();
+  void log_connection(std::string_view what) const;
+  void shuts_down();
 
   // session_look.cc: what a request means
   static bool may_begin_request(char tag);
@@ -220,6 +239,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   // session_server.cc: the server that it has at the moment
   Step acquire(const Look& look);
   const NodeView* choose(const Look& look);
+  void note_route(std::string_view reason, ReasonId counted_as);
   void attach(Server& server);
   void release();
   bool may_reset_to_its_own() const;
@@ -272,7 +292,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   Deadline wait_until_ = Deadline::never();
   Look routed_;  // what it waits for
   bool routed_replica_ = false;
-  net::EventLoop::Clock::time_point last_active_;
+  net::EventLoop::Clock::time_point made_, last_active_;
   net::EventLoop::Clock::time_point transaction_since_;
 
   net::Buffer in_;  // of the client's, not dealt with yet
@@ -290,7 +310,9 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   size_t last_size_ = 0;
 
   std::string route_node_, route_reason_;  // of the last request that was routed
-  std::string slow_text_;                  // of the request under way, for the log
+  ReasonId counted_as_ = reason::kLogin;   // the same reason
+  uint64_t transactions_ = 0;
+  std::string slow_text_;  // of the request under way, for the log
 
   ParameterSetPtr parameters_;                                      // of this session, to be given to each server
   ParameterSetPtr base_;                                            // those it began with

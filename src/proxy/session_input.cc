@@ -220,14 +220,16 @@ Session::Step Session::begin(Input& in, size_t total) {
 
 // A new request while the last one's server is still there. A replica may go on only with reads.
 Session::Step Session::boundary(Input& in, size_t total) {
+  if (!batch_start_) return Step::kOn;
   // What the server skips of the last request decides what the names of this one mean, and which statements it has.
   const bool unsettled = (!changes_.empty() || discards_ || parses_ours_) && !server_->quiet();
-  if (batch_start_ && unsettled && may_begin_request(in.rest()[0])) {
+  if (unsettled && may_begin_request(in.rest()[0])) {
     waiting_ = waiting_quiet_ = true;
     wait_until_ = Deadline::never();
     return Step::kWait;
   }
-  if (!batch_start_ || !pooled() || !routed_replica_) return Step::kOn;
+  if (context_.keeping_back && may_begin_request(in.rest()[0]) && waits_here()) return Step::kWait;
+  if (!pooled() || !routed_replica_) return Step::kOn;
   const std::string_view rest = in.rest();
   Look look;
   std::string refusal;

@@ -67,6 +67,7 @@ bool Session::look_at_request(std::string_view rest, size_t total, Look& look, s
 // Whether all there is of a request is here, up to its Sync; then `look` says where the whole of it may go.
 bool Session::look_at_batch(std::string_view bytes, Look& look, std::string& refusal) {
   bool replica = true;
+  ReasonId why = reason::kNotLookedInto;  // of the first that must go to the primary, else of the last
   std::vector<std::string_view>& parsed = context_.names;
   parsed.clear();
   size_t at = 0;
@@ -77,6 +78,8 @@ bool Session::look_at_batch(std::string_view bytes, Look& look, std::string& ref
     const char tag = rest[0];
     if (tag == fe::kSync) {
       look.replica = replica;
+      look.counted_as = why;
+      look.reason = context_.shared.reasons.text(why);
       return true;
     }
     // What comes after a Flush is not known when the first part must go.
@@ -89,6 +92,7 @@ bool Session::look_at_batch(std::string_view bytes, Look& look, std::string& ref
       const std::string_view text = complete ? read_c_string(body, name.size() + 1, complete) : name;
       const Look of_text = look_at(text);
       if (refusal.empty()) refusal = refusal_by_mode(*of_text.verdict);
+      if (replica) why = of_text.counted_as;
       replica = complete && replica && of_text.replica;
       if (complete) parsed.push_back(name);
     } else if (tag == fe::kBind) {
@@ -97,7 +101,12 @@ bool Session::look_at_batch(std::string_view bytes, Look& look, std::string& ref
       // One that this very request has parsed was looked at there; what the name stood for before does not count.
       const bool parsed_here = std::find(parsed.begin(), parsed.end(), name) != parsed.end();
       const bool known = !parsed_here && (name.empty() ? unnamed_ != 0 : statements_.count(std::string(name)) != 0);
-      replica = complete && replica && (!known || look_at_statement(name).replica);
+      if (complete && known) {
+        const Look of_statement = look_at_statement(name);
+        if (replica) why = of_statement.counted_as;
+        replica = replica && of_statement.replica;
+      }
+      replica = replica && complete;
     }
     at += total;
   }

@@ -33,37 +33,40 @@ const NodeView* Session::choose(const Look& look) {
   const bool split = context_.pool_settings.read_write_split && mode_ != PoolMode::kSession && !refused;
   is_read_as_written();  // looks at the session's parameters if they are new
   if (look.replica && split && serializable_) {
-    route_reason_ = "default_transaction_isolation is serializable, which no replica can do";
+    note_route({}, reason::kSerializable);
   } else if (look.replica && split) {
     if (const NodeView* replica = context_.router->choose_replica(context_.router->must_see(last_write_ns_))) {
       routed_replica_ = true;
-      route_reason_.assign(look.reason);
+      note_route(look.reason, look.counted_as);
       return replica;
     }
-    route_reason_ = "it only reads, but no replica is healthy and up to date with what the session must see";
+    note_route({}, reason::kNoReplica);
   } else if (look.replica) {
-    route_reason_ = refused                       ? "it only reads, but a replica refused the login a moment ago"
-                    : mode_ == PoolMode::kSession ? "pool_mode is session"
-                                                  : "read_write_split is off";
+    note_route({}, refused ? reason::kRefused : mode_ == PoolMode::kSession ? reason::kSessionMode : reason::kNoSplit);
   } else {
-    route_reason_.assign(look.reason.empty() ? "it was not looked into" : look.reason);
+    note_route(look.reason, look.counted_as);
   }
   routed_replica_ = false;
-  return context_.topology->primary();
+  return context_.topology->primary_for_work();
+}
+
+void Session::note_route(std::string_view reason, ReasonId counted_as) {
+  route_reason_.assign(reason.empty() ? context_.shared.reasons.text(counted_as) : reason);
+  counted_as_ = counted_as;
 }
 
 // Borrows a server for what comes next. kWait: the session goes on when there is one.
 Session::Step Session::acquire(const Look& look) {
   routed_.replica = look.replica;
+  routed_.counted_as = look.counted_as;
+  routed_.reason = context_.shared.reasons.text(look.counted_as);
   transaction_since_ = context_.loop.now();
+  if (is_kept_back()) return keep_back();
   const NodeView* node = choose(look);
   waiting_ = true;
-  if (node == nullptr) {
-    wait_until_ = Deadline::after(context_.shared.settings.server_timeout);
-    return Step::kWait;
-  }
-  const auto limit = context_.pool_settings.query_wait_timeout;
-  wait_until_ = limit.count() > 0 ? Deadline::after(limit) : Deadline::never();
+  const bool drained = node == nullptr && context_.topology->primary() != nullptr;
+  wait_until_ = node != nullptr || drained ? queue_limit() : Deadline::after(context_.shared.settings.server_timeout);
+  if (node == nullptr) return Step::kWait;
   Server* server = pool_->get(*this, *node, draws_numbers_);
   if (server == nullptr) {
     queued_ = true;
@@ -77,6 +80,8 @@ void Session::attach(Server& server) {
   waiting_ = queued_ = false;
   server_ = &server;
   route_node_ = server.node().name;
+  context_.routes.count(server.node(), counted_as_);
+  if (state_ == State::kReady) ++transactions_;
   ++server.node().gauge->busy;
   server.serve(this);
   if (routed_replica_) {
@@ -141,7 +146,8 @@ void Session::node_changed() {
 void Session::on_topology() {
   if (!waiting_ || queued_ || server_ != nullptr || dedicated_) return;
   if (state_ == State::kGreeting) {
-    const NodeView* node = context_.topology->primary();
+    if (is_kept_back()) return;
+    const NodeView* node = context_.topology->primary_for_work();
     if (node == nullptr) node = context_.router->choose_replica(0);  // while there is no primary, it may still read
     if (node == nullptr) return;
     routed_replica_ = node->role == NodeRole::kReplica;
@@ -162,13 +168,16 @@ void Session::on_topology() {
 }
 
 void Session::waited_too_long() {
+  if (is_kept_back()) return kept_back_too_long();
   const bool was_queued = queued_;
   if (queued_) pool_->forget(*this);
   queued_ = false;
   std::string detail = context_.topology->describe();
   if (pool_ != nullptr && !pool_->last_failure().empty()) detail = pool_->last_failure() + "; " + detail;
+  const std::string no_primary =
+      context_.topology->primary() == nullptr ? "no primary server can be reached" : "the primary server is drained";
   if (state_ == State::kGreeting) {
-    return fail(sqlstate::kCannotConnectNow, "no primary server can be reached", detail);
+    return fail(sqlstate::kCannotConnectNow, no_primary, detail);
   }
   if (was_queued) {
     skip_request(sqlstate::kTooManyConnections, "no server became free in time",
@@ -176,7 +185,7 @@ void Session::waited_too_long() {
                      std::to_string(context_.pool_settings.query_wait_timeout.count()) + " ms, pool_size is " +
                      std::to_string(context_.pool_settings.pool_size) + "; " + detail);
   } else {
-    skip_request(sqlstate::kCannotConnectNow, "no primary server can be reached", detail);
+    skip_request(sqlstate::kCannotConnectNow, no_primary, detail);
   }
 }
 
@@ -259,8 +268,13 @@ void Session::release() {
 
 void Session::log_slow(std::chrono::nanoseconds took) {
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(took).count();
-  log::info("slow: " + std::to_string(ms) + " ms on " + route_node_ + ", user " + user() + ", database " + database() +
-            ": " + (slow_text_.empty() ? "(text not shown)" : slow_text_));
+  log::info("slow", {{"ms", std::to_string(ms)},
+                     {"node", route_node_},
+                     {"user", user()},
+                     {"database", database()},
+                     {"client", peer_},
+                     {"reason", route_reason_},
+                     {"text", slow_text_.empty() ? "(not shown)" : slow_text_}});
 }
 
 std::string Session::truth_query(bool without_timeout) const {

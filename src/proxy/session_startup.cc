@@ -1,4 +1,6 @@
 // The client's side of a login: TLS, startup packet, greeting; and cancel requests.
+#include <sys/socket.h>
+
 #include "base/log.h"
 #include "base/strings.h"
 #include "pgwire/error_response.h"
@@ -211,7 +213,7 @@ void Session::find_greeting() {
   mode_ = context_.pool_settings.mode;
   pool_->set_credentials(login_->known);
   if (const auto reported = context_.shared.greetings.find(user(), database(), parameters_)) return greet(*reported);
-  wait_until_ = Deadline::after(context_.shared.settings.server_timeout);
+  wait_until_ = is_kept_back() ? queue_limit() : Deadline::after(context_.shared.settings.server_timeout);
   waiting_ = true;
   on_topology();
 }
@@ -233,7 +235,7 @@ bool Session::take_place() {
 
 // A replication connection is not pooled: its session is a server's own from the first packet on.
 void Session::open_dedicated() {
-  const NodeView* primary = context_.topology->primary();
+  const NodeView* primary = context_.topology->primary_for_work();
   if (primary == nullptr) {
     return fail(sqlstate::kCannotConnectNow, "no primary server can be reached", context_.topology->describe());
   }
@@ -280,6 +282,7 @@ void Session::greet(const std::map<std::string, std::string>& reported) {
   in_.append(login_->framer.buffered_bytes());
   login_.reset();
   last_active_ = context_.loop.now();
+  if (context_.pool_settings.log_connections) log_connection("client logged in");
   send_client(bytes);
   if (!in_.empty()) resume();
   update_interest();
@@ -288,7 +291,7 @@ void Session::greet(const std::map<std::string, std::string>& reported) {
 // The answer to a cancel request is that the connection ends, after the server has dealt with it.
 void Session::cancel(const pgwire::CancelRequest& request) {
   const auto target = context_.shared.cancels.find(request.pid, request.key);
-  if (!target) return end();
+  if (!target) return cancel_elsewhere(request);
   transition(State::kCancelling);
   disarm();
   context_.shared.on(target->reactor, [id = target->session, me = context_.index, mine = id_](ReactorContext& theirs) {
@@ -303,6 +306,18 @@ void Session::cancel(const pgwire::CancelRequest& request) {
       });
     });
   });
+}
+
+// The session may be one of the process that this one took over from.
+void Session::cancel_elsewhere(const pgwire::CancelRequest& request) {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0) return end();
+  os::UniqueFd ours(ends[0]);
+  if (!context_.shared.cancels.give_elsewhere(os::UniqueFd(ends[1]))) return end();
+  transition(State::kCancelling);
+  disarm();
+  login_->cancel = std::make_unique<CancelJob>(context_, [this] { end(); });
+  login_->cancel->start(std::move(ours), request.pid, request.key);
 }
 
 void Session::on_cancel_target(std::optional<CancelTarget> target, unsigned reactor, uint64_t session) {
@@ -323,7 +338,7 @@ std::optional<Session::CancelTarget> Session::cancel_wanted() {
     ++server_->holds;
     return CancelTarget{server_->address(), server_->pid(), server_->key(), server_->tls(), server_->node().tls_name()};
   }
-  if (state_ == State::kReady && waiting_ && server_ == nullptr) {
+  if (state_ == State::kReady && waiting_ && !waiting_quiet_) {
     skip_request(sqlstate::kQueryCanceled, "canceling statement due to user request", "It was waiting for a server.");
   }
   return std::nullopt;

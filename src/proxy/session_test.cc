@@ -7,6 +7,7 @@
 #include "proxy/cancel_registry.h"
 #include "proxy/parameter_set.h"
 #include "proxy/probe_bell.h"
+#include "proxy/routes.h"
 #include "proxy/topology_snapshot.h"
 
 namespace pgb::proxy {
@@ -113,6 +114,41 @@ TEST(TopologySnapshot, ThePrimaryIsAHealthyOne) {
   snapshot.nodes[1].role = NodeRole::kPrimary;
   ASSERT_NE(snapshot.primary(), nullptr);
   EXPECT_EQ(snapshot.primary()->name, "b");
+}
+
+TEST(TopologySnapshot, ADrainedPrimaryIsThereButGetsNoWork) {
+  TopologySnapshot snapshot;
+  snapshot.nodes = {{"a", "10.0.0.1", 5432, NodeRole::kPrimary, true, ""}};
+  EXPECT_NE(snapshot.primary_for_work(), nullptr);
+  snapshot.nodes[0].gauge->drained = true;
+  EXPECT_EQ(snapshot.primary_for_work(), nullptr);
+  EXPECT_NE(snapshot.primary(), nullptr);
+  EXPECT_NE(snapshot.describe().find("drained"), std::string::npos);
+}
+
+TEST(Routes, ReasonsHaveNumbersAndThereIsAnEndToThem) {
+  Reasons reasons;
+  const ReasonId one = reasons.id_of("it writes");
+  EXPECT_EQ(reasons.id_of("it writes"), one);
+  EXPECT_EQ(reasons.text(one), "it writes");
+  for (size_t i = 0; i < 2 * kMaxReasons; ++i) EXPECT_LT(reasons.id_of(std::to_string(i)), kMaxReasons);
+  EXPECT_EQ(reasons.text(reasons.id_of("one too many")), "other reasons");
+  EXPECT_EQ(reasons.id_of("it writes"), one);
+}
+
+TEST(Routes, ANodeIsCountedByItsNameWhateverTheTopology) {
+  RouteCounts counts;
+  NodeView node{"a", "10.0.0.1", 5432, NodeRole::kReplica, true, ""};
+  counts.count(node, 3);
+  node.gauge = std::make_shared<NodeGauge>();  // its address has changed
+  counts.count(node, 3);
+  counts.count({"b", "10.0.0.2", 5432, NodeRole::kReplica, true, ""}, 3);
+  std::map<std::string, uint64_t> seen;
+  counts.each([&](const std::string& name, ReasonId reason, uint64_t requests) {
+    EXPECT_EQ(reason, 3);
+    seen[name] = requests;
+  });
+  EXPECT_EQ(seen, (std::map<std::string, uint64_t>{{"a", 2}, {"b", 1}}));
 }
 
 TEST(SessionStates, NothingReachesAServerBeforeTheLogin) {

@@ -49,6 +49,7 @@ struct PoolSettings {
   std::chrono::milliseconds max_replica_lag{10'000};  // a replica further behind gets no reads
   uint64_t max_replica_lag_bytes = 0;                 // 0: no limit in bytes
   std::chrono::milliseconds log_slow_queries{0};      // slower ones are logged
+  bool log_connections = false;                       // clients that come and go are logged
   bool operator==(const PoolSettings&) const = default;
 };
 

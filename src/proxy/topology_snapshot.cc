@@ -18,6 +18,11 @@ const NodeView* TopologySnapshot::primary() const {
   return nullptr;
 }
 
+const NodeView* TopologySnapshot::primary_for_work() const {
+  const NodeView* node = primary();
+  return node == nullptr || node->gauge->drained.load(std::memory_order_relaxed) ? nullptr : node;
+}
+
 const NodeView* TopologySnapshot::find(const std::string& name) const {
   for (const NodeView& node : nodes) {
     if (node.name == name) return &node;
@@ -39,6 +44,7 @@ std::string TopologySnapshot::describe() const {
     if (!text.empty()) text += "; ";
     text += node.name + " (" + node.address() + ", " + to_string(node.role) + "): ";
     text += node.healthy ? "healthy" : node.last_error.empty() ? "not asked yet" : node.last_error;
+    if (node.gauge->drained) text += ", drained";
   }
   return text.empty() ? "no nodes are configured" : text;
 }

@@ -38,6 +38,7 @@ struct NodeGauge {
     int64_t known = ejected_until_ns.load();
     return known != 0 && known <= asked_ns && ejected_until_ns.compare_exchange_strong(known, 0);
   }
+  std::atomic<bool> drained{false};  // by an operator's order: it gets no new work
 };
 
 struct NodeView {
@@ -67,6 +68,8 @@ struct TopologySnapshot {
 
   // The healthy primary; null if there is none. Owned by the snapshot.
   const NodeView* primary() const;
+  // The same, but null while it is drained.
+  const NodeView* primary_for_work() const;
   const NodeView* find(const std::string& name) const;
   // The healthy primary, which knows of changes soonest, else any healthy node; null if there is none.
   const NodeView* anybody() const;

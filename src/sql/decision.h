@@ -1,6 +1,7 @@
 // Where a statement may go, in one database.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "sql/catalog.h"
@@ -10,10 +11,11 @@ namespace pgb::sql {
 
 struct Decision {
   bool replica = false;
-  bool may_do_anything = false;  // it calls volatile or unknown functions that may change the session
-  std::string reason;            // the end of "it goes to … because …"
-  bool keeps_state = false;      // it calls a function that may leave something in the server's process
-  bool sets_any = false;         // it calls a function that sets a parameter whose name nobody knows before
+  bool may_do_anything = false;    // it calls volatile or unknown functions that may change the session
+  std::string reason;              // the end of "it goes to … because …"
+  bool keeps_state = false;        // it calls a function that may leave something in the server's process
+  bool sets_any = false;           // it calls a function that sets a parameter whose name nobody knows before
+  mutable uint16_t reason_id = 0;  // for whoever counts reasons: a number that it gives to this one; 0: none yet
 };
 
 // `catalog` null or unread: not known yet, then only what names nothing is safe. A hint for replicas overrides what the

@@ -135,6 +135,7 @@ class Balancer:
                        "threads": 2, "auth_password": AUTH_PASSWORD,
                        "nodes": [node_of(server, "one")]} | config
         self.process = None
+        self.earlier = []  # processes that another one took over from
         self.log_file = folder / "balancer.log"
         self.log_file.touch()
 
@@ -148,11 +149,26 @@ class Balancer:
         path.write_text(json.dumps(self.config))
         return path
 
-    def start(self) -> None:
+    def spawn(self, *options: str) -> subprocess.Popen:
         with open(self.log_file, "a", encoding="utf-8") as log:
-            self.process = subprocess.Popen([bin_dir() / "pgbalancer", "--config", self.write()], stdout=log, stderr=log,
-                                            cwd=self.folder)
+            return subprocess.Popen([bin_dir() / "pgbalancer", "--config", self.write(), *options], stdout=log, stderr=log,
+                                    cwd=self.folder)
+
+    def start(self) -> None:
+        self.process = self.spawn()
         wait_until(self.is_ready, 20, "the balancer has found its server")
+
+    def take_over(self) -> subprocess.Popen:
+        """A new process takes the place of the one that runs, which is returned."""
+        done = self.log.count("took over;")
+        self.earlier.append(self.process)
+        self.process = self.spawn("--take-over")
+
+        def has_taken_over() -> bool:
+            assert self.process.poll() is None, self.log
+            return self.log.count("took over;") > done
+        wait_until(has_taken_over, 20, "the new process has taken over")
+        return self.earlier[-1]
 
     def is_ready(self) -> bool:
         assert self.process.poll() is None, self.log
@@ -169,9 +185,10 @@ class Balancer:
         self.ask("control/reload", "POST")
 
     def stop(self) -> None:
-        if self.process and self.process.poll() is None:
-            self.process.terminate()
-            assert self.process.wait(20) == 0, self.log
+        for process in (self.process, *self.earlier):
+            if process and process.poll() is None:
+                process.terminate()
+                assert process.wait(20) == 0, self.log
 
     def restart(self) -> None:
         self.stop()

@@ -1,0 +1,137 @@
+#include "control/commands.h"
+
+#include <chrono>
+#include <cstdlib>
+#include <optional>
+
+namespace pgb::control {
+namespace {
+
+using proxy::Outcome;
+using Milliseconds = std::chrono::milliseconds;
+
+constexpr double kMostSeconds = 3600;
+
+std::string get(const Arguments& arguments, const char* name) {
+  const auto found = arguments.find(name);
+  return found == arguments.end() ? "" : found->second;
+}
+
+Result<std::optional<Milliseconds>> seconds(const Arguments& arguments, const char* name) {
+  const std::string text = get(arguments, name);
+  if (text.empty()) return std::optional<Milliseconds>();
+  char* end = nullptr;
+  const double value = std::strtod(text.c_str(), &end);
+  if (end != text.c_str() + text.size() || !(value >= 0 && value <= kMostSeconds)) {
+    return Error(Code::kUsage, std::string(name) + " must be a number of seconds, 3600 at most");
+  }
+  return std::optional(Milliseconds(static_cast<int64_t>(value * 1000)));
+}
+
+Result<Milliseconds> wait_of(const Arguments& arguments) {
+  auto wait = seconds(arguments, "wait");
+  if (!wait) return std::move(wait).error();
+  return wait->value_or(Milliseconds(0));
+}
+
+Result<Outcome> pause(const Actions& actions, const Arguments& arguments) {
+  const auto wait = wait_of(arguments);
+  if (!wait) return wait.error();
+  return actions.proxy.pause(get(arguments, "database"), *wait);
+}
+
+Result<Outcome> resume(const Actions& actions, const Arguments& arguments) {
+  return actions.proxy.resume(get(arguments, "database"));
+}
+
+Result<Outcome> drain(const Actions& actions, const Arguments& arguments) {
+  const auto wait = wait_of(arguments);
+  if (!wait) return wait.error();
+  const auto limit = seconds(arguments, "limit");
+  if (!limit) return limit.error();
+  return actions.proxy.drain(get(arguments, "node"), *limit, *wait);
+}
+
+Result<Outcome> undrain(const Actions& actions, const Arguments& arguments) {
+  return actions.proxy.undrain(get(arguments, "node"));
+}
+
+Result<Outcome> reconnect(const Actions& actions, const Arguments& arguments) {
+  const auto wait = wait_of(arguments);
+  if (!wait) return wait.error();
+  return actions.proxy.reconnect(get(arguments, "node"), get(arguments, "database"), *wait);
+}
+
+Result<Outcome> kill(const Actions& actions, const Arguments& arguments) {
+  return actions.proxy.kill(get(arguments, "database"));
+}
+
+Result<Outcome> reload(const Actions& actions, const Arguments&) {
+  PGB_TRY(actions.reload());
+  Outcome outcome;
+  outcome.text = "the configuration was read again";
+  return outcome;
+}
+
+Result<Outcome> shut_down(const Actions& actions, const Arguments& arguments) {
+  const std::string mode = get(arguments, "mode");
+  if (!mode.empty() && mode != "wait" && mode != "fast") {
+    return Error(Code::kUsage, "mode must be \"wait\" (for transactions to end) or \"fast\"");
+  }
+  const bool wait = mode != "fast";
+  actions.shut_down(wait);
+  Outcome outcome;
+  outcome.done = false;
+  outcome.text = wait ? "shutting down: no new clients, sessions end after their transaction"
+                      : "shutting down: every session ends now";
+  return outcome;
+}
+
+bool knows(const Command& command, const std::string& argument) {
+  const std::string all = " " + std::string(command.arguments) + " ";
+  return all.find(" " + argument + " ") != std::string::npos || all.find(" " + argument + "! ") != std::string::npos;
+}
+
+Status check_arguments(const Command& command, const Arguments& arguments) {
+  const std::string name(command.name);
+  for (const auto& [key, value] : arguments) {
+    if (knows(command, key)) continue;
+    return Error(Code::kUsage, name + " knows no argument " + key)
+        .with("arguments", command.arguments.empty() ? "none" : std::string(command.arguments));
+  }
+  for (const char* key : {"node", "database"}) {
+    const bool needed = command.arguments.find(std::string(key) + "!") != std::string_view::npos;
+    if (needed && get(arguments, key).empty()) return Error(Code::kUsage, name + " needs a " + key);
+  }
+  return Status();
+}
+
+}  // namespace
+
+const std::vector<Command>& commands() {
+  static const std::vector<Command> kCommands = {
+      {"pause", "database wait", "lets transactions end, closes servers, new work waits; one database or all", pause},
+      {"resume", "database", "ends a pause: what waits goes on", resume},
+      {"drain", "node! limit wait", "gives a node no new work; after the limit sessions that are there end", drain},
+      {"undrain", "node!", "gives a node work again", undrain},
+      {"reconnect", "node database wait", "replaces connections to servers as they become free", reconnect},
+      {"kill", "database!", "ends all sessions of a database", kill},
+      {"reload", "", "reads the configuration again", reload},
+      {"shutdown", "mode", "ends the balancer: \"wait\" for transactions to end, or \"fast\"", shut_down},
+  };
+  return kCommands;
+}
+
+Result<Outcome> run_command(const Actions& actions, std::string_view name, const Arguments& arguments) {
+  std::string known;
+  for (const Command& command : commands()) {
+    if (command.name == name) {
+      PGB_TRY(check_arguments(command, arguments));
+      return command.run(actions, arguments);
+    }
+    known += (known.empty() ? "" : ", ") + std::string(command.name);
+  }
+  return Error(Code::kNotFound, "there is no command " + std::string(name)).with("commands", known);
+}
+
+}  // namespace pgb::control

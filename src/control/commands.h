@@ -1,0 +1,38 @@
+// What an operator can tell the balancer to do: one table behind the REST interface and every other surface.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "proxy/admin.h"
+
+namespace pgb::control {
+
+// What the commands act on.
+struct Actions {
+  proxy::Admin& proxy;
+  std::function<Status()> reload;            // reads the configuration again
+  std::function<void(bool wait)> shut_down;  // `wait`: for transactions to end
+};
+
+using Arguments = std::map<std::string, std::string>;
+
+struct Command {
+  std::string_view name;       // "pause"
+  std::string_view arguments;  // those it knows, with blanks between: "database wait"; with ! those it needs
+  std::string_view help;
+  Result<proxy::Outcome> (*run)(const Actions&, const Arguments&);
+};
+
+// In the order in which they are shown.
+const std::vector<Command>& commands();
+
+// Checks the arguments and does it. kNotFound: there is no such command; kUsage: wrong arguments; else what the command
+// says. May take as long as its argument "wait". Any thread.
+Result<proxy::Outcome> run_command(const Actions& actions, std::string_view name, const Arguments& arguments);
+
+}  // namespace pgb::control

@@ -1,0 +1,256 @@
+#include "control/service.h"
+
+#include <grp.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstring>
+#include <thread>
+#include <utility>
+
+#include "base/log.h"
+#include "os/file.h"
+#include "os/subprocess.h"
+
+namespace pgb::control {
+namespace {
+
+constexpr std::chrono::milliseconds kLook{100};  // how often it looks whether the last client is gone
+constexpr std::chrono::seconds kFindPrimary{3};  // before it takes over: its first clients should not have to wait
+
+// Every client needs two descriptors.
+void raise_file_limit() {
+  rlimit limit = {};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+Status drop_root(const BalancerConfig& config) {
+  if (::geteuid() != 0) return Status();
+  const auto failed = [](const char* what) {
+    return Error(Code::kIo, std::string("cannot give up root: ") + what + ": " + std::strerror(errno));
+  };
+  if ((config.run_as_group || config.run_as_user) && ::setgroups(0, nullptr) != 0) return failed("setgroups");
+  if (config.run_as_group && ::setgid(*config.run_as_group) != 0) return failed("setgid");
+  if (config.run_as_user && ::setuid(*config.run_as_user) != 0) return failed("setuid");
+  return Status();
+}
+
+std::string probe_host(const std::string& listen_address) {
+  if (listen_address == "0.0.0.0" || listen_address.empty()) return "127.0.0.1";
+  return listen_address == "::" ? "::1" : listen_address;
+}
+
+Deadline limit_of(double seconds) {
+  if (seconds <= 0) return Deadline::never();
+  return Deadline::after(std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000)));
+}
+
+Status open_log(const BalancerConfig& config) {
+  log::debug("starting");  // the default logger must exist before one of the same name replaces it
+  if (!config.log_file.empty() && !log::write_to(config.log_file)) {
+    return os::errno_error("open", config.log_file, errno).in("log_file");
+  }
+  log::setup("pgbalancer", log::Level::kInfo, config.log_format == "json" ? log::Format::kJson : log::Format::kText);
+  return Status();
+}
+
+// Holds the pid alone, as supervisors expect it; taken away at the end, unless a successor has written its own.
+class PidFile {
+ public:
+  static Status write(const std::string& path) {
+    return path.empty() ? Status() : os::write_file_atomic(path, mine(), 0644);
+  }
+  static void remove(const std::string& path) {
+    if (path.empty()) return;
+    const auto text = os::read_file(path);
+    if (text && *text == mine()) ::unlink(path.c_str());
+  }
+
+ private:
+  static std::string mine() { return std::to_string(::getpid()) + "\n"; }
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Service>> Service::create(Options options, BalancerConfig config) {
+  PGB_TRY(open_log(config));
+  warn_of_idle_rules(config);
+  raise_file_limit();
+  auto signals = os::SignalFd::open({SIGTERM, SIGQUIT, SIGINT, SIGHUP, SIGUSR1, SIGUSR2});
+  if (!signals) return std::move(signals).error();
+  return std::unique_ptr<Service>(new Service(std::move(options), std::move(config), std::move(*signals)));
+}
+
+Service::Service(Options options, BalancerConfig config, os::SignalFd signals)
+    : options_(std::move(options)),
+      config_(std::move(config)),
+      signals_(std::move(signals)),
+      handed_over_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+
+Service::~Service() {
+  if (balancer_) balancer_->proxy().end_waits();
+  handover_.reset();
+  predecessor_.reset();
+  rest_.reset();
+  balancer_.reset();
+  PidFile::remove(config_.pid_file);
+}
+
+Status Service::start(proxy::Settings settings) {
+  std::vector<os::UniqueFd> listeners;
+  os::UniqueFd rest_listener;
+  if (options_.take_over) {
+    auto found = Predecessor::find(config_.takeover_socket, config_.run_as_user);
+    if (!found) return std::move(found).error();
+    predecessor_ = std::move(*found);
+    if (!predecessor_) log::info("nobody is at " + config_.takeover_socket + " to take over from");
+  }
+  if (predecessor_) {
+    listeners = predecessor_->postgres_listeners(config_.listen_address, config_.port);
+    rest_listener = predecessor_->rest_listener(config_.rest_address, config_.rest_port);
+  }
+  const proxy::TlsKeeperPtr tls = settings.tls;
+  auto balancer = Balancer::start(options_.config, config_, std::move(settings), std::move(listeners));
+  if (!balancer) return std::move(balancer).error();
+  balancer_ = std::move(*balancer);
+  RestSettings rest{config_.token,
+                    config_.group,
+                    probe_host(config_.listen_address),
+                    config_.auth_user,
+                    config_.auth_password,
+                    "postgres",
+                    tls};
+  const auto end = [](bool wait) { ::kill(::getpid(), wait ? SIGINT : SIGTERM); };
+  api_ = std::make_unique<RestApi>(std::move(rest),
+                                   Actions{balancer_->proxy(), [this] { return balancer_->reload(); }, end});
+  PGB_TRY(open_rest(std::move(rest_listener)));
+  if (predecessor_) PGB_TRY(take_over());
+  for (const Status& done : {offer_handover(), PidFile::write(config_.pid_file)}) {
+    if (done.ok()) continue;
+    if (!predecessor_) return done;
+    log::error(done.error().message);  // the clients are served here already: ending would cost them more
+  }
+  PGB_TRY(drop_root(config_));
+  log::info("group " + config_.group + ": PostgreSQL on " + config_.listen_address + ":" +
+            std::to_string(balancer_->proxy().port()) +
+            (rest_ ? ", REST on port " + std::to_string(rest_->port()) : ""));
+  return Status();
+}
+
+Status Service::open_rest(os::UniqueFd listener) {
+  if (config_.rest_port == 0) return Status();
+  const auto handle = [this](const http::Request& request) { return api_->handle(request); };
+  auto server = listener ? http::Server::start(listener.release(), handle)
+                         : http::Server::start(config_.rest_address, config_.rest_port, handle);
+  if (!server) return std::move(server).error();
+  rest_ = std::move(*server);
+  return Status();
+}
+
+Status Service::take_over() {
+  proxy::Proxy& proxy = balancer_->proxy();
+  const Deadline deadline = Deadline::after(kFindPrimary);
+  while (proxy.topology()->primary() == nullptr && !deadline.expired()) std::this_thread::sleep_for(kLook);
+  const auto orders = predecessor_->take();
+  if (!orders) return orders.error();
+  proxy.inherit(*orders);
+  PGB_TRY(predecessor_->serving(proxy));
+  proxy.accept(true);
+  log::info("took over; the process that ran before serves its sessions to their end");
+  return Status();
+}
+
+Status Service::offer_handover() {
+  if (config_.takeover_socket.empty()) return Status();
+  Handover::Offer offer{config_.listen_address, balancer_->proxy().port(), config_.rest_address,
+                        rest_ ? rest_->port() : uint16_t{0}, rest_ ? rest_->listener() : -1};
+  auto handover = Handover::start(config_.takeover_socket, config_.run_as_user, std::move(offer), balancer_->proxy(),
+                                  [fd = handed_over_.get()] {
+                                    const uint64_t one = 1;
+                                    [[maybe_unused]] const ssize_t written = ::write(fd, &one, sizeof one);
+                                  });
+  if (!handover) return std::move(handover).error().in("takeover_socket");
+  handover_ = std::move(*handover);
+  return Status();
+}
+
+void Service::serve() {
+  while (!(ending_ && balancer_->proxy().stats().connections == 0)) {
+    pollfd waiting[2] = {{signals_.fd(), POLLIN, 0}, {handed_over_.get(), POLLIN, 0}};
+    if (::poll(waiting, 2, ending_ ? static_cast<int>(kLook.count()) : -1) < 0 && errno != EINTR) return;
+    uint64_t count = 0;
+    if (::read(handed_over_.get(), &count, sizeof count) == sizeof count) go_on_without_sockets();
+    if (const auto signal = signals_.read(); signal && !on_signal(*signal)) return;
+    if (!ending_ || !until_.expired()) continue;
+    if (transactions_only_) return log::warn("shutdown_timeout is over: the last sessions end now");
+    log::info("takeover_timeout is over: sessions end after their transaction");
+    shut_down();
+  }
+  log::info("the last client has left");
+}
+
+// False: end at once.
+bool Service::on_signal(int signal) {
+  switch (signal) {
+    case SIGHUP: reload(); return true;
+    case SIGUSR1:
+      if (!config_.log_file.empty()) log::write_to(config_.log_file);
+      return true;
+    case SIGUSR2: spawn_successor(); return true;
+    case SIGINT:
+      if (transactions_only_) break;
+      log::info("stopping: SIGINT; sessions end after their transaction");
+      shut_down();
+      return true;
+    default: break;
+  }
+  log::info("stopping: " + os::signal_name(signal));
+  return false;
+}
+
+void Service::shut_down() {
+  if (!ending_) handover_.reset();  // nobody shall take over what ends
+  if (!transactions_only_) balancer_->proxy().finish();
+  ending_ = transactions_only_ = true;
+  until_ = limit_of(config_.shutdown_timeout);
+}
+
+void Service::go_on_without_sockets() {
+  log::info("another process has taken over; " + std::to_string(balancer_->proxy().stats().clients) +
+            " clients are served to their end");
+  balancer_->proxy().end_waits();
+  rest_.reset();
+  ending_ = true;
+  until_ = limit_of(config_.takeover_timeout);
+}
+
+void Service::reload() {
+  if (!config_.log_file.empty()) log::write_to(config_.log_file);
+  const Status reloaded = balancer_->reload();
+  if (reloaded.ok()) return;
+  log::error("the configuration stays as it was: " + reloaded.error().message);
+  for (const auto& [label, text] : reloaded.error().details) log::error("  " + label + ": " + text);
+}
+
+// As others do it on SIGUSR2: the program as it is on the disk now, with the same configuration.
+void Service::spawn_successor() {
+  if (config_.takeover_socket.empty() || ending_) {
+    return log::error("nothing to hand over: " + std::string(ending_ ? "the balancer ends" : "set takeover_socket"));
+  }
+  if (::getpid() == 1) {
+    return log::error("process 1 does not hand over: when it ends, so does the container with all that is in it");
+  }
+  os::SpawnOptions how;
+  how.argv = {options_.program, "--config", options_.config, "--take-over"};
+  how.inherit_output = true;
+  const auto pid = os::spawn_detached(how);
+  if (!pid) return log::error("no successor could be started: " + pid.error().message);
+  log::info("started process " + std::to_string(*pid) + " to take over");
+}
+
+}  // namespace pgb::control

@@ -1,0 +1,60 @@
+// The balancer as a process: its ports, its surfaces, its signals, from its first client to its last.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/deadline.h"
+#include "base/result.h"
+#include "control/balancer.h"
+#include "control/rest_api.h"
+#include "control/takeover.h"
+#include "http/server.h"
+#include "os/signals.h"
+
+namespace pgb::control {
+
+class Service {
+ public:
+  struct Options {
+    std::string program;     // where this program is, for a successor
+    std::string config;      // path of the configuration
+    bool take_over = false;  // from the process that runs, if there is one
+  };
+  // Opens the log. Its signals are handled here: call before other threads start.
+  static Result<std::unique_ptr<Service>> create(Options options, BalancerConfig config);
+  ~Service();
+  Service(const Service&) = delete;
+  Service& operator=(const Service&) = delete;
+
+  // Opens the ports, or takes them over, gives up root, and serves from then on.
+  Status start(proxy::Settings settings);
+  // Until a signal or a command ends it, or the last client after another process took over.
+  void serve();
+
+ private:
+  Service(Options options, BalancerConfig config, os::SignalFd signals);
+  Status open_rest(os::UniqueFd listener);
+  Status take_over();
+  Status offer_handover();
+  void spawn_successor();
+  void reload();
+  void shut_down();
+  void go_on_without_sockets();
+  bool on_signal(int signal);
+
+  const Options options_;
+  const BalancerConfig config_;
+  os::SignalFd signals_;
+  os::UniqueFd handed_over_;  // an eventfd
+  std::unique_ptr<Balancer> balancer_;
+  std::unique_ptr<RestApi> api_;
+  std::unique_ptr<http::Server> rest_;  // each ends before what it uses
+  std::unique_ptr<Predecessor> predecessor_;
+  std::unique_ptr<Handover> handover_;
+  bool ending_ = false;             // over when the last client is gone
+  bool transactions_only_ = false;  // sessions end with their transaction
+  Deadline until_ = Deadline::never();
+};
+
+}  // namespace pgb::control

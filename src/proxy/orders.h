@@ -1,0 +1,23 @@
+// What an operator has ordered of the balancer: an immutable value that each thread is given, as the topology is.
+#pragma once
+
+#include <memory>
+#include <set>
+#include <string>
+
+namespace pgb::proxy {
+
+struct Orders {
+  bool finishing = false;  // the balancer ends: whoever is in no transaction has to go
+  bool paused = false;     // no new work, in any database
+  std::set<std::string> paused_databases;
+  std::set<std::string> drained;  // nodes, by name; their gauges say the same
+
+  bool pauses(const std::string& database) const { return paused || paused_databases.count(database) != 0; }
+  // Whether a session must look at this at all before it begins something.
+  bool keep_back_any() const { return finishing || paused || !paused_databases.empty(); }
+  bool operator==(const Orders&) const = default;
+};
+using OrdersPtr = std::shared_ptr<const Orders>;
+
+}  // namespace pgb::proxy
