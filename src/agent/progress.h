@@ -18,7 +18,8 @@ class Progress {
       phase_ = phase;
       detail_ = detail;
     }
-    (phase == "failed" ? log::error : log::info)(phase + ": " + detail);
+    const std::string text = phase + ": " + detail;
+    phase == "failed" ? log::error(text) : log::info(text);
   }
   std::string phase() const {
     const std::lock_guard lock(mutex_);
