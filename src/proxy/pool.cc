@@ -373,8 +373,8 @@ void Pool::tick() {
     if (server->user() == this && now - server->busy_since >= kPatience) silent.push_back(server.get());
   }
   for (Server* server : silent) discard(*server);
-  for (const auto& owned : branches_) {
-    Branch& branch = *owned;
+  for (size_t i = 0; i < branches_.size(); ++i) {  // who is given a server may want one of a node that is new here
+    Branch& branch = *branches_[i];
     open_for_waiters(branch);
     give_kept(branch);
     if (settings.server_idle_timeout.count() <= 0) continue;

@@ -80,7 +80,16 @@ void Server::expect(Expectation entry) {
     }
     skipping_ = false;
   }
+  if (entry.kind == Expectation::Kind::kCopyEnd) copy_in_ = false;
   expected_.push(entry);
+}
+
+// Congested means that the kernel takes no more: only then is whoever waits woken.
+void Server::append(std::string_view bytes) {
+  link_.append(bytes);
+  if (!link_.congested() || link_.blocked()) return;
+  link_.flush();
+  if (link_.blocked()) update_interest();
 }
 
 void Server::send(std::string_view bytes) {
@@ -152,7 +161,7 @@ void Server::on_events(uint32_t events) {
   if ((events & EPOLLOUT) != 0) {
     link_.flush();
     if (user_ != nullptr && !link_.congested()) user_->server_drained();
-    if (state_ == State::kClosed) return;
+    if (state_ == State::kClosed || context_ == nullptr) return;
   }
   if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 || link_.stream->read_wants_write()) {
     if (state_ == State::kLogin) {

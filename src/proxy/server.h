@@ -107,7 +107,7 @@ class Server final : public net::Pollable {
 
   // --- sending; none of these waits. Bytes go out with flush(), or with send() at once.
   void expect(Expectation entry);
-  void append(std::string_view bytes) { link_.append(bytes); }
+  void append(std::string_view bytes);
   void send(std::string_view bytes);
   void flush();
   void ask(Purpose purpose, const std::string& sql);  // append()s; answered by ServerUser::server_answered
@@ -121,6 +121,7 @@ class Server final : public net::Pollable {
   bool sent_all() const { return !link_.blocked(); }
   bool mid_message() const { return body_left_ > 0 || !carry_.empty(); }  // of what it answers
   bool skipping() const { return skipping_; }
+  bool wants_copy() const { return copy_in_; }  // waits for data of the client, and for their end
   bool quiet() const { return expected_.empty() && !skipping_; }
   pgwire::TxnStatus status() const { return status_; }
   bool idle() const { return quiet() && status_ == pgwire::TxnStatus::kIdle; }
@@ -210,6 +211,7 @@ class Server final : public net::Pollable {
   Expectations expected_;
   std::deque<Purpose> purposes_;  // of the kInternal ones
   InternalAnswer answer_;
+  bool copy_in_ = false;
   bool skipping_ = false;  // an error: the server throws away what comes until Sync
   bool ready_ = false;     // the message under way was a ReadyForQuery for the client
   std::optional<Purpose> answered_;

@@ -194,6 +194,10 @@ Server::Fate Server::on_message(char tag, std::string_view raw) {
 // The server ignores a Sync that it reads while a COPY is coming in: it will not answer those that were sent before
 // the end of the data.
 void Server::on_copy_in() {
+  copy_in_ = true;
+  for (size_t i = 0; i < expected_.size(); ++i) {
+    if (expected_.at(i).kind == Expectation::Kind::kCopyEnd) copy_in_ = false;
+  }
   if (expected_.empty() || expected_.front().kind != Expectation::Kind::kExecute) return;
   for (size_t i = 1; i < expected_.size() && expected_.at(i).kind != Expectation::Kind::kCopyEnd;) {
     if (expected_.at(i).kind == Expectation::Kind::kSync) {
@@ -207,6 +211,7 @@ void Server::on_copy_in() {
 Server::Fate Server::on_error(std::string_view raw) {
   const auto error = pgwire::decode_error(raw.substr(pgwire::kHeaderSize));
   ++errors;
+  copy_in_ = false;
   if (error && error->fatal()) {
     said_fatal_ = true;
   } else if (!expected_.empty() && expected_.front().kind != Expectation::Kind::kQuery) {
@@ -242,6 +247,7 @@ Server::Fate Server::on_ready(std::string_view raw) {
   if (!expected_.empty()) expected_.pop();
   while (!expected_.empty() && expected_.front().kind == Expectation::Kind::kCopyEnd) expected_.pop();
   ready_ = true;
+  copy_in_ = false;
   return Fate::kPass;
 }
 

@@ -207,8 +207,8 @@ void Session::tick() {
   if (waiting_ && wait_until_.expired()) return waited_too_long();
   if (waiting_ && !queued_ && !waiting_quiet_ && server_ == nullptr) return on_topology();
   if (state_ != State::kReady) return;
-  // It said goodbye without the Sync that the server waits for: there will be no answer.
-  if (leaving_ && server_ != nullptr && server_->skipping()) return end();
+  // It said goodbye without what the server waits for: there will be no answer.
+  if (leaving_ && server_ != nullptr && (server_->skipping() || server_->wants_copy())) return end();
   const PoolSettings& settings = context_.pool_settings;
   const auto now = context_.loop.now();
   if (server_ == nullptr && settings.client_idle_timeout.count() > 0 && !waiting_ &&

@@ -210,8 +210,9 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   void note_custom(const std::string& name);
   void note_effect(const sql::Effect& effect);
   static bool writes(const Look& look);
-  void note_sequences(const Look& look);
-  void note_sequences(const sql::Verdict& verdict, bool changes);
+  void note_sequences(const Look& look, bool first);
+  void note_sequences(const sql::Verdict& verdict, bool changes, bool first);
+  void note_discard();
   void note_code(const Look& look);
   void note_text(std::string_view rest, size_t total);
 
@@ -341,6 +342,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   bool parses_ours_ = false;  // a Parse or Close that we put in is under way, and may be skipped, too
   bool discards_ = false;     // a DISCARD ALL or DEALLOCATE ALL is under way
   bool discards_all_ = false;
+  uint32_t discarded_at_ = 0;   // of the changes; what was prepared later stays
   uint64_t errors_before_ = 0;  // of the server's, when it was sent
   std::string unnamed_body_;
   uint64_t unnamed_ = 0;  // number of the unnamed statement's text; 0: there is none

@@ -174,12 +174,13 @@ Session::Step Session::forward(Input& in, size_t total) {
 
 // A goodbye right behind a request: the server does what it was asked for, then the session ends.
 Session::Step Session::terminate(Input& in, size_t total) {
-  if (!server_->owes_client() && in.at == in.sent) {
+  if (!server_->owes_client()) {
     end();
     return Step::kOn;
   }
   put(in, {}, total);
-  if (!batch_start_ || server_->skipping()) {  // without its Sync it comes to nothing
+  // Without its Sync, or the end of its data, it comes to nothing.
+  if (!batch_start_ || server_->skipping() || server_->wants_copy()) {
     end();
     return Step::kOn;
   }
@@ -222,7 +223,7 @@ Session::Step Session::begin(Input& in, size_t total) {
 Session::Step Session::boundary(Input& in, size_t total) {
   if (!batch_start_) return Step::kOn;
   // What the server skips of the last request decides what the names of this one mean, and which statements it has.
-  const bool unsettled = (!changes_.empty() || discards_ || parses_ours_) && !server_->quiet();
+  const bool unsettled = (!changes_.empty() || discards_ || parses_ours_) && !server_->quiet() && !server_->skipping();
   if (unsettled && may_begin_request(in.rest()[0])) {
     waiting_ = waiting_quiet_ = true;
     wait_until_ = Deadline::never();
@@ -241,6 +242,11 @@ Session::Step Session::boundary(Input& in, size_t total) {
     refuse_write_where_it_is_bound(look);
     return Step::kOn;
   }
+  if (server_->idle() && server_->holds == 0) {  // nothing is under way that could wake it
+    release();
+    return begin(in, total);
+  }
+  if (server_->skipping()) return Step::kOn;  // up to a Sync that is still to come
   waiting_ = waiting_quiet_ = true;
   wait_until_ = Deadline::never();
   return Step::kWait;

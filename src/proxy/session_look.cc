@@ -161,7 +161,7 @@ bool Session::deallocate(const sql::Verdict& verdict) {
   const sql::Effect& effect = verdict.effects[0];
   if (effect.kind != EffectKind::kDeallocate) return false;
   const bool all = effect.name.empty();
-  if (all ? !pinned_.empty() : statements_.erase(effect.name) == 0) return false;
+  if (all ? !pinned_.empty() || truth_needed_ : statements_.erase(effect.name) == 0) return false;
   if (all) statements_.clear();
   last_text_ = nullptr;
   std::string bytes;
@@ -194,7 +194,7 @@ bool Session::asks_for_sequence(const sql::Verdict& verdict) {
 
 // currval(), lastval(): what this session's nextval() left behind on one server. Another client's numbers are not to be
 // seen: better the server says that there are none.
-void Session::note_sequences(const sql::Verdict& verdict, bool changes) {
+void Session::note_sequences(const sql::Verdict& verdict, bool changes, bool first) {
   const bool asks = asks_for_sequence(verdict);
   if (asks) pool_->asks_for_sequences = true;
   // A table's defaults draw numbers, too, of which no text tells.
@@ -203,7 +203,7 @@ void Session::note_sequences(const sql::Verdict& verdict, bool changes) {
   uint64_t& numbers_of = server_->numbers_of;
   if (numbers_of == id_ || !(asks || draws || changes)) return;
   const bool strange = numbers_of != Server::kNobody;
-  const bool can_ask = !server_->owes_client() && server_->status() != pgwire::TxnStatus::kFailed;
+  const bool can_ask = first && !server_->owes_client() && server_->status() != pgwire::TxnStatus::kFailed;
   numbers_of = !strange || asks || draws ? id_ : Server::kMany;
   if (strange && numbers_of == id_ && pool_->asks_for_sequences && can_ask) {
     server_->ask(Purpose::kApply, "DISCARD SEQUENCES");
@@ -211,8 +211,8 @@ void Session::note_sequences(const sql::Verdict& verdict, bool changes) {
 }
 
 // Before the first message of a request goes out: within it nothing of ours can stand.
-void Session::note_sequences(const Look& look) {
-  if (server_->numbers_of != id_) note_sequences(*look.verdict, writes(look));
+void Session::note_sequences(const Look& look, bool first) {
+  if (server_->numbers_of != id_) note_sequences(*look.verdict, writes(look), first);
 }
 
 bool Session::writes(const Look& look) {
@@ -240,7 +240,7 @@ void Session::note_effects(const Look& look) {
   const sql::Verdict& verdict = *look.verdict;
   const bool changes = writes(look);
   if (changes) wrote_ = true;
-  note_sequences(verdict, changes);
+  note_sequences(verdict, changes, batch_start_);
   const bool unseen = look.may_do_anything || (changes && context_.router->writes_may_set(database()));
   if (unseen) truth_needed_ = server_->tainted = true;
   if (unseen || !verdict.effects.empty()) note_unseen(look);
@@ -292,27 +292,34 @@ void Session::note_effect(const sql::Effect& effect) {
     case EffectKind::kSetTransaction:
       if (effect.local) return;
       break;
-    case EffectKind::kReset: reset_names_.push_back(lower(effect.name)); break;
+    case EffectKind::kReset:
+      if (std::find(reset_names_.begin(), reset_names_.end(), lower(effect.name)) != reset_names_.end()) break;
+      reset_names_.push_back(lower(effect.name));
+      break;
     case EffectKind::kResetAll: reset_all_ = true; break;
     case EffectKind::kUnknown: server_->tainted = true; break;
     case EffectKind::kLoad: sticky_pin_ = "it loaded a library"; break;
     case EffectKind::kSequenceState: sticky_pin_ = "it asks for a sequence's last value"; break;
     case EffectKind::kDiscard:
       if (effect.value == "SEQUENCES") sticky_pin_.clear();
-      if (effect.value != "ALL") break;
-      reset_all_ = discards_ = discards_all_ = true;
-      errors_before_ = server_->errors;
-      server_->forget_all();
+      if (effect.value != "ALL" || server_->skipping()) break;
+      reset_all_ = discards_all_ = true;
+      note_discard();
       break;
     case EffectKind::kDeallocate:
-      if (!effect.name.empty()) break;
-      discards_ = true;
-      errors_before_ = server_->errors;
-      server_->forget_all();
+      if (effect.name.empty() && !server_->skipping()) note_discard();
       break;
     default: break;
   }
   truth_needed_ = true;
+}
+
+// The names that there are now are gone if nothing fails; those that come after it stay.
+void Session::note_discard() {
+  discards_ = true;
+  discarded_at_ = last_change_;
+  errors_before_ = server_->errors;
+  server_->forget_all();
 }
 
 // For the log of slow queries: without its literals, which may be secrets.

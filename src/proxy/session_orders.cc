@@ -44,7 +44,7 @@ bool Session::waits_here() {
     keep_back();
     return true;
   }
-  if (server_->quiet()) return false;  // in a transaction
+  if (server_->quiet() || server_->skipping()) return false;  // in a transaction, or before a Sync that is to come
   waiting_ = waiting_quiet_ = true;
   wait_until_ = Deadline::never();
   return true;

@@ -54,7 +54,7 @@ Session::Step Session::query(Input& in, std::string_view message, size_t total) 
 
 Session::Step Session::parse(Input& in, std::string_view message, size_t total) {
   if (message.size() < total && total <= kMaxWhole) return Step::kMore;
-  batch_start_ = false;
+  const bool first = std::exchange(batch_start_, false);
   bool complete = false;
   const std::string_view name = read_c_string(message, pgwire::kHeaderSize, complete);
   const bool untracked = !name.empty() && context_.pool_settings.max_prepared == 0;
@@ -71,7 +71,7 @@ Session::Step Session::parse(Input& in, std::string_view message, size_t total) 
     return Step::kOn;
   }
   const std::string_view body = message.substr(pgwire::kHeaderSize + name.size() + 1);
-  note_sequences(look_at(body.substr(0, body.find('\0'))));
+  note_sequences(look_at(body.substr(0, body.find('\0'))), first);
   if (mode_ == PoolMode::kStatement) {  // after a Flush: nobody saw it coming
     const std::string refusal = refusal_by_mode(*look_at(body.substr(0, body.find('\0'))).verdict);
     if (!refusal.empty()) {
@@ -194,12 +194,20 @@ void Session::take_back(const NameChange& change) {
 
 // Everything was answered. What discards statements has done so unless there was an error.
 void Session::names_are_settled() {
-  changes_.clear();
+  const std::vector<NameChange> changes = std::exchange(changes_, {});
   const bool all = std::exchange(discards_all_, false);
   if (!std::exchange(discards_, false) || server_->errors != errors_before_) return;
-  statements_.clear();
+  std::unordered_map<std::string, ClientStatement> later;
+  bool unnamed_later = false;
+  for (const NameChange& change : changes) {
+    if (change.number <= discarded_at_) continue;
+    const auto found = statements_.find(change.name);
+    if (found != statements_.end()) later.insert(*found);
+    unnamed_later = unnamed_later || change.name.empty();
+  }
+  statements_ = std::move(later);
   if (!all) return;
-  unnamed_ = 0;
+  if (!unnamed_later) unnamed_ = 0;
   sticky_pin_.clear();
 }
 
@@ -258,11 +266,11 @@ Session::Step Session::bind(Input& in, std::string_view message, size_t total) {
     fail(sqlstate::kProtocolViolation, "invalid string in message");
     return Step::kOn;
   }
-  batch_start_ = false;
+  const bool first = std::exchange(batch_start_, false);
   const auto found = name.empty() || !pooled() ? statements_.end() : statements_.find(std::string(name));
   const PreparedPtr prepared = found == statements_.end() ? nullptr : found->second.prepared;
   const bool known = pooled() && (name.empty() ? unnamed_ != 0 : prepared != nullptr);
-  if (known) note_sequences(look_at_statement(name));
+  if (known) note_sequences(look_at_statement(name), first);
   std::string& out = context_.text;
   out.clear();
   if (name.empty() && pooled()) ensure_unnamed(in);

@@ -96,7 +96,7 @@ class Stage:
     def command(self, driver: str) -> list:
         if driver not in self.commands:
             folder = self.folder / driver
-            folder.mkdir()
+            folder.mkdir(exist_ok=True)
             self.commands[driver] = DRIVERS[driver](folder)
         return self.commands[driver]
 
@@ -173,7 +173,7 @@ def standing_stage():
         balancers = {"transaction": first}
         for mode in ("session", "statement"):
             folder = made.path / mode
-            folder.mkdir()
+            folder.mkdir(exist_ok=True)
             balancers[mode] = Balancer(folder, primary, nodes=[node_of(server) for server in (primary, *replicas)],
                                        pool_mode=mode, pool_size=MODES[mode][1], **config)
             stack.callback(balancers[mode].stop)
