@@ -6,6 +6,7 @@ Outcome outcome_of(const Error& error) {
   switch (error.code) {
     case Code::kUnreachable:
     case Code::kNotReady:
+    case Code::kIo:
     case Code::kTimeout:
     case Code::kInterrupted: return Outcome::kNotExecuted;
     case Code::kAuth:

@@ -4,9 +4,9 @@
 // its own. Reads are linearizable: they see every write that was answered before they began.
 //
 // After a failure, outcome_of() says what is known:
-//   kNotExecuted  nothing was changed: kUnreachable (nobody answers), kNotReady (the store has no leader or is
-//                 overloaded), kTimeout (too late before anything was sent), kInterrupted; so it is with every
-//                 failed read
+//   kNotExecuted  nothing was changed: kUnreachable (nobody answers), kNotReady (the store has no leader, is overloaded
+//                 or cannot write), kIo (so says a local store that cannot write), kTimeout (too late before anything
+//                 was sent), kInterrupted; so it is with every failed read
 //   kUnknown      kInDoubt: it was sent, and the answer did not come. Look before you write again.
 //   kRefused      the store said no, and will again: kAuth, kCompacted, kNotFound (no such lease), kDiskFull,
 //                 kProtocol (a request that the store does not take)

@@ -161,7 +161,8 @@ class EtcdClient final : public Dcs {
       const size_t which = current();
       Attempt attempt = try_one(which, path, body, harmless, deadline);
       if (attempt.answer) return std::move(*attempt.answer);
-      last = std::move(attempt.error);
+      // The last try of many has too little time left: what went wrong before says more.
+      if (tries == 0 || attempt.error.code != Code::kTimeout) last = std::move(attempt.error);
       if (!attempt.again) return last;
       turn_from(which);
     }

@@ -11,6 +11,7 @@ enum Grpc {
   kNotFound = 5,
   kDenied = 7,
   kExhausted = 8,
+  kPrecondition = 9,
   kOutOfRange = 11,
   kUnavailable = 14,
   kUnauthenticated = 16
@@ -45,6 +46,7 @@ Code meaning(int64_t code, const std::string& text, bool harmless) {
     return Code::kAuth;
   if (code == kNotFound) return Code::kNotFound;
   if (code == kInvalidArgument || code == kOutOfRange) return Code::kProtocol;
+  if (code == kPrecondition) return Code::kNotReady;
   return harmless ? Code::kNotReady : Code::kInDoubt;
 }
 

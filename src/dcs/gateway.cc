@@ -19,10 +19,11 @@ struct GrpcStatus {
   int http;
 };
 constexpr GrpcStatus kUnknown = {Code::kInDoubt, 2, 500};
-constexpr std::array<GrpcStatus, 7> kStatuses = {{
+constexpr std::array<GrpcStatus, 8> kStatuses = {{
     {Code::kProtocol, 3, 400},
     {Code::kNotFound, 5, 404},
     {Code::kDiskFull, 8, 429},
+    {Code::kIo, 9, 400},  // what the log could not take was not executed: the client has to know
     {Code::kCompacted, 11, 400},
     {Code::kNotReady, 14, 503},
     {Code::kAuth, 16, 401},
@@ -50,10 +51,7 @@ Response refuse(const Error& error) {
   for (const GrpcStatus& row : kStatuses) {
     if (row.code == error.code) status = row;
   }
-  // What the log could not take was not executed: the client has to know.
-  if (error.code == Code::kIo) status = {Code::kIo, 8, 429};
-  const std::string text =
-      error.code == Code::kIo ? "etcdserver: mvcc: database space exceeded: " + error.message : words_of(error);
+  const std::string text = words_of(error);
   return json_answer(status.http, {{"error", text}, {"message", text}, {"code", status.grpc}});
 }
 

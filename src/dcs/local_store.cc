@@ -103,21 +103,20 @@ class Store final : public LocalStore {
 
   Result<Changes> next_changes(const std::string& prefix, Revision from, Deadline deadline,
                                Canceller* canceller) override {
-    const Canceller::Hook hook(canceller, [this] {
+    bool cancelled = false;  // guarded by state_ while the hook lives
+    const Canceller::Hook hook(canceller, [this, &cancelled] {
       const std::lock_guard state(state_);
+      cancelled = true;
       changed_.notify_all();
     });
+    const bool cancelled_before = canceller != nullptr && canceller->cancelled();
     std::unique_lock state(state_);
     if (from == 0) from = core_.revision() + 1;
     for (;;) {
       auto changes = core_.changes(prefix, from);
-      if (!changes || !changes->events.empty() || deadline.expired()) return changes;
-      state.unlock();  // cancel() holds the canceller while it waits for us
-      const bool cancelled = canceller != nullptr && canceller->cancelled();
-      state.lock();
-      if (cancelled) return changes;
-      if (core_.revision() > changes->revision) continue;
-      changed_.wait_for(state, std::min<std::chrono::milliseconds>(deadline.remaining(), std::chrono::seconds(1)));
+      const bool over = cancelled || cancelled_before || deadline.expired();
+      if (!changes || !changes->events.empty() || over) return changes;
+      changed_.wait_for(state, deadline.remaining());
     }
   }
 

@@ -73,7 +73,10 @@ TEST(LocalStore, ALeaseHasItsFullTimeAgainAfterARestart) {
   {
     auto store = opened(dir.path);
     lease = store->grant(seconds(3), within(5))->id;
-    std::this_thread::sleep_for(milliseconds(1500));
+    const Deadline limit = within(10);
+    while (store->time_to_live(lease, within(5))->remaining > seconds(1) && !limit.expired()) {
+      std::this_thread::sleep_for(milliseconds(20));
+    }
   }
   auto store = opened(dir.path);
   EXPECT_GE(store->time_to_live(lease, within(5))->remaining, seconds(2));
@@ -192,6 +195,27 @@ TEST(LocalStore, AWriteThatStopsHalfWayIsUndone) {
   ASSERT_TRUE(store->put("/c", "3", 0, within(5)).ok());
   store.reset();
   EXPECT_EQ(content(*opened(dir.path)), (std::map<std::string, std::string>{{"/a", "1"}, {"/c", "3"}}));
+}
+
+TEST(EmbeddedStore, AWriteThatTheLogCannotTakeIsNeitherInDoubtNorAFullDisk) {
+  os::TestDir dir;
+  EmbeddedSettings settings;
+  settings.directory = dir.path;
+  settings.port = 0;
+  auto embedded = EmbeddedStore::start(settings);
+  ASSERT_TRUE(embedded.ok()) << embedded.error().message;
+  EtcdSettings to;
+  to.endpoints = {"http://127.0.0.1:" + std::to_string((*embedded)->port())};
+  auto store = client_of(to);
+  {
+    const FileLimit limit(bytes_of(log_of(dir)).size() + 50);
+    auto put = store->put("/b", std::string(1000, 'x'), 0, Deadline::after(milliseconds(300)));
+    ASSERT_FALSE(put.ok());
+    EXPECT_EQ(put.error().code, Code::kNotReady) << put.error().message;
+    EXPECT_EQ(outcome_of(put.error()), Outcome::kNotExecuted);
+    EXPECT_NE(put.error().message.find(log_of(dir)), std::string::npos) << put.error().message;
+  }
+  EXPECT_TRUE(store->put("/b", "1", 0, within(5)).ok());
 }
 
 // A file system of 64 KiB; only root can have one.
