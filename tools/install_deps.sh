@@ -78,6 +78,7 @@ case "${PGB_DEPS:-}" in
   test|check|all)
     # shellcheck disable=SC2086
     install_missing $drivers $node
+    # shellcheck disable=SC2086
     install_quietly $engine || echo "warning: no container engine could be installed: the Docker tests will be skipped" >&2
     install_etcd || echo "warning: no etcd could be installed: the tests against it will be skipped" >&2 ;;
 esac
