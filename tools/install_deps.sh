@@ -6,6 +6,7 @@ packages="g++ cmake ninja-build make nlohmann-json3-dev libspdlog-dev libfmt-dev
   libboost1.81-dev libgtest-dev python3 python3-pytest python3-psycopg2 postgresql postgresql-client openssl"
 engine="docker.io debootstrap iptables curl"
 drivers="libpq-dev python3-psycopg default-jdk-headless libpostgresql-jdbc-java libdbd-pg-perl"
+etcd="etcd-server"
 clang="clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14 clang-tools-14"
 
 # Those of the arguments that are not installed.
@@ -46,10 +47,9 @@ forbid_default_server() {
   echo "create_main_cluster = false" | $as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
 }
 
-# The tests start an engine of their own: the package need not start the machine's.
-install_engine() {
-  # shellcheck disable=SC2086
-  [ -n "$(missing_of $engine)" ] || return 0
+# The tests start an engine and etcd servers of their own: the packages need not start the machine's.
+install_quietly() {
+  [ -n "$(missing_of "$@")" ] || return 0
   policy=/usr/sbin/policy-rc.d
   if [ ! -e "$policy" ] && { [ -z "$as_root" ] || command -v sudo >/dev/null; }; then
     trap '$as_root rm -f "$policy"' EXIT
@@ -58,13 +58,19 @@ install_engine() {
     printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
     $as_root chmod 755 "$policy"
   fi
-  # shellcheck disable=SC2086
-  install_missing $engine
+  install_missing "$@"
 }
 
 # The test of drivers takes node-postgres from npm; some machines have a Node.js that is not Debian's.
 node=""
 command -v node >/dev/null && command -v npm >/dev/null || node="nodejs npm"
+
+# Debian's package enables a server on port 2379 for the next boot: nobody asked for that either.
+install_etcd() {
+  [ -n "$(missing_of $etcd)" ] || return 0
+  install_quietly $etcd || return 1
+  ! command -v systemctl >/dev/null || $as_root systemctl --quiet disable etcd.service
+}
 
 # shellcheck disable=SC2086
 install_missing $packages
@@ -72,7 +78,9 @@ case "${PGB_DEPS:-}" in
   test|check|all)
     # shellcheck disable=SC2086
     install_missing $drivers $node
-    install_engine || echo "warning: no container engine could be installed: the Docker tests will be skipped" >&2 ;;
+    # shellcheck disable=SC2086
+    install_quietly $engine || echo "warning: no container engine could be installed: the Docker tests will be skipped" >&2
+    install_etcd || echo "warning: no etcd could be installed: the tests against it will be skipped" >&2 ;;
 esac
 case "${PGB_DEPS:-}" in
   check|all)

@@ -18,7 +18,7 @@ TEST(ErrorTable, HasOneRowForEachCodeInOrderWithItsOwnId) {
     EXPECT_TRUE(ids.insert(row.id).second) << row.id;
     EXPECT_NE(row.exit_code, 0) << row.id;
   }
-  EXPECT_EQ(expected, static_cast<int>(Code::kNotFound) + 1);
+  EXPECT_EQ(expected, static_cast<int>(Code::kCompacted) + 1);
 }
 
 Result<int> half(int n) {

@@ -36,6 +36,8 @@ const std::vector<ErrorInfo>& error_table() {
       {Code::kTool, "PGB-TOOL", 1, "a PostgreSQL program failed"},
       {Code::kNotReady, "PGB-NOT-READY", 1, "asked before it was ready"},
       {Code::kNotFound, "PGB-NOT-FOUND", 1, "there is no such thing"},
+      {Code::kInDoubt, "PGB-IN-DOUBT", 7, "a request got no answer: whether it was executed is unknown"},
+      {Code::kCompacted, "PGB-COMPACTED", 1, "the lease store no longer has the changes that were asked for"},
   };
   return table;
 }

@@ -42,6 +42,8 @@ enum class Code {
   kTool,         // a PostgreSQL program failed
   kNotReady,     // asked too early
   kNotFound,     // HTTP 404 and the like
+  kInDoubt,      // a request was sent and no answer came: it may have been executed
+  kCompacted,    // a watch asks for changes that the lease store no longer has
 };
 
 // One row of the error table.

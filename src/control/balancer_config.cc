@@ -181,6 +181,16 @@ void read_rest(Fields& fields, BalancerConfig& config) {
   }
 }
 
+void read_store(Fields& fields, BalancerConfig& config) {
+  fields.text("store_dir", config.store_dir);
+  fields.host("store_address", config.store_address);
+  fields.number("store_port", config.store_port, 0, 65535);
+  fields.secret("store_password", config.store_password);
+  if (!config.store_dir.empty() && config.store_password.empty()) {
+    fields.wrong("store_password", "must be set: the lease store decides who is primary");
+  }
+}
+
 void read_id(Fields& fields, const char* key, std::optional<uint32_t>& out) {
   uint32_t id = 0;
   if (fields.find(key, false) == nullptr) return;
@@ -212,6 +222,7 @@ void read_fields(const Json& root, BalancerConfig& config, Mistakes& mistakes) {
   read_tls(fields, config);
   read_server_tls(fields, config);
   fields.secret("agent_token", config.agent_token);
+  read_store(fields, config);
   read_id(fields, "run_as_user", config.run_as_user);
   read_id(fields, "run_as_group", config.run_as_group);
   read_nodes(fields.find("nodes", true), config, mistakes);
@@ -342,7 +353,7 @@ proxy::PoolSettings BalancerConfig::pool_settings() const {
 }
 
 bool BalancerConfig::holds_secrets() const {
-  return !token.empty() || !auth_password.empty() || !agent_token.empty() || !users.empty();
+  return !token.empty() || !auth_password.empty() || !agent_token.empty() || !store_password.empty() || !users.empty();
 }
 
 Result<BalancerConfig> parse_balancer_config(std::string_view text) {
@@ -367,6 +378,7 @@ Result<BalancerConfig> load_balancer_config(const std::string& path) {
   PGB_TRY(place_files(*config, path));
   if (!config->users_file.empty()) PGB_TRY(add_users_of_file(*config, path));
   if (!config->hba_file.empty()) PGB_TRY(add_rules_of_file(*config, path));
+  if (!config->store_dir.empty()) config->store_dir = path_beside(path, config->store_dir);
   return config;
 }
 

@@ -61,6 +61,10 @@ struct BalancerConfig {
   std::string server_tls_key_file;
   std::vector<Node> nodes;
   Secret agent_token;
+  std::string store_dir;  // of the embedded lease store, relative to the configuration file; empty: none runs here
+  std::string store_address = "127.0.0.1";
+  uint16_t store_port = 2379;
+  Secret store_password;
   std::optional<uint32_t> run_as_user;  // numeric ids; only used when started as root
   std::optional<uint32_t> run_as_group;
 

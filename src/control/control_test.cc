@@ -96,6 +96,15 @@ TEST(BalancerConfig, APortAndTheServersAreAWholeFile) {
       std::string::npos);
 }
 
+TEST(BalancerConfig, ALeaseStoreNeedsAPassword) {
+  EXPECT_NE(mistakes_in(with(R"("store_dir":"store")")).find("store_password: must be set"), std::string::npos);
+  const auto config = parse_balancer_config(with(R"("store_dir":"store","store_password":"p","store_port":2380)"));
+  ASSERT_TRUE(config) << all_of(config.error());
+  EXPECT_EQ(config->store_dir, "store");
+  EXPECT_EQ(config->store_port, 2380);
+  EXPECT_TRUE(config->holds_secrets());
+}
+
 TEST(BalancerConfig, DefaultsOfThePoolerAreThoseOfTheKeyTable) {
   std::string members;
   for (const model::Key& key : model::pool_keys().keys) {

@@ -20,6 +20,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kLook{100};  // how often it looks whether the last client is gone
 constexpr std::chrono::seconds kFindPrimary{3};  // before it takes over: its first clients should not have to wait
+constexpr std::chrono::seconds kStoreLetGo{5};   // after it took over: by the process that ran before
 
 // Every client needs two descriptors.
 void raise_file_limit() {
@@ -136,6 +137,10 @@ Status Service::start(proxy::Settings settings) {
     log::error(done.error().message);  // the clients are served here already: ending would cost them more
   }
   PGB_TRY(drop_root(config_));
+  if (const Status opened = open_store(); !opened.ok()) {
+    if (!predecessor_) return opened;
+    log::error("the lease store is not kept any more: " + opened.error().message);
+  }
   log::info("group " + config_.group + ": PostgreSQL on " + config_.listen_address + ":" +
             std::to_string(balancer_->proxy().port()) +
             (rest_ ? ", REST on port " + std::to_string(rest_->port()) : ""));
@@ -176,6 +181,23 @@ Status Service::offer_handover() {
                                   });
   if (!handover) return std::move(handover).error().in("takeover_socket");
   handover_ = std::move(*handover);
+  return Status();
+}
+
+// After root was given up: the files are to belong to whoever runs on.
+Status Service::open_store() {
+  if (config_.store_dir.empty()) return Status();
+  const dcs::EmbeddedSettings settings{config_.store_dir, config_.store_address, config_.store_port, "pgbalancer",
+                                       config_.store_password};
+  const Deadline limit = Deadline::after(kStoreLetGo);
+  auto store = dcs::EmbeddedStore::start(settings);
+  while (!store && predecessor_ && !limit.expired()) {
+    std::this_thread::sleep_for(kLook);
+    store = dcs::EmbeddedStore::start(settings);
+  }
+  if (!store) return std::move(store).error();
+  store_ = std::move(*store);
+  log::info("lease store on " + config_.store_address + ":" + std::to_string(store_->port()));
   return Status();
 }
 
@@ -225,6 +247,7 @@ void Service::go_on_without_sockets() {
             " clients are served to their end");
   balancer_->proxy().end_waits();
   rest_.reset();
+  store_.reset();
   ending_ = true;
   until_ = limit_of(config_.takeover_timeout);
 }

@@ -9,6 +9,7 @@
 #include "control/balancer.h"
 #include "control/rest_api.h"
 #include "control/takeover.h"
+#include "dcs/embedded_store.h"
 #include "http/server.h"
 #include "os/signals.h"
 
@@ -37,6 +38,7 @@ class Service {
   Status open_rest(os::UniqueFd listener);
   Status take_over();
   Status offer_handover();
+  Status open_store();
   void spawn_successor();
   void reload();
   void shut_down();
@@ -50,6 +52,7 @@ class Service {
   std::unique_ptr<Balancer> balancer_;
   std::unique_ptr<RestApi> api_;
   std::unique_ptr<http::Server> rest_;  // each ends before what it uses
+  std::unique_ptr<dcs::EmbeddedStore> store_;
   std::unique_ptr<Predecessor> predecessor_;
   std::unique_ptr<Handover> handover_;
   bool ending_ = false;             // over when the last client is gone

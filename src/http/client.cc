@@ -1,5 +1,7 @@
 #include "http/client.h"
 
+#include <sys/socket.h>
+
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
@@ -11,6 +13,7 @@
 #include <boost/beast/ssl/ssl_stream.hpp>
 #include <exception>
 #include <optional>
+#include <utility>
 
 namespace pgb::http {
 namespace {
@@ -36,8 +39,10 @@ using Sink = std::function<bool(int status, std::string_view piece)>;
 // The stream's timer holds every operation against the deadline.
 class Exchange {
  public:
-  Exchange(const Endpoint& endpoint, const Request& request, Deadline deadline, const Sink& sink)
-      : endpoint_(endpoint), request_(request), deadline_(deadline), sink_(sink) {}
+  Exchange(const Endpoint& endpoint, const Request& request, Deadline deadline, const Sink& sink, const CallAids& aids)
+      : endpoint_(endpoint), request_(request), deadline_(deadline), sink_(sink), aids_(aids) {
+    if (aids_.sent != nullptr) *aids_.sent = false;
+  }
 
   Result<Response> run() {
     if (request_.target.empty() || request_.target.find_first_of(" \r\n\t") != std::string::npos) {
@@ -63,12 +68,21 @@ class Exchange {
                                      request_.target + ")");
   }
 
+  bool cancelled() const { return aids_.canceller != nullptr && aids_.canceller->cancelled(); }
+
+  Error interrupted() const {
+    return Error(Code::kInterrupted,
+                 endpoint_.str() + ": " + request_.method + " " + request_.target + " was cancelled");
+  }
+
   Error failed(const std::string& doing, const ErrorCode& ec) const {
+    if (cancelled()) return interrupted();
     if (ec == beast::error::timeout) return timed_out(doing);
     return Error(Code::kIo, endpoint_.str() + ": " + doing + ": " + ec.message());
   }
 
   Error not_connected(const ErrorCode& ec) const {
+    if (cancelled()) return interrupted();
     if (ec == beast::error::timeout) return timed_out("connect");
     bool denied = ec == boost::system::errc::permission_denied || ec == boost::system::errc::operation_not_permitted;
     if (denied && endpoint_.kind == Endpoint::Kind::kUnix) {
@@ -134,6 +148,7 @@ class Exchange {
     lowest.expires_after(deadline_.remaining());
     ErrorCode ec = wait([&](auto done) { stream.async_handshake(asio::ssl::stream_base::client, done); });
     if (ec == beast::error::timeout) return timed_out("TLS handshake");
+    if (ec && cancelled()) return interrupted();
     if (ec) return Error(Code::kUnreachable, endpoint_.str() + ": TLS handshake: " + ec.message());
     return talk(stream, lowest, host_header());
   }
@@ -162,6 +177,11 @@ class Exchange {
   template <class Stream, class Lowest>
   Result<Response> talk(Stream& stream, Lowest& lowest, const std::string& host) {
     beast::http::request<beast::http::span_body<const char>> message;
+    // The io_context is this thread's alone: whoever cancels may only end the connection under it.
+    const int fd = lowest.socket().native_handle();
+    const Canceller::Hook hook(aids_.canceller, [fd] { ::shutdown(fd, SHUT_RDWR); });
+    if (cancelled()) return interrupted();
+    if (aids_.sent != nullptr) *aids_.sent = true;
     message.version(11);
     message.method_string(request_.method);
     message.target(request_.target);
@@ -220,12 +240,14 @@ class Exchange {
   const Request& request_;
   Deadline deadline_;
   const Sink& sink_;
+  const CallAids& aids_;
   asio::io_context io_{1};
 };
 
-Result<Response> exchange(const Endpoint& endpoint, const Request& request, Deadline deadline, const Sink& sink) {
+Result<Response> exchange(const Endpoint& endpoint, const Request& request, Deadline deadline, const Sink& sink,
+                          const CallAids& aids) {
   try {
-    return Exchange(endpoint, request, deadline, sink).run();
+    return Exchange(endpoint, request, deadline, sink, aids).run();
   } catch (const std::exception& failure) {
     return Error(Code::kIo, endpoint.str() + ": " + failure.what());
   }
@@ -237,29 +259,31 @@ Error too_long(const Endpoint& endpoint) {
 
 }  // namespace
 
-Result<Response> call(const Endpoint& endpoint, const Request& request, Deadline deadline) {
+Result<Response> call(const Endpoint& endpoint, const Request& request, Deadline deadline, const CallAids& aids) {
   std::string body;
   bool whole = true;
-  auto response = exchange(endpoint, request, deadline, [&](int, std::string_view piece) {
+  const auto collect = [&](int, std::string_view piece) {
     whole = body.size() + piece.size() <= kBodyLimit;
     if (whole) body += piece;
     return whole;
-  });
+  };
+  auto response = exchange(endpoint, request, deadline, collect, aids);
   if (!whole) return too_long(endpoint);
   if (response.ok()) response->body = std::move(body);
   return response;
 }
 
 Result<Response> stream(const Endpoint& endpoint, const Request& request, Deadline deadline,
-                        const std::function<bool(std::string_view)>& on_data) {
+                        const std::function<bool(std::string_view)>& on_data, const CallAids& aids) {
   std::string error_body;
   bool whole = true;
-  auto response = exchange(endpoint, request, deadline, [&](int status, std::string_view piece) {
+  const auto pass_on = [&](int status, std::string_view piece) {
     if (status / 100 == 2) return on_data(piece);
     whole = error_body.size() + piece.size() <= kBodyLimit;
     if (whole) error_body += piece;
     return whole;
-  });
+  };
+  auto response = exchange(endpoint, request, deadline, pass_on, aids);
   if (!whole) return too_long(endpoint);
   if (response.ok()) response->body = std::move(error_body);
   return response;

@@ -6,6 +6,7 @@
 
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
@@ -106,6 +107,7 @@ class Connection {
     bool keep_alive = parser.get().keep_alive();
     bool head = parser.get().method() == beast::http::verb::head;
     Response response = handled(handler_, to_request(parser));
+    if (response.more && !head) return send_pieces(response, parser.get().version());
     return send(response, parser.get().version(), head, keep_alive && !stopping_);
   }
 
@@ -136,6 +138,45 @@ class Connection {
     stream_.expires_after(std::chrono::seconds(limits_.seconds));
     ErrorCode ec = wait([&](auto done) { beast::http::async_write(stream_, message, done); });
     return !ec && keep_alive;
+  }
+
+  // The connection ends with the answer: HTTP/1.0 peers know its end by that.
+  bool send_pieces(const Response& response, unsigned version) {
+    beast::http::response<beast::http::empty_body> message;
+    fill(message, response, version, false);
+    const bool chunked = version >= 11;
+    message.chunked(chunked);
+    beast::http::response_serializer<beast::http::empty_body> header(message);
+    stream_.expires_after(std::chrono::seconds(limits_.seconds));
+    if (wait([&](auto done) { beast::http::async_write_header(stream_, header, done); })) return false;
+    for (std::optional<std::string> piece = response.body; piece; piece = next_piece(response)) {
+      if (!piece->empty() && !send_piece(*piece, chunked)) return false;
+      if (stopping_ || peer_is_gone()) return false;
+    }
+    stream_.expires_after(std::chrono::seconds(limits_.seconds));
+    if (chunked) wait([&](auto done) { asio::async_write(stream_, beast::http::make_chunk_last(), done); });
+    return false;
+  }
+
+  static std::optional<std::string> next_piece(const Response& response) {
+    try {
+      return response.more();
+    } catch (const std::exception& failure) {
+      log::error(std::string("a streamed answer failed: ") + failure.what());
+      return std::nullopt;
+    }
+  }
+
+  bool send_piece(const std::string& piece, bool chunked) {
+    stream_.expires_after(std::chrono::seconds(limits_.seconds));
+    const asio::const_buffer bytes(piece.data(), piece.size());
+    if (!chunked) return !wait([&](auto done) { asio::async_write(stream_, bytes, done); });
+    return !wait([&](auto done) { asio::async_write(stream_, beast::http::make_chunk(bytes), done); });
+  }
+
+  bool peer_is_gone() const {
+    pollfd state = {fd_, POLLRDHUP, 0};
+    return ::poll(&state, 1, 0) > 0 && (state.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
   }
 
   template <class Message>

@@ -23,7 +23,6 @@
 namespace pgb::http {
 namespace {
 
-constexpr size_t kMaxConnections = 64;
 constexpr char kBusyAnswer[] =
     "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\nretry-after: 1\r\n\r\n";
 
@@ -71,8 +70,12 @@ Result<int> bind_to(const std::string& address, uint16_t port) {
 
 class ThreadedServer : public Server {
  public:
-  ThreadedServer(Bound bound, int wake_fd, Handler handler)
-      : listen_fd_(bound.fd), port_(bound.port), wake_fd_(wake_fd), handler_(std::move(handler)) {
+  ThreadedServer(Bound bound, int wake_fd, Handler handler, size_t max_connections)
+      : listen_fd_(bound.fd),
+        port_(bound.port),
+        wake_fd_(wake_fd),
+        handler_(std::move(handler)),
+        max_connections_(max_connections) {
     acceptor_ = std::thread([this] { accept_loop(); });
   }
   ThreadedServer(const ThreadedServer&) = delete;
@@ -116,7 +119,7 @@ class ThreadedServer : public Server {
   void take(int fd) {
     reap();
     std::lock_guard lock(mutex_);
-    if (slots_.size() >= kMaxConnections) return turn_away(fd);
+    if (slots_.size() >= max_connections_) return turn_away(fd);
     int on = 1;
     ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     Slot& slot = slots_.emplace_back();
@@ -188,6 +191,7 @@ class ThreadedServer : public Server {
   uint16_t port_;
   int wake_fd_;
   Handler handler_;
+  const size_t max_connections_;
   ServeLimits limits_;
   std::atomic<bool> stopping_{false};
   std::mutex mutex_;  // guards slots_
@@ -198,13 +202,14 @@ class ThreadedServer : public Server {
 
 }  // namespace
 
-Result<std::unique_ptr<Server>> Server::start(const std::string& address, uint16_t port, Handler handler) {
+Result<std::unique_ptr<Server>> Server::start(const std::string& address, uint16_t port, Handler handler,
+                                              size_t max_connections) {
   auto listener = bind_to(address, port);
   if (!listener.ok()) return std::move(listener).error();
-  return start(*listener, std::move(handler));
+  return start(*listener, std::move(handler), max_connections);
 }
 
-Result<std::unique_ptr<Server>> Server::start(int listener, Handler handler) {
+Result<std::unique_ptr<Server>> Server::start(int listener, Handler handler, size_t max_connections) {
   sockaddr_storage name = {};
   socklen_t size = sizeof name;
   const bool known = ::getsockname(listener, reinterpret_cast<sockaddr*>(&name), &size) == 0;
@@ -218,7 +223,7 @@ Result<std::unique_ptr<Server>> Server::start(int listener, Handler handler) {
   const auto* v6 = reinterpret_cast<const sockaddr_in6*>(&name);
   const Bound bound{listener, ntohs(name.ss_family == AF_INET ? v4->sin_port : v6->sin6_port)};
   try {
-    return std::unique_ptr<Server>(new ThreadedServer(bound, wake_fd, std::move(handler)));
+    return std::unique_ptr<Server>(new ThreadedServer(bound, wake_fd, std::move(handler), max_connections));
   } catch (const std::exception& failure) {
     ::close(listener);
     ::close(wake_fd);

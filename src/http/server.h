@@ -1,4 +1,4 @@
-// A small HTTP/1.1 server: a thread that accepts, one short-lived thread a connection (at most 64,
+// A small HTTP/1.1 server: a thread that accepts, one short-lived thread a connection (at most 64 unless told,
 // more are refused with 503), keep-alive, limits on header (16 KiB), body (1 MiB) and time (10 s).
 #pragma once
 
@@ -18,10 +18,11 @@ class Server {
   using Handler = std::function<Response(const Request&)>;
 
   // Binds and starts to serve. Port 0 takes a free one. kPortInUse or kIo.
-  static Result<std::unique_ptr<Server>> start(const std::string& address, uint16_t port, Handler handler);
+  static Result<std::unique_ptr<Server>> start(const std::string& address, uint16_t port, Handler handler,
+                                               size_t max_connections = 64);
 
   // The same with a socket that listens already, which is taken over from now on, also on failure. kIo.
-  static Result<std::unique_ptr<Server>> start(int listener, Handler handler);
+  static Result<std::unique_ptr<Server>> start(int listener, Handler handler, size_t max_connections = 64);
 
   virtual ~Server() = default;  // stops accepting, waits for running handlers
   virtual uint16_t port() const = 0;

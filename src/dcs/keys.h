@@ -1,0 +1,43 @@
+// The names of a group's keys in the lease store, in one place. Neither name may hold a slash (those of a cluster
+// file cannot).
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace pgb::dcs {
+
+class Keys {
+ public:
+  Keys(const std::string& cluster, const std::string& group) : root_("/pgbalancer/" + cluster + "/" + group + "/") {}
+
+  const std::string& root() const { return root_; }  // all keys of the group begin with it
+
+  // Who is the leader, and under which epoch: bound to the leader's lease, made only if absent.
+  std::string leader() const { return root_ + "leader"; }
+  // The highest epoch ever used: outlives the leader.
+  std::string epoch() const { return root_ + "epoch"; }
+  // What a node says of itself, bound to its own lease.
+  std::string members() const { return root_ + "members/"; }
+  std::string member(const std::string& node) const { return members() + node; }
+  // Who must have a commit before it is acknowledged; written before the server's setting is relaxed.
+  std::string sync() const { return root_ + "sync"; }
+  // A switchover or failover that somebody asked for.
+  std::string failover() const { return root_ + "failover"; }
+  // One entry a change of leader: history/<epoch, ten digits>, so that they sort by age.
+  std::string history() const { return root_ + "history/"; }
+  std::string history_entry(int64_t epoch) const {
+    std::string digits = std::to_string(epoch);
+    if (digits.size() < 10) digits.insert(0, 10 - digits.size(), '0');
+    return history() + digits;
+  }
+  // Present: nobody changes roles by himself.
+  std::string paused() const { return root_ + "paused"; }
+  // The members that have to answer the primary while the store is silent.
+  std::string failsafe() const { return root_ + "failsafe"; }
+
+ private:
+  std::string root_;
+};
+
+}  // namespace pgb::dcs
