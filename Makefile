@@ -6,7 +6,7 @@ PROPERTY_SECONDS ?= 600
 
 .DEFAULT_GOAL := build
 PROGRAMS = pgbalancer pgbalancer_agent pgbalancer_cluster
-.PHONY: build compat property demo test unit check format tidy fuzz asan tsan bench bench-proxy clean help deps deps-test deps-check \
+.PHONY: build compat property simulate demo test unit check format tidy fuzz asan tsan bench bench-proxy clean help deps deps-test deps-check \
   configure programs everything
 
 help: ## this list
@@ -80,6 +80,10 @@ compat: build ## PostgreSQL's regression suite, directly and through the balance
 property: build ## random statements through the balancer and at the primary alone must answer the same (PROPERTY_SECONDS=600, SEED=N)
 	@PGB_BIN=$(abspath $(BUILD))/bin PGB_PROPERTY_SECONDS=$$(( $(PROPERTY_SECONDS) / 2 )) $(if $(SEED),PGB_SEED=$(SEED)) /usr/bin/python3 -m pytest -q -rP \
 	  -p no:cacheprovider tests/e2e/test_property.py
+
+simulate: deps-test configure ## schedules of faults against the decisions of failover (SIM="--schedules 100000")
+	@cmake --build $(BUILD) -j $(JOBS) --target ha_simulate
+	@$(BUILD)/bin/ha_simulate $(SIM)
 
 bench: build ## time the life cycle against the bare PostgreSQL tools
 	@/usr/bin/python3 bench/lifecycle.py $(BUILD)/bin

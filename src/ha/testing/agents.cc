@@ -1,0 +1,320 @@
+// Agents: what they see, the broken rules put between decide() and them, and what they do.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "ha/candidate.h"
+#include "ha/decide.h"
+#include "ha/testing/world.h"
+
+namespace pgb::ha::testing {
+
+NodeView World::publishable(const SimNode& node) const {
+  const SimServer& server = node.server;
+  NodeView view;
+  view.name = node.name;
+  view.server = server.state;
+  bool busy_starting = node.job && (node.job->decision.action == Action::kStartStandby ||
+                                    node.job->decision.action == Action::kRestartInPlace);
+  if (busy_starting) view.server = Server::kStarting;
+  if (server.frozen) view.health = Health::kTcpOnly;
+  if (server.stalled) view.health = Health::kStalled;
+  view.system_id = server.state == Server::kAbsent ? "" : "7000";
+  bool unread = server.state == Server::kStopped && node.memory.fault != Fault::kNone;
+  if (server.state != Server::kAbsent && server.state != Server::kBuilding && !unread) {
+    view.flushed = Position{server.timeline(), server.wal.size()};
+    view.history = server.history;
+  }
+  view.epoch = server.epoch;
+  view.promised = node.promised;
+  view.led = node.led;
+  view.following = server.following;
+  view.streaming = server.connection != 0;
+  view.trouble = server.trouble;
+  view.failed_rewinds = node.memory.failed_rewinds;
+  view.free_disk = node.free_disk;
+  for (const auto& [peer, said] : node.evidence) {
+    if (said.contact == Evidence::Contact::kRefused) view.refused.push_back(peer);
+  }
+  return view;
+}
+
+ClusterView World::view_of(const SimNode& node) const {
+  ClusterView view;
+  view.self = node.memory;
+  static_cast<NodeView&>(view.self) = publishable(node);
+  view.self.founder = node.founder;
+  view.self.sync = node.server.sync;
+  view.self.sync_since = node.server.sync_since;
+  view.self.recovery = Duration(node.recovery);
+  for (const auto& [name, link] : node.server.links) {
+    view.self.links[name] = {link.streaming, link.acked, Time{} + Duration(link.since + 1'000'000)};
+  }
+  view.peers = node.peers;
+  view.evidence = node.evidence;
+  for (const auto& other : nodes_) view.members.push_back(other.name);
+  view.store = node.store;
+  view.settings = settings_;
+  return view;
+}
+
+void World::observe(SimNode& node) {
+  node.store.reachable = both_ways(node.name, "store");
+  if (node.store.reachable) {
+    bool had = node.store.leader.has_value();
+    node.store.leader = store_.leader;
+    if (had && !store_.leader) node.store.leaderless_since = time();
+    node.store.epoch = store_.epoch;
+    node.store.sync = store_.sync;
+    node.store.transfer = store_.transfer;
+    node.store.request = store_.request;
+    node.store.paused = store_.paused;
+    for (const auto& [name, entry] : store_.published) {
+      if (name == node.name || node.versions[name] >= entry.first) continue;
+      node.versions[name] = entry.first;
+      node.peers[name] = entry.second;
+      node.peers[name].seen = time();
+    }
+  }
+  bool asks_failsafe = node.server.state == Server::kPrimary && !node.store.reachable;
+  for (auto& other : nodes_) {
+    if (&other == &node) continue;
+    Evidence& said = node.evidence[other.name];
+    said = {Evidence::Contact::kSilent, 0, true, time()};
+    if (!both_ways(node.name, other.name)) continue;
+    if (!other.alive) {
+      said.contact = Evidence::Contact::kRefused;
+    } else if (!other.paused) {
+      said.contact = Evidence::Contact::kAnswers;
+      said.epoch = std::max({other.promised, other.store.epoch.epoch, other.server.epoch});
+      said.store_reachable = other.store.reachable;
+      bool vouches = asks_failsafe && !other.store.reachable && said.epoch <= node.server.epoch;
+      if (vouches) other.memory.vouched_until = time() + settings_.lease;
+    }
+  }
+}
+
+Decision World::decide_mutated(ClusterView view) {
+  Mutation mutation = options_.mutation;
+  if (mutation == Mutation::kNoQuorumCheck && view.store.sync && view.self.server == Server::kStandby) {
+    view.store.sync->durability = Durability::kAsync;
+  }
+  if (mutation == Mutation::kRecordTooEarly) {
+    for (auto& [name, link] : view.self.links) link.flushed = std::max(link.flushed, view.self.sync_since);
+  }
+  Decision decision = decide(view, time());
+  bool leading = state_of(view) == State::kLeading;
+  if (mutation == Mutation::kRelaxBeforeRecord && leading && decision.action == Action::kRecordSync &&
+      view.self.sync != decision.sync) {
+    decision.action = Action::kApplySync;
+  }
+  if (mutation == Mutation::kIgnoreFence && decision.action == Action::kFence) decision.action = Action::kWait;
+  if (mutation == Mutation::kOpenAtOnce && decision.action == Action::kPromote) decision.sync = {false, {}};
+  if (mutation == Mutation::kOpenAtOnce && decision.action == Action::kApplySync) decision.sync.closed = false;
+  if (mutation == Mutation::kNeverRewind && decision.action == Action::kRewind) decision.action = Action::kFollow;
+  return decision;
+}
+
+void World::round(SimNode& node) {
+  observe(node);
+  ClusterView view = view_of(node);
+  Decision decision = decide_mutated(view);
+  if (decision.sentence.starts_with("BUG")) violate(decision.sentence);
+  if (decision.lossy) note("lossy: " + decision.sentence);
+  node.published = publishable(node);
+  publish(node);
+  node.next_round = now_ + (decision.soon ? random(10, 50) : random(350, 650));
+  if (node.memory.lease != 0 && !gives_up(decision.action)) renew(node);
+  bool idle = decision.action == Action::kWait || decision.action == Action::kKeepLease;
+  if (idle) return;
+  note(fmt::format("{} [{}] {}: {}", node.name, to_string(state_of(view)), to_string(decision.action),
+                   decision.sentence));
+  node.pending = decision;
+  node.pending_at = now_ + random(1, 8);
+}
+
+void World::act(SimNode& node, const Decision& decision) {
+  SimServer& server = node.server;
+  auto run = [&](Ms shortest, Ms longest) {
+    if (!node.job) node.job = Job{decision, now_ + random(shortest, longest)};
+  };
+  auto build = [&] {
+    if (node.job) return;
+    kill_server(node, Fault::kNone);
+    server.state = Server::kBuilding;
+    server.following.reset();
+    server.epoch = 0;
+    node.led = 0;
+    run(200, 2500);
+  };
+  switch (decision.action) {
+    case Action::kWait:
+    case Action::kKeepLease: return;
+    case Action::kStartStandby: return run(50, 400);
+    case Action::kRestartInPlace: return run(50, node.recovery + 200);
+    case Action::kPromote: return run(30, 300);
+    case Action::kRewind:
+    case Action::kFullCopy: return build();
+    case Action::kDetach: return detach(node, decision.epoch);
+    case Action::kFollow:
+      node.promised = std::max(node.promised, decision.epoch);
+      node.led = 0;
+      disconnect(node);
+      server.following = Following{decision.node, decision.epoch};
+      server.trouble = Trouble::kNone;
+      return;
+    case Action::kFence: {
+      Fault fault = server.stalled || server.frozen ? Fault::kStalled : Fault::kNone;
+      if (node.free_disk < settings_.min_free_disk) fault = Fault::kDiskFull;
+      server.stalled = false;
+      return kill_server(node, fault);
+    }
+    case Action::kCheckpoint: node.memory.checkpointed = true; return;
+    case Action::kStopCleanly: return run(50, 500);
+    case Action::kAcquire: return acquire(node, decision);
+    case Action::kRelease: return release(node, decision);
+    case Action::kRecordSync: return record(node, decision);
+    case Action::kApplySync:
+      server.next_sync = decision.sync;
+      server.next_sync_at = now_ + random(5, 120);
+      return;
+    case Action::kClearRequest:
+      node.memory.checkpointed = false;
+      return to_store(
+          node, [this] { return store_.request.reset(), true; }, [] {});
+  }
+}
+
+void World::detach(SimNode& node, Epoch epoch) {
+  if (epoch > node.promised) node.memory.promised_at = time();
+  node.promised = std::max(node.promised, epoch);
+  if (options_.mutation == Mutation::kPromiseWithoutDetach) {
+    // The view says detached, the walreceiver goes on.
+    if (node.server.following) {
+      auto stays = *node.server.following;
+      for (Ms wait = 0; wait < 3000; wait += 10) {
+        later(wait, [this, name = node.name, stays] {
+          SimNode& self = *find(name);
+          if (self.server.state != Server::kStandby || self.server.following) return;
+          self.server.following = stays;
+          stream(self);
+          self.server.following.reset();
+        });
+      }
+    }
+    node.server.following.reset();
+    return;
+  }
+  disconnect(node);
+  node.server.following.reset();
+}
+
+// The request arrives, or does not; the answer arrives, or does not, each at its own time.
+void World::to_store(SimNode& node, std::function<bool()> transaction, std::function<void()> on_success) {
+  node.next_round = now_ + 600;  // the limit of a call
+  if (!linked(node.name, "store")) return;
+  later(delay(), [this, name = node.name, transaction = std::move(transaction), on_success = std::move(on_success)] {
+    if (!store_.up) return;
+    bool done = transaction();
+    if (done) ++store_.revision;
+    if (!linked("store", name)) return;
+    later(delay(), [this, name, done, on_success] {
+      SimNode& self = *find(name);
+      if (!self.alive) return;
+      if (done) on_success();
+      self.next_round = std::min(self.next_round, now_ + random(1, 20));
+    });
+  });
+}
+
+void World::acquire(SimNode& node, const Decision& decision) {
+  uint64_t lease = ++leases_;
+  bool running = node.server.state == Server::kPrimary;
+  if (running) node.led = decision.epoch;
+  auto seen = node.store;
+  auto revision = [](const auto& record) { return record ? record->revision : 0; };
+  auto transaction = [=, this, name = node.name, sent = now_] {
+    bool same = revision(store_.leader) == revision(seen.leader) && store_.epoch.revision == seen.epoch.revision &&
+                revision(store_.sync) == revision(seen.sync);
+    if (!same) return false;
+    uint64_t next = store_.revision + 1;
+    store_.leader = LeaderKey{name, decision.epoch, lease, next};
+    store_.leases[lease] = now_ + settings_.lease.count();
+    store_.epoch = {decision.epoch, name, std::max(store_.epoch.timeline, decision.timeline), next};
+    store_.transfer.clear();
+    if (running && store_.sync && store_.sync->leader == name) {
+      store_.sync->epoch = decision.epoch;
+      store_.sync->revision = next;
+    }
+    if (last_holder_ != name) ++changes_;
+    last_holder_ = name;
+    if (decision.lossy) ++outcome_.lossy;
+    return true;
+  };
+  // The lease was granted before the transaction: its id is known whatever becomes of the answer.
+  node.memory.lease = lease;
+  node.memory.renewed = time();
+  to_store(node, transaction, [this, name = node.name, running, decision] {
+    SimNode& self = *find(name);
+    if (running && self.server.state == Server::kPrimary) self.server.epoch = decision.epoch;
+    note(fmt::format("{} holds epoch {}", name, decision.epoch));
+  });
+}
+
+void World::record(SimNode& node, const Decision& decision) {
+  auto seen = node.store.leader;
+  to_store(
+      node,
+      [this, seen, decision, name = node.name] {
+        if (!seen || store_.leader != seen) return false;
+        store_.sync = SyncRecord{name, seen->epoch, settings_.durability, decision.sync.set, store_.revision + 1};
+        return true;
+      },
+      [] {});
+}
+
+void World::release(SimNode& node, const Decision& decision) {
+  detach(node, decision.epoch);
+  node.published = publishable(node);
+  publish(node);
+  uint64_t lease = node.memory.lease;
+  node.memory.lease = 0;
+  to_store(
+      node,
+      [this, lease, to = decision.node, view = node.published] {
+        if (!store_.leader || store_.leader->lease != lease) return false;
+        store_.published[view.name] = {store_.published[view.name].first + 1, view};
+        store_.leader.reset();
+        store_.transfer = to;
+        bool switches = store_.request && store_.request->kind == Request::Kind::kSwitchover;
+        if (switches) store_.request->node = to;
+        return true;
+      },
+      [] {});
+}
+
+void World::renew(SimNode& node) {
+  if (!linked(node.name, "store")) return;
+  later(delay(), [this, name = node.name, lease = node.memory.lease, sent = time()] {
+    if (!store_.up || !store_.leases.contains(lease) || store_.leases[lease] <= now_) return;
+    store_.leases[lease] = now_ + settings_.lease.count();
+    if (!linked("store", name)) return;
+    later(delay(), [this, name, lease, sent] {
+      OwnView& memory = find(name)->memory;
+      if (find(name)->alive && memory.lease == lease) memory.renewed = std::max(memory.renewed, sent);
+    });
+  });
+}
+
+void World::publish(SimNode& node) {
+  if (!linked(node.name, "store")) return;
+  later(random(1, 25), [this, view = node.published, sent = static_cast<uint64_t>(now_)] {
+    auto& entry = store_.published[view.name];
+    if (!store_.up || sent * 1000 < entry.first) return;
+    entry = {sent * 1000, view};
+    // Watches fire.
+    for (auto& other : nodes_) other.next_round = std::min(other.next_round, now_ + random(5, 400));
+  });
+}
+
+}  // namespace pgb::ha::testing
