@@ -61,7 +61,7 @@ Eligibility by_count(const ClusterView& view, const NodeView& node, Epoch epoch,
 Eligibility without_record(const ClusterView& view, const NodeView& node, Epoch epoch) {
   bool ever_led = false;
   each_node(view, [&](const NodeView& n) { ever_led |= n.promised > 0 && (n.led > 0 || n.following); });
-  if (!ever_led && view.store.epoch.epoch == 0) {
+  if (!ever_led) {
     bool founder = node.name == view.self.name && view.self.founder;
     return {founder, founder ? "it founded the group" : "the group's first leader is the node that founded it", {}};
   }

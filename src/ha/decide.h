@@ -4,6 +4,9 @@
 // - kAcquire is one transaction: if the leader key, /epoch and /sync have the revisions of the view (or are as absent),
 //   then put the leader key {self, epoch} under a new lease and /epoch {epoch, self, max(its timeline, timeline)}; a
 //   running primary with /sync of its own puts that again, too, under the new epoch, after it wrote `led` = epoch.
+//   Without any /sync it puts {self, epoch - 1, alone}, after it wrote `led` = at least epoch - 1: it has all there
+//   ever was.
+// - The lease is granted, and its id remembered, before that transaction: a key with it is its own.
 // - kRecordSync is one transaction: if the leader key is still {self, its epoch} at the revision of the view, put
 //   /sync {self, its epoch, settings.durability, set}.
 // - kRelease is one transaction: if the leader key is mine, delete it, put /transfer = node, and name that node in a

@@ -33,7 +33,9 @@ bool belongs(const Look& look, const std::string& name, const Link& link) {
 // Nobody has streamed for so long that a leader in quorum mode goes on alone.
 bool may_degrade(const Look& look) {
   if (look.settings().durability != Durability::kQuorum) return false;
-  Time since = look.self().promised_at;
+  // Nothing was ever acknowledged: nothing to protect yet.
+  if (look.store().sync && look.store().sync->epoch == 0) return true;
+  Time since = look.self().up_since;
   for (const auto& [name, link] : look.self().links) since = std::max(since, link.since);
   return look.now - since >= look.settings().degrade_after;
 }

@@ -55,7 +55,7 @@ Rejoin rejoin(const NodeView& self, const NodeView& leader) {
     return {Rung::kForeign, fmt::format("its system identifier {} is not {}, that of {}", self.system_id,
                                         leader.system_id, leader.name)};
   }
-  if (self.server == Server::kBuilding) return rewind_or_copy(self, "an earlier rewind or copy was not finished");
+  if (self.server == Server::kBuilding) return {Rung::kFullCopy, "an earlier rewind or copy was broken off"};
   if (self.trouble == Trouble::kWalRemoved) {
     return {Rung::kFullCopy, fmt::format("{} no longer has the WAL that it needs", leader.name)};
   }

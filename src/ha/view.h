@@ -100,7 +100,7 @@ struct NodeView {
   std::optional<Following> following;  // standby: whom primary_conninfo names
   bool streaming = false;              // and its walreceiver runs
   Trouble trouble = Trouble::kNone;
-  int failed_rewinds = 0;  // against the present leader
+  int failed_rewinds = 0;  // that left the data as it was; since it last followed
   int failed_starts = 0;   // in a row
   uint64_t free_disk = UINT64_MAX;
   int priority = 1;                  // 0: never to be leader; of equals the highest
@@ -122,6 +122,7 @@ struct OwnView : NodeView {
   uint64_t lease = 0;    // id of the lease it holds; 0: none, also after the agent was restarted
   Time renewed{};        // when the last successful renewal was *sent*
   Time promised_at{};    // of `promised`
+  Time up_since{};       // its server runs in its role
   Time vouched_until{};  // it answered a leader's failsafe question: until then that leader may go on
   ServerSync sync;       // primary: in effect, that is, every walsender has taken it
   Lsn sync_since = 0;    // flushed WAL when `sync` was seen to be in effect

@@ -47,6 +47,7 @@ ClusterView World::view_of(const SimNode& node) const {
   view.self.sync = node.server.sync;
   view.self.sync_since = node.server.sync_since;
   view.self.recovery = Duration(node.recovery);
+  view.self.up_since = Time{} + Duration(node.server.up_since + 1'000'000);
   for (const auto& [name, link] : node.server.links) {
     view.self.links[name] = {link.streaming, link.acked, Time{} + Duration(link.since + 1'000'000)};
   }
@@ -69,6 +70,13 @@ void World::observe(SimNode& node) {
     node.store.transfer = store_.transfer;
     node.store.request = store_.request;
     node.store.paused = store_.paused;
+    const auto& key = store_.leader;
+    if (key && key->holder == node.name && key->lease != node.memory.lease && node.asked.contains(key->lease)) {
+      node.memory.lease = key->lease;
+      node.memory.renewed = node.asked[key->lease];
+    }
+    bool mine = key && key->holder == node.name && key->lease == node.memory.lease;
+    if (mine && node.server.state == Server::kPrimary) node.server.epoch = std::max(node.server.epoch, key->epoch);
     for (const auto& [name, entry] : store_.published) {
       if (name == node.name || node.versions[name] >= entry.first) continue;
       node.versions[name] = entry.first;
@@ -140,6 +148,8 @@ void World::act(SimNode& node, const Decision& decision) {
   };
   auto build = [&] {
     if (node.job) return;
+    bool reinit = store_.request && store_.request->kind == Request::Kind::kReinit && store_.request->node == node.name;
+    if (reinit) store_.request.reset();
     kill_server(node, Fault::kNone);
     server.state = Server::kBuilding;
     server.following.reset();
@@ -205,6 +215,7 @@ void World::detach(SimNode& node, Epoch epoch) {
     node.server.following.reset();
     return;
   }
+  if (node.server.frozen) kill_server(node, Fault::kStalled);  // its walreceiver cannot be ended otherwise
   disconnect(node);
   node.server.following.reset();
 }
@@ -231,9 +242,10 @@ void World::acquire(SimNode& node, const Decision& decision) {
   uint64_t lease = ++leases_;
   bool running = node.server.state == Server::kPrimary;
   if (running) node.led = decision.epoch;
+  if (!node.store.sync) node.led = std::max(node.led, decision.epoch - 1);
   auto seen = node.store;
   auto revision = [](const auto& record) { return record ? record->revision : 0; };
-  auto transaction = [=, this, name = node.name, sent = now_] {
+  auto transaction = [=, this, name = node.name] {
     bool same = revision(store_.leader) == revision(seen.leader) && store_.epoch.revision == seen.epoch.revision &&
                 revision(store_.sync) == revision(seen.sync);
     if (!same) return false;
@@ -246,19 +258,16 @@ void World::acquire(SimNode& node, const Decision& decision) {
       store_.sync->epoch = decision.epoch;
       store_.sync->revision = next;
     }
+    if (!store_.sync) store_.sync = SyncRecord{name, decision.epoch - 1, settings_.durability, {}, next};
+    wake();
     if (last_holder_ != name) ++changes_;
     last_holder_ = name;
     if (decision.lossy) ++outcome_.lossy;
     return true;
   };
-  // The lease was granted before the transaction: its id is known whatever becomes of the answer.
-  node.memory.lease = lease;
-  node.memory.renewed = time();
-  to_store(node, transaction, [this, name = node.name, running, decision] {
-    SimNode& self = *find(name);
-    if (running && self.server.state == Server::kPrimary) self.server.epoch = decision.epoch;
-    note(fmt::format("{} holds epoch {}", name, decision.epoch));
-  });
+  node.asked[lease] = time();
+  to_store(node, transaction,
+           [this, name = node.name, decision] { note(fmt::format("{} holds epoch {}", name, decision.epoch)); });
 }
 
 void World::record(SimNode& node, const Decision& decision) {
@@ -311,10 +320,17 @@ void World::publish(SimNode& node) {
   later(random(1, 25), [this, view = node.published, sent = static_cast<uint64_t>(now_)] {
     auto& entry = store_.published[view.name];
     if (!store_.up || sent * 1000 < entry.first) return;
+    bool news = entry.second.promised != view.promised || entry.second.server != view.server ||
+                entry.second.epoch != view.epoch;
     entry = {sent * 1000, view};
-    // Watches fire.
-    for (auto& other : nodes_) other.next_round = std::min(other.next_round, now_ + random(5, 400));
+    if (news) wake();
   });
+}
+
+// Watches fire.
+void World::wake() {
+  for (auto& node : nodes_)
+    node.next_round = std::min(node.next_round, now_ + (chance(0.9) ? random(2, 40) : random(40, 500)));
 }
 
 }  // namespace pgb::ha::testing

@@ -30,6 +30,7 @@ void World::kill_agent(SimNode& node) {
   node.paused = false;
   node.pending.reset();
   node.evidence.clear();
+  node.asked.clear();
   node.memory = OwnView{};
   node.memory.fault = Fault::kCrashed;
 }

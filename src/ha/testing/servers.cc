@@ -108,6 +108,8 @@ void World::start(SimNode& node, bool primary) {
   server.state = primary ? Server::kPrimary : Server::kStandby;
   server.links.clear();
   server.trouble = Trouble::kNone;
+  server.up_since = now_;
+  node.memory.fault = Fault::kNone;
   if (primary) {
     // Crash recovery acknowledges nothing: those sessions are gone, what they wrote is in doubt.
     server.acknowledged = server.wal.size();
@@ -143,6 +145,7 @@ void World::rebuild(SimNode& node, const std::string& from, bool rewind) {
                   both_ways(node.name, from) && !(rewind && chance(0.2));
   if (!possible) {
     node.memory.failed_rewinds += rewind ? 1 : 0;
+    if (rewind && chance(0.7)) node.server.state = Server::kStopped;  // it had not begun to write
     return;
   }
   node.memory.failed_rewinds = 0;

@@ -77,6 +77,7 @@ void World::step() {
     note("store: the lease of " + store_.leader->holder + " ran out");
     store_.leader.reset();
     ++store_.revision;
+    wake();
   }
   tick_servers();
   for (auto& node : nodes_) {

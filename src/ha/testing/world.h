@@ -55,6 +55,7 @@ struct SimServer {
   std::optional<ServerSync> next_sync;
   Ms next_sync_at = 0;
   size_t acknowledged = 0;  // of its WAL, to clients
+  Ms up_since = 0;
   std::map<std::string, Connection> links;
 
   Timeline timeline() const { return history.back().timeline; }
@@ -83,6 +84,7 @@ struct SimNode {
   std::map<std::string, uint64_t> versions;
   std::map<std::string, Evidence> evidence;
   NodeView published;
+  std::map<uint64_t, Time> asked;   // leases, when they were asked for
   std::optional<Decision> pending;  // decided, not yet done
   Ms pending_at = 0;
   uint64_t free_disk = UINT64_MAX;
@@ -161,6 +163,7 @@ class World {
   void release(SimNode& node, const Decision& decision);
   void renew(SimNode& node);
   void publish(SimNode& node);
+  void wake();
   void detach(SimNode& node, Epoch epoch);
 
   // faults.cc
