@@ -12,6 +12,7 @@
 // - kRelease is one transaction: if the leader key is mine, delete it, put /transfer = node, and name that node in a
 //   pending switchover. The promise and the position are published before it.
 // - A transaction whose answer did not come may have happened, or happen later: look again, assume nothing.
+// - An agent without its own state on disk reads what it published before, and keeps that promise, before it acts.
 // - What runs longer than a round (start, rewind, copy, promote) runs beside the loop; a decision for what is already
 //   under way changes nothing.
 // - A request to restart or reinit is cleared by the agent that is about to do it.

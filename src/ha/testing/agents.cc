@@ -78,6 +78,8 @@ void World::observe(SimNode& node) {
     bool mine = key && key->holder == node.name && key->lease == node.memory.lease;
     if (mine && node.server.state == Server::kPrimary) node.server.epoch = std::max(node.server.epoch, key->epoch);
     for (const auto& [name, entry] : store_.published) {
+      // A lost disk took the promise along; what it published still counts for others.
+      if (name == node.name) node.promised = std::max(node.promised, entry.second.promised);
       if (name == node.name || node.versions[name] >= entry.first) continue;
       node.versions[name] = entry.first;
       node.peers[name] = entry.second;
@@ -112,9 +114,10 @@ Decision World::decide_mutated(ClusterView view) {
   }
   Decision decision = decide(view, time());
   bool leading = state_of(view) == State::kLeading;
-  if (mutation == Mutation::kRelaxBeforeRecord && leading && decision.action == Action::kRecordSync &&
-      view.self.sync != decision.sync) {
-    decision.action = Action::kApplySync;
+  if (mutation == Mutation::kRelaxBeforeRecord && leading && decision.action == Action::kRecordSync) {
+    bool applied = view.self.sync == decision.sync;
+    if (!applied) decision.action = Action::kApplySync;
+    if (applied && chance(0.9)) decision.action = Action::kKeepLease;
   }
   if (mutation == Mutation::kIgnoreFence && decision.action == Action::kFence) decision.action = Action::kWait;
   if (mutation == Mutation::kOpenAtOnce && decision.action == Action::kPromote) decision.sync = {false, {}};
@@ -176,7 +179,6 @@ void World::act(SimNode& node, const Decision& decision) {
     case Action::kFence: {
       Fault fault = server.stalled || server.frozen ? Fault::kStalled : Fault::kNone;
       if (node.free_disk < settings_.min_free_disk) fault = Fault::kDiskFull;
-      server.stalled = false;
       return kill_server(node, fault);
     }
     case Action::kCheckpoint: node.memory.checkpointed = true; return;

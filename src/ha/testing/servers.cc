@@ -126,6 +126,8 @@ void World::kill_server(SimNode& node, Fault fault) {
   node.job.reset();
   SimServer& server = node.server;
   server.frozen = false;
+  // Written to the file it is in effect after a restart, whether a reload came to it or not.
+  if (server.next_sync && chance(0.5)) server.sync = *server.next_sync;
   server.next_sync.reset();
   for (auto& [name, link] : server.links) {
     if (link.streaming) link = {false, link.acked, now_, link.id};

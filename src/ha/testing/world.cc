@@ -8,7 +8,7 @@
 namespace pgb::ha::testing {
 namespace {
 
-constexpr Ms kStep = 10;
+constexpr Ms kStep = 20;
 constexpr Ms kFaultsUntil = 22'000;
 constexpr Ms kEnd = 52'000;
 
