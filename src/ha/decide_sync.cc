@@ -22,7 +22,8 @@ std::vector<std::string> recorded_members(const Look& look) {
 
 bool belongs(const Look& look, const std::string& name, const Link& link) {
   const auto& request = look.store().request;
-  bool leaves = request && request->kind == Request::Kind::kReinit && request->node == name;
+  bool leaves =
+      look.state == State::kLeading && request && request->kind == Request::Kind::kReinit && request->node == name;
   const NodeView* node = find_node(look.view, name);
   if (leaves || !in(look.view.members, name) || (node != nullptr && node->priority == 0)) return false;
   bool near = link.flushed + look.settings().lag_limit >= look.self().flushed.value_or(Position{}).lsn;

@@ -65,7 +65,7 @@ enum class Health {
   kTcpOnly,  // accepts connections, answers nothing (stopped postmaster)
 };
 
-// What became of the stream a standby asked for.
+// What became of the stream a standby asked for last; none again after a start, a rewind or a copy.
 enum class Trouble {
   kNone,
   kDiverged,    // its WAL is not a part of the leader's

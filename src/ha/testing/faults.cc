@@ -45,6 +45,12 @@ void World::revive_agent(SimNode& node) {
   note(node.name + " is up again");
 }
 
+// Not the only copy of what was acknowledged: no protocol survives the loss of that.
+bool World::spare(const SimNode& node) const {
+  bool settled = store_.sync && store_.leader && store_.sync->epoch == store_.leader->epoch;
+  return settled && (store_.sync->leader != node.name || store_.sync->set.required > 0);
+}
+
 void World::fault() {
   ++outcome_.faults;
   SimNode& node = victim();
@@ -127,7 +133,7 @@ void World::fault() {
       if (chance(0.5)) {
         store_.paused = true;
         later(lasts, [this] { store_.paused = false; });
-      } else if (!wiped_) {  // a disk is lost, once
+      } else if (!wiped_ && spare(node)) {  // a disk is lost, once
         wiped_ = true;
         kill_agent(node);
         node.server = SimServer{};

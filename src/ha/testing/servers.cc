@@ -151,6 +151,7 @@ void World::rebuild(SimNode& node, const std::string& from, bool rewind) {
     return;
   }
   node.memory.failed_rewinds = 0;
+  node.server.trouble = Trouble::kNone;
   node.server.wal = leader->server.wal;
   node.server.history = leader->server.history;
   node.server.state = Server::kStopped;

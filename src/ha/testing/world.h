@@ -171,6 +171,7 @@ class World {
   void fault();
   void kill_agent(SimNode& node);
   void revive_agent(SimNode& node);
+  bool spare(const SimNode& node) const;
   void heal();
 
   SimNode& any_node() { return nodes_[static_cast<size_t>(random(0, static_cast<Ms>(nodes_.size()) - 1))]; }
