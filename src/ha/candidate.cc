@@ -42,7 +42,7 @@ Eligibility by_count(const ClusterView& view, const NodeView& node, Epoch epoch,
   std::vector<std::string> ahead;
   for (const auto& name : members) {
     const NodeView* other = find_node(view, name);
-    if (other == nullptr || !is_evidence(*other, epoch)) {
+    if (other == nullptr || !is_evidence(*other, epoch) || other->system_id != node.system_id) {
       result.missing.push_back(name);
     } else if (*other->flushed > *node.flushed) {
       ahead.push_back(fmt::format("{} at {}", name, to_text(*other->flushed)));

@@ -73,6 +73,8 @@ State state_of(const ClusterView& view) {
 
 Decision Look::row(Event event, std::string sentence) const {
   Decision decision;
+  decision.state = state;
+  decision.event = event;
   decision.sentence = std::move(sentence);
   if (const Row* found = find_row(state, event); found != nullptr) {
     decision.action = found->action;

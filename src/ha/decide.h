@@ -15,7 +15,8 @@
 // - An agent without its own state on disk reads what it published before, and keeps that promise, before it acts.
 // - What runs longer than a round (start, rewind, copy, promote) runs beside the loop; a decision for what is already
 //   under way changes nothing.
-// - A request to restart or reinit is cleared by the agent that is about to do it.
+// - A request to restart or reinit is cleared by the agent that is about to do it; kClearRequest clears the request of
+//   the view, no other.
 #pragma once
 
 #include "ha/decision.h"

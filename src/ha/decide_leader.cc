@@ -104,6 +104,23 @@ Decision switchover(const Look& look, const Request& request) {
   return decision;
 }
 
+// A restart or reinit that its node could never begin.
+std::optional<Decision> asked_of_another(const Look& look, const Request& request) {
+  bool reinit = request.kind == Request::Kind::kReinit;
+  const char* what = reinit ? "reinit" : "restart";
+  if (std::find(look.view.members.begin(), look.view.members.end(), request.node) == look.view.members.end()) {
+    return settle(look, fmt::format("{} refused: {} is not a member", what, request.node));
+  }
+  if (reinit && is_last_copy(look, request.node)) {
+    return settle(look, fmt::format("reinit refused: no other standby of {} can have each commit in place of {}, and "
+                                    "strict never goes without; add one, or set durability to quorum",
+                                    look.self().name, request.node));
+  }
+  if (look.now < request.deadline) return std::nullopt;
+  return settle(look, fmt::format("{} of {} given up: its time is over, and {} did not begin; is it up?", what,
+                                  request.node, request.node));
+}
+
 std::optional<Decision> requested(const Look& look) {
   const auto& request = look.store().request;
   if (look.state != State::kLeading || !request) return std::nullopt;
@@ -112,7 +129,7 @@ std::optional<Decision> requested(const Look& look) {
     return settle(look, fmt::format("failover settled: {} leads under epoch {}; to move the role ask for a switchover",
                                     look.self().name, look.self().epoch));
   }
-  if (request->node != look.self().name) return std::nullopt;
+  if (request->node != look.self().name) return asked_of_another(look, *request);
   if (request->kind == Request::Kind::kReinit) {
     return settle(look, fmt::format("reinit refused: {} is the leader; ask for a switchover first", look.self().name));
   }

@@ -88,6 +88,13 @@ Decision without_sync(const Look& look) {
 
 }  // namespace
 
+bool is_last_copy(const Look& look, const std::string& name) {
+  if (look.settings().durability != Durability::kStrict || !in(recorded_members(look), name)) return false;
+  const auto& links = look.self().links;
+  return std::none_of(links.begin(), links.end(),
+                      [&](const auto& link) { return link.first != name && belongs(look, link.first, link.second); });
+}
+
 Decision decide_sync(const Look& look) {
   if (look.settings().durability == Durability::kAsync) return without_sync(look);
   SyncFacts facts{std::nullopt, look.self().sync, look.self().sync_since, {}, wanted(look)};

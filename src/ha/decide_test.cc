@@ -2,74 +2,26 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <sstream>
+
 #include "ha/candidate.h"
 #include "ha/rejoin.h"
+#include "ha/testing/views.h"
 #include "ha/why.h"
 
 namespace pgb::ha {
 namespace {
 
 using std::chrono::milliseconds;
-
-const Time kNow = Time{} + std::chrono::hours(1);
-
-NodeView standby(const std::string& name, Lsn lsn) {
-  NodeView node;
-  node.name = name;
-  node.server = Server::kStandby;
-  node.system_id = "7000";
-  node.flushed = Position{1, lsn};
-  node.history = {{1, 0}};
-  node.promised = 1;
-  node.following = Following{"a", 1};
-  node.streaming = true;
-  node.seen = kNow;
-  return node;
-}
-
-NodeView primary(const std::string& name, Lsn lsn) {
-  NodeView node = standby(name, lsn);
-  node.server = Server::kPrimary;
-  node.following.reset();
-  node.epoch = node.led = 1;
-  return node;
-}
-
-// a leads epoch 1, b and c follow; commits are on any one of them.
-ClusterView group(const NodeView& self, const std::vector<NodeView>& peers) {
-  ClusterView view;
-  static_cast<NodeView&>(view.self) = self;
-  for (const auto& peer : peers) view.peers[peer.name] = peer;
-  view.members = {"a", "b", "c"};
-  view.store.reachable = true;
-  view.store.leader = LeaderKey{"a", 1, 11, 5};
-  view.store.epoch = {1, "a", 1, 5};
-  view.store.sync = SyncRecord{"a", 1, Durability::kQuorum, {{"b", "c"}, 1}, 6};
-  return view;
-}
-
-ClusterView leading() {
-  ClusterView view = group(primary("a", 100), {standby("b", 100), standby("c", 90)});
-  view.self.lease = 11;
-  view.self.renewed = kNow - milliseconds(500);
-  view.self.sync = {false, {{"b", "c"}, 1}};
-  view.self.links = {{"b", {true, 100, kNow - std::chrono::minutes(1)}},
-                     {"c", {true, 90, kNow - std::chrono::minutes(1)}}};
-  return view;
-}
-
-// Both standbys have promised epoch 2; b decides.
-ClusterView electing() {
-  NodeView b = standby("b", 100);
-  NodeView c = standby("c", 90);
-  b.promised = c.promised = 2;
-  b.following.reset();
-  c.following.reset();
-  ClusterView view = group(b, {primary("a", 100), c});
-  view.store.leader.reset();
-  view.self.promised_at = kNow - milliseconds(400);
-  return view;
-}
+using testing::electing;
+using testing::group;
+using testing::kNow;
+using testing::leading;
+using testing::primary;
+using testing::standby;
 
 TEST(Decide, ALeaderKeepsItsLeaseWhileAllIsWell) {
   Decision decision = decide(leading(), kNow);
@@ -185,6 +137,86 @@ TEST(Decide, AFullDiskMovesTheRoleOnlyToOneWithRoom) {
   EXPECT_EQ(decide(view, kNow).action, Action::kKeepLease);
   view.peers["c"].free_disk = UINT64_MAX;
   EXPECT_EQ(decide(view, kNow).action, Action::kFence);
+}
+
+// b alone follows a.
+ClusterView leading_one(Durability durability) {
+  ClusterView view = leading();
+  view.members = {"a", "b"};
+  view.peers.erase("c");
+  view.self.links.erase("c");
+  view.settings.durability = view.store.sync->durability = durability;
+  view.store.sync->set = view.self.sync.set = {{"b"}, 1};
+  view.store.request = Request{Request::Kind::kReinit, "b", false, kNow + std::chrono::minutes(1), 1};
+  return view;
+}
+
+TEST(Decide, AReinitOfTheOnlyOtherCopyIsRefusedInStrictMode) {
+  ClusterView view = leading_one(Durability::kStrict);
+  Decision decision = decide(view, kNow);
+  EXPECT_EQ(decision.action, Action::kClearRequest);
+  EXPECT_EQ(decision.sentence,
+            "reinit refused: no other standby of a can have each commit in place of b, and strict never goes without; "
+            "add one, or set durability to quorum");
+  view.members.push_back("c");
+  view.self.links["c"] = {true, 100, kNow};
+  decision = decide(view, kNow);
+  EXPECT_EQ(decision.action, Action::kRecordSync) << decision.sentence;
+  EXPECT_EQ(decision.sync.set, (SyncSet{{"b", "c"}, 1})) << "c takes its place first";
+}
+
+TEST(Decide, AReinitOfTheOnlyOtherCopyDegradesAQuorum) {
+  Decision decision = decide(leading_one(Durability::kQuorum), kNow);
+  EXPECT_EQ(decision.action, Action::kRecordSync) << decision.sentence;
+  EXPECT_EQ(decision.sync.set, SyncSet{});
+}
+
+TEST(Decide, ARequestThatItsNodeDidNotBeginIsGivenUpInTime) {
+  ClusterView view = leading();
+  view.store.request = Request{Request::Kind::kRestart, "c", false, kNow + milliseconds(1), 1};
+  EXPECT_EQ(decide(view, kNow).action, Action::kKeepLease);
+  view.store.request->deadline = kNow;
+  Decision decision = decide(view, kNow);
+  EXPECT_EQ(decision.action, Action::kClearRequest);
+  EXPECT_NE(decision.sentence.find("restart of c given up"), std::string::npos) << decision.sentence;
+  view.store.request->node = "z";
+  EXPECT_EQ(decide(view, kNow).sentence, "restart refused: z is not a member");
+}
+
+TEST(Decide, TheDataOfAnotherGroupProvesNothing) {
+  ClusterView view = electing();
+  ASSERT_EQ(decide(view, kNow).action, Action::kAcquire);
+  view.peers["c"].system_id = "8000";
+  Decision decision = decide(view, kNow);
+  EXPECT_EQ(decision.action, Action::kWait);
+  EXPECT_NE(decision.sentence.find("not heard: c"), std::string::npos) << decision.sentence;
+}
+
+// The machine's clock may be set at any time: decisions go by what a view holds, and that has no wall clock.
+static_assert(std::is_same_v<Time::clock, std::chrono::steady_clock>);
+
+TEST(Decide, NeitherReadsAClockNorHoldsAWallClock) {
+  const std::regex clocks("system_clock|utc_clock|::now\\(|gettimeofday|clock_gettime|std::time\\b|time_t");
+  size_t files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(PGB_SOURCE_DIR "/src/ha")) {
+    std::string name = entry.path().filename();
+    if (!entry.is_regular_file() || name.find("_test.cc") != std::string::npos) continue;
+    std::ifstream file(entry.path());
+    std::stringstream text;
+    text << file.rdbuf();
+    EXPECT_FALSE(std::regex_search(text.str(), clocks)) << name;
+    ++files;
+  }
+  EXPECT_GT(files, 15U);
+}
+
+TEST(Decide, OnlyTimesSinceMatterNotWhatTheClockReads) {
+  ClusterView view = electing();
+  Decision before = decide(view, kNow);
+  Duration jump = std::chrono::hours(100'000);
+  view.self.promised_at += jump;
+  for (auto& [name, peer] : view.peers) peer.seen += jump;
+  EXPECT_EQ(decide(view, kNow + jump), before);
 }
 
 TEST(Rejoin, GoesByTheTimelinesHistory) {

@@ -31,6 +31,9 @@ Decision decide_leader(const Look& look);     // opening, leading
 Decision decide_uncovered(const Look& look);  // cut off, stray
 Decision decide_sync(const Look& look);       // the rest of a leader's round
 
+// In strict mode no standby but this member of the sync set could be in it.
+bool is_last_copy(const Look& look, const std::string& name);
+
 // The ladder, as a row of the present state. kFollow becomes `on_follow`.
 Decision climb(const Look& look, const NodeView& leader, Epoch epoch, Event on_follow);
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "ha/state.h"
 #include "ha/view.h"
 
 namespace pgb::ha {
@@ -31,6 +32,8 @@ enum class Action {
 std::string_view to_string(Action action);  // "start standby", …
 
 struct Decision {
+  State state = State::kAbsent;  // these two name the row of the transitions that it comes from
+  Event event = Event::kNothing;
   Action action = Action::kWait;
   std::string node;
   Epoch epoch = 0;

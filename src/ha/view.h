@@ -101,7 +101,7 @@ struct NodeView {
   bool streaming = false;              // and its walreceiver runs
   Trouble trouble = Trouble::kNone;
   int failed_rewinds = 0;  // that left the data as it was; since it last followed
-  int failed_starts = 0;   // in a row
+  int failed_starts = 0;   // and promotions, in a row; none with each epoch it takes
   uint64_t free_disk = UINT64_MAX;
   int priority = 1;                  // 0: never to be leader; of equals the highest
   std::vector<std::string> refused;  // whose agent's port refused this one's connection at its last look
@@ -165,7 +165,7 @@ struct Request {
   enum class Kind { kSwitchover, kFailover, kReinit, kRestart } kind = Kind::kSwitchover;
   std::string node;  // switchover, failover: to whom, empty: the best; else which one
   bool force = false;
-  Time deadline{};
+  Time deadline{};  // by the observer's clock, from the time left when it was written
   uint64_t id = 0;
   bool operator==(const Request&) const = default;
 };

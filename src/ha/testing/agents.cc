@@ -32,6 +32,7 @@ NodeView World::publishable(const SimNode& node) const {
   view.streaming = server.connection != 0;
   view.trouble = server.trouble;
   view.failed_rewinds = node.memory.failed_rewinds;
+  view.failed_starts = node.memory.failed_starts;
   view.free_disk = node.free_disk;
   for (const auto& [peer, said] : node.evidence) {
     if (said.contact == Evidence::Contact::kRefused) view.refused.push_back(peer);
@@ -47,9 +48,9 @@ ClusterView World::view_of(const SimNode& node) const {
   view.self.sync = node.server.sync;
   view.self.sync_since = node.server.sync_since;
   view.self.recovery = Duration(node.recovery);
-  view.self.up_since = Time{} + Duration(node.server.up_since + 1'000'000);
+  view.self.up_since = on_clock(node, node.server.up_since);
   for (const auto& [name, link] : node.server.links) {
-    view.self.links[name] = {link.streaming, link.acked, Time{} + Duration(link.since + 1'000'000)};
+    view.self.links[name] = {link.streaming, link.acked, on_clock(node, link.since)};
   }
   view.peers = node.peers;
   view.evidence = node.evidence;
@@ -64,11 +65,12 @@ void World::observe(SimNode& node) {
   if (node.store.reachable) {
     bool had = node.store.leader.has_value();
     node.store.leader = store_.leader;
-    if (had && !store_.leader) node.store.leaderless_since = time();
+    if (had && !store_.leader) node.store.leaderless_since = time(node);
     node.store.epoch = store_.epoch;
     node.store.sync = store_.sync;
     node.store.transfer = store_.transfer;
     node.store.request = store_.request;
+    if (node.store.request) node.store.request->deadline -= Duration(node.clock_zero);
     node.store.paused = store_.paused;
     const auto& key = store_.leader;
     if (key && key->holder == node.name && key->lease != node.memory.lease && node.asked.contains(key->lease)) {
@@ -83,14 +85,14 @@ void World::observe(SimNode& node) {
       if (name == node.name || node.versions[name] >= entry.first) continue;
       node.versions[name] = entry.first;
       node.peers[name] = entry.second;
-      node.peers[name].seen = time();
+      node.peers[name].seen = time(node);
     }
   }
   bool asks_failsafe = node.server.state == Server::kPrimary && !node.store.reachable;
   for (auto& other : nodes_) {
     if (&other == &node) continue;
     Evidence& said = node.evidence[other.name];
-    said = {Evidence::Contact::kSilent, 0, true, time()};
+    said = {Evidence::Contact::kSilent, 0, true, time(node)};
     if (!both_ways(node.name, other.name)) continue;
     if (!other.alive) {
       said.contact = Evidence::Contact::kRefused;
@@ -99,12 +101,12 @@ void World::observe(SimNode& node) {
       said.epoch = std::max({other.promised, other.store.epoch.epoch, other.server.epoch});
       said.store_reachable = other.store.reachable;
       bool vouches = asks_failsafe && !other.store.reachable && said.epoch <= node.server.epoch;
-      if (vouches) other.memory.vouched_until = time() + settings_.lease;
+      if (vouches) other.memory.vouched_until = time(other) + settings_.lease;
     }
   }
 }
 
-Decision World::decide_mutated(ClusterView view) {
+Decision World::decide_mutated(const SimNode& node, ClusterView view) {
   Mutation mutation = options_.mutation;
   if (mutation == Mutation::kNoQuorumCheck && view.store.sync && view.self.server == Server::kStandby) {
     view.store.sync->durability = Durability::kAsync;
@@ -112,7 +114,9 @@ Decision World::decide_mutated(ClusterView view) {
   if (mutation == Mutation::kRecordTooEarly) {
     for (auto& [name, link] : view.self.links) link.flushed = std::max(link.flushed, view.self.sync_since);
   }
-  Decision decision = decide(view, time());
+  // It takes itself for closed.
+  if (mutation == Mutation::kOpenAtOnce && state_of(view) == State::kOpening) view.self.sync.closed = true;
+  Decision decision = decide(view, time(node));
   bool leading = state_of(view) == State::kLeading;
   if (mutation == Mutation::kRelaxBeforeRecord && leading && decision.action == Action::kRecordSync) {
     bool applied = view.self.sync == decision.sync;
@@ -121,7 +125,6 @@ Decision World::decide_mutated(ClusterView view) {
   }
   if (mutation == Mutation::kIgnoreFence && decision.action == Action::kFence) decision.action = Action::kWait;
   if (mutation == Mutation::kOpenAtOnce && decision.action == Action::kPromote) decision.sync = {false, {}};
-  if (mutation == Mutation::kOpenAtOnce && decision.action == Action::kApplySync) decision.sync.closed = false;
   if (mutation == Mutation::kNeverRewind && decision.action == Action::kRewind) decision.action = Action::kFollow;
   return decision;
 }
@@ -129,8 +132,9 @@ Decision World::decide_mutated(ClusterView view) {
 void World::round(SimNode& node) {
   observe(node);
   ClusterView view = view_of(node);
-  Decision decision = decide_mutated(view);
-  if (decision.sentence.starts_with("BUG")) violate(decision.sentence);
+  Decision decision = decide_mutated(node, view);
+  outcome_.rows.emplace(decision.state, decision.event);
+  if (decision.sentence.starts_with("BUG")) violate(Harm::kNoRow, decision.sentence);
   if (decision.lossy) note("lossy: " + decision.sentence);
   node.published = publishable(node);
   publish(node);
@@ -151,8 +155,7 @@ void World::act(SimNode& node, const Decision& decision) {
   };
   auto build = [&] {
     if (node.job) return;
-    bool reinit = store_.request && store_.request->kind == Request::Kind::kReinit && store_.request->node == node.name;
-    if (reinit) store_.request.reset();
+    clear_request(node, Request::Kind::kReinit);
     kill_server(node, Fault::kNone);
     server.state = Server::kBuilding;
     server.following.reset();
@@ -164,7 +167,7 @@ void World::act(SimNode& node, const Decision& decision) {
     case Action::kWait:
     case Action::kKeepLease: return;
     case Action::kStartStandby: return run(50, 400);
-    case Action::kRestartInPlace: return run(50, node.recovery + 200);
+    case Action::kRestartInPlace: return restart(node, decision);
     case Action::kPromote: return run(30, 300);
     case Action::kRewind:
     case Action::kFullCopy: return build();
@@ -193,12 +196,32 @@ void World::act(SimNode& node, const Decision& decision) {
     case Action::kClearRequest:
       node.memory.checkpointed = false;
       return to_store(
-          node, [this] { return store_.request.reset(), true; }, [] {});
+          node,
+          [this, id = node.store.request ? node.store.request->id : 0] {
+            if (!store_.request || store_.request->id != id) return false;
+            return store_.request.reset(), true;
+          },
+          [] {});
   }
 }
 
+void World::clear_request(const SimNode& node, Request::Kind kind) {
+  if (store_.request && store_.request->kind == kind && store_.request->node == node.name) store_.request.reset();
+}
+
+// As what it was: a standby starts as one.
+void World::restart(SimNode& node, Decision decision) {
+  if (node.job) return;
+  if (node.server.state == Server::kStandby) decision.action = Action::kStartStandby;
+  if (node.server.state != Server::kStopped) {
+    clear_request(node, Request::Kind::kRestart);
+    kill_server(node, Fault::kNone);
+  }
+  node.job = Job{decision, now_ + random(50, node.recovery + 200)};
+}
+
 void World::detach(SimNode& node, Epoch epoch) {
-  if (epoch > node.promised) node.memory.promised_at = time();
+  if (epoch > node.promised) node.memory.promised_at = time(node);
   node.promised = std::max(node.promised, epoch);
   if (options_.mutation == Mutation::kPromiseWithoutDetach) {
     // The view says detached, the walreceiver goes on.
@@ -267,7 +290,8 @@ void World::acquire(SimNode& node, const Decision& decision) {
     if (decision.lossy) ++outcome_.lossy;
     return true;
   };
-  node.asked[lease] = time();
+  node.asked[lease] = time(node);
+  node.memory.failed_starts = 0;
   to_store(node, transaction,
            [this, name = node.name, decision] { note(fmt::format("{} holds epoch {}", name, decision.epoch)); });
 }
@@ -279,6 +303,7 @@ void World::record(SimNode& node, const Decision& decision) {
       [this, seen, decision, name = node.name] {
         if (!seen || store_.leader != seen) return false;
         store_.sync = SyncRecord{name, seen->epoch, settings_.durability, decision.sync.set, store_.revision + 1};
+        passes(Moment::kRecorded, *find(name));
         return true;
       },
       [] {});
@@ -306,7 +331,7 @@ void World::release(SimNode& node, const Decision& decision) {
 
 void World::renew(SimNode& node) {
   if (!linked(node.name, "store")) return;
-  later(delay(), [this, name = node.name, lease = node.memory.lease, sent = time()] {
+  later(delay(), [this, name = node.name, lease = node.memory.lease, sent = time(node)] {
     if (!store_.up || !store_.leases.contains(lease) || store_.leases[lease] <= now_) return;
     store_.leases[lease] = now_ + settings_.lease.count();
     if (!linked("store", name)) return;

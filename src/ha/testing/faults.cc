@@ -42,6 +42,7 @@ void World::revive_agent(SimNode& node) {
   node.peers.clear();
   node.versions.clear();
   node.store = StoreView{};
+  if (chance(0.5)) boot(node);
   note(node.name + " is up again");
 }
 
@@ -59,14 +60,8 @@ void World::fault() {
     cuts_.insert({from, to});
     later(lasts, [this, from, to] { cuts_.erase({from, to}); });
   };
-  auto request = [&](Request::Kind kind, bool force) {
-    bool named = chance(0.5) || kind == Request::Kind::kReinit;
-    store_.request =
-        Request{kind, named ? any_node().name : "", force, time() + Duration(random(1000, 9000)), ++order_};
-    ++store_.revision;
-  };
   auto back = [this, name = node.name] { revive_agent(*find(name)); };
-  Ms what = random(0, 19);
+  Ms what = random(0, 23);
   note(fmt::format("FAULT {} on {} for {} ms", what, node.name, lasts));
   switch (what) {
     case 0:
@@ -121,28 +116,36 @@ void World::fault() {
       later(lasts, [this, name = node.name] { find(name)->free_disk = UINT64_MAX; });
       break;
     case 15:
-    case 16: request(Request::Kind::kSwitchover, false); break;
-    case 17: request(chance(0.5) ? Request::Kind::kReinit : Request::Kind::kFailover, chance(0.3)); break;
+    case 16: request(Request::Kind::kSwitchover, chance(0.5) ? any_node().name : "", false); break;
+    case 17: any_request(); break;
     case 18:  // all of them, back in any order
       for (auto& each : nodes_) {
         kill_agent(each);
         later(random(100, 6000), [this, name = each.name] { revive_agent(*find(name)); });
       }
       break;
-    default:
-      if (chance(0.5)) {
-        store_.paused = true;
-        later(lasts, [this] { store_.paused = false; });
-      } else if (!wiped_ && spare(node)) {  // a disk is lost, once
-        wiped_ = true;
-        kill_agent(node);
-        node.server = SimServer{};
-        node.server.state = Server::kAbsent;
-        node.promised = node.led = 0;
-        node.founder = false;
-        later(lasts, back);
-      }
+    case 19:
+      if (chance(0.5)) return lose_disk(node, lasts);
+      store_.paused = true;
+      later(lasts, [this] { store_.paused = false; });
+      break;
+    case 20: slow_down(any_node(), lasts); break;
+    case 21: force_failover(node, lasts); break;
+    case 22: lie_in_wait(Moment::kPromoted, node, lasts); break;
+    default: lie_in_wait(Moment::kRecorded, node, lasts);
   }
+}
+
+// One of a schedule.
+void World::lose_disk(SimNode& node, Ms lasts) {
+  if (!wiped_.empty() || !spare(node)) return;
+  wiped_ = node.name;
+  kill_agent(node);
+  node.server = SimServer{};
+  node.server.state = Server::kAbsent;
+  node.promised = node.led = 0;
+  node.founder = false;
+  later(lasts, [this, name = node.name] { revive_agent(*find(name)); });
 }
 
 void World::heal() {
@@ -154,9 +157,10 @@ void World::heal() {
   if (store_.request && store_.request->kind == Request::Kind::kFailover) store_.request->force = false;
   for (auto& node : nodes_) {
     revive_agent(node);
-    node.paused = node.server.frozen = node.server.stalled = false;
+    node.paused = node.server.frozen = node.server.stalled = node.server.slow = false;
     node.free_disk = UINT64_MAX;
   }
+  later(6000, [this] { last_resort(); });
 }
 
 }  // namespace pgb::ha::testing

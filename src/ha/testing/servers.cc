@@ -6,6 +6,11 @@
 #include "ha/testing/world.h"
 
 namespace pgb::ha::testing {
+namespace {
+
+constexpr size_t kKept = 150;  // records that a primary keeps for standbys that are away
+
+}  // namespace
 
 void World::write(SimNode& primary) {
   SimServer& server = primary.server;
@@ -32,17 +37,19 @@ void World::acknowledge(SimNode& primary) {
   bool safe = settings_.durability != Durability::kAsync && outcome_.lossy == 0;
   auto [owner, first] = owner_.emplace(server.epoch, primary.name);
   if (owner->second != primary.name) {
-    violate(fmt::format("{} and {} both wrote under epoch {}", owner->second, primary.name, server.epoch));
+    violate(Harm::kTwoPrimaries,
+            fmt::format("{} and {} both wrote under epoch {}", owner->second, primary.name, server.epoch));
   }
   if (first && safe) {
     std::set<uint32_t> there(server.wal.begin(), server.wal.end());
     auto lost = std::count_if(acked_.begin(), acked_.end(), [&](uint32_t id) { return !there.contains(id); });
     if (lost > 0)
-      violate(fmt::format("{} leads epoch {} without {} acknowledged commits", primary.name, server.epoch, lost));
+      violate(Harm::kLost,
+              fmt::format("{} leads epoch {} without {} acknowledged commits", primary.name, server.epoch, lost));
   }
   if (safe && server.epoch < highest_acked_) {
-    violate(
-        fmt::format("{} acknowledged under epoch {} after {} was in use", primary.name, server.epoch, highest_acked_));
+    violate(Harm::kTwoPrimaries, fmt::format("{} acknowledged under epoch {} after {} was in use", primary.name,
+                                             server.epoch, highest_acked_));
   }
   highest_acked_ = std::max(highest_acked_, server.epoch);
   for (; server.acknowledged < upto; ++server.acknowledged) {
@@ -81,15 +88,19 @@ void World::stream(SimNode& standby) {
       mine.trouble = Trouble::kDiverged;
       return;
     }
+    if (theirs.wal.size() - mine.wal.size() > kKept) {
+      mine.trouble = Trouble::kWalRemoved;
+      return;
+    }
     bool part = mine.wal.empty() || theirs.wal[mine.wal.size() - 1] == mine.wal.back();
     if (!part)
-      return violate(fmt::format("{} follows {} although their WAL differs on timeline {}", standby.name, leader->name,
-                                 mine.timeline()));
+      return violate(Harm::kDiverged, fmt::format("{} follows {} although their WAL differs on timeline {}",
+                                                  standby.name, leader->name, mine.timeline()));
     mine.connection = ++connections_;
     theirs.links[standby.name] = {true, 0, now_, mine.connection};
     note(fmt::format("{} streams from {}", standby.name, leader->name));
   }
-  if (mine.stalled || chance(0.3)) return;
+  if (mine.stalled || chance(mine.slow ? 0.95 : 0.3)) return;
   size_t count = std::min(theirs.wal.size() - mine.wal.size(), static_cast<size_t>(random(0, 6)));
   mine.wal.insert(mine.wal.end(), theirs.wal.begin() + static_cast<long>(mine.wal.size()),
                   theirs.wal.begin() + static_cast<long>(mine.wal.size() + count));
@@ -172,15 +183,25 @@ void World::promote(SimNode& node, const Decision& decision) {
   server.sync = decision.sync;
   for (const auto& other : nodes_) {
     if (&other != &node && other.server.state == Server::kPrimary && other.server.epoch == server.epoch) {
-      violate(fmt::format("{} and {} are primaries of epoch {}", node.name, other.name, server.epoch));
+      violate(Harm::kTwoPrimaries,
+              fmt::format("{} and {} are primaries of epoch {}", node.name, other.name, server.epoch));
     }
   }
   note(fmt::format("{} is primary of epoch {} on timeline {}", node.name, server.epoch, timeline));
+  passes(Moment::kPromoted, node);
 }
 
 void World::finish_job(SimNode& node) {
   Decision decision = node.job->decision;
   node.job.reset();
+  bool brings_up = decision.action == Action::kStartStandby || decision.action == Action::kRestartInPlace ||
+                   decision.action == Action::kPromote;
+  if (brings_up && !healed_ && chance(0.04)) {
+    note(fmt::format("{}: {} failed", node.name, to_string(decision.action)));
+    ++node.memory.failed_starts;
+    return;
+  }
+  if (brings_up) node.memory.failed_starts = 0;
   switch (decision.action) {
     case Action::kStartStandby: return start(node, false);
     case Action::kRestartInPlace: return start(node, true);

@@ -56,19 +56,25 @@ int main(int argc, char** argv) {
   size_t acknowledged = 0;
   size_t epochs = 0;
   size_t lossy = 0;
+  std::set<std::pair<pgb::ha::State, pgb::ha::Event>> rows;
   for (uint64_t n = 0; n < arguments.schedules; ++n) {
     arguments.options.seed = arguments.first + n;
     Outcome outcome = World(arguments.options).run();
     acknowledged += outcome.acknowledged;
     epochs += outcome.epochs;
     lossy += outcome.lossy;
+    rows.merge(outcome.rows);
     if (outcome.violations.empty()) continue;
     ++failed;
-    std::printf("%s\n  %s\n  replay: ha_simulate --seed %llu\n", outcome.setup.c_str(), outcome.violations[0].c_str(),
-                static_cast<unsigned long long>(arguments.options.seed));
+    std::printf("%s\n  %s\n  replay: ha_simulate --seed %llu\n", outcome.setup.c_str(),
+                outcome.violations[0].text.c_str(), static_cast<unsigned long long>(arguments.options.seed));
   }
   std::printf("%llu schedules, %llu failed; %zu commits acknowledged, %zu epochs, %zu forced with loss allowed\n",
               static_cast<unsigned long long>(arguments.schedules), static_cast<unsigned long long>(failed),
               acknowledged, epochs, lossy);
+  for (const auto& row : pgb::ha::transitions()) {
+    if (rows.contains({row.from, row.event})) continue;
+    std::printf("row not met: %s, %s\n", std::string(to_string(row.from)).c_str(), std::string(row.text).c_str());
+  }
   return failed == 0 ? 0 : 1;
 }

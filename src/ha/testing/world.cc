@@ -35,6 +35,7 @@ World::World(const Options& options) : options_(options), random_(options.seed) 
     node.founder = i == 0;
     if (i > 0 && chance(0.5)) node.server.state = Server::kAbsent;
     node.next_round = random(0, 500);
+    boot(node);
     nodes_.push_back(std::move(node));
   }
   outcome_.setup = fmt::format("seed {}: {} nodes, {}", options_.seed, count,
@@ -53,12 +54,15 @@ void World::note(const std::string& text) {
   if (options_.trace) std::printf("%7.3f %s\n", static_cast<double>(now_) / 1000, text.c_str());
 }
 
-void World::violate(const std::string& text) {
+void World::violate(Harm harm, const std::string& text) {
   note("VIOLATION " + text);
   if (outcome_.violations.size() < 5) {
-    outcome_.violations.push_back(fmt::format("at {:.3f} s: {}", static_cast<double>(now_) / 1000, text));
+    outcome_.violations.push_back({harm, fmt::format("at {:.3f} s: {}", static_cast<double>(now_) / 1000, text)});
   }
 }
+
+// A monotonic clock goes on from a number of its own, after a boot from zero.
+void World::boot(SimNode& node) { node.clock_zero = now_ - (chance(0.3) ? 0 : random(0, 1'000'000'000)); }
 
 bool World::linked(const std::string& from, const std::string& to) const {
   if ((from == "store" || to == "store") && !store_.up) return false;
@@ -96,25 +100,28 @@ void World::check_end() {
   const SimNode* leader = nullptr;
   for (const auto& node : nodes_) {
     if (node.server.state != Server::kPrimary) continue;
-    if (leader != nullptr) violate(fmt::format("{} and {} are primaries after all healed", leader->name, node.name));
+    if (leader != nullptr)
+      violate(Harm::kTwoPrimaries, fmt::format("{} and {} are primaries after all healed", leader->name, node.name));
     leader = &node;
   }
-  if (leader == nullptr) return violate("no primary after all healed");
-  if (now_ - last_ack_ > 3000) violate(fmt::format("{} acknowledges nothing after all healed", leader->name));
+  if (leader == nullptr) return violate(Harm::kStuck, "no primary after all healed");
+  if (now_ - last_ack_ > 3000)
+    violate(Harm::kStuck, fmt::format("{} acknowledges nothing after all healed", leader->name));
   for (const auto& node : nodes_) {
     if (&node == leader) continue;
     auto link = leader->server.links.find(node.name);
     if (link == leader->server.links.end() || !link->second.streaming) {
-      violate(fmt::format("{} does not stream from {} after all healed", node.name, leader->name));
+      violate(node.server.trouble == Trouble::kDiverged ? Harm::kDiverged : Harm::kStuck,
+              fmt::format("{} does not stream from {} after all healed", node.name, leader->name));
     }
   }
   if (outcome_.lossy == 0 && settings_.durability != Durability::kAsync) {
     std::set<uint32_t> there(leader->server.wal.begin(), leader->server.wal.end());
     auto lost = std::count_if(acked_.begin(), acked_.end(), [&](uint32_t id) { return !there.contains(id); });
-    if (lost > 0) violate(fmt::format("{} acknowledged commits are not on {}", lost, leader->name));
+    if (lost > 0) violate(Harm::kLost, fmt::format("{} acknowledged commits are not on {}", lost, leader->name));
   }
   if (changes_ > 2 * outcome_.faults + 3) {
-    violate(fmt::format("{} changes of leader after {} faults", changes_, outcome_.faults));
+    violate(Harm::kFlaps, fmt::format("{} changes of leader after {} faults", changes_, outcome_.faults));
   }
 }
 

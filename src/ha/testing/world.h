@@ -33,6 +33,20 @@ enum class Mutation {
 inline constexpr int kMutations = 9;
 std::string to_string(Mutation mutation);
 
+enum class Harm {
+  kLost,          // an acknowledged commit
+  kTwoPrimaries,  // that write, or under one epoch, or to the end
+  kDiverged,      // a standby whose WAL is not its leader's
+  kFlaps,         // more changes of leader than faults explain
+  kStuck,         // all healed, but not everybody came back
+  kNoRow,         // decide() has no answer
+};
+
+struct Violation {
+  Harm harm;
+  std::string text;
+};
+
 struct Connection {  // of a standby, at the primary
   bool streaming = false;
   Lsn acked = 0;
@@ -44,6 +58,7 @@ struct SimServer {
   Server state = Server::kStopped;
   bool frozen = false;   // SIGSTOP
   bool stalled = false;  // its disk does not write
+  bool slow = false;     // its disk writes little
   std::vector<uint32_t> wal;
   std::vector<Fork> history{{1, 0}};
   std::optional<Following> following;
@@ -89,6 +104,7 @@ struct SimNode {
   Ms pending_at = 0;
   uint64_t free_disk = UINT64_MAX;
   Ms recovery = 100;
+  Ms clock_zero = 0;  // when its monotonic clock, which no other shares, read zero
 };
 
 struct SimStore {
@@ -111,12 +127,13 @@ struct Options {
 };
 
 struct Outcome {
-  std::vector<std::string> violations;
+  std::vector<Violation> violations;
   std::string setup;
   size_t acknowledged = 0;
   size_t epochs = 0;
   size_t faults = 0;
   size_t lossy = 0;
+  std::set<std::pair<State, Event>> rows;  // of the transitions, that were taken
 };
 
 class World {
@@ -128,13 +145,15 @@ class World {
   // world.cc: time, network, clients
   void step();
   void note(const std::string& text);
-  void violate(const std::string& text);
+  void violate(Harm harm, const std::string& text);
   bool linked(const std::string& from, const std::string& to) const;
   bool both_ways(const std::string& a, const std::string& b) const { return linked(a, b) && linked(b, a); }
   Ms random(Ms low, Ms high) { return std::uniform_int_distribution<Ms>(low, high)(random_); }
   bool chance(double p) { return std::uniform_real_distribution<>(0, 1)(random_) < p; }
   Ms delay() { return chance(0.03) ? random(100, 1500) : random(1, 25); }
-  Time time() const { return Time{} + Duration(now_ + 1'000'000); }
+  Time time(const SimNode& node) const { return on_clock(node, now_); }
+  Time on_clock(const SimNode& node, Ms when) const { return Time{} + Duration(when - node.clock_zero); }
+  void boot(SimNode& node);
   void later(Ms wait, std::function<void()> what);
   void check_end();
 
@@ -155,7 +174,7 @@ class World {
   void observe(SimNode& node);
   NodeView publishable(const SimNode& node) const;
   ClusterView view_of(const SimNode& node) const;
-  Decision decide_mutated(ClusterView view);
+  Decision decide_mutated(const SimNode& node, ClusterView view);
   void act(SimNode& node, const Decision& decision);
   void to_store(SimNode& node, std::function<bool()> transaction, std::function<void()> on_success);
   void acquire(SimNode& node, const Decision& decision);
@@ -165,6 +184,8 @@ class World {
   void publish(SimNode& node);
   void wake();
   void detach(SimNode& node, Epoch epoch);
+  void clear_request(const SimNode& node, Request::Kind kind);
+  void restart(SimNode& node, Decision decision);
 
   // faults.cc
   void schedule_faults();
@@ -172,7 +193,20 @@ class World {
   void kill_agent(SimNode& node);
   void revive_agent(SimNode& node);
   bool spare(const SimNode& node) const;
+  void lose_disk(SimNode& node, Ms lasts);
   void heal();
+
+  // requests.cc
+  void request(Request::Kind kind, const std::string& node, bool force);
+  void any_request();
+  void force_failover(SimNode& leader, Ms lasts);
+  void last_resort();
+
+  // ambush.cc: a failure at the worst moment
+  enum class Moment { kPromoted, kRecorded };
+  void lie_in_wait(Moment moment, SimNode& leader, Ms lasts);
+  void passes(Moment moment, const SimNode& node);
+  void slow_down(SimNode& node, Ms lasts);
 
   SimNode& any_node() { return nodes_[static_cast<size_t>(random(0, static_cast<Ms>(nodes_.size()) - 1))]; }
   SimNode* find(const std::string& name);
@@ -197,7 +231,8 @@ class World {
   uint32_t writes_ = 0;
   uint64_t leases_ = 0;
   bool healed_ = false;
-  bool wiped_ = false;
+  std::string wiped_;  // whose disk was lost
+  std::optional<Moment> awaited_;
   std::set<uint32_t> own_records_;  // WAL that no client wrote
   std::vector<uint32_t> acked_;
   Ms last_ack_ = 0;
