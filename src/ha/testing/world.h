@@ -176,6 +176,11 @@ class World {
   ClusterView view_of(const SimNode& node) const;
   Decision decide_mutated(const SimNode& node, ClusterView view);
   void act(SimNode& node, const Decision& decision);
+  void detach(SimNode& node, Epoch epoch);
+  void clear_request(const SimNode& node, Request::Kind kind);
+  void restart(SimNode& node, Decision decision);
+
+  // transactions.cc
   void to_store(SimNode& node, std::function<bool()> transaction, std::function<void()> on_success);
   void acquire(SimNode& node, const Decision& decision);
   void record(SimNode& node, const Decision& decision);
@@ -183,9 +188,6 @@ class World {
   void renew(SimNode& node);
   void publish(SimNode& node);
   void wake();
-  void detach(SimNode& node, Epoch epoch);
-  void clear_request(const SimNode& node, Request::Kind kind);
-  void restart(SimNode& node, Decision decision);
 
   // faults.cc
   void schedule_faults();
