@@ -46,6 +46,7 @@ int main(int argc, char** argv) {
     std::fputs(pgb::ha::state_diagram().c_str(), stdout);
     return 0;
   }
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // a failure is seen when it is found
   Arguments arguments;
   if (!parse(argc, argv, arguments)) {
     std::fprintf(stderr,
