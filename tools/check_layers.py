@@ -24,7 +24,7 @@ def main() -> int:
             for dep in allowed - {name}:
                 if ORDER.index(dep) >= ORDER.index(name):
                     mistakes.append(f"{name} declares {dep}, which is not below it")
-        for file in sorted([*folder.glob("*.h"), *folder.glob("*.cc")]):
+        for file in sorted([*folder.rglob("*.h"), *folder.rglob("*.cc")]):
             for number, line in enumerate(file.read_text().splitlines(), 1):
                 match = re.match(r'\s*#include "(\w+)/', line)
                 if match and match.group(1) not in allowed:

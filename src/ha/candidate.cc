@@ -1,0 +1,184 @@
+#include "ha/candidate.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "ha/sync_set.h"
+#include "ha/words.h"
+
+namespace pgb::ha {
+namespace {
+
+template <class F>
+void each_node(const ClusterView& view, F f) {
+  f(static_cast<const NodeView&>(view.self));
+  for (const auto& [name, node] : view.peers) f(node);
+}
+
+bool is_member(const SyncRecord& record, const std::string& name) {
+  return std::binary_search(record.set.members.begin(), record.set.members.end(), name);
+}
+
+bool intact_leader(const SyncRecord& record, const NodeView& node, Epoch epoch) {
+  return node.name == record.leader && node.led >= record.epoch && is_evidence(node, epoch);
+}
+
+Eligibility by_lag(const ClusterView& view, const NodeView& node) {
+  const NodeView* last = find_node(view, view.store.epoch.holder);
+  if (last == nullptr || !last->flushed || last->name == node.name) return {true, "nothing says it is behind", {}};
+  Lsn ahead = last->flushed->lsn;
+  uint64_t lag = ahead > node.flushed->lsn ? ahead - node.flushed->lsn : 0;
+  std::string text = fmt::format("it is {} behind what {} published last", bytes(lag), last->name);
+  return {lag <= view.settings.lag_limit, std::move(text), {}};
+}
+
+// Members of the record (or, without one, of the group) whose final position is known and not above that of `node`.
+Eligibility by_count(const ClusterView& view, const NodeView& node, Epoch epoch,
+                     const std::vector<std::string>& members, size_t needed) {
+  Eligibility result;
+  size_t seen = 0;
+  std::vector<std::string> ahead;
+  for (const auto& name : members) {
+    const NodeView* other = find_node(view, name);
+    if (other == nullptr || !is_evidence(*other, epoch) || other->system_id != node.system_id) {
+      result.missing.push_back(name);
+    } else if (*other->flushed > *node.flushed) {
+      ahead.push_back(fmt::format("{} at {}", name, to_text(*other->flushed)));
+    } else {
+      ++seen;
+    }
+  }
+  result.ok = seen >= needed;
+  result.why = fmt::format("at {} it is level with {} of the {} nodes it has to be ({})", to_text(*node.flushed), seen,
+                           needed, fmt::join(members, ", "));
+  if (!result.missing.empty()) result.why += fmt::format("; not heard: {}", fmt::join(result.missing, ", "));
+  if (!ahead.empty()) result.why += fmt::format("; ahead of it: {}", fmt::join(ahead, ", "));
+  return result;
+}
+
+Eligibility without_record(const ClusterView& view, const NodeView& node, Epoch epoch) {
+  bool ever_led = false;
+  each_node(view, [&](const NodeView& n) { ever_led |= n.promised > 0 && (n.led > 0 || n.following); });
+  if (!ever_led) {
+    bool founder = node.name == view.self.name && view.self.founder;
+    return {founder, founder ? "it founded the group" : "the group's first leader is the node that founded it", {}};
+  }
+  // The store was emptied: without its record only all nodes together know.
+  return by_count(view, node, epoch, view.members, view.members.size());
+}
+
+Eligibility by_record(const ClusterView& view, const SyncRecord& record, const NodeView& node, Epoch epoch) {
+  if (intact_leader(record, node, epoch)) return {true, fmt::format("it led epoch {}", record.epoch), {}};
+  if (!is_member(record, node.name)) {
+    return {
+        false,
+        fmt::format("acknowledged commits are on {} and {}, it is not among them", record.leader, describe(record.set)),
+        {record.leader}};
+  }
+  const NodeView* last = find_node(view, record.leader);
+  if (last != nullptr && intact_leader(record, *last, epoch) && *last->flushed <= *node.flushed) {
+    return {true, fmt::format("it has all WAL of {}, up to {}", last->name, to_text(*last->flushed)), {}};
+  }
+  return by_count(view, node, epoch, record.set.members, evidence_needed(record.set));
+}
+
+}  // namespace
+
+const NodeView* find_node(const ClusterView& view, const std::string& name) {
+  if (name == view.self.name) return &view.self;
+  auto it = view.peers.find(name);
+  return it == view.peers.end() ? nullptr : &it->second;
+}
+
+Epoch next_epoch(const ClusterView& view) {
+  Epoch epoch = view.store.epoch.epoch + 1;
+  each_node(view, [&](const NodeView& node) {
+    epoch = std::max({epoch, node.promised, node.led + 1});
+    if (node.following) epoch = std::max(epoch, node.following->epoch + 1);
+  });
+  return epoch;
+}
+
+Timeline next_timeline(const ClusterView& view) {
+  Timeline timeline = view.store.epoch.timeline;
+  each_node(view, [&](const NodeView& node) {
+    if (node.flushed) timeline = std::max(timeline, node.flushed->timeline);
+  });
+  return timeline + 1;
+}
+
+bool is_evidence(const NodeView& node, Epoch epoch) {
+  return node.promised >= epoch && node.flushed && node.server != Server::kPrimary &&
+         !(node.following && node.following->epoch < epoch);
+}
+
+Eligibility eligible(const ClusterView& view, const NodeView& node, Epoch epoch) {
+  if (node.priority == 0) return {false, "its priority is 0", {}};
+  if (!node.flushed) return {false, "its WAL is not whole or not known", {}};
+  if (node.health != Health::kGood) return {false, "it does not answer", {}};
+  if (node.free_disk < view.settings.min_free_disk) {
+    return {false, fmt::format("its disk has {} left", bytes(node.free_disk)), {}};
+  }
+  const auto& record = view.store.sync;
+  if (!record) return without_record(view, node, epoch);
+  if (record->durability == Durability::kAsync) return by_lag(view, node);
+  return by_record(view, *record, node, epoch);
+}
+
+bool better(const NodeView& a, const NodeView& b) {
+  if (a.flushed != b.flushed) return a.flushed > b.flushed;
+  if (a.priority != b.priority) return a.priority > b.priority;
+  return a.name < b.name;
+}
+
+std::optional<std::string> best_candidate(const ClusterView& view, Epoch epoch, Time now) {
+  const NodeView* best = nullptr;
+  each_node(view, [&](const NodeView& node) {
+    bool mine = &node == &view.self;
+    if (!mine && (now - node.seen > view.settings.fresh || node.promised < epoch)) return;
+    if (node.server != Server::kStandby || !eligible(view, node, epoch).ok) return;
+    if (best == nullptr || better(node, *best)) best = &node;
+  });
+  return best == nullptr ? std::nullopt : std::optional(best->name);
+}
+
+namespace {
+
+// Why `node` cannot take over from this leader; empty: it can.
+std::string obstacle(const ClusterView& view, const NodeView& node, Time now) {
+  const Settings& settings = view.settings;
+  if (now - node.seen > settings.fresh) return "was not heard of lately";
+  if (node.server != Server::kStandby || node.health != Health::kGood) return "has no standby that answers";
+  if (node.priority == 0) return "has priority 0";
+  if (!node.flushed) return "has WAL that is not whole";
+  if (node.free_disk < settings.min_free_disk) return fmt::format("has {} of disk left", bytes(node.free_disk));
+  const auto& record = view.store.sync;
+  if (record && record->durability != Durability::kAsync && !is_member(*record, node.name)) {
+    return fmt::format("is not among those that have each commit ({})", describe(record->set));
+  }
+  // A leader that is down has no links; those who followed it may still elect one of them.
+  if (view.self.server != Server::kPrimary) return "";
+  auto link = view.self.links.find(node.name);
+  return link != view.self.links.end() && link->second.streaming ? "" : "does not stream";
+}
+
+}  // namespace
+
+Successor successor(const ClusterView& view, const std::string& wanted, Time now) {
+  Successor result{std::nullopt, wanted.empty() ? "there is no other node" : fmt::format("{} is not known", wanted)};
+  const NodeView* best = nullptr;
+  for (const auto& [name, node] : view.peers) {
+    if (!wanted.empty() && name != wanted) continue;
+    if (std::string why = obstacle(view, node, now); !why.empty()) {
+      result.why = fmt::format("{} {}", name, why);
+    } else if (best == nullptr || better(node, *best)) {
+      best = &node;
+    }
+  }
+  if (best != nullptr) result = {best->name, ""};
+  return result;
+}
+
+}  // namespace pgb::ha

@@ -1,0 +1,127 @@
+#include "ha/decide.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "ha/candidate.h"
+#include "ha/deciding.h"
+#include "ha/rejoin.h"
+
+namespace pgb::ha {
+namespace {
+
+bool holds_key(const ClusterView& view) {
+  const auto& key = view.store.leader;
+  return key && key->holder == view.self.name && view.self.lease != 0 && key->lease == view.self.lease;
+}
+
+State state_of_primary(const ClusterView& view) {
+  if (!view.store.reachable) return State::kCutOff;
+  if (!holds_key(view) || view.store.leader->epoch != view.self.epoch) return State::kStray;
+  const auto& record = view.store.sync;
+  bool mine = record && record->leader == view.self.name && record->epoch == view.self.epoch;
+  return mine ? State::kLeading : State::kOpening;
+}
+
+// Since when `needed` of `members` have vouched: the oldest question of the latest `needed` good answers.
+Time vouched_since(const ClusterView& view, const std::vector<std::string>& members, size_t needed) {
+  std::vector<Time> answers;
+  for (const auto& name : members) {
+    auto it = view.evidence.find(name);
+    if (name == view.self.name || it == view.evidence.end()) continue;
+    const Evidence& e = it->second;
+    bool vouches = e.contact == Evidence::Contact::kAnswers && !e.store_reachable && e.epoch <= view.self.epoch;
+    if (vouches) answers.push_back(e.asked);
+  }
+  if (answers.size() < needed) return Time{};
+  std::sort(answers.rbegin(), answers.rend());
+  return needed == 0 ? Time{} : answers[needed - 1];
+}
+
+Time failsafe_since(const ClusterView& view) {
+  const auto& record = view.store.sync;
+  bool mine = record && record->leader == view.self.name && record->epoch == view.self.epoch;
+  if (mine && record->durability != Durability::kAsync && record->set.required > 0) {
+    return vouched_since(view, record->set.members, record->set.required);
+  }
+  return vouched_since(view, view.members, view.members.size() - 1);
+}
+
+}  // namespace
+
+Time covered_until(const ClusterView& view) {
+  Time since = view.self.lease == 0 ? Time{} : view.self.renewed;
+  // A leader alone in its group has nobody to be replaced by, but neither anyone who says so: its lease counts.
+  if (view.members.size() > 1) since = std::max(since, failsafe_since(view));
+  return since + view.settings.lease - view.settings.margin;
+}
+
+State state_of(const ClusterView& view) {
+  switch (view.self.server) {
+    case Server::kAbsent: return State::kAbsent;
+    case Server::kBuilding: return State::kBuilding;
+    case Server::kStarting: return State::kStarting;
+    case Server::kStopped:
+      return holds_key(view) && view.self.led == view.store.leader->epoch ? State::kDown : State::kStopped;
+    case Server::kPrimary: return state_of_primary(view);
+    case Server::kStandby: break;
+  }
+  if (holds_key(view)) return State::kElected;
+  return view.self.following ? State::kFollowing : State::kDetached;
+}
+
+Decision Look::row(Event event, std::string sentence) const {
+  Decision decision;
+  decision.state = state;
+  decision.event = event;
+  decision.sentence = std::move(sentence);
+  if (const Row* found = find_row(state, event); found != nullptr) {
+    decision.action = found->action;
+  } else {
+    decision.sentence = fmt::format("BUG: state {} has no row for event {}: {}", to_string(state),
+                                    static_cast<int>(event), decision.sentence);
+  }
+  return decision;
+}
+
+const LeaderKey* Look::leader() const {
+  const auto& key = store().leader;
+  return store().reachable && key && key->holder != self().name ? &*key : nullptr;
+}
+
+Decision climb(const Look& look, const NodeView& leader, Epoch epoch, Event on_follow) {
+  Rejoin rung = rejoin(look.self(), leader);
+  Event event = on_follow;
+  std::string verb = "follows";
+  if (rung.rung == Rung::kRewind) event = Event::kDiverged, verb = "is rewound to";
+  if (rung.rung == Rung::kFullCopy) event = Event::kCopyNeeded, verb = "gets a full copy of";
+  if (rung.rung == Rung::kForeign) event = Event::kForeign, verb = "does not touch its data to follow";
+  if (look.state == State::kAbsent) event = Event::kLeaderReady;
+  auto decision = look.row(event, fmt::format("{} {} {}, leader of epoch {}, because {}", look.self().name, verb,
+                                              leader.name, epoch, rung.reason));
+  decision.node = leader.name;
+  decision.epoch = epoch;
+  return decision;
+}
+
+Decision decide(const ClusterView& view, Time now) {
+  Look look{view, now, state_of(view)};
+  switch (look.state) {
+    case State::kAbsent:
+    case State::kBuilding:
+    case State::kStopped:
+    case State::kStarting: return decide_startup(look);
+    case State::kDown: return decide_down(look);
+    case State::kDetached:
+    case State::kFollowing: return decide_standby(look);
+    case State::kElected: return decide_elected(look);
+    case State::kOpening:
+    case State::kLeading: return decide_leader(look);
+    case State::kCutOff:
+    case State::kStray: return decide_uncovered(look);
+  }
+  return {};
+}
+
+}  // namespace pgb::ha

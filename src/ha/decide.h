@@ -1,0 +1,38 @@
+// The one question an agent asks each round, about every half second and whenever something happened.
+//
+// What the agent owes the answer, for the proofs to hold:
+// - kAcquire is one transaction: if the leader key, /epoch and /sync have the revisions of the view (or are as absent),
+//   then put the leader key {self, epoch} under a new lease and /epoch {epoch, self, max(its timeline, timeline)}; a
+//   running primary with /sync of its own puts that again, too, under the new epoch, after it wrote `led` = epoch.
+//   Without any /sync it puts {self, epoch - 1, alone}, after it wrote `led` = at least epoch - 1: it has all there
+//   ever was.
+// - The lease is granted, and its id remembered, before that transaction: a key with it is its own.
+// - kRecordSync is one transaction: if the leader key is still {self, its epoch} at the revision of the view, put
+//   /sync {self, its epoch, settings.durability, set}.
+// - kRelease is one transaction: if the leader key is mine, delete it, put /transfer = node, and name that node in a
+//   pending switchover. The promise and the position are published before it.
+// - A transaction whose answer did not come may have happened, or happen later: look again, assume nothing.
+// - An agent without its own state on disk reads what it published before, and keeps that promise, before it acts.
+// - What runs longer than a round (start, rewind, copy, promote) runs beside the loop; a decision for what is already
+//   under way changes nothing.
+// - A request to restart or reinit is cleared by the agent that is about to do it; kClearRequest clears the request of
+//   the view, no other.
+#pragma once
+
+#include "ha/decision.h"
+#include "ha/transitions.h"
+#include "ha/view.h"
+
+namespace pgb::ha {
+
+// Pure: the same view and time give the same decision. Never fails.
+Decision decide(const ClusterView& view, Time now);
+
+// The state that decide() finds this node in.
+State state_of(const ClusterView& view);
+
+// Until when this primary may accept writes: its lease less the margin, or as long as the members it needs vouch for it
+// while the store is silent to all of them.
+Time covered_until(const ClusterView& view);
+
+}  // namespace pgb::ha

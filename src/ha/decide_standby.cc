@@ -1,0 +1,193 @@
+// A standby: follows a leader, elects one, or becomes one.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "ha/candidate.h"
+#include "ha/deciding.h"
+#include "ha/words.h"
+
+namespace pgb::ha {
+namespace {
+
+bool asked(const Look& look, Request::Kind kind) { return look.store().request && look.store().request->kind == kind; }
+
+// Two observers, self among them or not, found the holder's agent gone; a user who asks for a failover is one.
+bool refused(const Look& look, const std::string& holder) {
+  int observers = asked(look, Request::Kind::kFailover) ? 1 : 0;
+  auto it = look.view.evidence.find(holder);
+  bool recent = it != look.view.evidence.end() && look.now - it->second.asked <= look.settings().fresh;
+  if (recent && it->second.contact == Evidence::Contact::kRefused) ++observers;
+  for (const auto& [name, peer] : look.view.peers) {
+    bool says = std::find(peer.refused.begin(), peer.refused.end(), holder) != peer.refused.end();
+    if (name != holder && says && look.now - peer.seen <= look.settings().fresh) ++observers;
+  }
+  return observers >= 2;
+}
+
+// Why there is no leader to follow; empty: there is one.
+std::string leaderless(const Look& look) {
+  const auto& key = look.store().leader;
+  if (!key) return "nobody holds the leader key";
+  if (key->holder == look.self().name) return "the leader key is its own, from before its agent was restarted";
+  if (refused(look, key->holder)) {
+    return fmt::format("the agent of {} refuses connections, seen by two, so its server is down", key->holder);
+  }
+  return "";
+}
+
+bool all_heard(const Look& look, Epoch epoch) {
+  return std::all_of(look.view.members.begin(), look.view.members.end(), [&](const auto& name) {
+    const NodeView* node = find_node(look.view, name);
+    return node != nullptr && is_evidence(*node, epoch);
+  });
+}
+
+Decision acquire(const Look& look, Event event, Epoch epoch, std::string sentence) {
+  auto decision = look.row(event, std::move(sentence));
+  decision.epoch = epoch;
+  decision.timeline = next_timeline(look.view);
+  decision.soon = true;
+  return decision;
+}
+
+Decision force(const Look& look, Epoch epoch, const Eligibility& mine) {
+  auto decision =
+      acquire(look, Event::kForced, epoch,
+              fmt::format("{} takes epoch {} because failover was forced, although {}: what was acknowledged "
+                          "beyond {} is lost",
+                          look.self().name, epoch, mine.why, to_text(*look.self().flushed)));
+  decision.lossy = true;
+  return decision;
+}
+
+bool forced_to_me(const Look& look) {
+  if (!asked(look, Request::Kind::kFailover) || !look.store().request->force || !look.self().flushed) return false;
+  const std::string& wanted = look.store().request->node;
+  if (!wanted.empty()) return wanted == look.self().name;
+  return std::none_of(look.view.peers.begin(), look.view.peers.end(), [&](const auto& entry) {
+    const NodeView& peer = entry.second;
+    return look.now - peer.seen <= look.settings().fresh && peer.server == Server::kStandby &&
+           better(peer, look.self());
+  });
+}
+
+Decision elect(const Look& look, const std::string& why) {
+  const OwnView& self = look.self();
+  Epoch epoch = next_epoch(look.view);
+  if (self.promised < epoch || self.following) {
+    auto decision = look.row(
+        self.following ? Event::kLeaderGone : Event::kPromiseNeeded,
+        fmt::format("{} stops following for good any leader below epoch {}, because {}", self.name, epoch, why));
+    decision.epoch = epoch;
+    decision.soon = true;
+    return decision;
+  }
+  Duration waited = std::chrono::duration_cast<Duration>(look.now - self.promised_at);
+  const Settings& settings = look.settings();
+  Eligibility mine = eligible(look.view, self, epoch);
+  auto best = best_candidate(look.view, epoch, look.now);
+  auto others_turn = [&](std::string text) { return look.row(Event::kOthersTurn, std::move(text)); };
+  if (!mine.ok) {
+    if (forced_to_me(look) && waited >= settings.collect && !best) return force(look, epoch, mine);
+    return look.row(Event::kNotEligible, fmt::format("{} may not lead epoch {}: {}", self.name, epoch, mine.why));
+  }
+  const std::string& transfer = look.store().transfer;
+  bool named = transfer == self.name;
+  if (!named && !transfer.empty() && waited < settings.turn) {
+    return others_turn(fmt::format("{} leaves epoch {} to {}, named by the last leader", self.name, epoch, transfer));
+  }
+  if (!named && waited < settings.collect && !all_heard(look, epoch)) {
+    return others_turn(fmt::format("{} waits {} for news of more nodes", self.name, seconds(settings.collect)));
+  }
+  if (!named && best != self.name && waited < settings.turn) {
+    return others_turn(fmt::format("{} leaves epoch {} to {}, which is the better candidate", self.name, epoch,
+                                   best.value_or("another")));
+  }
+  return acquire(look, Event::kBest, epoch,
+                 fmt::format("{} takes epoch {}, because {} and {}", self.name, epoch, why, mine.why));
+}
+
+// The reinit or restart that was asked of this node; kNothing-like: none.
+std::optional<Decision> asked_of_me(const Look& look, const NodeView& leader, Epoch epoch) {
+  const auto& request = look.store().request;
+  if (look.state != State::kFollowing || !request || request->node != look.self().name) return std::nullopt;
+  if (request->kind == Request::Kind::kRestart) {
+    return look.row(Event::kRestartAsked, fmt::format("{} restarts its server, as asked", look.self().name));
+  }
+  if (request->kind != Request::Kind::kReinit) return std::nullopt;
+  const auto& record = look.store().sync;
+  if (record && std::binary_search(record->set.members.begin(), record->set.members.end(), look.self().name)) {
+    return look.row(Event::kWaitsForCopies, fmt::format("{} keeps its data until {} has taken it out of the sync set",
+                                                        look.self().name, leader.name));
+  }
+  auto decision =
+      look.row(Event::kReinitAsked, fmt::format("{} gets a full copy of {}, as asked", look.self().name, leader.name));
+  decision.node = leader.name;
+  decision.epoch = epoch;
+  return decision;
+}
+
+Decision under_leader(const Look& look, const LeaderKey& key) {
+  const OwnView& self = look.self();
+  if (key.epoch < self.promised) {
+    return look.row(Event::kLeaderNotReady, fmt::format("{} promised epoch {} and waits for {} to raise its own, {}",
+                                                        self.name, self.promised, key.holder, key.epoch));
+  }
+  const NodeView* leader = find_node(look.view, key.holder);
+  if (leader == nullptr || leader->server != Server::kPrimary || leader->epoch != key.epoch) {
+    return look.row(Event::kLeaderNotReady, fmt::format("{} waits for {}, elected for epoch {}, to be a primary",
+                                                        self.name, key.holder, key.epoch));
+  }
+  if (auto decision = asked_of_me(look, *leader, key.epoch)) return *decision;
+  bool follows = self.following == Following{key.holder, key.epoch};
+  if (follows && self.trouble == Trouble::kNone) {
+    return look.row(Event::kStreams, fmt::format("{} follows {} under epoch {}{}", self.name, key.holder, key.epoch,
+                                                 self.streaming ? "" : ", not streaming yet"));
+  }
+  return climb(look, *leader, key.epoch, Event::kLeaderReady);
+}
+
+}  // namespace
+
+Decision decide_standby(const Look& look) {
+  const OwnView& self = look.self();
+  if (!look.store().reachable) {
+    return look.row(Event::kStoreSilent, fmt::format("the store is silent: {} goes on as it is", self.name));
+  }
+  std::string gone = leaderless(look);
+  if (gone.empty()) return under_leader(look, *look.store().leader);
+  if (look.store().paused) return look.row(Event::kPaused, fmt::format("paused: no election, although {}", gone));
+  if (look.now < self.vouched_until) {
+    return look.row(Event::kVouched, fmt::format("{} vouched for the leader {} ago, which may still lead", self.name,
+                                                 seconds(look.settings().lease)));
+  }
+  return elect(look, gone);
+}
+
+Decision decide_elected(const Look& look) {
+  const OwnView& self = look.self();
+  Epoch epoch = look.store().leader->epoch;
+  auto give_up = [&](Event event, std::string why) {
+    auto decision = look.row(event, fmt::format("{} gives epoch {} up: {}", self.name, epoch, why));
+    decision.epoch = next_epoch(look.view);
+    return decision;
+  };
+  if (look.late()) return give_up(Event::kLate, "its lease has run out");
+  if (!look.store().reachable) {
+    return look.row(Event::kStoreSilent,
+                    fmt::format("{} is elected for epoch {}, but the store is silent", self.name, epoch));
+  }
+  // A promotion uses up its epoch: the next one needs a timeline of its own.
+  if (self.led == epoch) return give_up(Event::kCannotPromote, "it was promoted under it before");
+  if (self.failed_starts >= look.settings().max_starts) return give_up(Event::kCannotPromote, "promotion failed");
+  auto decision = look.row(Event::kPromote, fmt::format("{} holds epoch {} and is promoted to timeline {}", self.name,
+                                                        epoch, look.store().epoch.timeline));
+  decision.epoch = epoch;
+  decision.timeline = look.store().epoch.timeline;
+  decision.sync.closed = look.settings().durability != Durability::kAsync;
+  decision.soon = true;
+  return decision;
+}
+
+}  // namespace pgb::ha

@@ -1,0 +1,100 @@
+// A node without a running server.
+#include <fmt/format.h>
+
+#include "ha/candidate.h"
+#include "ha/deciding.h"
+#include "ha/words.h"
+
+namespace pgb::ha {
+namespace {
+
+// The leader, once it is a primary under the epoch of its key.
+const NodeView* ready_leader(const Look& look) {
+  const LeaderKey* key = look.leader();
+  if (key == nullptr) return nullptr;
+  const NodeView* node = find_node(look.view, key->holder);
+  return node != nullptr && node->server == Server::kPrimary && node->epoch == key->epoch ? node : nullptr;
+}
+
+std::string down_text(const Look& look) {
+  switch (look.self().fault) {
+    case Fault::kCrashed: return "its server crashed";
+    case Fault::kStalled: return "its server stalled";
+    case Fault::kDiskFull: return "its disk is full";
+    case Fault::kNone: break;
+  }
+  return "its server is stopped";
+}
+
+bool has_room(const Look& look) { return look.self().free_disk >= look.settings().min_free_disk; }
+
+// Why it should not be restarted here; empty: it should.
+std::string reason_to_leave(const Look& look) {
+  const OwnView& self = look.self();
+  if (look.store().request && look.store().request->kind == Request::Kind::kSwitchover)
+    return "a switchover was asked for";
+  if (self.fault == Fault::kStalled) return "it may stall again";
+  if (!has_room(look)) return "without room it would crash again";
+  if (self.failed_starts >= look.settings().max_starts) return fmt::format("{} starts failed", self.failed_starts);
+  if (self.recovery > look.settings().handover) {
+    return fmt::format("a restart takes {}, a hand-over {}", seconds(self.recovery), seconds(look.settings().handover));
+  }
+  return "";
+}
+
+}  // namespace
+
+Decision decide_startup(const Look& look) {
+  const std::string& name = look.self().name;
+  if (look.state == State::kStarting) return look.row(Event::kStarts, fmt::format("{} starts its server", name));
+  const NodeView* leader = ready_leader(look);
+  if (look.state == State::kStopped) {
+    if (look.store().paused) return look.row(Event::kPaused, fmt::format("paused: {} stays stopped", name));
+    std::string start = fmt::format("{} starts its server as a standby", name);
+    if (leader == nullptr) return look.row(Event::kStart, start);
+    auto decision = climb(look, *leader, leader->epoch, Event::kStart);
+    if (decision.action == Action::kStartStandby) decision.sentence = start;
+    return decision;
+  }
+  if (leader == nullptr) {
+    return look.row(Event::kNoLeader,
+                    fmt::format("{} has no usable data and waits for a leader to copy it from", name));
+  }
+  return climb(look, *leader, leader->epoch, Event::kStart);
+}
+
+Decision decide_down(const Look& look) {
+  const std::string& name = look.self().name;
+  Epoch epoch = look.store().leader->epoch;
+  if (look.store().paused)
+    return look.row(Event::kPaused, fmt::format("paused: {} stays as it is: {}", name, down_text(look)));
+  if (look.store().epoch.epoch > epoch) {
+    return look.row(Event::kReplaced, fmt::format("{} leads epoch {}: {} starts as a standby",
+                                                  look.store().epoch.holder, look.store().epoch.epoch, name));
+  }
+  if (look.late()) {
+    return look.row(Event::kLate,
+                    fmt::format("{}, and the lease of {} has run out: it starts as a standby", down_text(look), name));
+  }
+  std::string wanted;
+  if (look.store().request && look.store().request->kind == Request::Kind::kSwitchover) {
+    wanted = look.store().request->node;
+  }
+  std::string leave = reason_to_leave(look);
+  Successor next = successor(look.view, wanted, look.now);
+  if (!leave.empty() && next.node) {
+    auto decision = look.row(Event::kSuccessorReady, fmt::format("{} gives epoch {} up in favour of {}: {}, and {}",
+                                                                 name, epoch, *next.node, down_text(look), leave));
+    decision.node = *next.node;
+    decision.epoch = next_epoch(look.view);
+    return decision;
+  }
+  if (!has_room(look)) {
+    return look.row(Event::kNoRoom, fmt::format("{} waits for room, {} left, as nobody can take over: {}; free some",
+                                                name, bytes(look.self().free_disk), next.why));
+  }
+  return look.row(Event::kRestartSooner, fmt::format("{}: {} restarts it in place under epoch {}{}", down_text(look),
+                                                     name, epoch, leave.empty() ? "" : ", as " + next.why));
+}
+
+}  // namespace pgb::ha

@@ -1,0 +1,40 @@
+// What the parts of decide() share. Not for others.
+#pragma once
+
+#include <string>
+
+#include "ha/decide.h"
+
+namespace pgb::ha {
+
+struct Look {
+  const ClusterView& view;
+  Time now;
+  State state;
+
+  const OwnView& self() const { return view.self; }
+  const StoreView& store() const { return view.store; }
+  const Settings& settings() const { return view.settings; }
+
+  // The decision of the row (state, event).
+  Decision row(Event event, std::string sentence) const;
+  // The other node that leads by the store; null if nobody does.
+  const LeaderKey* leader() const;
+  bool late() const { return now >= covered_until(view); }
+};
+
+Decision decide_startup(const Look& look);  // absent, building, stopped, starting
+Decision decide_down(const Look& look);
+Decision decide_standby(const Look& look);  // detached, following
+Decision decide_elected(const Look& look);
+Decision decide_leader(const Look& look);     // opening, leading
+Decision decide_uncovered(const Look& look);  // cut off, stray
+Decision decide_sync(const Look& look);       // the rest of a leader's round
+
+// In strict mode no standby but this member of the sync set could be in it.
+bool is_last_copy(const Look& look, const std::string& name);
+
+// The ladder, as a row of the present state. kFollow becomes `on_follow`.
+Decision climb(const Look& look, const NodeView& leader, Epoch epoch, Event on_follow);
+
+}  // namespace pgb::ha

@@ -1,0 +1,39 @@
+// What users ask for.
+#include "ha/testing/world.h"
+
+namespace pgb::ha::testing {
+
+void World::request(Request::Kind kind, const std::string& node, bool force) {
+  Time deadline = Time{} + Duration(now_ + random(1000, 9000));  // each node reads it by its own clock
+  store_.request = Request{kind, node, force, deadline, ++order_};
+  ++store_.revision;
+}
+
+void World::any_request() {
+  const std::string node = any_node().name;
+  switch (random(0, 3)) {
+    case 0: return request(Request::Kind::kFailover, chance(0.5) ? node : "", chance(0.5));
+    case 1: return request(Request::Kind::kReinit, node, false);
+    default: return request(Request::Kind::kRestart, node, false);
+  }
+}
+
+// The leader and another are gone for long; whoever is there shall lead, at any price.
+void World::force_failover(SimNode& leader, Ms lasts) {
+  for (SimNode* node : {&leader, &any_node()}) {
+    kill_agent(*node);
+    later(lasts + 3000, [this, name = node->name] { revive_agent(*find(name)); });
+  }
+  later(random(500, 3000), [this] {
+    if (!healed_) request(Request::Kind::kFailover, chance(0.3) ? any_node().name : "", true);
+  });
+}
+
+// The record says that acknowledged commits are on one node alone, and the disk of that node is lost: its agent was
+// about to record so when the disk went. Rightly nobody is elected, until a user forces it.
+void World::last_resort() {
+  bool only_copy = store_.sync && store_.sync->leader == wiped_ && store_.sync->set.required == 0;
+  if (only_copy && !store_.leader) request(Request::Kind::kFailover, "", true);
+}
+
+}  // namespace pgb::ha::testing

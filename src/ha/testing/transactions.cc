@@ -1,0 +1,125 @@
+// What agents write to the store, and the leases.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "ha/testing/world.h"
+
+namespace pgb::ha::testing {
+
+// The request arrives, or does not; the answer arrives, or does not, each at its own time.
+void World::to_store(SimNode& node, std::function<bool()> transaction, std::function<void()> on_success) {
+  node.next_round = now_ + 600;  // the limit of a call
+  if (!linked(node.name, "store")) return;
+  later(delay(), [this, name = node.name, transaction = std::move(transaction), on_success = std::move(on_success)] {
+    if (!store_.up) return;
+    bool done = transaction();
+    if (done) ++store_.revision;
+    if (!linked("store", name)) return;
+    later(delay(), [this, name, done, on_success] {
+      SimNode& self = *find(name);
+      if (!self.alive) return;
+      if (done) on_success();
+      self.next_round = std::min(self.next_round, now_ + random(1, 20));
+    });
+  });
+}
+
+void World::acquire(SimNode& node, const Decision& decision) {
+  uint64_t lease = ++leases_;
+  bool running = node.server.state == Server::kPrimary;
+  if (running) node.led = decision.epoch;
+  if (!node.store.sync) node.led = std::max(node.led, decision.epoch - 1);
+  auto seen = node.store;
+  auto revision = [](const auto& record) { return record ? record->revision : 0; };
+  auto transaction = [=, this, name = node.name] {
+    bool same = revision(store_.leader) == revision(seen.leader) && store_.epoch.revision == seen.epoch.revision &&
+                revision(store_.sync) == revision(seen.sync);
+    if (!same) return false;
+    uint64_t next = store_.revision + 1;
+    store_.leader = LeaderKey{name, decision.epoch, lease, next};
+    store_.leases[lease] = now_ + settings_.lease.count();
+    store_.epoch = {decision.epoch, name, std::max(store_.epoch.timeline, decision.timeline), next};
+    store_.transfer.clear();
+    if (running && store_.sync && store_.sync->leader == name) {
+      store_.sync->epoch = decision.epoch;
+      store_.sync->revision = next;
+    }
+    if (!store_.sync) store_.sync = SyncRecord{name, decision.epoch - 1, settings_.durability, {}, next};
+    wake();
+    if (last_holder_ != name) ++changes_;
+    last_holder_ = name;
+    if (decision.lossy) ++outcome_.lossy;
+    return true;
+  };
+  node.asked[lease] = time(node);
+  node.memory.failed_starts = 0;
+  to_store(node, transaction,
+           [this, name = node.name, decision] { note(fmt::format("{} holds epoch {}", name, decision.epoch)); });
+}
+
+void World::record(SimNode& node, const Decision& decision) {
+  auto seen = node.store.leader;
+  to_store(
+      node,
+      [this, seen, decision, name = node.name] {
+        if (!seen || store_.leader != seen) return false;
+        store_.sync = SyncRecord{name, seen->epoch, settings_.durability, decision.sync.set, store_.revision + 1};
+        passes(Moment::kRecorded, *find(name));
+        return true;
+      },
+      [] {});
+}
+
+void World::release(SimNode& node, const Decision& decision) {
+  detach(node, decision.epoch);
+  node.published = publishable(node);
+  publish(node);
+  uint64_t lease = node.memory.lease;
+  node.memory.lease = 0;
+  to_store(
+      node,
+      [this, lease, to = decision.node, view = node.published] {
+        if (!store_.leader || store_.leader->lease != lease) return false;
+        store_.published[view.name] = {store_.published[view.name].first + 1, view};
+        store_.leader.reset();
+        store_.transfer = to;
+        bool switches = store_.request && store_.request->kind == Request::Kind::kSwitchover;
+        if (switches) store_.request->node = to;
+        return true;
+      },
+      [] {});
+}
+
+void World::renew(SimNode& node) {
+  if (!linked(node.name, "store")) return;
+  later(delay(), [this, name = node.name, lease = node.memory.lease, sent = time(node)] {
+    if (!store_.up || !store_.leases.contains(lease) || store_.leases[lease] <= now_) return;
+    store_.leases[lease] = now_ + settings_.lease.count();
+    if (!linked("store", name)) return;
+    later(delay(), [this, name, lease, sent] {
+      OwnView& memory = find(name)->memory;
+      if (find(name)->alive && memory.lease == lease) memory.renewed = std::max(memory.renewed, sent);
+    });
+  });
+}
+
+void World::publish(SimNode& node) {
+  if (!linked(node.name, "store")) return;
+  later(random(1, 25), [this, view = node.published, sent = static_cast<uint64_t>(now_)] {
+    auto& entry = store_.published[view.name];
+    if (!store_.up || sent * 1000 < entry.first) return;
+    bool news = entry.second.promised != view.promised || entry.second.server != view.server ||
+                entry.second.epoch != view.epoch;
+    entry = {sent * 1000, view};
+    if (news) wake();
+  });
+}
+
+// Watches fire.
+void World::wake() {
+  for (auto& node : nodes_)
+    node.next_round = std::min(node.next_round, now_ + (chance(0.9) ? random(2, 40) : random(40, 500)));
+}
+
+}  // namespace pgb::ha::testing

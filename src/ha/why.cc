@@ -1,0 +1,69 @@
+#include "ha/why.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "ha/candidate.h"
+#include "ha/sync_set.h"
+#include "ha/words.h"
+
+namespace pgb::ha {
+namespace {
+
+std::string cost_of(const ClusterView& view, const NodeView& node, const Eligibility& may) {
+  if (may.ok) return "";
+  if (!node.flushed) return "it cannot be forced: its WAL is not whole";
+  const auto& record = view.store.sync;
+  if (record && record->durability == Durability::kAsync)
+    return fmt::format("commits after {}: {}", to_text(*node.flushed), may.why);
+  std::string beyond = fmt::format("every acknowledged commit after {}", to_text(*node.flushed));
+  if (may.missing.empty()) return beyond;
+  return fmt::format("{} that is only on {}", beyond, fmt::join(may.missing, ", "));
+}
+
+Candidacy candidacy(const ClusterView& view, const std::string& name, Time now) {
+  const NodeView* node = find_node(view, name);
+  if (node == nullptr)
+    return {name, false, fmt::format("{} was never heard of", name), "it cannot be forced: nothing is known of it"};
+  Eligibility may = eligible(view, *node, next_epoch(view));
+  Candidacy result{name, may.ok, fmt::format("{} {} lead: {}", name, may.ok ? "may" : "may not", may.why),
+                   cost_of(view, *node, may)};
+  auto age = std::chrono::duration_cast<Duration>(now - node->seen);
+  if (name != view.self.name && age > view.settings.fresh) {
+    result.may_lead = false;
+    result.reason = fmt::format("{} was last heard of {} ago: start it", name, seconds(age));
+  }
+  return result;
+}
+
+std::string summary(const ClusterView& view, const std::vector<Candidacy>& candidates) {
+  const StoreView& store = view.store;
+  if (!store.reachable) return "the store is silent: without it nobody can be elected";
+  if (store.leader) return fmt::format("{} leads under epoch {}", store.leader->holder, store.leader->epoch);
+  if (store.paused) return "nobody leads, and the group is paused: resume it";
+  auto can = std::find_if(candidates.begin(), candidates.end(), [](const Candidacy& c) { return c.may_lead; });
+  if (can != candidates.end()) return fmt::format("nobody leads yet; {} may", can->node);
+  if (!store.sync) return "nobody leads, and nothing is recorded of who did";
+  return fmt::format("nobody leads: acknowledged commits are on {} and {}; bring {}, or {} of these, back",
+                     store.sync->leader, describe(store.sync->set), store.sync->leader,
+                     evidence_needed(store.sync->set));
+}
+
+}  // namespace
+
+Why why(const ClusterView& view, Time now) {
+  Why result;
+  for (const auto& name : view.members) result.candidates.push_back(candidacy(view, name, now));
+  std::stable_sort(result.candidates.begin(), result.candidates.end(), [&](const Candidacy& a, const Candidacy& b) {
+    const NodeView* left = find_node(view, a.node);
+    const NodeView* right = find_node(view, b.node);
+    if (left == nullptr || right == nullptr) return left != nullptr && right == nullptr;
+    return a.may_lead != b.may_lead ? a.may_lead : better(*left, *right);
+  });
+  result.summary = summary(view, result.candidates);
+  return result;
+}
+
+}  // namespace pgb::ha

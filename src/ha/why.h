@@ -1,0 +1,29 @@
+// Why there is no leader: what each node lacks, and what it would cost to force one.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "ha/view.h"
+
+namespace pgb::ha {
+
+struct Candidacy {
+  std::string node;
+  bool may_lead = false;
+  std::string reason;  // the sentence of what holds it back, or why it may
+  // If failover is forced to it. Empty: nothing acknowledged is lost.
+  std::string cost;
+  bool operator==(const Candidacy&) const = default;
+};
+
+struct Why {
+  std::string summary;                // one sentence
+  std::vector<Candidacy> candidates;  // every member, the best to force first
+  bool operator==(const Why&) const = default;
+};
+
+// From what one agent knows. With a leader the summary names it and `candidates` tells who could follow it.
+Why why(const ClusterView& view, Time now);
+
+}  // namespace pgb::ha
