@@ -6,11 +6,7 @@ PROPERTY_SECONDS ?= 600
 
 .DEFAULT_GOAL := build
 PROGRAMS = pgbalancer pgbalancer_agent pgbalancer_cluster
-<<<<<<< HEAD
-.PHONY: build compat property demo test unit check format tidy fuzz leak soak asan tsan bench bench-proxy clean help deps deps-test deps-check \
-=======
-.PHONY: build compat property simulate demo test unit check format tidy fuzz asan tsan bench bench-proxy clean help deps deps-test deps-check \
->>>>>>> h-ha
+.PHONY: build compat property simulate demo test unit check format tidy fuzz leak soak asan tsan bench bench-proxy clean help deps deps-test deps-check \
   configure programs everything
 
 help: ## this list
@@ -85,17 +81,15 @@ property: build ## random statements through the balancer and at the primary alo
 	@PGB_BIN=$(abspath $(BUILD))/bin PGB_PROPERTY_SECONDS=$$(( $(PROPERTY_SECONDS) / 2 )) $(if $(SEED),PGB_SEED=$(SEED)) /usr/bin/python3 -m pytest -q -rP \
 	  -p no:cacheprovider tests/e2e/test_property.py
 
-<<<<<<< HEAD
 leak: build ## 200 clients with random session state on 8 servers a node (LEAK="--minutes 10 --seed 1")
 	@PGB_BIN=$(abspath $(BUILD))/bin /usr/bin/python3 tests/load/leak.py $(LEAK)
 
 soak: build ## mixed load for 20 minutes, with memory plotted (SOAK="--minutes 5 --out DIR")
 	@PGB_BIN=$(abspath $(BUILD))/bin /usr/bin/python3 tests/load/soak.py $(SOAK)
-=======
+
 simulate: deps-test configure ## schedules of faults against the decisions of failover (SIM="--schedules 100000")
 	@cmake --build $(BUILD) -j $(JOBS) --target ha_simulate
 	@$(BUILD)/bin/ha_simulate $(SIM)
->>>>>>> h-ha
 
 bench: build ## time the life cycle against the bare PostgreSQL tools
 	@/usr/bin/python3 bench/lifecycle.py $(BUILD)/bin
