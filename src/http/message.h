@@ -23,7 +23,7 @@ struct Response {
   // A server's answer of unknown length, sent in chunks after `body`: asked again and again, on the connection's
   // thread, for the next piece; empty: none yet, nothing: the end. Each call should return within a quarter of a
   // second, for between two the server looks whether the peer is still there and whether it has to stop.
-  std::function<std::optional<std::string>()> more;
+  std::function<std::optional<std::string>()> more = nullptr;
 };
 
 }  // namespace pgb::http
