@@ -51,7 +51,7 @@ def build_node(folder: pathlib.Path) -> list:
         if source.is_file():
             shutil.copy(source, folder)
     done = subprocess.run(["npm", "ci", "--omit=optional", "--ignore-scripts"], cwd=folder, capture_output=True, text=True,
-                          timeout=LIMIT, check=False)
+                          timeout=3 * LIMIT, check=False)
     if done.returncode:
         pytest.skip(f"npm ci: {done.stderr.strip()[-300:]}")
     return ["node", folder / "checks.js"]

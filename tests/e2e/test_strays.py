@@ -51,6 +51,7 @@ def test_a_server_that_answers_what_nobody_asked_is_given_to_nobody(between):
     url = between.balancer.url("postgres")
     with Wire(url) as client:
         before = client.value("SELECT pg_backend_pid()")
+        wait_until(lambda: all(one["state"] == "idle" for one in between.balancer.ask("servers")["servers"]), 10, "it is idle")
         interject(between, ROW)
         wait_until(lambda: "nobody asked for" in between.balancer.log, 10, "the log says why the server went")
         answer = wait_until(lambda: client.query("SELECT pg_backend_pid()"), 10, "it is answered")
