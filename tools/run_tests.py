@@ -154,6 +154,8 @@ def main() -> int:
     parser.add_argument("--unit", action="store_true", help="leave the end-to-end tests out")
     parser.add_argument("build", help="build folder")
     arguments = parser.parse_args()
+    # A shell's background job ignores it, and so would what the tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     build = (ROOT / arguments.build).resolve()
     os.environ["PGB_BIN"] = str(build / "bin")
     total = [0, 0, 0]
