@@ -102,10 +102,10 @@ bool Router::usable(const NodeView& node, int64_t since_ns, bool has_primary) co
 
 double Router::chance() { return static_cast<double>(random() >> 11) / 9007199254740992.0; }  // 2^53
 
-// A node that is back takes part in few of the lots at first: its connections and its memory are cold.
-bool Router::takes_part(const NodeView& node) {
+// How long ago it came back, as far as that matters.
+double Router::warmth(const NodeView& node) const {
   const auto back = static_cast<double>(context_.now_ns() - node.gauge->back_since_ns.load(std::memory_order_relaxed));
-  return back >= kSlowStart || chance() < std::max(kFirstShare, back / kSlowStart);
+  return std::clamp(back, 1.0, kSlowStart);
 }
 
 // The cheaper one of two that are drawn by lot: nearly as good as the cheapest of all, and no herd runs there.
@@ -117,10 +117,15 @@ const NodeView* Router::choose_replica(int64_t since_ns) {
     if (count < kMaxCandidates && usable(node, since_ns, has_primary)) candidates[count++] = &node;
   }
   if (count <= 1) return count == 0 ? nullptr : candidates[0];
+  // A node that is back takes part in few of the lots at first, as its connections and its memory are cold; measured by the one
+  // that has been there longest, which takes part in all.
+  double warmest = 0;
+  for (size_t i = 0; i < count; ++i) warmest = std::max(warmest, warmth(*candidates[i]));
   for (size_t i = 0; i < count; ++i) {
-    if (takes_part(*candidates[i])) std::swap(candidates[i], candidates[warm++]);
+    const double share = std::max(kFirstShare, warmth(*candidates[i]) / warmest);
+    if (share >= 1 || chance() < share) std::swap(candidates[i], candidates[warm++]);
   }
-  if (warm > 0) count = warm;
+  count = warm;
   double sum = 0;
   for (size_t i = 0; i < count; ++i) sum += candidates[i]->weight;
   const auto draw = [&] {  // the last one where rounding leaves something over

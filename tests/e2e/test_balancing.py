@@ -26,8 +26,8 @@ DEFAULTS = {"causal_reads": "session", "max_replica_lag": 10, "max_replica_lag_b
 
 
 class Group:
-    def __init__(self, primary, replicas, balancer):
-        self.primary, self.replicas, self.balancer = primary, replicas, balancer
+    def __init__(self, primary, replicas, balancer, since):
+        self.primary, self.replicas, self.balancer, self.since = primary, replicas, balancer, since
         self.one, self.two = replicas
         self.names = {str(server.port): server.name for server in (primary, *replicas)}
         self.stack = contextlib.ExitStack()
@@ -72,7 +72,7 @@ def standing():
         primary.sql(SETUP)
         for replica in replicas:
             replica.wait_caught_up()
-        yield primary, replicas, balancer
+        yield primary, replicas, balancer, time.monotonic()
 
 
 @pytest.fixture
@@ -137,14 +137,27 @@ def sleeping(replica) -> int:
 
 def test_a_replica_that_is_back_begins_with_a_small_share(group):
     client = group.client()
+    time.sleep(max(0, group.since + 10 - time.monotonic()))  # the other one is no newcomer
     group.two.stop()
     wait_until(lambda: not group.healthy("replica2"), 10, "the balancer has noticed")
     assert set(group.reads(client, 50)) == {"replica1"}
-    group.two.start()
-    wait_until(lambda: group.healthy("replica2"), 10, "the balancer has noticed")
-    first = group.reads(client, 300)["replica2"] / 300
-    assert first < 0.3
-    wait_until(lambda: group.reads(client, 300)["replica2"] / 300 > max(0.3, 1.5 * first), 30, "its share grows")
+    starting = threading.Thread(target=group.two.start)
+    starting.start()
+    read, back, limit = [], None, time.monotonic() + 30
+    while time.monotonic() < limit:
+        read.append((time.monotonic(), group.node(client)))
+        if back is None and read[-1][1] == "replica2":
+            back, limit = read[-1][0], read[-1][0] + 14
+        time.sleep(0.005)
+    starting.join()
+    assert back is not None, "nothing was read from it"
+
+    def share(begin: float, end: float) -> float:
+        names = [name for when, name in read if begin <= when - back < end]
+        assert len(names) > 100
+        return names.count("replica2") / len(names)
+    assert share(0, 3) < 0.25
+    assert share(11, 14) > 0.35
 
 
 # --- lag

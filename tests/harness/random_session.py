@@ -170,7 +170,8 @@ class Generator:
         if way < 0.1:
             return [wire.close(name or "s1")]
         if way < 0.15:
-            return [wire.describe(name or "s2")]
+            # As itself: what another role may not see can be described, but not parsed anew (docs/compatibility.md).
+            return [wire.parse("RESET ROLE"), wire.bind(), wire.execute(), wire.describe(name or "s2")]
         out = []
         takes_one = name.startswith("q") or (name == "" and self.chance.random() < 0.3)
         values = (self.chance.randrange(12),) if takes_one else ()

@@ -86,7 +86,7 @@ class Twins:
                     for text in (RESET, NAMESPACE):
                         answer = one.query(text.format(name))
                         assert not answer.errors, answer.errors
-                answer = one.query("SELECT lo_unlink(oid) FROM pg_largeobject_metadata")
+                answer = one.query("SELECT lo_unlink(oid) FROM pg_largeobject_metadata WHERE lomowner = current_user::regrole")
                 assert not answer.errors, answer.errors
 
     def settle(self) -> None:
