@@ -43,8 +43,7 @@ sql::CatalogPtr CatalogDirectory::stale(const std::string& database, const std::
     due_[database] = Clock::now() + kAfterChange;
     ++changes_;
     if (!new_code.empty()) new_code_[database].insert(new_code.begin(), new_code.end());
-    const auto made = new_code_.find(database);
-    if (made != new_code_.end()) meanwhile = sql::Catalog::unread(made->second, ++version_);
+    meanwhile = sql::Catalog::unread(known_[database].get(), new_code_[database], ++version_);
   }
   on_catalog_(database, meanwhile);
   changed_.notify_all();
@@ -83,10 +82,12 @@ void CatalogDirectory::run() {
     if (changes != changes_) continue;  // it may be out of date already, and is asked for again
     if (catalog) on_catalog_(database, catalog);
     if (catalog) {
+      known_[database] = catalog;
       new_code_.erase(database);
       failures_.erase(database);
     } else if (++failures_[database] > kMostFailures) {  // dropped, or not for us: who comes back wants it anew
       failures_.erase(database);
+      known_.erase(database);
       due_.erase(database);
     } else {
       due_[database] = Clock::now() + kAfterFailure;

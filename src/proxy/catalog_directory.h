@@ -22,7 +22,7 @@ namespace pgb::proxy {
 
 class CatalogDirectory {
  public:
-  // Called with a new one on the directory's thread, with null or an unread one from inside stale(); not any more once
+  // Called with a new one on the directory's thread, with an unread one from inside stale(); not any more once
   // stop() has returned. Must not call back.
   using OnCatalog = std::function<void(const std::string& database, sql::CatalogPtr catalog)>;
 
@@ -52,6 +52,7 @@ class CatalogDirectory {
   std::map<std::string, unsigned> failures_;               // in a row; guarded by mutex_
   uint64_t changes_ = 0;                                   // guarded by mutex_: of any database
   std::map<std::string, std::set<std::string>> new_code_;  // of each; guarded by mutex_
+  std::map<std::string, sql::CatalogPtr> known_;           // what was read last; guarded by mutex_
   std::atomic<uint64_t> version_{0};
   std::thread thread_;
 };

@@ -21,13 +21,20 @@ int64_t now_ns() {
 
 struct Answer {
   NodeRole role = NodeRole::kUnknown;
-  uint64_t lsn = 0;  // written, or replayed
+  uint64_t lsn = 0;      // written, or replayed
+  uint64_t flushed = 0;  // of a primary: whatever was acknowledged settle_ns ago lies before it
+  int64_t settle_ns = 0;
 };
 
-// A replica's position is what queries see there; the primary's is beyond whatever it has acknowledged.
+// A replica's position is what queries see there; the primary's is beyond whatever it has acknowledged. What was rolled
+// back is not flushed until something else is, and replicas get only what is flushed. But an asynchronous commit is
+// flushed within three times wal_writer_delay (PostgreSQL, 30.4 "Asynchronous Commit"); five times and a second are
+// left for a machine that is late.
 constexpr char kQuestion[] =
     "SELECT pg_is_in_recovery() AS standby, CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() "
-    "ELSE pg_current_wal_insert_lsn() END - '0/0'::pg_lsn AS lsn";
+    "ELSE pg_current_wal_insert_lsn() END - '0/0'::pg_lsn AS lsn, CASE WHEN pg_is_in_recovery() THEN 0 "
+    "ELSE pg_current_wal_flush_lsn() - '0/0'::pg_lsn END AS flushed, "
+    "(extract(epoch FROM current_setting('wal_writer_delay')::interval) * 5e9 + 1e9)::int8 AS settle";
 
 Result<Answer> ask(std::unique_ptr<pgclient::Connection>& connection, const pgclient::ConnInfo& info,
                    Deadline deadline) {
@@ -46,6 +53,8 @@ Result<Answer> ask(std::unique_ptr<pgclient::Connection>& connection, const pgcl
   Answer answer;
   answer.role = standby == "f" ? NodeRole::kPrimary : NodeRole::kReplica;
   answer.lsn = std::strtoull((*results)[0].get(0, "lsn").c_str(), nullptr, 10);
+  answer.flushed = std::strtoull((*results)[0].get(0, "flushed").c_str(), nullptr, 10);
+  answer.settle_ns = std::strtoll((*results)[0].get(0, "settle").c_str(), nullptr, 10);
   return answer;
 }
 
@@ -120,6 +129,7 @@ void HealthMonitor::watch(size_t index) {
       if (restarted) forget_log(index);
       if (restarted) node.gauge->back_since_ns = now_ns();
       note_log(index, answer->role, asked, answer->lsn);
+      if (answer->role == NodeRole::kPrimary) note_flushed(asked - answer->settle_ns, answer->flushed);
       if (node.gauge->readmit(asked)) log::debug("node " + node.name + " may be read from again");
       // A node that was slow once gets another chance: what is not measured anew is forgotten by and by.
       const uint32_t latency = node.gauge->latency_us.load(std::memory_order_relaxed);
@@ -157,6 +167,22 @@ void HealthMonitor::note_primary(int64_t asked_ns, uint64_t lsn) {
   }
   if (primary_log_.size() > kLogSamples) primary_log_.pop_front();
   for (size_t i = 0; i < replayed_.size(); ++i) note_catch_up(i);  // they may have answered first
+}
+
+// What was acknowledged by then lies before `flushed`, however far the log went on with what is of no account.
+void HealthMonitor::note_flushed(int64_t by_ns, uint64_t flushed) {
+  const std::lock_guard lock(log_mutex_);
+  const auto later = std::upper_bound(primary_log_.begin(), primary_log_.end(), by_ns,
+                                      [](int64_t time, const auto& sample) { return time < sample.first; });
+  if (later == primary_log_.end() || later->second <= flushed) return;
+  for (auto sample = primary_log_.begin(); sample != later; ++sample)
+    sample->second = std::min(sample->second, flushed);
+  if (later != primary_log_.begin() && std::prev(later)->second == flushed) {
+    std::prev(later)->first = by_ns;
+  } else {
+    primary_log_.emplace(later, by_ns, flushed);
+  }
+  for (size_t i = 0; i < replayed_.size(); ++i) note_catch_up(i);
 }
 
 // A replica has caught up with the newest moment at which the primary's log was no longer than what it has replayed.

@@ -47,6 +47,7 @@ class HealthMonitor {
   void watch(size_t index);
   void note_log(size_t index, NodeRole role, int64_t asked_ns, uint64_t lsn);
   void note_primary(int64_t asked_ns, uint64_t lsn);
+  void note_flushed(int64_t by_ns, uint64_t flushed);
   void note_catch_up(size_t index);
   void forget_log(size_t index);
   void report(size_t index, NodeRole role, bool healthy, const std::string& error);

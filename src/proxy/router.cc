@@ -67,6 +67,11 @@ const std::vector<std::string>& Router::custom_parameters(const std::string& dat
   return known.catalog ? known.catalog->custom_parameters() : kNone;
 }
 
+bool Router::knows(const std::string& database) {
+  const Database& known = of(database);
+  return known.catalog && known.catalog->is_read();
+}
+
 bool Router::writes_may_set(const std::string& database) {
   const Database& known = of(database);
   return !known.catalog || known.catalog->writes_may_set();
@@ -117,8 +122,8 @@ const NodeView* Router::choose_replica(int64_t since_ns) {
     if (count < kMaxCandidates && usable(node, since_ns, has_primary)) candidates[count++] = &node;
   }
   if (count <= 1) return count == 0 ? nullptr : candidates[0];
-  // A node that is back takes part in few of the lots at first, as its connections and its memory are cold; measured by the one
-  // that has been there longest, which takes part in all.
+  // A node that is back takes part in few of the lots at first, as its connections and its memory are cold; measured by
+  // the one that has been there longest, which takes part in all.
   double warmest = 0;
   for (size_t i = 0; i < count; ++i) warmest = std::max(warmest, warmth(*candidates[i]));
   for (size_t i = 0; i < count; ++i) {

@@ -34,6 +34,7 @@ class Router {
 
   // What functions of the database may set, beside the parameters that servers list; empty: nothing, or not known.
   const std::vector<std::string>& custom_parameters(const std::string& database);
+  bool knows(const std::string& database);  // has its catalogue, and nothing was changed since
   // A statement that writes may change parameters there.
   bool writes_may_set(const std::string& database);
   void set_catalog(const std::string& database, sql::CatalogPtr catalog);

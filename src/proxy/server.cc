@@ -111,6 +111,16 @@ void Server::ask(Purpose purpose, const std::string& sql) {
   unnamed = 0;  // a simple query ends the unnamed statement
 }
 
+bool Server::has_failed() const {
+  if (status_ != pgwire::TxnStatus::kFailed) return false;
+  using Kind = Expectation::Kind;
+  for (size_t i = 0; i < expected_.size(); ++i) {
+    const Kind kind = expected_.at(i).kind;
+    if (kind == Kind::kQuery || kind == Kind::kExecute || kind == Kind::kInternal) return false;
+  }
+  return !skipping_;
+}
+
 bool Server::owes_client() const {
   if (skipping_) return true;
   for (size_t i = 0; i < expected_.size(); ++i) {

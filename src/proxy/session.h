@@ -230,6 +230,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   Step describe_or_close(Input& in, std::string_view message, size_t total);
   void expect_anything();
   bool is_confirmed(std::string_view statement) const;
+  bool refuses(const PreparedStatement& statement);
   uint32_t note_change(std::string_view name);
   void take_back(const NameChange& change);
   void make_room(std::string& out);

@@ -263,7 +263,8 @@ void Session::note_unseen(const Look& look) {
   const bool opaque = std::any_of(verdict.effects.begin(), verdict.effects.end(), [](const sql::Effect& effect) {
     return effect.kind == EffectKind::kUnknown || effect.kind == EffectKind::kPrepare;
   });
-  if (!look.sets_any && !opaque) return;
+  const bool unknown = look.may_do_anything && !context_.router->knows(database());
+  if (!look.sets_any && !opaque && !unknown) return;
   bool literal = false;
   // Any quote may be the first one of a pair.
   for (size_t at = look.text.find('\''); at != std::string_view::npos;) {

@@ -104,6 +104,15 @@ Session::Step Session::parse(Input& in, std::string_view message, size_t total) 
   PreparedPtr statement = context_.prepared.intern(body, context_.shared.counters.catalog_changes);
   const uint32_t change = note_change(name);
   statements_[std::string(name)] = {statement};
+  if (server_->has(statement->id) && refuses(*statement)) {  // it shall say so itself, before it looks at the name
+    std::string& again = context_.text;
+    again.clear();
+    server_->name_of(statement->id, context_.name);
+    append_parse(again, context_.name, body);
+    server_->expect({Kind::kParse, 0, change});
+    put(in, again, total);
+    return Step::kOn;
+  }
   if (server_->has(statement->id)) {
     server_->touch(statement->id);
     server_->expect({Kind::kParseLocal, statement->id, change});
@@ -139,6 +148,16 @@ bool Session::parse_deallocate(Input& in, size_t total) {
   append_parse(out, {}, std::string("DEALLOCATE ").append(kGone).append(body.substr(text.size())));
   put(in, out, total);
   return true;
+}
+
+// In a failed transaction a server parses only what ends it.
+bool Session::refuses(const PreparedStatement& statement) {
+  if (!server_->has_failed()) return false;
+  const sql::Verdict& verdict = *look_at(statement.text()).verdict;
+  const bool may_end_it =
+      verdict.transaction == sql::Transaction::kCommit || verdict.transaction == sql::Transaction::kRollback ||
+      verdict.transaction == sql::Transaction::kSavepoint || verdict.transaction == sql::Transaction::kTwoPhase;
+  return verdict.statements > 0 && !may_end_it;
 }
 
 bool Session::is_confirmed(std::string_view statement) const {

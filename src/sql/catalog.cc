@@ -161,8 +161,15 @@ std::shared_ptr<const Catalog> Catalog::from_rows(const std::vector<std::vector<
   return catalog;
 }
 
-std::shared_ptr<const Catalog> Catalog::unread(const std::set<std::string>& new_code, uint64_t version) {
+std::shared_ptr<const Catalog> Catalog::unread(const Catalog* before, const std::set<std::string>& new_code,
+                                               uint64_t version) {
   auto catalog = std::make_shared<Catalog>();
+  if (before != nullptr) {
+    catalog->keepers_ = before->keepers_;
+    catalog->setters_ = before->setters_;
+    catalog->parameters_ = before->parameters_;
+  }
+  catalog->writes_may_set_ = true;
   catalog->version_ = version;
   catalog->read_ = false;
   for (const std::string& name : new_code) {

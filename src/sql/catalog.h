@@ -21,8 +21,10 @@ class Catalog {
   static std::shared_ptr<const Catalog> from_rows(const std::vector<std::vector<std::optional<std::string>>>& rows,
                                                   uint64_t version);
 
-  // Stands in for one that is not known, or not any more, but for functions in C that were made since.
-  static std::shared_ptr<const Catalog> unread(const std::set<std::string>& new_code, uint64_t version);
+  // Stands in for one that is not known, or not any more: nothing is safe. What is known of state that functions leave
+  // behind is what `before` (may be null) knew, and the functions in C that were made since.
+  static std::shared_ptr<const Catalog> unread(const Catalog* before, const std::set<std::string>& new_code,
+                                               uint64_t version);
 
   bool is_read() const { return read_; }
   // `name` as a verdict has it, with or without schema. A function or relation that is not known is not safe; without

@@ -48,7 +48,7 @@ TEST(Decision, ReadsOfWhatIsKnownAndHarmlessGoToAReplica) {
 }
 
 TEST(Decision, AnUnreadCatalogueKnowsNothingButNewFunctionsInC) {
-  const auto catalog = Catalog::unread({"keeps", "s.holds"}, 1);
+  const auto catalog = Catalog::unread(nullptr, {"keeps", "s.holds"}, 1);
   for (const char* text : {"SELECT abs(-1)", "SELECT a FROM t", "SELECT 1 + 1", "SELECT keeps()"}) {
     EXPECT_FALSE(decide(classify(text), catalog.get()).replica) << text;
   }
