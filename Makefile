@@ -78,7 +78,7 @@ compat: build ## PostgreSQL's own tests, directly and through the balancer (COMP
 	@PGB_BIN=$(abspath $(BUILD))/bin /usr/bin/python3 tests/compat/run_compat.py $(COMPAT)
 
 property: build ## random statements through the balancer and at the primary alone must answer the same (PROPERTY_SECONDS=600, SEED=N)
-	@PGB_BIN=$(abspath $(BUILD))/bin PGB_PROPERTY_SECONDS=$$(( $(PROPERTY_SECONDS) / 2 )) $(if $(SEED),PGB_SEED=$(SEED)) /usr/bin/python3 -m pytest -q -rP \
+	@PGB_BIN=$(abspath $(BUILD))/bin PGB_PROPERTY_SECONDS=$$(( $(PROPERTY_SECONDS) / 2 )) PGB_SEED=$(or $(SEED),$$(date +%s)) /usr/bin/python3 -m pytest -q -rP \
 	  -p no:cacheprovider tests/e2e/test_property.py
 
 leak: build ## 200 clients with random session state on 8 servers a node (LEAK="--minutes 10 --seed 1")

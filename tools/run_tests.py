@@ -13,6 +13,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 import xml.etree.ElementTree as xml
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -66,6 +68,9 @@ def end(child: subprocess.Popen, output) -> str:
     return output.read()
 
 
+STOPPED = threading.Event()  # somebody pressed Ctrl-C
+
+
 def run_command(command: list[str], limit: float) -> tuple[int, str]:
     # A file, not a pipe: something left running must not make us wait for its end.
     with tempfile.TemporaryFile("w+", errors="replace") as output:
@@ -74,33 +79,61 @@ def run_command(command: list[str], limit: float) -> tuple[int, str]:
                                      stderr=subprocess.STDOUT, start_new_session=True)
         except OSError as error:
             return 127, str(error)
-        try:
-            code = child.wait(limit)
-        except subprocess.TimeoutExpired:
-            return 124, f"{end(child, output)}\nended after {limit} s"
-        except KeyboardInterrupt:
-            end(child, output)
-            raise
+        until = time.monotonic() + limit
+        while child.poll() is None:
+            if STOPPED.wait(0.1):
+                return 130, end(child, output)
+            if time.monotonic() > until:
+                return 124, f"{end(child, output)}\nended after {limit} s"
         output.seek(0)
-        return code, output.read()
+        return child.returncode, output.read()
+
+
+PRINTING = threading.Lock()
 
 
 def run(name: str, command: list[str], report: pathlib.Path | None, limit: float) -> list[int]:
-    print(f"== {name}", flush=True)
     code, output = run_command(command, limit)
-    if report is None:
-        result = [1, 0, 0] if code == 0 else [0, 1, 0]
-    else:
-        try:
-            result = count(report)
-        except (OSError, xml.ParseError):
-            result = [0, 1, 0]  # it never came to write its report
-        if code != 0 and result[1] == 0:
-            result[1] = 1  # it died after its last case
-    if result[1]:
-        print(output[-30000:])
-    print(f"   {result[0]} passed, {result[1]} failed, {result[2]} skipped", flush=True)
+    with PRINTING:
+        print(f"== {name}")
+        if report is None:
+            result = [1, 0, 0] if code == 0 else [0, 1, 0]
+        else:
+            try:
+                result = count(report)
+            except (OSError, xml.ParseError):
+                result = [0, 1, 0]  # it never came to write its report
+            if code != 0 and result[1] == 0:
+                result[1] = 1  # it died after its last case
+        if result[1]:
+            print(output[-30000:])
+        print(f"   {result[0]} passed, {result[1]} failed, {result[2]} skipped", flush=True)
     return result
+
+
+def run_lanes(lanes: list[list[tuple]]) -> list[int]:
+    """Those of a lane one after the other, the lanes side by side."""
+    total = [0, 0, 0]
+
+    def work(lane: list[tuple]) -> None:
+        for job in lane:
+            if STOPPED.is_set():
+                return
+            result = run(*job)
+            with PRINTING:
+                total[:] = [a + b for a, b in zip(total, result)]
+    threads = [threading.Thread(target=work, args=(lane,)) for lane in lanes]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            thread.join()
+    except KeyboardInterrupt:
+        STOPPED.set()
+        for thread in threads:
+            thread.join()
+        raise
+    return total
 
 
 def known_tests(build: pathlib.Path) -> list[dict]:
@@ -114,20 +147,26 @@ def is_unit(test: dict) -> bool:
     return "unit" in properties.get("LABELS", [])
 
 
-def jobs_of(build: pathlib.Path, reports: pathlib.Path, unit_only: bool):
+def unit_jobs(build: pathlib.Path, reports: pathlib.Path):
     for test in known_tests(build):
         name = test["name"]
         # CTest leaves the command out if the program was not built.
         command = test.get("command") or [f"{build}: the program of test {name} is absent"]
         report = reports / f"{name}.xml" if is_unit(test) else None
         yield name, command + ([f"--gtest_output=xml:{report}"] if report else []), report, UNIT_LIMIT
-    if not unit_only:
-        # One after the other in processes of their own: the end-to-end tests may leave this machine's network.
-        for name in ("drivers", "e2e"):
-            report = reports / f"{name}.xml"
-            command = ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/{name}",
-                       f"--junitxml={report}"]
-            yield name, command, report, E2E_LIMIT
+
+
+def pytest_job(name: str, folder: str, reports: pathlib.Path, *options: str) -> tuple:
+    report = reports / f"{folder}{'-'.join(options)}.xml"
+    command = ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/{folder}", f"--junitxml={report}",
+               *options]
+    return name, command, report, E2E_LIMIT
+
+
+def lanes_of(reports: pathlib.Path) -> list[list[tuple]]:
+    """Tests wait more than they work. Those in Docker share nothing with the others but the machine."""
+    return [[pytest_job("drivers", "drivers", reports), pytest_job("e2e", "e2e", reports, "--docker=without")],
+            [pytest_job("e2e in Docker", "e2e", reports, "--docker=only")]]
 
 
 @contextlib.contextmanager
@@ -160,8 +199,10 @@ def main() -> int:
     os.environ["PGB_BIN"] = str(build / "bin")
     total = [0, 0, 0]
     with tempfile.TemporaryDirectory() as folder, engine_for_tests(not arguments.unit):
-        for job in jobs_of(build, pathlib.Path(folder), arguments.unit):
-            total = [a + b for a, b in zip(total, run(*job))]
+        reports = pathlib.Path(folder)
+        lanes = [[list(unit_jobs(build, reports))]] + ([] if arguments.unit else [lanes_of(reports)])
+        for side_by_side in lanes:
+            total = [a + b for a, b in zip(total, run_lanes(side_by_side))]
     print(f"{total[0]} passed, {total[1]} failed, {total[2]} skipped")
     return 0 if total[1] == 0 and total[0] > 0 else 1
 

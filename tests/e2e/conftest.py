@@ -19,6 +19,19 @@ def wants_docker(item) -> bool:
     return "docker" in parameters.values() or item.get_closest_marker("docker") is not None
 
 
+def pytest_addoption(parser):
+    parser.addoption("--docker", choices=("with", "without", "only"), default="with", help="which tests: those that need a Docker Engine, "
+                     "the others, or all")
+
+
+def pytest_collection_modifyitems(config, items):
+    choice = config.getoption("--docker")
+    kept = [item for item in items if choice == "with" or wants_docker(item) == (choice == "only")]
+    if len(kept) < len(items):
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+        items[:] = kept
+
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "docker: needs a Docker Engine")
     config.engine = None

@@ -1,7 +1,7 @@
 """For random statement sequences of several sessions, the balancer with two replicas that are two seconds behind answers what the
-primary alone answers. PGB_SEED=N begins with that round; PGB_PROPERTY_SECONDS says for how long (`make property`)."""
+primary alone answers. Always the same rounds; `make property` takes others: PGB_SEED=N begins with that one, and
+PGB_PROPERTY_SECONDS says for how long."""
 import os
-import random
 import time
 
 import pytest
@@ -33,7 +33,7 @@ def test_the_balancer_answers_as_the_primary_alone_does(group, causal_reads):
     balancer = group[2]
     balancer.config["causal_reads"] = causal_reads
     balancer.reload()
-    seed = int(os.environ.get("PGB_SEED", random.randrange(1_000_000_000)))
+    seed = int(os.environ.get("PGB_SEED", "1"))
     statements = at_replicas = rounds = 0
     end = time.monotonic() + SECONDS
     while rounds == 0 or time.monotonic() < end:
