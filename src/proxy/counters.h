@@ -47,6 +47,7 @@ struct Counters {
   std::atomic<uint64_t> refused_total{0};
   std::atomic<uint64_t> catalog_changes{0};
   std::atomic<int64_t> last_write_ns{0};  // of any session: for causal_reads = global
+  std::atomic<int64_t> last_read_ns{0};   // when some session wanted a replica, to a tenth of a second
 
   // Takes a client's place; false when all are taken.
   bool take_client() {

@@ -13,6 +13,7 @@ constexpr size_t kMaxCandidates = 64;
 
 constexpr double kSlowStart = 10e9;  // ns in which the share of a node that is back grows to the whole
 constexpr double kFirstShare = 0.1;
+constexpr int64_t kDemand = 1'000'000'000;  // ns: who wanted to read from a replica will want it again for so long
 
 constexpr double kQuick = 1000;  // µs: below it, answer times differ by chance
 constexpr double kSlower = 3;    // times as long: less may be chance, and the lot shall spread reads by their share
@@ -113,14 +114,23 @@ double Router::warmth(const NodeView& node) const {
   return std::clamp(back, 1.0, kSlowStart);
 }
 
+void Router::note_demand() {
+  std::atomic<int64_t>& last = context_.shared.counters.last_read_ns;
+  if (context_.now_ns() - last.load(std::memory_order_relaxed) > kDemand / 10) {
+    last.store(context_.now_ns(), std::memory_order_relaxed);
+  }
+}
+
 // The cheaper one of two that are drawn by lot: nearly as good as the cheapest of all, and no herd runs there.
 const NodeView* Router::choose_replica(int64_t since_ns) {
+  note_demand();
   std::array<const NodeView*, kMaxCandidates> candidates;
   size_t count = 0, warm = 0;
   const bool has_primary = context_.topology->primary() != nullptr;
   for (const NodeView& node : context_.topology->nodes) {
     if (count < kMaxCandidates && usable(node, since_ns, has_primary)) candidates[count++] = &node;
   }
+  if (count == 0 && since_ns > context_.shared.settings.bell->rung_ns()) context_.shared.settings.bell->ring(since_ns);
   if (count <= 1) return count == 0 ? nullptr : candidates[0];
   // A node that is back takes part in few of the lots at first, as its connections and its memory are cold; measured by
   // the one that has been there longest, which takes part in all.
@@ -167,7 +177,9 @@ int64_t Router::note_write() {
   const bool somebody_reads =
       settings.read_write_split && settings.causal_reads != CausalReads::kOff &&
       std::any_of(nodes.begin(), nodes.end(), [](const NodeView& node) { return node.role == NodeRole::kReplica; });
-  if (somebody_reads) context_.shared.settings.bell->ring(now);
+  // Where nobody wants a replica nobody has to know at once what it has: the first one who does asks for it.
+  const bool wanted = now - context_.shared.counters.last_read_ns.load(std::memory_order_relaxed) < kDemand;
+  if (somebody_reads && wanted) context_.shared.settings.bell->ring(now);
   return now;
 }
 

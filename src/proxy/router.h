@@ -51,6 +51,7 @@ class Router {
 
  private:
   bool usable(const NodeView& node, int64_t since_ns, bool has_primary) const;
+  void note_demand();
   double warmth(const NodeView& node) const;
   uint64_t random();
   double chance();  // [0, 1)
