@@ -25,6 +25,15 @@ bool intact_leader(const SyncRecord& record, const NodeView& node, Epoch epoch) 
   return node.name == record.leader && node.led >= record.epoch && is_evidence(node, epoch);
 }
 
+// Which of the heirs' timelines it is on or has been on; none: of no heir.
+std::optional<Timeline> inherited(const SyncRecord& record, const NodeView& node) {
+  for (const Fork& fork : node.history) {
+    auto it = std::find(record.heirs.begin(), record.heirs.end(), fork.timeline);
+    if (it != record.heirs.end()) return fork.timeline;
+  }
+  return std::nullopt;
+}
+
 Eligibility by_lag(const ClusterView& view, const NodeView& node) {
   const NodeView* last = find_node(view, view.store.epoch.holder);
   if (last == nullptr || !last->flushed || last->name == node.name) return {true, "nothing says it is behind", {}};
@@ -71,6 +80,9 @@ Eligibility without_record(const ClusterView& view, const NodeView& node, Epoch 
 
 Eligibility by_record(const ClusterView& view, const SyncRecord& record, const NodeView& node, Epoch epoch) {
   if (intact_leader(record, node, epoch)) return {true, fmt::format("it led epoch {}", record.epoch), {}};
+  if (auto timeline = inherited(record, node)) {
+    return {true, fmt::format("it has timeline {}, whose leader had all that is recorded", *timeline), {}};
+  }
   if (!is_member(record, node.name)) {
     return {
         false,

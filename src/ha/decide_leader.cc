@@ -23,8 +23,11 @@ Decision reacquire(const Look& look, Event event, const std::string& why) {
   Epoch epoch = std::max({self.epoch, highest_promise(look), look.store().epoch.epoch});
   auto decision =
       look.row(event, fmt::format("{}, primary of epoch {}, takes epoch {}: {}", self.name, self.epoch, epoch, why));
-  decision.epoch = epoch;
+  decision.epoch = decision.led = epoch;
   decision.timeline = self.flushed ? self.flushed->timeline : 0;
+  if (const auto& record = look.store().sync; record && record->leader == self.name) {
+    decision.record = SyncRecord{self.name, epoch, record->durability, record->set, 0};
+  }
   decision.soon = true;
   return decision;
 }
@@ -133,7 +136,9 @@ std::optional<Decision> requested(const Look& look) {
   if (request->kind == Request::Kind::kReinit) {
     return settle(look, fmt::format("reinit refused: {} is the leader; ask for a switchover first", look.self().name));
   }
-  return look.row(Event::kRestartAsked, fmt::format("{} restarts its server, as asked", look.self().name));
+  auto decision = look.row(Event::kRestartAsked, fmt::format("{} restarts its server, as asked", look.self().name));
+  decision.epoch = look.self().epoch;
+  return decision;
 }
 
 }  // namespace

@@ -12,15 +12,26 @@ namespace {
 
 bool asked(const Look& look, Request::Kind kind) { return look.store().request && look.store().request->kind == kind; }
 
-// Two observers, self among them or not, found the holder's agent gone; a user who asks for a failover is one.
-bool refused(const Look& look, const std::string& holder) {
+// What is known of the key's holder since `after`. A key at the epoch that this node promised was taken after that
+// promise: older news is of the time before.
+bool recent(const Look& look, const LeaderKey& key, Time when) {
+  return look.now - when <= look.settings().fresh &&
+         (key.epoch < look.self().promised || when > look.self().promised_at);
+}
+
+// Two observers, self among them or not, found the holder's agent gone; a user who asks for a failover is one. Nobody
+// is believed who says so of an agent that answers this one.
+bool refused(const Look& look, const LeaderKey& key) {
+  using Contact = Evidence::Contact;
   int observers = asked(look, Request::Kind::kFailover) ? 1 : 0;
-  auto it = look.view.evidence.find(holder);
-  bool recent = it != look.view.evidence.end() && look.now - it->second.asked <= look.settings().fresh;
-  if (recent && it->second.contact == Evidence::Contact::kRefused) ++observers;
+  auto it = look.view.evidence.find(key.holder);
+  if (it != look.view.evidence.end() && recent(look, key, it->second.asked)) {
+    if (it->second.contact == Contact::kAnswers) return false;
+    if (it->second.contact == Contact::kRefused) ++observers;
+  }
   for (const auto& [name, peer] : look.view.peers) {
-    bool says = std::find(peer.refused.begin(), peer.refused.end(), holder) != peer.refused.end();
-    if (name != holder && says && look.now - peer.seen <= look.settings().fresh) ++observers;
+    bool says = std::find(peer.refused.begin(), peer.refused.end(), key.holder) != peer.refused.end();
+    if (name != key.holder && says && recent(look, key, peer.seen)) ++observers;
   }
   return observers >= 2;
 }
@@ -30,7 +41,7 @@ std::string leaderless(const Look& look) {
   const auto& key = look.store().leader;
   if (!key) return "nobody holds the leader key";
   if (key->holder == look.self().name) return "the leader key is its own, from before its agent was restarted";
-  if (refused(look, key->holder)) {
+  if (refused(look, *key)) {
     return fmt::format("the agent of {} refuses connections, seen by two, so its server is down", key->holder);
   }
   return "";
@@ -48,7 +59,20 @@ Decision acquire(const Look& look, Event event, Epoch epoch, std::string sentenc
   decision.epoch = epoch;
   decision.timeline = next_timeline(look.view);
   decision.soon = true;
+  if (look.store().sync && look.store().sync->durability != Durability::kAsync) {
+    decision.record = look.store().sync;
+    decision.record->heirs.push_back(decision.timeline);
+  }
   return decision;
+}
+
+// From here on all there is, is what this node has: also if it is gone before it opens.
+void inherit_all(const Look& look, Decision& decision) {
+  const OwnView& self = look.self();
+  const auto& before = look.store().sync;
+  decision.record = SyncRecord{self.name, decision.epoch - 1, look.settings().durability, {}, 0, {decision.timeline}};
+  // A `led` written before the transaction proves nothing of a record that names this node already.
+  if (!before || before->leader != self.name || self.led >= before->epoch) decision.led = decision.epoch - 1;
 }
 
 Decision force(const Look& look, Epoch epoch, const Eligibility& mine) {
@@ -58,6 +82,7 @@ Decision force(const Look& look, Epoch epoch, const Eligibility& mine) {
                           "beyond {} is lost",
                           look.self().name, epoch, mine.why, to_text(*look.self().flushed)));
   decision.lossy = true;
+  inherit_all(look, decision);
   return decision;
 }
 
@@ -104,8 +129,10 @@ Decision elect(const Look& look, const std::string& why) {
     return others_turn(fmt::format("{} leaves epoch {} to {}, which is the better candidate", self.name, epoch,
                                    best.value_or("another")));
   }
-  return acquire(look, Event::kBest, epoch,
-                 fmt::format("{} takes epoch {}, because {} and {}", self.name, epoch, why, mine.why));
+  auto decision = acquire(look, Event::kBest, epoch,
+                          fmt::format("{} takes epoch {}, because {} and {}", self.name, epoch, why, mine.why));
+  if (!look.store().sync) inherit_all(look, decision);
+  return decision;
 }
 
 // The reinit or restart that was asked of this node; kNothing-like: none.

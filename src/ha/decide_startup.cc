@@ -93,8 +93,11 @@ Decision decide_down(const Look& look) {
     return look.row(Event::kNoRoom, fmt::format("{} waits for room, {} left, as nobody can take over: {}; free some",
                                                 name, bytes(look.self().free_disk), next.why));
   }
-  return look.row(Event::kRestartSooner, fmt::format("{}: {} restarts it in place under epoch {}{}", down_text(look),
-                                                     name, epoch, leave.empty() ? "" : ", as " + next.why));
+  auto decision =
+      look.row(Event::kRestartSooner, fmt::format("{}: {} restarts it in place under epoch {}{}", down_text(look), name,
+                                                  epoch, leave.empty() ? "" : ", as " + next.why));
+  decision.epoch = epoch;
+  return decision;
 }
 
 }  // namespace pgb::ha

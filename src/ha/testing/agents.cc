@@ -47,6 +47,8 @@ ClusterView World::view_of(const SimNode& node) const {
   view.self.founder = node.founder;
   view.self.sync = node.server.sync;
   view.self.sync_since = node.server.sync_since;
+  view.self.applying = node.server.next_sync;
+  view.self.recording = node.recording && *node.recording == revisions(node.store);
   view.self.recovery = Duration(node.recovery);
   view.self.up_since = on_clock(node, node.server.up_since);
   for (const auto& [name, link] : node.server.links) {
@@ -173,7 +175,7 @@ void World::act(SimNode& node, const Decision& decision) {
     case Action::kFullCopy: return build();
     case Action::kDetach: return detach(node, decision.epoch);
     case Action::kFollow:
-      node.promised = std::max(node.promised, decision.epoch);
+      promise(node, decision.epoch);
       node.led = 0;
       disconnect(node);
       server.following = Following{decision.node, decision.epoch};
@@ -190,6 +192,7 @@ void World::act(SimNode& node, const Decision& decision) {
     case Action::kRelease: return release(node, decision);
     case Action::kRecordSync: return record(node, decision);
     case Action::kApplySync:
+      if (server.next_sync == decision.sync) return;
       server.next_sync = decision.sync;
       server.next_sync_at = now_ + random(5, 120);
       return;
@@ -209,10 +212,9 @@ void World::clear_request(const SimNode& node, Request::Kind kind) {
   if (store_.request && store_.request->kind == kind && store_.request->node == node.name) store_.request.reset();
 }
 
-// As what it was: a standby starts as one.
 void World::restart(SimNode& node, Decision decision) {
   if (node.job) return;
-  if (node.server.state == Server::kStandby) decision.action = Action::kStartStandby;
+  if (decision.epoch == 0) decision.action = Action::kStartStandby;
   if (node.server.state != Server::kStopped) {
     clear_request(node, Request::Kind::kRestart);
     kill_server(node, Fault::kNone);
@@ -220,9 +222,13 @@ void World::restart(SimNode& node, Decision decision) {
   node.job = Job{decision, now_ + random(50, node.recovery + 200)};
 }
 
-void World::detach(SimNode& node, Epoch epoch) {
+void World::promise(SimNode& node, Epoch epoch) {
   if (epoch > node.promised) node.memory.promised_at = time(node);
   node.promised = std::max(node.promised, epoch);
+}
+
+void World::detach(SimNode& node, Epoch epoch) {
+  promise(node, epoch);
   if (options_.mutation == Mutation::kPromiseWithoutDetach) {
     // The view says detached, the walreceiver goes on.
     if (node.server.following) {

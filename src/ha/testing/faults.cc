@@ -32,6 +32,7 @@ void World::kill_agent(SimNode& node) {
   node.evidence.clear();
   node.asked.clear();
   node.memory = OwnView{};
+  node.recording.reset();
   node.memory.fault = Fault::kCrashed;
 }
 

@@ -104,7 +104,10 @@ void World::stream(SimNode& standby) {
   size_t count = std::min(theirs.wal.size() - mine.wal.size(), static_cast<size_t>(random(0, 6)));
   mine.wal.insert(mine.wal.end(), theirs.wal.begin() + static_cast<long>(mine.wal.size()),
                   theirs.wal.begin() + static_cast<long>(mine.wal.size() + count));
-  if (mine.wal.size() >= theirs.history.back().begin) mine.history = theirs.history;
+  mine.history.clear();  // it is on the timeline that its last record is of, not always on the leader's
+  for (const Fork& fork : theirs.history) {
+    if (fork.begin <= mine.wal.size()) mine.history.push_back(fork);
+  }
   later(random(1, 60), [this, name = standby.name, to = leader->name, id = mine.connection, lsn = mine.wal.size()] {
     SimServer& primary = find(to)->server;
     auto it = primary.links.find(name);
@@ -204,7 +207,10 @@ void World::finish_job(SimNode& node) {
   if (brings_up) node.memory.failed_starts = 0;
   switch (decision.action) {
     case Action::kStartStandby: return start(node, false);
-    case Action::kRestartInPlace: return start(node, true);
+    case Action::kRestartInPlace:
+      start(node, true);
+      node.server.epoch = decision.epoch;
+      return;
     case Action::kPromote: return promote(node, decision);
     case Action::kRewind: return rebuild(node, decision.node, true);
     case Action::kFullCopy: return rebuild(node, decision.node, false);

@@ -81,6 +81,13 @@ struct Job {  // what an agent runs beside its loop
   Ms done = 0;
 };
 
+using Revisions = std::pair<uint64_t, uint64_t>;  // of the leader key and of /sync
+
+template <class Store>
+Revisions revisions(const Store& store) {
+  return {store.leader ? store.leader->revision : 0, store.sync ? store.sync->revision : 0};
+}
+
 struct SimNode {
   std::string name;
   SimServer server;
@@ -99,8 +106,9 @@ struct SimNode {
   std::map<std::string, uint64_t> versions;
   std::map<std::string, Evidence> evidence;
   NodeView published;
-  std::map<uint64_t, Time> asked;   // leases, when they were asked for
-  std::optional<Decision> pending;  // decided, not yet done
+  std::map<uint64_t, Time> asked;      // leases, when they were asked for
+  std::optional<Revisions> recording;  // that the last kRecordSync compared
+  std::optional<Decision> pending;     // decided, not yet done
   Ms pending_at = 0;
   uint64_t free_disk = UINT64_MAX;
   Ms recovery = 100;
@@ -176,12 +184,14 @@ class World {
   ClusterView view_of(const SimNode& node) const;
   Decision decide_mutated(const SimNode& node, ClusterView view);
   void act(SimNode& node, const Decision& decision);
+  void promise(SimNode& node, Epoch epoch);
   void detach(SimNode& node, Epoch epoch);
   void clear_request(const SimNode& node, Request::Kind kind);
   void restart(SimNode& node, Decision decision);
 
   // transactions.cc
   void to_store(SimNode& node, std::function<bool()> transaction, std::function<void()> on_success);
+  void put_sync(const Decision& decision);
   void acquire(SimNode& node, const Decision& decision);
   void record(SimNode& node, const Decision& decision);
   void release(SimNode& node, const Decision& decision);
