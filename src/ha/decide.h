@@ -2,9 +2,11 @@
 //
 // What the agent owes the answer, for the proofs to hold:
 // - kAcquire is one transaction: if the leader key, /epoch and /sync have the revisions of the view (or are as absent),
-//   then put the leader key {self, epoch} under a new lease, /epoch {epoch, self, max(its timeline, timeline)}, and
-//   /sync as `record` says, if it does. On disk `led` is at least the decision's before the transaction is sent.
-// - The lease is granted, and its id remembered, before that transaction: a key with it is its own.
+//   then put the leader key {self, epoch} under a new lease, /epoch {epoch, self, max(its timeline, timeline),
+//   system_id}, and /sync as `record` says, if it does. On disk `led` is at least the decision's before the transaction
+//   is sent.
+// - The lease is granted, and its id remembered, before that transaction: a key with it is its own, unless its epoch is
+//   below that of the primary that runs here (then the store went back).
 // - kRecordSync is one transaction: if the leader key is still {self, its epoch} at the revision of the view, and /sync
 //   has the revision of the view (or is as absent), put /sync as `record` says. Of several under way only one can
 //   happen.

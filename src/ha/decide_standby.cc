@@ -50,7 +50,7 @@ std::string leaderless(const Look& look) {
 bool all_heard(const Look& look, Epoch epoch) {
   return std::all_of(look.view.members.begin(), look.view.members.end(), [&](const auto& name) {
     const NodeView* node = find_node(look.view, name);
-    return node != nullptr && is_evidence(*node, epoch);
+    return node != nullptr && is_evidence(look.view, *node, epoch);
   });
 }
 
@@ -87,7 +87,8 @@ Decision force(const Look& look, Epoch epoch, const Eligibility& mine) {
 }
 
 bool forced_to_me(const Look& look) {
-  if (!asked(look, Request::Kind::kFailover) || !look.store().request->force || !look.self().flushed) return false;
+  if (!asked(look, Request::Kind::kFailover) || !look.store().request->force) return false;
+  if (!look.self().flushed || is_foreign(look.view, look.self())) return false;
   const std::string& wanted = look.store().request->node;
   if (!wanted.empty()) return wanted == look.self().name;
   return std::none_of(look.view.peers.begin(), look.view.peers.end(), [&](const auto& entry) {
@@ -131,7 +132,7 @@ Decision elect(const Look& look, const std::string& why) {
   }
   auto decision = acquire(look, Event::kBest, epoch,
                           fmt::format("{} takes epoch {}, because {} and {}", self.name, epoch, why, mine.why));
-  if (!look.store().sync) inherit_all(look, decision);
+  if (!look.store().sync || record_is_stale(look.view)) inherit_all(look, decision);
   return decision;
 }
 

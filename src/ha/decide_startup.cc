@@ -50,6 +50,11 @@ Decision decide_startup(const Look& look) {
   const NodeView* leader = ready_leader(look);
   if (look.state == State::kStopped) {
     if (look.store().paused) return look.row(Event::kPaused, fmt::format("paused: {} stays stopped", name));
+    if (leader == nullptr && is_foreign(look.view, look.self())) {
+      return look.row(Event::kForeign, fmt::format("{} does not start: its system identifier {} is not {}, that of the "
+                                                   "group; put its own data back, or remove them to get a copy",
+                                                   name, look.self().system_id, look.store().epoch.system_id));
+    }
     std::string start = fmt::format("{} starts its server as a standby", name);
     if (leader == nullptr) return look.row(Event::kStart, start);
     auto decision = climb(look, *leader, leader->epoch, Event::kStart);

@@ -127,6 +127,8 @@ Decision next_step(const Look& look) {
 // One thing at a time: what is in effect while a record comes late, or recorded while a setting does, is not known.
 Decision decide_sync(const Look& look) {
   const OwnView& self = look.self();
+  // All that was acknowledged is here, whatever else was recorded before the store went back.
+  if (look.store().restored) return record(look, {});
   if (self.applying) return apply(look, *self.applying);
   Decision step = next_step(look);
   bool closes = step.action == Action::kApplySync && step.sync.closed;

@@ -157,6 +157,7 @@ struct EpochRecord {
   std::string holder;
   Timeline timeline = 0;  // the highest ever promised to a leader
   uint64_t revision = 0;
+  std::string system_id{};  // of the group's data; other data proves nothing and never leads
   bool operator==(const EpochRecord&) const = default;
 };
 
@@ -184,6 +185,9 @@ struct Request {
 
 struct StoreView {
   bool reachable = false;  // if not, the rest is what it said last
+  // It went back: a revision that it answered with was below one before, so it was restored from a copy or made anew.
+  // Until /sync has another revision than it had then; in memory only.
+  bool restored = false;
   std::optional<LeaderKey> leader;
   Time leaderless_since{};
   EpochRecord epoch;

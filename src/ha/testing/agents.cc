@@ -19,7 +19,7 @@ NodeView World::publishable(const SimNode& node) const {
   if (busy_starting) view.server = Server::kStarting;
   if (server.frozen) view.health = Health::kTcpOnly;
   if (server.stalled) view.health = Health::kStalled;
-  view.system_id = server.state == Server::kAbsent ? "" : "7000";
+  view.system_id = server.state == Server::kAbsent ? "" : server.system_id;
   bool unread = server.state == Server::kStopped && node.memory.fault != Fault::kNone;
   if (server.state != Server::kAbsent && server.state != Server::kBuilding && !unread) {
     view.flushed = Position{server.timeline(), server.wal.size()};
@@ -62,10 +62,18 @@ ClusterView World::view_of(const SimNode& node) const {
   return view;
 }
 
+void World::notice_revision(SimNode& node) {
+  uint64_t sync = store_.sync ? store_.sync->revision : 0;
+  if (store_.revision < node.seen_revision) node.went_back = sync;
+  node.seen_revision = store_.revision;
+  node.store.restored = node.went_back == sync;
+}
+
 void World::observe(SimNode& node) {
   node.store.reachable = both_ways(node.name, "store");
   if (node.store.reachable) {
     bool had = node.store.leader.has_value();
+    notice_revision(node);
     node.store.leader = store_.leader;
     if (had && !store_.leader) node.store.leaderless_since = time(node);
     node.store.epoch = store_.epoch;
@@ -75,7 +83,8 @@ void World::observe(SimNode& node) {
     if (node.store.request) node.store.request->deadline -= Duration(node.clock_zero);
     node.store.paused = store_.paused;
     const auto& key = store_.leader;
-    if (key && key->holder == node.name && key->lease != node.memory.lease && node.asked.contains(key->lease)) {
+    bool old = key && node.server.state == Server::kPrimary && key->epoch < node.server.epoch;
+    if (key && key->holder == node.name && key->lease != node.memory.lease && node.asked.contains(key->lease) && !old) {
       node.memory.lease = key->lease;
       node.memory.renewed = node.asked[key->lease];
     }

@@ -82,6 +82,10 @@ void World::stream(SimNode& standby) {
     if (!chance(0.1)) return;
     auto own = std::find_if(theirs.history.begin(), theirs.history.end(),
                             [&](const Fork& f) { return f.timeline == mine.timeline(); });
+    if (mine.system_id != theirs.system_id) {
+      mine.trouble = Trouble::kDiverged;
+      return;
+    }
     bool ahead = own == theirs.history.end() || (own + 1 != theirs.history.end() ? mine.wal.size() > (own + 1)->begin
                                                                                  : mine.wal.size() > theirs.wal.size());
     if (ahead) {
@@ -157,6 +161,8 @@ void World::kill_server(SimNode& node, Fault fault) {
 
 void World::rebuild(SimNode& node, const std::string& from, bool rewind) {
   SimNode* leader = find(from);
+  if (node.server.system_id != SimServer{}.system_id)
+    violate(Harm::kLost, fmt::format("{} overwrote another group's data", node.name));
   bool possible = leader != nullptr && leader->server.state == Server::kPrimary && !leader->server.frozen &&
                   both_ways(node.name, from) && !(rewind && chance(0.2));
   if (!possible) {

@@ -34,12 +34,13 @@ void World::put_sync(const Decision& decision) {
 void World::acquire(SimNode& node, const Decision& decision) {
   uint64_t lease = ++leases_;
   node.led = std::max(node.led, decision.led);
-  auto transaction = [=, this, name = node.name, seen = revisions(node.store), epoch = node.store.epoch.revision] {
+  auto transaction = [=, this, name = node.name, system_id = node.server.system_id, seen = revisions(node.store),
+                      epoch = node.store.epoch.revision] {
     if (revisions(store_) != seen || store_.epoch.revision != epoch) return false;
     uint64_t next = store_.revision + 1;
     store_.leader = LeaderKey{name, decision.epoch, lease, next};
     store_.leases[lease] = now_ + settings_.lease.count();
-    store_.epoch = {decision.epoch, name, std::max(store_.epoch.timeline, decision.timeline), next};
+    store_.epoch = {decision.epoch, name, std::max(store_.epoch.timeline, decision.timeline), next, system_id};
     store_.transfer.clear();
     put_sync(decision);
     wake();

@@ -56,6 +56,7 @@ struct Connection {  // of a standby, at the primary
 
 struct SimServer {
   Server state = Server::kStopped;
+  std::string system_id = "7000";
   bool frozen = false;   // SIGSTOP
   bool stalled = false;  // its disk does not write
   bool slow = false;     // its disk writes little
@@ -107,6 +108,8 @@ struct SimNode {
   std::map<std::string, Evidence> evidence;
   NodeView published;
   std::map<uint64_t, Time> asked;      // leases, when they were asked for
+  uint64_t seen_revision = 0;          // of the store, the highest
+  std::optional<uint64_t> went_back;   // the store did, and /sync had this revision then
   std::optional<Revisions> recording;  // that the last kRecordSync compared
   std::optional<Decision> pending;     // decided, not yet done
   Ms pending_at = 0;
@@ -132,6 +135,7 @@ struct Options {
   uint64_t seed = 1;
   Mutation mutation = Mutation::kNone;
   bool trace = false;
+  bool rare = false;  // also: the store is emptied or restored from a copy, another group's data are put on a node
 };
 
 struct Outcome {
@@ -179,6 +183,7 @@ class World {
 
   // agents.cc
   void round(SimNode& node);
+  void notice_revision(SimNode& node);
   void observe(SimNode& node);
   NodeView publishable(const SimNode& node) const;
   ClusterView view_of(const SimNode& node) const;
@@ -207,6 +212,15 @@ class World {
   bool spare(const SimNode& node) const;
   void lose_disk(SimNode& node, Ms lasts);
   void heal();
+
+  // rare.cc
+  void schedule_rare();
+  void empty_store();
+  void restore_store();
+  void copy_store();
+  bool all_is_well() const;
+  void foreign_data(SimNode& node, Ms lasts);
+  void remove_foreign();
 
   // requests.cc
   void request(Request::Kind kind, const std::string& node, bool force);
@@ -244,6 +258,9 @@ class World {
   uint64_t leases_ = 0;
   bool healed_ = false;
   std::string wiped_;  // whose disk was lost
+  std::vector<SimStore> copies_;
+  Ms quiet_until_ = 0;
+  bool store_lost_ = false;
   std::optional<Moment> awaited_;
   std::set<uint32_t> own_records_;  // WAL that no client wrote
   std::vector<uint32_t> acked_;
