@@ -52,7 +52,9 @@ Eligibility by_count(const ClusterView& view, const NodeView& node, Epoch epoch,
   std::vector<std::string> ahead;
   for (const auto& name : members) {
     const NodeView* other = find_node(view, name);
-    if (other == nullptr || !is_evidence(view, *other, epoch) || other->system_id != node.system_id) {
+    bool final = other != nullptr && is_evidence(view, *other, epoch) && other->system_id == node.system_id;
+    // Of a promotion under way the record would know, the store that went back does not.
+    if (!final || (record_is_stale(view) && other->server == Server::kStarting)) {
       result.missing.push_back(name);
     } else if (*other->flushed > *node.flushed) {
       ahead.push_back(fmt::format("{} at {}", name, to_text(*other->flushed)));
@@ -125,8 +127,10 @@ Timeline next_timeline(const ClusterView& view) {
 }
 
 bool is_evidence(const ClusterView& view, const NodeView& node, Epoch epoch) {
-  return node.promised >= epoch && node.flushed && node.server != Server::kPrimary && !is_foreign(view, node) &&
-         !(node.following && node.following->epoch < epoch);
+  // A store that went back has forgotten who was elected by what was published before.
+  bool outdated = view.store.restored && node.name != view.self.name && node.seen < *view.store.restored;
+  return !outdated && node.promised >= epoch && node.flushed && node.server != Server::kPrimary &&
+         !is_foreign(view, node) && !(node.following && node.following->epoch < epoch);
 }
 
 bool is_foreign(const ClusterView& view, const NodeView& node) {
@@ -135,11 +139,12 @@ bool is_foreign(const ClusterView& view, const NodeView& node) {
 }
 
 bool record_is_stale(const ClusterView& view) {
+  if (!view.store.sync) return true;
   bool newer = false;  // a leader's timeline stands in /epoch before it begins
   each_node(view, [&](const NodeView& n) {
     newer |= n.flushed && n.flushed->timeline > view.store.epoch.timeline && !is_foreign(view, n);
   });
-  return view.store.restored || newer;
+  return view.store.restored.has_value() || newer;
 }
 
 Eligibility eligible(const ClusterView& view, const NodeView& node, Epoch epoch) {
@@ -157,7 +162,7 @@ Eligibility eligible(const ClusterView& view, const NodeView& node, Epoch epoch)
   }
   const auto& record = view.store.sync;
   if (record && record->durability == Durability::kAsync) return by_lag(view, node);
-  if (!record || record_is_stale(view)) return without_record(view, node, epoch);
+  if (record_is_stale(view)) return without_record(view, node, epoch);
   return by_record(view, *record, node, epoch);
 }
 

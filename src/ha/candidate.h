@@ -21,7 +21,8 @@ bool is_evidence(const ClusterView& view, const NodeView& node, Epoch epoch);
 // Its data were made by another initdb than the group's.
 bool is_foreign(const ClusterView& view, const NodeView& node);
 
-// What /sync says is older than what the group has done since: the store was restored from a copy.
+// There is no /sync, or what it says is older than what the group has done since: the store was emptied, or restored
+// from a copy.
 bool record_is_stale(const ClusterView& view);
 
 struct Eligibility {

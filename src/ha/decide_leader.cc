@@ -26,7 +26,7 @@ Decision reacquire(const Look& look, Event event, const std::string& why) {
   decision.epoch = decision.led = epoch;
   decision.timeline = self.flushed ? self.flushed->timeline : 0;
   const auto& record = look.store().sync;
-  if (!record || record_is_stale(look.view)) {
+  if (record_is_stale(look.view)) {
     // All that was acknowledged is here, whatever else was recorded.
     decision.record = SyncRecord{self.name, epoch, look.settings().durability, {}, 0};
   } else if (record->leader == self.name) {

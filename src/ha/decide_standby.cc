@@ -10,6 +10,10 @@
 namespace pgb::ha {
 namespace {
 
+// More leaders than there can have been that nobody here knows of. Each timeline costs the agent a small file.
+constexpr Epoch kUnknownEpochs = 1000;
+constexpr Timeline kUnknownTimelines = 100;
+
 bool asked(const Look& look, Request::Kind kind) { return look.store().request && look.store().request->kind == kind; }
 
 // What is known of the key's holder since `after`. A key at the epoch that this node promised was taken after that
@@ -82,6 +86,10 @@ Decision force(const Look& look, Epoch epoch, const Eligibility& mine) {
                           "beyond {} is lost",
                           look.self().name, epoch, mine.why, to_text(*look.self().flushed)));
   decision.lossy = true;
+  if (record_is_stale(look.view)) {  // others may have used any number since, and may come back with it
+    decision.epoch += kUnknownEpochs;
+    decision.timeline += kUnknownTimelines;
+  }
   inherit_all(look, decision);
   return decision;
 }
@@ -101,6 +109,8 @@ bool forced_to_me(const Look& look) {
 Decision elect(const Look& look, const std::string& why) {
   const OwnView& self = look.self();
   Epoch epoch = next_epoch(look.view);
+  // What was promised before is of no use to a store that does not know whom it elected by it.
+  if (look.store().restored && self.promised_at < *look.store().restored) ++epoch;
   if (self.promised < epoch || self.following) {
     auto decision = look.row(
         self.following ? Event::kLeaderGone : Event::kPromiseNeeded,
@@ -132,7 +142,7 @@ Decision elect(const Look& look, const std::string& why) {
   }
   auto decision = acquire(look, Event::kBest, epoch,
                           fmt::format("{} takes epoch {}, because {} and {}", self.name, epoch, why, mine.why));
-  if (!look.store().sync || record_is_stale(look.view)) inherit_all(look, decision);
+  if (record_is_stale(look.view)) inherit_all(look, decision);
   return decision;
 }
 
@@ -208,6 +218,7 @@ Decision decide_elected(const Look& look) {
   }
   // A promotion uses up its epoch: the next one needs a timeline of its own.
   if (self.led == epoch) return give_up(Event::kCannotPromote, "it was promoted under it before");
+  if (self.promised > epoch) return give_up(Event::kCannotPromote, fmt::format("it promised {}", self.promised));
   if (self.failed_starts >= look.settings().max_starts) return give_up(Event::kCannotPromote, "promotion failed");
   auto decision = look.row(Event::kPromote, fmt::format("{} holds epoch {} and is promoted to timeline {}", self.name,
                                                         epoch, look.store().epoch.timeline));

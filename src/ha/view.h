@@ -54,7 +54,7 @@ enum class Server {
   kAbsent,    // no data directory
   kBuilding,  // a copy or rewind is under way or was broken off: no usable data
   kStopped,   // data, no server
-  kStarting,
+  kStarting,  // a start or a promotion is under way
   kStandby,
   kPrimary,
 };
@@ -185,9 +185,9 @@ struct Request {
 
 struct StoreView {
   bool reachable = false;  // if not, the rest is what it said last
-  // It went back: a revision that it answered with was below one before, so it was restored from a copy or made anew.
-  // Until /sync has another revision than it had then; in memory only.
-  bool restored = false;
+  // When it was seen to have gone back: a revision that it answered with was below one before, so it was restored from
+  // a copy or made anew. Kept until /sync has another revision than it had then; in memory only.
+  std::optional<Time> restored;
   std::optional<LeaderKey> leader;
   Time leaderless_since{};
   EpochRecord epoch;

@@ -15,7 +15,8 @@ NodeView World::publishable(const SimNode& node) const {
   view.name = node.name;
   view.server = server.state;
   bool busy_starting = node.job && (node.job->decision.action == Action::kStartStandby ||
-                                    node.job->decision.action == Action::kRestartInPlace);
+                                    node.job->decision.action == Action::kRestartInPlace ||
+                                    node.job->decision.action == Action::kPromote);
   if (busy_starting) view.server = Server::kStarting;
   if (server.frozen) view.health = Health::kTcpOnly;
   if (server.stalled) view.health = Health::kStalled;
@@ -64,9 +65,9 @@ ClusterView World::view_of(const SimNode& node) const {
 
 void World::notice_revision(SimNode& node) {
   uint64_t sync = store_.sync ? store_.sync->revision : 0;
-  if (store_.revision < node.seen_revision) node.went_back = sync;
+  if (store_.revision < node.seen_revision) node.went_back = sync, node.went_back_at = time(node);
   node.seen_revision = store_.revision;
-  node.store.restored = node.went_back == sync;
+  node.store.restored = node.went_back == sync ? std::optional(node.went_back_at) : std::nullopt;
 }
 
 void World::observe(SimNode& node) {

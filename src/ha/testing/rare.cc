@@ -27,7 +27,7 @@ void World::copy_store() {
 
 // A new one in its place: revisions begin anew, too.
 void World::empty_store() {
-  if (!store_.up) return;
+  if (!store_.up || !wiped_.empty()) return;
   note("FAULT the store is emptied");
   store_lost_ = true;
   copies_.clear();
@@ -56,9 +56,9 @@ bool World::all_is_well() const {
          });
 }
 
-// One of a schedule, and not together with a lost disk.
+// One of a schedule, and not together with a lost disk, nor a lost store: then nothing says whose data they are.
 void World::foreign_data(SimNode& node, Ms lasts) {
-  if (!wiped_.empty() || !spare(node)) return;
+  if (!wiped_.empty() || store_lost_ || !spare(node)) return;
   note("FAULT another group's data are put on " + node.name);
   wiped_ = node.name;
   kill_agent(node);

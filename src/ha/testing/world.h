@@ -107,9 +107,10 @@ struct SimNode {
   std::map<std::string, uint64_t> versions;
   std::map<std::string, Evidence> evidence;
   NodeView published;
-  std::map<uint64_t, Time> asked;      // leases, when they were asked for
-  uint64_t seen_revision = 0;          // of the store, the highest
-  std::optional<uint64_t> went_back;   // the store did, and /sync had this revision then
+  std::map<uint64_t, Time> asked;     // leases, when they were asked for
+  uint64_t seen_revision = 0;         // of the store, the highest
+  std::optional<uint64_t> went_back;  // the store did, and /sync had this revision then
+  Time went_back_at{};
   std::optional<Revisions> recording;  // that the last kRecordSync compared
   std::optional<Decision> pending;     // decided, not yet done
   Ms pending_at = 0;
