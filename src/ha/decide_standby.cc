@@ -154,10 +154,13 @@ std::optional<Decision> asked_of_me(const Look& look, const NodeView& leader, Ep
     return look.row(Event::kRestartAsked, fmt::format("{} restarts its server, as asked", look.self().name));
   }
   if (request->kind != Request::Kind::kReinit) return std::nullopt;
+  // A leader that has yet to open may count on it.
   const auto& record = look.store().sync;
-  if (record && std::binary_search(record->set.members.begin(), record->set.members.end(), look.self().name)) {
-    return look.row(Event::kWaitsForCopies, fmt::format("{} keeps its data until {} has taken it out of the sync set",
-                                                        look.self().name, leader.name));
+  bool opened = record && record->leader == leader.name && record->epoch == epoch;
+  if (!opened || std::binary_search(record->set.members.begin(), record->set.members.end(), look.self().name)) {
+    return look.row(Event::kWaitsForCopies,
+                    fmt::format("{} keeps its data until {} has {}", look.self().name, leader.name,
+                                opened ? "taken it out of the sync set" : "opened"));
   }
   auto decision =
       look.row(Event::kReinitAsked, fmt::format("{} gets a full copy of {}, as asked", look.self().name, leader.name));

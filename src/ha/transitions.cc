@@ -77,7 +77,7 @@ const std::vector<Row>& transitions() {
 
       {S::kElected, E::kStoreSilent, A::kWait, S::kElected, "store silent"},
       {S::kElected, E::kLate, A::kRelease, S::kDetached, "lease run out"},
-      {S::kElected, E::kCannotPromote, A::kRelease, S::kDetached, "promotion failed"},
+      {S::kElected, E::kCannotPromote, A::kRelease, S::kDetached, "promotion failed, or a later epoch promised"},
       {S::kElected, E::kPromote, A::kPromote, S::kOpening, "elected"},
 
       {S::kOpening, E::kReplaced, A::kFence, S::kStopped, "newer epoch"},

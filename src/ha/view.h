@@ -185,8 +185,9 @@ struct Request {
 
 struct StoreView {
   bool reachable = false;  // if not, the rest is what it said last
-  // When it was seen to have gone back: a revision that it answered with was below one before, so it was restored from
-  // a copy or made anew. Kept until /sync has another revision than it had then; in memory only.
+  // When it was seen to have gone back: a revision that it answered with was below one before, or it is another cluster
+  // by its id, so it was restored from a copy or made anew. Kept until /sync has another revision than it had then; in
+  // memory only.
   std::optional<Time> restored;
   std::optional<LeaderKey> leader;
   Time leaderless_since{};

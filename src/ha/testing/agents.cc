@@ -126,6 +126,8 @@ Decision World::decide_mutated(const SimNode& node, ClusterView view) {
   if (mutation == Mutation::kRecordTooEarly) {
     for (auto& [name, link] : view.self.links) link.flushed = std::max(link.flushed, view.self.sync_since);
   }
+  if (mutation == Mutation::kOverlap) view.self.applying.reset(), view.self.recording = false;
+  if (mutation == Mutation::kTrustOldRecord) view.store.restored.reset();
   // It takes itself for closed.
   if (mutation == Mutation::kOpenAtOnce && state_of(view) == State::kOpening) view.self.sync.closed = true;
   Decision decision = decide(view, time(node));
@@ -135,6 +137,7 @@ Decision World::decide_mutated(const SimNode& node, ClusterView view) {
     if (!applied) decision.action = Action::kApplySync;
     if (applied && chance(0.9)) decision.action = Action::kKeepLease;
   }
+  if (mutation == Mutation::kNoHeirs && decision.record) decision.record->heirs.clear();
   if (mutation == Mutation::kIgnoreFence && decision.action == Action::kFence) decision.action = Action::kWait;
   if (mutation == Mutation::kOpenAtOnce && decision.action == Action::kPromote) decision.sync = {false, {}};
   if (mutation == Mutation::kNeverRewind && decision.action == Action::kRewind) decision.action = Action::kFollow;

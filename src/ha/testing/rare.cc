@@ -25,12 +25,11 @@ void World::copy_store() {
   if (store_.up) copies_.push_back(store_);
 }
 
-// A new one in its place: revisions begin anew, too.
+// A new one in its place, once in a schedule: revisions begin anew, too.
 void World::empty_store() {
-  if (!store_.up || !wiped_.empty()) return;
+  if (!store_.up || store_lost_ || !wiped_.empty()) return;
   note("FAULT the store is emptied");
   store_lost_ = true;
-  copies_.clear();
   store_ = SimStore{};
   wake();
 }
@@ -38,12 +37,11 @@ void World::empty_store() {
 // With agents that know better there, and time for one of them to say so: what is acknowledged on a node that is gone
 // before that is known to nobody.
 void World::restore_store() {
-  if (copies_.empty() || !all_is_well()) return;
+  if (copies_.empty() || store_lost_ || !all_is_well()) return;
   size_t which = static_cast<size_t>(random(0, static_cast<Ms>(copies_.size()) - 1));
   note("FAULT the store is restored from a copy");
   store_lost_ = true;
   store_ = copies_[which];
-  copies_.resize(which + 1);
   for (auto& [id, end] : store_.leases) end = std::max(end, now_ + settings_.lease.count());
   quiet_until_ = now_ + 3000;
   wake();
@@ -51,8 +49,8 @@ void World::restore_store() {
 
 bool World::all_is_well() const {
   if (!store_.up || !store_.leader || !store_.sync || store_.sync->epoch != store_.leader->epoch) return false;
-  return cuts_.empty() && std::all_of(nodes_.begin(), nodes_.end(), [](const SimNode& node) {
-           return node.alive && !node.paused && !node.server.frozen && node.seen_revision > 0;
+  return cuts_.empty() && std::all_of(nodes_.begin(), nodes_.end(), [this](const SimNode& node) {
+           return node.alive && !node.paused && !node.server.frozen && node.seen_revision == store_.revision;
          });
 }
 

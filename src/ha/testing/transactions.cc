@@ -60,7 +60,8 @@ void World::record(SimNode& node, const Decision& decision) {
   to_store(
       node,
       [this, seen = revisions(node.store), decision, name = node.name] {
-        if (!store_.leader || revisions(store_) != seen) return false;
+        bool last = options_.mutation == Mutation::kOverlap || revisions(store_).second == seen.second;
+        if (!store_.leader || revisions(store_).first != seen.first || !last) return false;
         put_sync(decision);
         passes(Moment::kRecorded, *find(name));
         return true;

@@ -29,8 +29,11 @@ enum class Mutation {
   kReuseTimeline,         // takes the next number that it knows of
   kRecordTooEarly,        // records a set before its members have all
   kNeverRewind,           // follows where it should rewind
+  kOverlap,               // records and alters while the last record or setting is under way
+  kNoHeirs,               // an election leaves no mark in /sync
+  kTrustOldRecord,        // goes by /sync although the store went back
 };
-inline constexpr int kMutations = 9;
+inline constexpr int kMutations = 12;
 std::string to_string(Mutation mutation);
 
 enum class Harm {
