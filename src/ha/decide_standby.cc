@@ -219,8 +219,9 @@ Decision decide_elected(const Look& look) {
     return look.row(Event::kStoreSilent,
                     fmt::format("{} is elected for epoch {}, but the store is silent", self.name, epoch));
   }
-  // A promotion uses up its epoch: the next one needs a timeline of its own.
-  if (self.led == epoch) return give_up(Event::kCannotPromote, "it was promoted under it before");
+  // A promotion uses up its epoch: the next one needs a timeline of its own. `led` is above it if it was a primary that
+  // was about to take a higher one.
+  if (self.led >= epoch) return give_up(Event::kCannotPromote, "it was promoted under it before");
   if (self.promised > epoch) return give_up(Event::kCannotPromote, fmt::format("it promised {}", self.promised));
   if (self.failed_starts >= look.settings().max_starts) return give_up(Event::kCannotPromote, "promotion failed");
   auto decision = look.row(Event::kPromote, fmt::format("{} holds epoch {} and is promoted to timeline {}", self.name,

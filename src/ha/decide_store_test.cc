@@ -69,6 +69,16 @@ TEST(Restart, NoPrimaryComesBackThatPromisedALaterLeader) {
   EXPECT_EQ(decide(view, kNow).action, Action::kStartStandby);
 }
 
+TEST(Restart, NobodyIsPromotedAgainUnderAnEpochThatItLed) {
+  ClusterView view = leading();
+  view.self.server = Server::kStandby;
+  view.self.epoch = 0;
+  for (Epoch led : {1, 3}) {  // 3: it wrote that down to take epoch 3, and the transaction failed
+    view.self.led = led;
+    EXPECT_EQ(decide(view, kNow).action, Action::kRelease) << led;
+  }
+}
+
 TEST(Restart, OfAStandbyIsUnderNoEpoch) {
   ClusterView view = group(standby("b", 100), {primary("a", 100), standby("c", 90)});
   view.store.request = Request{Request::Kind::kRestart, "b", false, kNow + std::chrono::minutes(1), 1};
