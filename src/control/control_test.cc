@@ -122,7 +122,7 @@ TEST(BalancerConfig, DefaultsOfThePoolerAreThoseOfTheKeyTable) {
 TEST(BalancerConfig, EveryKeyOfThePoolerReachesTheProxy) {
   const auto config = parse_balancer_config(with(R"("pool_mode":"statement","pool_size":7,"min_pool_size":2,
       "reserve_pool_size":3,"reserve_pool_timeout":0.25,"max_clients":500,"max_user_clients":50,
-      "max_database_clients":60,"query_wait_timeout":1.5,"query_timeout":2,"client_idle_timeout":3,
+      "max_database_clients":60,"query_wait_timeout":1.5,"primary_wait_timeout":2.5,"query_timeout":2,"client_idle_timeout":3,
       "idle_transaction_timeout":4,"server_idle_timeout":5,"server_lifetime":6,"server_check_delay":7,
       "max_prepared_statements":8,"causal_reads":"global","max_replica_lag":0.0001,
       "max_replica_lag_bytes":16000000000,"log_slow_queries":0.1,"threads":9,"scheduling":"normal","io_uring":"off","read_write_split":false)"));
@@ -138,10 +138,10 @@ TEST(BalancerConfig, EveryKeyOfThePoolerReachesTheProxy) {
   EXPECT_EQ((std::vector<unsigned>{pool.pool_size, pool.min_pool_size, pool.reserve_pool_size, pool.max_clients,
                                    pool.max_user_clients, pool.max_database_clients, pool.max_prepared}),
             (std::vector<unsigned>{7, 2, 3, 500, 50, 60, 8}));
-  EXPECT_EQ((std::vector<ms>{pool.reserve_after, pool.query_wait_timeout, pool.query_timeout, pool.client_idle_timeout,
+  EXPECT_EQ((std::vector<ms>{pool.reserve_after, pool.query_wait_timeout, pool.primary_wait_timeout, pool.query_timeout, pool.client_idle_timeout,
                              pool.idle_transaction_timeout, pool.server_idle_timeout, pool.server_lifetime,
                              pool.server_check_after, pool.log_slow_queries}),
-            (std::vector<ms>{ms(250), ms(1500), ms(2000), ms(3000), ms(4000), ms(5000), ms(6000), ms(7000), ms(100)}));
+            (std::vector<ms>{ms(250), ms(1500), ms(2500), ms(2000), ms(3000), ms(4000), ms(5000), ms(6000), ms(7000), ms(100)}));
   EXPECT_EQ(pool.max_replica_lag, ms(1)) << "a small limit must not become none";
   EXPECT_EQ(pool.max_replica_lag_bytes, 16000000000u);
 }

@@ -163,11 +163,26 @@ void Pool::open(Branch& branch) {
 void Pool::server_logged_in(Server& server) {
   Branch& to = branch(server.node());
   --to.connecting;
+  context_.shared.greetings.server_came(user_, database_);
+  if (to.node.role == NodeRole::kPrimary && is_standby(server)) return refuse_standby(to, server);
   to.retry_at = 0;
   last_failure_.clear();
   ++context_.shared.counters.sessions_total;
-  context_.shared.greetings.server_came(user_, database_);
   serve_or_rest(to, server);
+}
+
+// So they say from version 14 on.
+bool Pool::is_standby(const Server& server) {
+  const auto said = server.reported().find("in_hot_standby");
+  return said != server.reported().end() && said->second == "on";
+}
+
+// What was the primary has come back as a replica: who waits here shall not write there.
+void Pool::refuse_standby(Branch& branch, Server& server) {
+  last_failure_ = branch.node.name + ": it is a replica now";
+  branch.retry_at = context_.now_ns() + kRetry;
+  context_.shared.settings.bell->ring(context_.now_ns());
+  discard(server);
 }
 
 void Pool::server_failed(Server& server, const std::string& why, const pgwire::ErrorResponse* error) {
@@ -190,6 +205,7 @@ void Pool::server_failed(Server& server, const std::string& why, const pgwire::E
 
 // It may answer probes and yet take no logins: reads go elsewhere for a while, also those that wait here already.
 void Pool::eject(Branch& branch, const std::string& why) {
+  context_.shared.settings.bell->ring(context_.now_ns());
   if (branch.node.gauge->eject(context_.now_ns() + kEjected) && branch.node.role == NodeRole::kReplica) {
     log::warn("node " + branch.node.name + " gets no reads for now: " + why);
   }

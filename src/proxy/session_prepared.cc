@@ -28,7 +28,10 @@ bool may_deallocate(std::string_view text) {
 }  // namespace
 
 // Of what is too long, or too opaque, to be looked at, the server will say what came of it.
-void Session::expect_anything() { truth_needed_ = wrote_ = server_->tainted = true; }
+void Session::expect_anything() {
+  truth_needed_ = wrote_ = server_->tainted = ends_sent_ = true;
+  plain_ = false;
+}
 
 Session::Step Session::query(Input& in, std::string_view message, size_t total) {
   if (pooled()) {
@@ -321,6 +324,7 @@ Session::Step Session::describe_or_close(Input& in, std::string_view message, si
   out.clear();
   if (statement && name.empty()) {
     if (close) {
+      kept_from_ = kNothing;  // nobody knows how to take that back
       unnamed_ = server_->unnamed = 0;
     } else {
       ensure_unnamed(in);

@@ -37,6 +37,7 @@ struct PoolSettings {
   unsigned max_user_clients = 0;                          // of one user; 0: no limit of its own
   unsigned max_database_clients = 0;                      // of one database
   std::chrono::milliseconds query_wait_timeout{120'000};  // for a free server
+  std::chrono::milliseconds primary_wait_timeout{10'000};  // for a primary, while there is none
   std::chrono::milliseconds query_timeout{0};             // for a server's answer
   std::chrono::milliseconds client_idle_timeout{0};
   std::chrono::milliseconds idle_transaction_timeout{0};
