@@ -34,8 +34,8 @@ struct HealthMonitor::Answer {
   uint32_t timeline = 0;  // a primary's
 };
 
-Result<HealthMonitor::Answer> HealthMonitor::ask(std::unique_ptr<pgclient::Connection>& connection, const pgclient::ConnInfo& info,
-                                                  Deadline deadline) {
+Result<HealthMonitor::Answer> HealthMonitor::ask(std::unique_ptr<pgclient::Connection>& connection,
+                                                 const pgclient::ConnInfo& info, Deadline deadline) {
   if (!connection) {
     auto opened = pgclient::Connection::open(info, deadline);
     if (!opened) return std::move(opened).error();
@@ -196,11 +196,12 @@ void HealthMonitor::forget_log(size_t index) {
 std::string HealthMonitor::judge(size_t index, const Answer& answer) {
   if (answer.role != NodeRole::kPrimary) return {};
   const std::lock_guard lock(mutex_);
+  if (std::string why = not_the_leader(topology_->nodes[index].name); !why.empty()) return why;
   const NodeView* known = primary_ ? &topology_->nodes[*primary_] : nullptr;
   const bool newer = known == nullptr || answer.timeline > known->timeline;
   // Two that were promoted apart from each other: clients have written to the first one that was seen.
-  const bool instead = known != nullptr && answer.timeline == known->timeline &&
-                       !(known->healthy && known->role == NodeRole::kPrimary);
+  const bool instead =
+      known != nullptr && answer.timeline == known->timeline && !(known->healthy && known->role == NodeRole::kPrimary);
   if (newer || instead || *primary_ == index) {
     if (known == nullptr || answer.timeline >= known->timeline) return {};
   }
@@ -208,16 +209,51 @@ std::string HealthMonitor::judge(size_t index, const Answer& answer) {
          (*primary_ == index ? " was" : " is") + " that of timeline " + std::to_string(known->timeline);
 }
 
+// Empty if it is, or if there is none that we know.
+std::string HealthMonitor::not_the_leader(const std::string& node) const {
+  if (!leader_ || leader_->node == node || topology_->find(leader_->node) == nullptr) return {};
+  return "it calls itself the primary, but the lease store names " + leader_->node + " as the leader of epoch " +
+         std::to_string(leader_->epoch);
+}
+
+void HealthMonitor::refuse(NodeView& node, std::string why) const {
+  node.healthy = false;
+  node.refused = true;
+  node.last_error = std::move(why);
+  log::warn("node " + node.name + " (" + node.address() + ") gets no work: " + node.last_error);
+}
+
 // Others that were taken for the primary up to now.
 void HealthMonitor::refuse_others(TopologySnapshot& topology) const {
   const NodeView& primary = topology.nodes[*primary_];
   for (NodeView& node : topology.nodes) {
     if (node.role != NodeRole::kPrimary || !node.healthy || node.name == primary.name) continue;
-    node.healthy = false;
-    node.last_error = "it called itself the primary of timeline " + std::to_string(node.timeline) + ", but " +
-                      primary.name + " is that of timeline " + std::to_string(primary.timeline);
-    log::warn("node " + node.name + " (" + node.address() + ") gets no work: " + node.last_error);
+    refuse(node, "it called itself the primary of timeline " + std::to_string(node.timeline) + ", but " + primary.name +
+                     " is that of timeline " + std::to_string(primary.timeline));
   }
+}
+
+void HealthMonitor::set_leader(std::optional<Leader> leader) {
+  const std::lock_guard order(order_);
+  TopologyPtr changed;
+  {
+    const std::lock_guard lock(mutex_);
+    if (leader == leader_) return;
+    leader_ = std::move(leader);
+    const NodeView* primary = topology_->primary();
+    const std::string why = primary == nullptr ? "" : not_the_leader(primary->name);
+    if (!why.empty()) {
+      auto next = std::make_shared<TopologySnapshot>(*topology_);
+      for (NodeView& node : next->nodes) {
+        if (node.name == primary->name) refuse(node, why);
+      }
+      ++next->version;
+      has_primary_ = next->primary() != nullptr;
+      topology_ = changed = std::move(next);
+    }
+  }
+  settings_.bell->ring(now_ns());
+  if (changed) on_change_(changed);
 }
 
 void HealthMonitor::report(size_t index, const Answer& answer, bool healthy, const std::string& error) {
@@ -229,6 +265,7 @@ void HealthMonitor::report(size_t index, const Answer& answer, bool healthy, con
     if (answer.role != NodeRole::kUnknown) node.role = answer.role;
     if (healthy && answer.timeline != 0) node.timeline = answer.timeline;
     node.healthy = healthy;
+    node.refused = !healthy && answer.role == NodeRole::kPrimary;
     node.last_error = error;
     if (node == topology_->nodes[index] || stopped_) return;
     if (healthy && !topology_->nodes[index].healthy) node.gauge->back_since_ns = now_ns();

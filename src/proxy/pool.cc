@@ -8,10 +8,7 @@
 namespace pgb::proxy {
 namespace {
 
-namespace sqlstate = pgwire::sqlstate;
-constexpr int64_t kRetry = 100'000'000;      // ns between two attempts to connect to a node that failed
-constexpr int64_t kEjected = 1'000'000'000;  // ns in which a replica that takes no logins gets no reads
-constexpr int64_t kUnfair = 2'000'000;       // ns: waiting that much longer than ours is worth a move between threads
+constexpr int64_t kUnfair = 2'000'000;  // ns: waiting that much longer than ours is worth a move between threads
 constexpr std::chrono::seconds kPatience{5};
 constexpr std::chrono::seconds kKept{5};
 constexpr int64_t kLongWait = 1'000'000'000;  // ns
@@ -112,12 +109,6 @@ void Pool::hand_over(Branch& branch, Server& server) {
   client->server_given(server);
 }
 
-// It has rested for so long that the network may have forgotten it.
-bool Pool::is_doubtful(const Server& server) const {
-  const auto after = context_.pool_settings.server_check_after;
-  return after.count() > 0 && context_.loop.now() - server.idle_since >= after;
-}
-
 void Pool::forget(PoolClient& client) {
   for (const auto& owned : branches_) {
     Branch& branch = *owned;
@@ -169,58 +160,6 @@ void Pool::server_logged_in(Server& server) {
   last_failure_.clear();
   ++context_.shared.counters.sessions_total;
   serve_or_rest(to, server);
-}
-
-// So they say from version 14 on.
-bool Pool::is_standby(const Server& server) {
-  const auto said = server.reported().find("in_hot_standby");
-  return said != server.reported().end() && said->second == "on";
-}
-
-// What was the primary has come back as a replica: who waits here shall not write there.
-void Pool::refuse_standby(Branch& branch, Server& server) {
-  last_failure_ = branch.node.name + ": it is a replica now";
-  branch.retry_at = context_.now_ns() + kRetry;
-  context_.shared.settings.bell->ring(context_.now_ns());
-  discard(server);
-}
-
-void Pool::server_failed(Server& server, const std::string& why, const pgwire::ErrorResponse* error) {
-  Branch& from = branch(server.node());
-  --from.connecting;
-  from.quota->give_back();
-  last_failure_ = server.node().name + ": " + why;
-  context_.bury(take_out(server));
-  const bool comes_back = error == nullptr || error->sqlstate == sqlstate::kCannotConnectNow ||
-                          error->sqlstate == sqlstate::kAdminShutdown || error->sqlstate == sqlstate::kCrashShutdown ||
-                          error->sqlstate == sqlstate::kTooManyConnections;
-  from.retry_at = context_.now_ns() + kRetry;
-  if (comes_back) return eject(from, why);
-  if (error->sqlstate == sqlstate::kInvalidPassword) {
-    context_.shared.auth.forget(user_);
-    context_.shared.auth.forget_keys(user_);
-  }
-  refuse_all(from, why, error);
-}
-
-// It may answer probes and yet take no logins: reads go elsewhere for a while, also those that wait here already.
-void Pool::eject(Branch& branch, const std::string& why) {
-  context_.shared.settings.bell->ring(context_.now_ns());
-  if (branch.node.gauge->eject(context_.now_ns() + kEjected) && branch.node.role == NodeRole::kReplica) {
-    log::warn("node " + branch.node.name + " gets no reads for now: " + why);
-  }
-  if (branch.node.role != NodeRole::kReplica) return;
-  std::deque<std::pair<PoolClient*, int64_t>> waiting;
-  waiting.swap(branch.waiting);
-  note_waiting(branch);
-  for (const auto& [client, since] : waiting) client->node_changed();
-}
-
-void Pool::refuse_all(Branch& branch, const std::string& why, const pgwire::ErrorResponse* error) {
-  std::deque<std::pair<PoolClient*, int64_t>> waiting;
-  waiting.swap(branch.waiting);
-  note_waiting(branch);
-  for (const auto& [client, since] : waiting) client->server_refused(why, error);
 }
 
 std::unique_ptr<Server> Pool::take_out(Server& server) {

@@ -241,7 +241,6 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   Step acquire(const Look& look);
   const NodeView* choose(const Look& look);
   void note_route(std::string_view reason, ReasonId counted_as);
-  void hold_or_not(const NodeView* node);
   void attach(Server& server);
   void release();
   bool may_reset_to_its_own() const;
@@ -253,8 +252,6 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   std::string truth_query(bool without_timeout) const;
   void keep_untold_server();
   void names_are_settled();
-  bool is_at_former_primary() const;
-  void waited_too_long();
 
   // session_lost.cc: its server is gone, and it goes on
   void note_request(const Input& in);
@@ -269,6 +266,9 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   void send_error(std::string_view sqlstate, const std::string& message, const std::string& detail);
   Step lost_step(Input& in, size_t total);
   Step refuse_in_lost(Input& in, size_t total, const sql::Verdict* verdict);
+  void hold_or_not(const NodeView* node);
+  bool is_at_former_primary() const;
+  void waited_too_long();
 
   // ServerUser
   void server_says(std::string_view bytes) override;
@@ -310,7 +310,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   bool queued_ = false;         // stands in the pool's queue
   Deadline wait_until_ = Deadline::never();
   std::optional<Deadline> held_until_;  // while it waits and there is no primary
-  Look routed_;  // what it waits for
+  Look routed_;                         // what it waits for
   bool routed_replica_ = false;
   net::EventLoop::Clock::time_point made_, last_active_;
   net::EventLoop::Clock::time_point transaction_since_;
@@ -362,16 +362,16 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   size_t kept_from_ = kNothing;  // where it stands in the bytes under way
   uint64_t kept_at_ = 0;         // Server::sent() before it
   unsigned requests_ = 0;
-  unsigned sent_again_ = 0;          // how often this one was, though it may have been executed
-  bool fresh_ = false;               // the server has seen no request of this session since it came
-  bool only_reads_ = false;          // the only request does
-  bool plain_ = false;               // it does nothing but what ends with its transaction
-  Control control_ = Control::kNone; // the last thing that the requests say of the transaction
-  bool ends_seen_ = false;           // one of them ends it
-  bool ends_sent_ = false;           // one of them may have committed it
-  bool ready_held_ = false;          // the client waits for it until the server has said what was left behind
-  bool truth_owed_ = false;          // it was not made to wait: whatever the session is now, it knows better than we
-  std::string lost_;                 // of an open transaction whose server is gone: how; the client has yet to end it
+  unsigned sent_again_ = 0;           // how often this one was, though it may have been executed
+  bool fresh_ = false;                // the server has seen no request of this session since it came
+  bool only_reads_ = false;           // the only request does
+  bool plain_ = false;                // it does nothing but what ends with its transaction
+  Control control_ = Control::kNone;  // the last thing that the requests say of the transaction
+  bool ends_seen_ = false;            // one of them ends it
+  bool ends_sent_ = false;            // one of them may have committed it
+  bool ready_held_ = false;           // the client waits for it until the server has said what was left behind
+  bool truth_owed_ = false;           // it was not made to wait: whatever the session is now, it knows better than we
+  std::string lost_;                  // of an open transaction whose server is gone: how; the client has yet to end it
   bool lost_told_ = false;
 
   std::unordered_map<std::string, ClientStatement> statements_;

@@ -1,5 +1,5 @@
 // A session whose server is gone: what was surely not executed goes to another one, of all else the client is told what
-// is known, and the session goes on.
+// is known, and the session goes on. And what waits while there is no primary.
 #include <algorithm>
 
 #include "pgwire/error_response.h"
@@ -88,8 +88,8 @@ bool Session::can_go_on(const Server& server) const {
 bool Session::outlives(Server& server) { return can_go_on(server); }
 
 // No byte of an answer was passed on. It was not executed if the server had not got it, and may be executed twice if
-// it reads only, or begins a transaction that has no end there. What the server was about to write when it was shut down, it has not committed: else it would have said
-// so before it said goodbye.
+// it reads only, or begins a transaction that has no end there. What the server was about to write when it was shut
+// down, it has not committed: else it would have said so before it said goodbye.
 bool Session::may_be_sent_again(const Loss& loss) const {
   if (kept_.empty() || requests_ != 1) return false;
   if (loss.received <= kept_at_) return true;
@@ -255,7 +255,8 @@ Session::Step Session::refuse_in_lost(Input& in, size_t total, const sql::Verdic
     send_error(sqlstate::kSerializationFailure, "the transaction was rolled back: its server is gone",
                "Nothing of it was committed: run it again, on this connection. It ended so: " + lost_);
   } else {
-    send_error(sqlstate::kFailedTransaction, "current transaction is aborted, commands ignored until end of transaction block",
+    send_error(sqlstate::kFailedTransaction,
+               "current transaction is aborted, commands ignored until end of transaction block",
                "Its server is gone: " + lost_);
   }
   lost_told_ = true;
@@ -267,6 +268,53 @@ Session::Step Session::refuse_in_lost(Input& in, size_t total, const sql::Verdic
     skipping_ = true;
   }
   return Step::kOn;
+}
+
+// New work waits for a primary, but not for ever.
+void Session::hold_or_not(const NodeView* node) {
+  const auto limit = context_.pool_settings.primary_wait_timeout;
+  if (node != nullptr || context_.topology->primary() != nullptr) {
+    held_until_.reset();
+  } else if (!held_until_) {
+    held_until_ = limit.count() > 0 ? Deadline::after(limit) : Deadline::never();
+  }
+}
+
+// It may be silent, or go on as if nothing had happened.
+bool Session::is_at_former_primary() const {
+  if (server_ == nullptr || dedicated_ || routed_replica_ || state_ != State::kReady) return false;
+  const NodeView* primary = context_.topology->primary();
+  if (primary != nullptr) return primary->name != server_->node().name;
+  const NodeView* node = context_.topology->find(server_->node().name);
+  return node != nullptr && node->refused;
+}
+
+void Session::waited_too_long() {
+  if (is_kept_back()) return kept_back_too_long();
+  const bool was_queued = queued_;
+  if (queued_) pool_->forget(*this);
+  queued_ = false;
+  std::string detail = context_.topology->describe();
+  if (pool_ != nullptr && !pool_->last_failure().empty()) detail = pool_->last_failure() + "; " + detail;
+  std::string no_primary = "the primary server is drained";
+  if (context_.topology->primary() == nullptr) {
+    no_primary = "no primary server can be reached";
+    if (held_until_ && held_until_->expired()) {
+      detail = "It was waited for; primary_wait_timeout is " +
+               std::to_string(context_.pool_settings.primary_wait_timeout.count()) + " ms; " + detail;
+    }
+  }
+  if (state_ == State::kGreeting) {
+    return fail(sqlstate::kCannotConnectNow, no_primary, detail);
+  }
+  if (was_queued) {
+    skip_request(sqlstate::kTooManyConnections, "no server became free in time",
+                 "All servers of the pool are in use. query_wait_timeout is " +
+                     std::to_string(context_.pool_settings.query_wait_timeout.count()) + " ms, pool_size is " +
+                     std::to_string(context_.pool_settings.pool_size) + "; " + detail);
+  } else {
+    skip_request(sqlstate::kCannotConnectNow, no_primary, detail);
+  }
 }
 
 }  // namespace pgb::proxy

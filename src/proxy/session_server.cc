@@ -79,16 +79,6 @@ Session::Step Session::acquire(const Look& look) {
   return Step::kOn;
 }
 
-// New work waits for a primary, but not for ever.
-void Session::hold_or_not(const NodeView* node) {
-  const auto limit = context_.pool_settings.primary_wait_timeout;
-  if (node != nullptr || context_.topology->primary() != nullptr) {
-    held_until_.reset();
-  } else if (!held_until_) {
-    held_until_ = limit.count() > 0 ? Deadline::after(limit) : Deadline::never();
-  }
-}
-
 void Session::attach(Server& server) {
   waiting_ = queued_ = false;
   server_ = &server;
@@ -175,41 +165,6 @@ void Session::on_topology() {
     if (acquire(routed_) == Step::kOn) resume();
   }
   update_interest();
-}
-
-// It may be silent, or go on as if nothing had happened.
-bool Session::is_at_former_primary() const {
-  if (server_ == nullptr || dedicated_ || routed_replica_ || state_ != State::kReady) return false;
-  const NodeView* primary = context_.topology->primary();
-  return primary != nullptr && primary->name != server_->node().name;
-}
-
-void Session::waited_too_long() {
-  if (is_kept_back()) return kept_back_too_long();
-  const bool was_queued = queued_;
-  if (queued_) pool_->forget(*this);
-  queued_ = false;
-  std::string detail = context_.topology->describe();
-  if (pool_ != nullptr && !pool_->last_failure().empty()) detail = pool_->last_failure() + "; " + detail;
-  std::string no_primary = "the primary server is drained";
-  if (context_.topology->primary() == nullptr) {
-    no_primary = "no primary server can be reached";
-    if (held_until_ && held_until_->expired()) {
-      detail = "It was waited for; primary_wait_timeout is " +
-               std::to_string(context_.pool_settings.primary_wait_timeout.count()) + " ms; " + detail;
-    }
-  }
-  if (state_ == State::kGreeting) {
-    return fail(sqlstate::kCannotConnectNow, no_primary, detail);
-  }
-  if (was_queued) {
-    skip_request(sqlstate::kTooManyConnections, "no server became free in time",
-                 "All servers of the pool are in use. query_wait_timeout is " +
-                     std::to_string(context_.pool_settings.query_wait_timeout.count()) + " ms, pool_size is " +
-                     std::to_string(context_.pool_settings.pool_size) + "; " + detail);
-  } else {
-    skip_request(sqlstate::kCannotConnectNow, no_primary, detail);
-  }
 }
 
 void Session::server_says(std::string_view bytes) {

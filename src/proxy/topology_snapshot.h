@@ -49,6 +49,7 @@ struct NodeView {
   bool healthy = false;                                              // it answers queries, and is what it calls itself
   std::string last_error;                                            // why it is not healthy
   uint32_t timeline = 0;                                             // of the log that it wrote last as primary
+  bool refused = false;                                              // not healthy, for it is a primary beside the one
   double weight = 1;                                                 // its share of the reads; 0: none
   std::string tls_host = {};                                         // name in its certificate; empty: host
   std::shared_ptr<NodeGauge> gauge = std::make_shared<NodeGauge>();  // of the node, whatever the snapshot
@@ -58,7 +59,7 @@ struct NodeView {
   bool operator==(const NodeView& other) const {
     return name == other.name && host == other.host && port == other.port && role == other.role &&
            healthy == other.healthy && last_error == other.last_error && timeline == other.timeline &&
-           weight == other.weight && tls_host == other.tls_host;
+           refused == other.refused && weight == other.weight && tls_host == other.tls_host;
   }
 };
 
