@@ -445,7 +445,7 @@ class Writer(threading.Thread):
             except OSError as error:
                 self.wrong.append(f"{text}: {error}")
                 return
-            if not answer.errors:
+            if not answer.errors or answer.sqlstates == [CLOSED]:  # it is done, what the session is is another matter
                 self.known.append(text)
                 self.gap, last = max(self.gap, time.monotonic() - last), time.monotonic()
             elif answer.sqlstates == [UNKNOWN]:

@@ -33,4 +33,4 @@ class Store:
         self.ask("/v3/kv/put", {"key": text64(key), "value": text64(value)})
 
     def remove(self, key: str) -> None:
-        self.ask("/v3/kv/deleterange", {"key": text64(key)})
+        self.ask("/v3/kv/txn", {"success": [{"request_delete_range": {"key": text64(key)}}]})
