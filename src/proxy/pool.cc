@@ -204,14 +204,14 @@ void Pool::serve_or_rest(Branch& branch, Server& server) {
   if (server.retire) return discard(server);
   server.idle_since = context_.loop.now();
   const int64_t ours = branch.waiting.empty() ? 0 : branch.waiting.front().second;
-  const bool kept = is_kept(branch, server);
+  const bool kept = is_kept(branch, server) || server.says_more();
   const int other = kept ? -1 : branch.quota->neediest(context_.index, ours == 0 ? 0 : ours - kUnfair);
   if (other >= 0 && give_away(branch, server, static_cast<unsigned>(other))) return;
   if (!branch.waiting.empty() && !kept) return hand_over(branch, server);
   branch.idle.push_back(&server);
   ++branch.quota->idle[context_.index];
   // Another thread's client may have begun to wait just before it could see this server.
-  const int late = branch.quota->neediest(context_.index, 0);
+  const int late = server.says_more() ? -1 : branch.quota->neediest(context_.index, 0);
   if (late >= 0) donate(key_of(branch.node), static_cast<unsigned>(late));
 }
 

@@ -104,7 +104,7 @@ class Server final : public net::Pollable {
 
   // Begins to connect. A failure comes as server_failed(), never from inside this call.
   void connect();
-  void close();  // silently: no call comes any more
+  void close();                                        // silently: no call comes any more
   void abandon(const std::string& why) { lost(why); }  // its user is told as if it had ended by itself
 
   State state() const { return state_; }
@@ -138,6 +138,9 @@ class Server final : public net::Pollable {
   size_t owed() const;                     // ReadyForQuery that the client waits for
   // Once it is lost: tells that nothing more will be answered, see ServerUser::server_skipped().
   void skip_all(ServerUser& user);
+  // What it has sent has not all been looked at: it is about to say something that nobody asked for, most likely its
+  // end.
+  bool says_more() const { return says_more_; }
   bool skipping() const { return skipping_; }
   bool wants_copy() const { return copy_in_; }  // waits for data of the client, and for their end
   bool quiet() const { return expected_.empty() && !skipping_; }
@@ -239,7 +242,8 @@ class Server final : public net::Pollable {
   std::optional<Purpose> answered_;
   pgwire::TxnStatus status_ = pgwire::TxnStatus::kIdle;
   bool said_fatal_ = false;
-  bool ends_ = false;        // it said so, and its user goes on without it
+  bool says_more_ = false;
+  bool ends_ = false;       // it said so, and its user goes on without it
   std::string last_words_;  // of that, and of a warning that the client was not given
   uint64_t sent_ = 0;
 

@@ -123,7 +123,9 @@ void Server::consume(std::string_view in) {
     }
     if (body_left_ == 0 && (ready_ || answered_ || ends_ || local_is_next())) {
       pass_up_to(at);
+      says_more_ = at < in.size();
       after_message();
+      says_more_ = false;
       if (state_ == State::kClosed || context_ == nullptr) return;
     }
   }

@@ -450,6 +450,7 @@ class Writer(threading.Thread):
                 self.gap, last = max(self.gap, time.monotonic() - last), time.monotonic()
             elif answer.sqlstates == [UNKNOWN]:
                 self.doubtful.append(text)
+                print(answer.errors[0]["M"], answer.errors[0]["D"])
             elif answer.sqlstates == [NO_PRIMARY]:
                 self.refused.append(text)
             else:
