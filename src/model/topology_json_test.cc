@@ -212,7 +212,8 @@ TEST(ClusterFile, EveryKeyOfThePoolerIsRead) {
     out << value << ' ';
     values += out.str();
   });
-  EXPECT_EQ(values, "statement 7 2 3 0.25 500 50 60 1.5 3.5 2.5 3 4 5 6 7 8 global 0.5 16000000000 0.001 9 normal off ");
+  EXPECT_EQ(values,
+            "statement 7 2 3 0.25 500 50 60 1.5 3.5 2.5 3 4 5 6 7 8 global 0.5 16000000000 0.001 9 normal off ");
   EXPECT_EQ(good(R"({"cluster_name": "demo"})").balancers[0].config.pool, defaults);
 }
 

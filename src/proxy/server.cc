@@ -58,8 +58,8 @@ void Server::lost(const std::string& why, bool in_order) {
   owner_->server_closed(*this);
 }
 
-// What its kernel had not taken when the server closed the connection, the server has never read. (That holds only where
-// the end came in order: else a confirmation may have been lost, and not the bytes.)
+// What its kernel had not taken when the server closed the connection, the server has never read. (That holds only
+// where the end came in order: else a confirmation may have been lost, and not the bytes.)
 uint64_t Server::received(bool in_order) const {
   if (link_.write_dead || !link_.stream) return sent_;
   const uint64_t on_the_way = in_order ? net::unconfirmed(link_.stream->fd()) : 0;

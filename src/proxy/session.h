@@ -262,7 +262,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   bool may_be_sent_again(const Loss& loss) const;
   void forget_request(Server& server);
   void send_again();
-  void tell_of_loss(const Server& server, const Loss& loss);
+  void tell_of_loss(Server& server, const Loss& loss);
   void send_error(std::string_view sqlstate, const std::string& message, const std::string& detail);
   Step lost_step(Input& in, size_t total);
   Step refuse_in_lost(Input& in, size_t total, const sql::Verdict* verdict);

@@ -159,7 +159,7 @@ Session::Step Session::forward(Input& in, size_t total) {
     case fe::kFunctionCall:
       server_->expect({Kind::kQuery, 0});
       wrote_ = true;
-      plain_ = false;
+      plain_ = only_reads_ = false;
       break;
     case fe::kCopyData: pass_on(in, total); return Step::kOn;
     case fe::kCopyDone:

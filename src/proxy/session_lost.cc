@@ -28,11 +28,11 @@ std::string in_words(const Loss& loss, const Server& server) {
 void Session::note_request(const Input& in) {
   const bool first = std::exchange(fresh_, false) && requests_ == 0 && pooled() && pinned_.empty();
   ++requests_;
+  only_reads_ = first && routed_.replica;
+  plain_ = first;
   if (!first) return;
   kept_from_ = in.at;
   kept_at_ = server_->sent() + (in.at - in.sent);
-  only_reads_ = routed_.replica;
-  plain_ = true;
 }
 
 // If it is here as a whole. The memory is that of messages to come: a session at rest has none.
@@ -165,7 +165,7 @@ void Session::server_lost(Server& server, const Loss& loss) {
 
 // Each request that was under way is answered, and a transaction that was open is so no more: the client is told when
 // it says something, for it waits for nothing.
-void Session::tell_of_loss(const Server& server, const Loss& loss) {
+void Session::tell_of_loss(Server& server, const Loss& loss) {
   const bool was_open = server.status() != pgwire::TxnStatus::kIdle;
   const bool open = control_ == Control::kBegin || (control_ == Control::kNone && was_open);
   const bool alone = requests_ <= 1;
@@ -174,7 +174,7 @@ void Session::tell_of_loss(const Server& server, const Loss& loss) {
   const bool done = std::exchange(ready_held_, false);
   const bool told = server.skipping();  // an error, of the request whose end has not come yet
   size_t owed = server.owed() + (done ? 1 : 0);
-  forget_request(const_cast<Server&>(server));
+  forget_request(server);
   const std::string where = in_words(loss, server);
   if (open) {
     lost_ = loss.why + ". " + where;

@@ -30,7 +30,7 @@ bool may_deallocate(std::string_view text) {
 // Of what is too long, or too opaque, to be looked at, the server will say what came of it.
 void Session::expect_anything() {
   truth_needed_ = wrote_ = server_->tainted = ends_sent_ = true;
-  plain_ = false;
+  plain_ = only_reads_ = false;
 }
 
 Session::Step Session::query(Input& in, std::string_view message, size_t total) {
@@ -69,6 +69,7 @@ Session::Step Session::parse(Input& in, std::string_view message, size_t total) 
       note_effects(look_at(text.substr(0, text.find('\0'))));
     }
     server_->unnamed = 0;
+    plain_ = only_reads_ = false;
     server_->expect({Kind::kParse, 0});
     pass_on(in, total);
     return Step::kOn;
@@ -280,6 +281,7 @@ Session::Step Session::bind(Input& in, std::string_view message, size_t total) {
   if (prepared == nullptr) {  // the unnamed one, or one made by PREPARE on this very server
     server_->expect({Kind::kBind, 0});
     if (known) note_effects(look_at_statement(name));
+    if (!known) plain_ = only_reads_ = false;
     pass_on(in, total);
     return Step::kOn;
   }
