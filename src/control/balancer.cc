@@ -98,6 +98,13 @@ void Balancer::start_monitor() {
   proxy_->apply(snapshot);
   monitor_ = std::make_unique<proxy::HealthMonitor>(
       std::move(settings), snapshot, [this](proxy::TopologyPtr changed) { proxy_->apply(std::move(changed)); });
+  monitor_->set_leader(leader_);
+}
+
+void Balancer::set_leader(std::optional<proxy::Leader> leader) {
+  const std::lock_guard lock(mutex_);
+  leader_ = std::move(leader);
+  monitor_->set_leader(leader_);
 }
 
 }  // namespace pgb::control

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,9 @@ class Balancer {
   // at once; what concerns sockets and passwords needs a restart. After an error everything is as it was. Any thread.
   Status reload();
 
+  // As the lease store says, see HealthMonitor::set_leader(). Any thread.
+  void set_leader(std::optional<proxy::Leader> leader);
+
  private:
   Balancer(std::string path, BalancerConfig config, proxy::TlsKeeperPtr tls, proxy::ProbeBellPtr bell,
            std::unique_ptr<proxy::Proxy> proxy);
@@ -40,7 +44,8 @@ class Balancer {
 
   const std::string path_;
   std::mutex mutex_;
-  BalancerConfig config_;  // guarded by mutex_
+  BalancerConfig config_;  // guarded by mutex_, like the next one
+  std::optional<proxy::Leader> leader_;
   const proxy::TlsKeeperPtr tls_;
   const proxy::ProbeBellPtr bell_;
   std::unique_ptr<proxy::Proxy> proxy_;

@@ -336,6 +336,7 @@ proxy::PoolSettings BalancerConfig::pool_settings() const {
   out.max_user_clients = pool.max_user_clients;
   out.max_database_clients = pool.max_database_clients;
   out.query_wait_timeout = to_ms(pool.query_wait_timeout);
+  out.primary_wait_timeout = to_ms(pool.primary_wait_timeout);
   out.query_timeout = to_ms(pool.query_timeout);
   out.client_idle_timeout = to_ms(pool.client_idle_timeout);
   out.idle_transaction_timeout = to_ms(pool.idle_transaction_timeout);

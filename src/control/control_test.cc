@@ -2,12 +2,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <condition_variable>
 #include <cstdlib>
 #include <fstream>
+#include <mutex>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <sstream>
 
 #include "control/balancer_config.h"
+#include "control/leader_watch.h"
 #include "control/rest_api.h"
 #include "model/key_table.h"
 #include "model/schema.h"
@@ -24,6 +28,41 @@ std::string all_of(const Error& error) {
   std::string text = error.message;
   for (const auto& [label, detail] : error.details) text += "\n" + detail;
   return text;
+}
+
+TEST(LeaderWatch, TellsOfTheGroupsLeaderAtOnceAndOfEveryChange) {
+  using Told = std::vector<std::optional<proxy::Leader>>;
+  const auto store = dcs::LocalStore::in_memory();
+  const auto put = [&](const std::string& group, const std::string& value) {
+    return store->put("/pgbalancer/shop/" + group + "/leader", value, 0, Deadline::after(std::chrono::seconds(5)));
+  };
+  ASSERT_TRUE(put("lb1", R"({"holder":"a","epoch":1})"));
+  ASSERT_TRUE(put("lb2", R"({"holder":"x","epoch":9})"));
+  std::mutex mutex;
+  std::condition_variable more;
+  Told told;
+  LeaderWatch watch(*store, "lb1", [&](std::optional<proxy::Leader> leader) {
+    const std::lock_guard lock(mutex);
+    told.push_back(std::move(leader));
+    more.notify_all();
+  });
+  const auto wait_for = [&](size_t count) {
+    std::unique_lock lock(mutex);
+    more.wait_for(lock, std::chrono::seconds(10), [&] { return told.size() >= count; });
+    return told;
+  };
+  EXPECT_EQ(wait_for(1), (Told{proxy::Leader{"a", 1}}));
+  ASSERT_TRUE(put("lb2", R"({"holder":"y","epoch":10})"));
+  ASSERT_TRUE(put("lb1", R"({"holder":"b","epoch":2})"));
+  ASSERT_TRUE(store->txn({{}, {dcs::Op::remove({"/pgbalancer/shop/lb1/leader", false})}, {}},
+                         Deadline::after(std::chrono::seconds(5))));
+  EXPECT_EQ(wait_for(3), (Told{proxy::Leader{"a", 1}, proxy::Leader{"b", 2}, std::nullopt}));
+}
+
+TEST(LeaderWatch, AValueThatNamesNobodyIsNoLeader) {
+  for (const char* text : {"", "{}", "[]", "x", R"({"holder":1,"epoch":1})", R"({"holder":"a","epoch":"1"})"}) {
+    EXPECT_FALSE(parse_leader(text)) << text;
+  }
 }
 
 TEST(BalancerConfig, ReadsWhatTheManagerWrites) {
@@ -122,7 +161,7 @@ TEST(BalancerConfig, DefaultsOfThePoolerAreThoseOfTheKeyTable) {
 TEST(BalancerConfig, EveryKeyOfThePoolerReachesTheProxy) {
   const auto config = parse_balancer_config(with(R"("pool_mode":"statement","pool_size":7,"min_pool_size":2,
       "reserve_pool_size":3,"reserve_pool_timeout":0.25,"max_clients":500,"max_user_clients":50,
-      "max_database_clients":60,"query_wait_timeout":1.5,"query_timeout":2,"client_idle_timeout":3,
+      "max_database_clients":60,"query_wait_timeout":1.5,"primary_wait_timeout":2.5,"query_timeout":2,"client_idle_timeout":3,
       "idle_transaction_timeout":4,"server_idle_timeout":5,"server_lifetime":6,"server_check_delay":7,
       "max_prepared_statements":8,"causal_reads":"global","max_replica_lag":0.0001,
       "max_replica_lag_bytes":16000000000,"log_slow_queries":0.1,"threads":9,"scheduling":"normal","io_uring":"off","read_write_split":false)"));
@@ -138,10 +177,11 @@ TEST(BalancerConfig, EveryKeyOfThePoolerReachesTheProxy) {
   EXPECT_EQ((std::vector<unsigned>{pool.pool_size, pool.min_pool_size, pool.reserve_pool_size, pool.max_clients,
                                    pool.max_user_clients, pool.max_database_clients, pool.max_prepared}),
             (std::vector<unsigned>{7, 2, 3, 500, 50, 60, 8}));
-  EXPECT_EQ((std::vector<ms>{pool.reserve_after, pool.query_wait_timeout, pool.query_timeout, pool.client_idle_timeout,
-                             pool.idle_transaction_timeout, pool.server_idle_timeout, pool.server_lifetime,
-                             pool.server_check_after, pool.log_slow_queries}),
-            (std::vector<ms>{ms(250), ms(1500), ms(2000), ms(3000), ms(4000), ms(5000), ms(6000), ms(7000), ms(100)}));
+  EXPECT_EQ((std::vector<ms>{pool.reserve_after, pool.query_wait_timeout, pool.primary_wait_timeout, pool.query_timeout,
+                             pool.client_idle_timeout, pool.idle_transaction_timeout, pool.server_idle_timeout,
+                             pool.server_lifetime, pool.server_check_after, pool.log_slow_queries}),
+            (std::vector<ms>{ms(250), ms(1500), ms(2500), ms(2000), ms(3000), ms(4000), ms(5000), ms(6000), ms(7000),
+                             ms(100)}));
   EXPECT_EQ(pool.max_replica_lag, ms(1)) << "a small limit must not become none";
   EXPECT_EQ(pool.max_replica_lag_bytes, 16000000000u);
 }

@@ -98,6 +98,7 @@ Service::~Service() {
   handover_.reset();
   predecessor_.reset();
   rest_.reset();
+  leader_watch_.reset();
   balancer_.reset();
   PidFile::remove(config_.pid_file);
 }
@@ -197,6 +198,9 @@ Status Service::open_store() {
   }
   if (!store) return std::move(store).error();
   store_ = std::move(*store);
+  leader_watch_ = std::make_unique<LeaderWatch>(
+      store_->store(), config_.group,
+      [this](std::optional<proxy::Leader> leader) { balancer_->set_leader(std::move(leader)); });
   log::info("lease store on " + config_.store_address + ":" + std::to_string(store_->port()));
   return Status();
 }
@@ -247,6 +251,8 @@ void Service::go_on_without_sockets() {
             " clients are served to their end");
   balancer_->proxy().end_waits();
   rest_.reset();
+  leader_watch_.reset();
+  balancer_->set_leader(std::nullopt);  // what it was gets old
   store_.reset();
   ending_ = true;
   until_ = limit_of(config_.takeover_timeout);

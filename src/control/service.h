@@ -7,6 +7,7 @@
 #include "base/deadline.h"
 #include "base/result.h"
 #include "control/balancer.h"
+#include "control/leader_watch.h"
 #include "control/rest_api.h"
 #include "control/takeover.h"
 #include "dcs/embedded_store.h"
@@ -53,6 +54,7 @@ class Service {
   std::unique_ptr<RestApi> api_;
   std::unique_ptr<http::Server> rest_;  // each ends before what it uses
   std::unique_ptr<dcs::EmbeddedStore> store_;
+  std::unique_ptr<LeaderWatch> leader_watch_;
   std::unique_ptr<Predecessor> predecessor_;
   std::unique_ptr<Handover> handover_;
   bool ending_ = false;             // over when the last client is gone

@@ -171,6 +171,8 @@ const KeyTable& pool_keys() {
        {"max_database_clients", Kind::kWhole, "0", "", "of these at the same database; 0: any number", 0, kMaxClients},
        {"query_wait_timeout", Kind::kNumber, "120", "", "seconds a client waits for a free server; 0: any time", 0,
         kMaxSeconds},
+       {"primary_wait_timeout", Kind::kNumber, "10", "",
+        "seconds new work waits while the group has no primary; 0: any time", 0, kMaxSeconds},
        {"query_timeout", Kind::kNumber, "0", "", "seconds a statement may take; 0: any time", 0, kMaxSeconds},
        {"client_idle_timeout", Kind::kNumber, "0", "", "seconds a client may be idle; 0: any time", 0, kMaxSeconds},
        {"idle_transaction_timeout", Kind::kNumber, "0", "",

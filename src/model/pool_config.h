@@ -18,6 +18,7 @@ struct PoolConfig {
   unsigned max_user_clients = 0;
   unsigned max_database_clients = 0;
   double query_wait_timeout = 120;
+  double primary_wait_timeout = 10;
   double query_timeout = 0;
   double client_idle_timeout = 0;
   double idle_transaction_timeout = 0;
@@ -49,6 +50,7 @@ void each_pool_key(Config& config, Visit visit) {
   visit("max_user_clients", config.max_user_clients);
   visit("max_database_clients", config.max_database_clients);
   visit("query_wait_timeout", config.query_wait_timeout);
+  visit("primary_wait_timeout", config.primary_wait_timeout);
   visit("query_timeout", config.query_timeout);
   visit("client_idle_timeout", config.client_idle_timeout);
   visit("idle_transaction_timeout", config.idle_transaction_timeout);

@@ -176,7 +176,7 @@ const char* const kEverything = R"({"cluster_name": "all", "runtime": "process",
     "parameters": {"Work_Mem": "4MB", "max_connections": 50, "fsync": false}, "init_sql": ["a.sql"]},
   "balancers": [{"config": {"load_balance_mode": "off", "pool_mode": "statement", "pool_size": 7, "min_pool_size": 2,
       "reserve_pool_size": 3, "reserve_pool_timeout": 0.25, "max_clients": 500, "max_user_clients": 50,
-      "max_database_clients": 60, "query_wait_timeout": 1.5, "query_timeout": 2.5, "client_idle_timeout": 3,
+      "max_database_clients": 60, "query_wait_timeout": 1.5, "primary_wait_timeout": 3.5, "query_timeout": 2.5, "client_idle_timeout": 3,
       "idle_transaction_timeout": 4, "server_idle_timeout": 5, "server_lifetime": 6, "server_check_delay": 7,
       "max_prepared_statements": 8, "causal_reads": "global", "max_replica_lag": 0.5,
       "max_replica_lag_bytes": 16000000000, "log_slow_queries": 0.001, "threads": 9, "scheduling": "normal", "io_uring": "off",
@@ -212,7 +212,8 @@ TEST(ClusterFile, EveryKeyOfThePoolerIsRead) {
     out << value << ' ';
     values += out.str();
   });
-  EXPECT_EQ(values, "statement 7 2 3 0.25 500 50 60 1.5 2.5 3 4 5 6 7 8 global 0.5 16000000000 0.001 9 normal off ");
+  EXPECT_EQ(values,
+            "statement 7 2 3 0.25 500 50 60 1.5 3.5 2.5 3 4 5 6 7 8 global 0.5 16000000000 0.001 9 normal off ");
   EXPECT_EQ(good(R"({"cluster_name": "demo"})").balancers[0].config.pool, defaults);
 }
 

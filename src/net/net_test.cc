@@ -204,6 +204,40 @@ TEST(Socket, ConnectsAndCarriesBytesAndSeesTheEnd) {
   EXPECT_EQ(near->read(bytes, sizeof bytes).kind, Kind::kClosed);
 }
 
+// What was written to a peer that had closed before stays unconfirmed; what it could read does not.
+TEST(Socket, SaysAfterTheEndWhatThePeerCannotHaveRead) {
+  for (const bool closed_before : {true, false}) {
+    const Address any = *Address::parse("127.0.0.1", 0);
+    auto listener = listen_on(any);
+    ASSERT_TRUE(listener);
+    auto fd = start_connect(Address::local_of(listener->get()));
+    ASSERT_TRUE(fd);
+    pollfd waiting = {listener->get(), POLLIN, 0};
+    ASSERT_EQ(::poll(&waiting, 1, 5000), 1);
+    os::UniqueFd far = accept_one(listener->get());
+    ASSERT_TRUE(far);
+    const auto readable = [](int socket) {
+      pollfd one = {socket, POLLIN, 0};
+      return ::poll(&one, 1, 5000) == 1;
+    };
+    if (closed_before) {
+      far.reset();
+      ASSERT_TRUE(readable(fd->get()));
+    }
+    ASSERT_EQ(::send(fd->get(), "hello", 5, MSG_NOSIGNAL), 5);
+    char buffer[8];
+    if (!closed_before) {
+      ASSERT_TRUE(readable(far.get()));
+      ASSERT_EQ(::recv(far.get(), buffer, sizeof buffer, 0), 5);
+      far.reset();
+      ASSERT_TRUE(readable(fd->get()));
+    }
+    EXPECT_EQ(::recv(fd->get(), buffer, sizeof buffer, 0), 0) << "an end in order";
+    EXPECT_EQ(unconfirmed(fd->get()), closed_before ? 5u : 0u);
+  }
+  EXPECT_EQ(unconfirmed(-1), 0u);
+}
+
 TEST(Socket, ARefusedConnectionNamesTheAddress) {
   auto listener = listen_on(*Address::parse("127.0.0.1", 0));
   ASSERT_TRUE(listener);

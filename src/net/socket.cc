@@ -1,7 +1,9 @@
 #include "net/socket.h"
 
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -78,6 +80,11 @@ Status connect_result(int fd, const Address& address) {
   if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &failure, &size) != 0) failure = errno;
   if (failure == 0) return Status();
   return Error(Code::kUnreachable, "cannot connect to " + address.str() + ": " + std::strerror(failure));
+}
+
+size_t unconfirmed(int fd) {
+  int count = 0;
+  return ::ioctl(fd, SIOCOUTQ, &count) == 0 && count > 0 ? static_cast<size_t>(count) : 0;
 }
 
 }  // namespace pgb::net

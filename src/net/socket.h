@@ -25,4 +25,8 @@ bool accept_exhausted();
 Result<os::UniqueFd> start_connect(const Address& address);
 Status connect_result(int fd, const Address& address);
 
+// Bytes that were written to the socket and that the peer's kernel has not confirmed. It stays as it was when the
+// connection ends. 0 where the kernel cannot say. Source: tcp(7), SIOCOUTQ.
+size_t unconfirmed(int fd);
+
 }  // namespace pgb::net

@@ -15,10 +15,12 @@ namespace sqlstate {
 inline constexpr char kConnectionFailure[] = "08006";
 inline constexpr char kCannotConnect[] = "08001";
 inline constexpr char kRejectedConnection[] = "08004";
+inline constexpr char kTransactionUnknown[] = "08007";
 inline constexpr char kProtocolViolation[] = "08P01";
 inline constexpr char kFeatureNotSupported[] = "0A000";
 inline constexpr char kInvalidParameterValue[] = "22023";
 inline constexpr char kReadOnlyTransaction[] = "25006";
+inline constexpr char kFailedTransaction[] = "25P02";
 inline constexpr char kInvalidAuthorization[] = "28000";
 inline constexpr char kInvalidPassword[] = "28P01";
 inline constexpr char kInvalidCatalogName[] = "3D000";

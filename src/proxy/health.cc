@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <utility>
 
 #include "base/log.h"
 #include "pgclient/connection.h"
@@ -19,13 +20,6 @@ int64_t now_ns() {
       .count();
 }
 
-struct Answer {
-  NodeRole role = NodeRole::kUnknown;
-  uint64_t lsn = 0;      // written, or replayed
-  uint64_t flushed = 0;  // of a primary: whatever was acknowledged settle_ns ago lies before it
-  int64_t settle_ns = 0;
-};
-
 // A replica's position is what queries see there; the primary's is beyond whatever it has acknowledged. What was rolled
 // back is not flushed until something else is, and replicas get only what is flushed. But an asynchronous commit is
 // flushed within three times wal_writer_delay (PostgreSQL, 30.4 "Asynchronous Commit"); five times and a second are
@@ -33,11 +27,22 @@ struct Answer {
 constexpr char kQuestion[] =
     "SELECT pg_is_in_recovery() AS standby, CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() "
     "ELSE pg_current_wal_insert_lsn() END - '0/0'::pg_lsn AS lsn, CASE WHEN pg_is_in_recovery() THEN 0 "
-    "ELSE pg_current_wal_flush_lsn() - '0/0'::pg_lsn END AS flushed, "
+    "ELSE pg_current_wal_flush_lsn() - '0/0'::pg_lsn END AS flushed, CASE WHEN pg_is_in_recovery() THEN NULL "
+    "ELSE left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END AS timeline, "
     "(extract(epoch FROM current_setting('wal_writer_delay')::interval) * 5e9 + 1e9)::int8 AS settle";
 
-Result<Answer> ask(std::unique_ptr<pgclient::Connection>& connection, const pgclient::ConnInfo& info,
-                   Deadline deadline) {
+}  // namespace
+
+struct HealthMonitor::Answer {
+  NodeRole role = NodeRole::kUnknown;
+  uint64_t lsn = 0;       // written, or replayed
+  uint64_t flushed = 0;   // of a primary: whatever was acknowledged settle_ns ago lies before it
+  int64_t settle_ns = 0;  // of a primary
+  uint32_t timeline = 0;  // a primary's
+};
+
+Result<HealthMonitor::Answer> HealthMonitor::ask(std::unique_ptr<pgclient::Connection>& connection,
+                                                 const pgclient::ConnInfo& info, Deadline deadline) {
   if (!connection) {
     auto opened = pgclient::Connection::open(info, deadline);
     if (!opened) return std::move(opened).error();
@@ -55,16 +60,20 @@ Result<Answer> ask(std::unique_ptr<pgclient::Connection>& connection, const pgcl
   answer.lsn = std::strtoull((*results)[0].get(0, "lsn").c_str(), nullptr, 10);
   answer.flushed = std::strtoull((*results)[0].get(0, "flushed").c_str(), nullptr, 10);
   answer.settle_ns = std::strtoll((*results)[0].get(0, "settle").c_str(), nullptr, 10);
+  answer.timeline = static_cast<uint32_t>(std::strtoul((*results)[0].get(0, "timeline").c_str(), nullptr, 16));
   return answer;
 }
-
-}  // namespace
 
 HealthMonitor::HealthMonitor(HealthSettings settings, TopologyPtr first, OnChange on_change)
     : settings_(std::move(settings)), on_change_(std::move(on_change)), topology_(std::move(first)) {
   const size_t count = topology_->nodes.size();  // the first thread may change topology_ already
   replayed_.resize(count);
-  for (const NodeView& node : topology_->nodes) gauges_.push_back(node.gauge);
+  for (size_t i = 0; i < count; ++i) {
+    const NodeView& node = topology_->nodes[i];
+    gauges_.push_back(node.gauge);
+    if (node.timeline > 0 && (!primary_ || node.timeline > topology_->nodes[*primary_].timeline)) primary_ = i;
+  }
+  has_primary_ = topology_->primary() != nullptr;
   for (size_t i = 0; i < count; ++i) threads_.emplace_back([this, i] { watch(i); });
 }
 
@@ -86,7 +95,7 @@ bool HealthMonitor::pause(size_t index, int64_t asked_ns) {
   constexpr int64_t kNever = INT64_MAX;
   const auto now = ProbeBell::Clock::now();
   const nanoseconds took(now_ns() - asked_ns);
-  const nanoseconds usual(settings_.interval);
+  const nanoseconds usual(has_primary_ ? settings_.interval : settings_.without_primary);
   const nanoseconds rest = std::clamp<nanoseconds>(took * kRest, settings_.shortest_interval, usual);
   ProbeBell& bell = *settings_.bell;
   bell.sleep(now + rest, kNever, stopped_);
@@ -125,7 +134,11 @@ void HealthMonitor::watch(size_t index) {
       restarted = true;
     }
     late = !answer && answer.error().code == Code::kTimeout ? late + 1 : 0;
-    if (answer) {
+    const std::string refused = answer ? judge(index, *answer) : "";
+    if (answer && !refused.empty()) {
+      forget_log(index);
+      report(index, *answer, false, refused);
+    } else if (answer) {
       if (restarted) forget_log(index);
       if (restarted) node.gauge->back_since_ns = now_ns();
       note_log(index, answer->role, asked, answer->lsn);
@@ -134,10 +147,10 @@ void HealthMonitor::watch(size_t index) {
       // A node that was slow once gets another chance: what is not measured anew is forgotten by and by.
       const uint32_t latency = node.gauge->latency_us.load(std::memory_order_relaxed);
       node.gauge->latency_us.store(latency - latency / 32, std::memory_order_relaxed);
-      report(index, answer->role, true, "");
+      report(index, *answer, true, "");
     } else if (late == 0 || late >= kLateAnswers) {
       forget_log(index);
-      report(index, NodeRole::kUnknown, false, answer.error().message);
+      report(index, Answer(), false, answer.error().message);
     }
     last_asked = asked;
   } while (pause(index, last_asked));
@@ -150,14 +163,15 @@ void HealthMonitor::note_log(size_t index, NodeRole role, int64_t asked_ns, uint
     return note_catch_up(index);
   }
   replayed_[index] = 0;
-  note_primary(asked_ns, lsn);
+  note_primary(index, asked_ns, lsn);
   gauges_[index]->caught_up_ns = asked_ns;
   gauges_[index]->behind_bytes = 0;
 }
 
-void HealthMonitor::note_primary(int64_t asked_ns, uint64_t lsn) {
-  // A log that goes back is another primary's: what was known says nothing about it.
-  if (!primary_log_.empty() && lsn < primary_log_.back().second) primary_log_.clear();
+void HealthMonitor::note_primary(size_t index, int64_t asked_ns, uint64_t lsn) {
+  // Another primary's log, or one that goes back: what was known says nothing about it.
+  const bool other = std::exchange(log_of_, index) != index;
+  if (other || (!primary_log_.empty() && lsn < primary_log_.back().second)) primary_log_.clear();
   if (!primary_log_.empty() && asked_ns <= primary_log_.back().first) return;
   // Where nothing was written in between, the earlier sample says nothing that this one does not say.
   if (!primary_log_.empty() && primary_log_.back().second == lsn) {
@@ -203,20 +217,92 @@ void HealthMonitor::forget_log(size_t index) {
   gauges_[index]->caught_up_ns = 0;
 }
 
-void HealthMonitor::report(size_t index, NodeRole role, bool healthy, const std::string& error) {
+// Why an answer cannot be taken for what it says: writes go to one primary, and never back to one that was followed by
+// another. Empty if it can.
+std::string HealthMonitor::judge(size_t index, const Answer& answer) {
+  if (answer.role != NodeRole::kPrimary) return {};
+  const std::lock_guard lock(mutex_);
+  if (std::string why = not_the_leader(topology_->nodes[index].name); !why.empty()) return why;
+  const NodeView* known = primary_ ? &topology_->nodes[*primary_] : nullptr;
+  const bool newer = known == nullptr || answer.timeline > known->timeline;
+  // Two that were promoted apart from each other: clients have written to the first one that was seen.
+  const bool instead =
+      known != nullptr && answer.timeline == known->timeline && !(known->healthy && known->role == NodeRole::kPrimary);
+  if (newer || instead || *primary_ == index) {
+    if (known == nullptr || answer.timeline >= known->timeline) return {};
+  }
+  return "it calls itself the primary of timeline " + std::to_string(answer.timeline) + ", but " + known->name +
+         (*primary_ == index ? " was" : " is") + " that of timeline " + std::to_string(known->timeline);
+}
+
+// Empty if it is, or if there is none that we know.
+std::string HealthMonitor::not_the_leader(const std::string& node) const {
+  if (!leader_ || leader_->node == node || topology_->find(leader_->node) == nullptr) return {};
+  return "it calls itself the primary, but the lease store names " + leader_->node + " as the leader of epoch " +
+         std::to_string(leader_->epoch);
+}
+
+void HealthMonitor::refuse(NodeView& node, std::string why) const {
+  node.healthy = false;
+  node.refused = true;
+  node.last_error = std::move(why);
+  log::warn("node " + node.name + " (" + node.address() + ") gets no work: " + node.last_error);
+}
+
+// Others that were taken for the primary up to now.
+void HealthMonitor::refuse_others(TopologySnapshot& topology) const {
+  const NodeView& primary = topology.nodes[*primary_];
+  for (NodeView& node : topology.nodes) {
+    if (node.role != NodeRole::kPrimary || !node.healthy || node.name == primary.name) continue;
+    refuse(node, "it called itself the primary of timeline " + std::to_string(node.timeline) + ", but " + primary.name +
+                     " is that of timeline " + std::to_string(primary.timeline));
+  }
+}
+
+void HealthMonitor::set_leader(std::optional<Leader> leader) {
+  const std::lock_guard order(order_);
+  TopologyPtr changed;
+  {
+    const std::lock_guard lock(mutex_);
+    if (leader == leader_) return;
+    leader_ = std::move(leader);
+    const NodeView* primary = topology_->primary();
+    const std::string why = primary == nullptr ? "" : not_the_leader(primary->name);
+    if (!why.empty()) {
+      auto next = std::make_shared<TopologySnapshot>(*topology_);
+      for (NodeView& node : next->nodes) {
+        if (node.name == primary->name) refuse(node, why);
+      }
+      ++next->version;
+      has_primary_ = next->primary() != nullptr;
+      topology_ = changed = std::move(next);
+    }
+  }
+  settings_.bell->ring(now_ns());
+  if (changed) on_change_(changed);
+}
+
+void HealthMonitor::report(size_t index, const Answer& answer, bool healthy, const std::string& error) {
   const std::lock_guard order(order_);
   TopologyPtr changed;
   {
     const std::lock_guard lock(mutex_);
     NodeView node = topology_->nodes[index];
-    if (role != NodeRole::kUnknown) node.role = role;
+    if (answer.role != NodeRole::kUnknown) node.role = answer.role;
+    if (healthy && answer.timeline != 0) node.timeline = answer.timeline;
     node.healthy = healthy;
+    node.refused = !healthy && answer.role == NodeRole::kPrimary;
     node.last_error = error;
     if (node == topology_->nodes[index] || stopped_) return;
     if (healthy && !topology_->nodes[index].healthy) node.gauge->back_since_ns = now_ns();
     auto next = std::make_shared<TopologySnapshot>(*topology_);
     next->nodes[index] = node;
+    if (healthy && node.role == NodeRole::kPrimary) {
+      primary_ = index;
+      refuse_others(*next);
+    }
     ++next->version;
+    has_primary_ = next->primary() != nullptr;
     topology_ = changed = std::move(next);
   }
   const NodeView& node = changed->nodes[index];

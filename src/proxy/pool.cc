@@ -8,10 +8,7 @@
 namespace pgb::proxy {
 namespace {
 
-namespace sqlstate = pgwire::sqlstate;
-constexpr int64_t kRetry = 100'000'000;      // ns between two attempts to connect to a node that failed
-constexpr int64_t kEjected = 1'000'000'000;  // ns in which a replica that takes no logins gets no reads
-constexpr int64_t kUnfair = 2'000'000;       // ns: waiting that much longer than ours is worth a move between threads
+constexpr int64_t kUnfair = 2'000'000;  // ns: waiting that much longer than ours is worth a move between threads
 constexpr std::chrono::seconds kPatience{5};
 constexpr std::chrono::seconds kKept{5};
 constexpr int64_t kLongWait = 1'000'000'000;  // ns
@@ -112,12 +109,6 @@ void Pool::hand_over(Branch& branch, Server& server) {
   client->server_given(server);
 }
 
-// It has rested for so long that the network may have forgotten it.
-bool Pool::is_doubtful(const Server& server) const {
-  const auto after = context_.pool_settings.server_check_after;
-  return after.count() > 0 && context_.loop.now() - server.idle_since >= after;
-}
-
 void Pool::forget(PoolClient& client) {
   for (const auto& owned : branches_) {
     Branch& branch = *owned;
@@ -163,48 +154,12 @@ void Pool::open(Branch& branch) {
 void Pool::server_logged_in(Server& server) {
   Branch& to = branch(server.node());
   --to.connecting;
+  context_.shared.greetings.server_came(user_, database_);
+  if (to.node.role == NodeRole::kPrimary && is_standby(server)) return refuse_standby(to, server);
   to.retry_at = 0;
   last_failure_.clear();
   ++context_.shared.counters.sessions_total;
-  context_.shared.greetings.server_came(user_, database_);
   serve_or_rest(to, server);
-}
-
-void Pool::server_failed(Server& server, const std::string& why, const pgwire::ErrorResponse* error) {
-  Branch& from = branch(server.node());
-  --from.connecting;
-  from.quota->give_back();
-  last_failure_ = server.node().name + ": " + why;
-  context_.bury(take_out(server));
-  const bool comes_back = error == nullptr || error->sqlstate == sqlstate::kCannotConnectNow ||
-                          error->sqlstate == sqlstate::kAdminShutdown || error->sqlstate == sqlstate::kCrashShutdown ||
-                          error->sqlstate == sqlstate::kTooManyConnections;
-  from.retry_at = context_.now_ns() + kRetry;
-  if (comes_back) return eject(from, why);
-  if (error->sqlstate == sqlstate::kInvalidPassword) {
-    context_.shared.auth.forget(user_);
-    context_.shared.auth.forget_keys(user_);
-  }
-  refuse_all(from, why, error);
-}
-
-// It may answer probes and yet take no logins: reads go elsewhere for a while, also those that wait here already.
-void Pool::eject(Branch& branch, const std::string& why) {
-  if (branch.node.gauge->eject(context_.now_ns() + kEjected) && branch.node.role == NodeRole::kReplica) {
-    log::warn("node " + branch.node.name + " gets no reads for now: " + why);
-  }
-  if (branch.node.role != NodeRole::kReplica) return;
-  std::deque<std::pair<PoolClient*, int64_t>> waiting;
-  waiting.swap(branch.waiting);
-  note_waiting(branch);
-  for (const auto& [client, since] : waiting) client->node_changed();
-}
-
-void Pool::refuse_all(Branch& branch, const std::string& why, const pgwire::ErrorResponse* error) {
-  std::deque<std::pair<PoolClient*, int64_t>> waiting;
-  waiting.swap(branch.waiting);
-  note_waiting(branch);
-  for (const auto& [client, since] : waiting) client->server_refused(why, error);
 }
 
 std::unique_ptr<Server> Pool::take_out(Server& server) {
@@ -249,14 +204,14 @@ void Pool::serve_or_rest(Branch& branch, Server& server) {
   if (server.retire) return discard(server);
   server.idle_since = context_.loop.now();
   const int64_t ours = branch.waiting.empty() ? 0 : branch.waiting.front().second;
-  const bool kept = is_kept(branch, server);
+  const bool kept = is_kept(branch, server) || server.says_more();
   const int other = kept ? -1 : branch.quota->neediest(context_.index, ours == 0 ? 0 : ours - kUnfair);
   if (other >= 0 && give_away(branch, server, static_cast<unsigned>(other))) return;
   if (!branch.waiting.empty() && !kept) return hand_over(branch, server);
   branch.idle.push_back(&server);
   ++branch.quota->idle[context_.index];
   // Another thread's client may have begun to wait just before it could see this server.
-  const int late = branch.quota->neediest(context_.index, 0);
+  const int late = server.says_more() ? -1 : branch.quota->neediest(context_.index, 0);
   if (late >= 0) donate(key_of(branch.node), static_cast<unsigned>(late));
 }
 

@@ -88,6 +88,8 @@ class Pool final : public ServerOwner, public ServerUser {
   Branch* find(const std::string& key);
   void open(Branch& branch);
   void open_for_waiters(Branch& branch);
+  static bool is_standby(const Server& server);
+  void refuse_standby(Branch& branch, Server& server);
   void serve_or_rest(Branch& branch, Server& server);
   bool give_away(Branch& branch, Server& server, unsigned to);
   void note_waiting(Branch& branch);
@@ -114,7 +116,7 @@ class Pool final : public ServerOwner, public ServerUser {
   void server_drained() override {}
   void server_ready(Server&) override {}
   void server_answered(Server& server, Purpose purpose, InternalAnswer answer) override;
-  void server_lost(Server&, const std::string&, bool) override {}
+  void server_lost(Server&, const Loss&) override {}
 
   ReactorContext& context_;
   const std::string user_;

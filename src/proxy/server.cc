@@ -1,5 +1,7 @@
 #include "proxy/server.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "net/socket.h"
 
@@ -43,15 +45,25 @@ void Server::fail(const std::string& why, const pgwire::ErrorResponse* error) {
   owner_->server_failed(*this, why, error);
 }
 
-void Server::lost(const std::string& why) {
+void Server::lost(const std::string& why, bool in_order) {
   ServerUser* user = user_;
-  const bool said_why = said_fatal_;
+  const Loss loss{why, said_fatal_, std::move(last_words_), ends_, received(in_order)};
   // One session's end or a server's: a probe that is sent now will tell.
   const int64_t now = context_->now_ns();
-  if (node_.gauge->eject(now)) context_->shared.settings.bell->ring(now);
+  node_.gauge->eject(now);
+  context_->shared.settings.bell->ring(now);
+  link_.out.clear();  // what it was not given yet it shall not get any more: whoever is told so relies on it
   close();
-  if (user != nullptr) user->server_lost(*this, why, said_why);
+  if (user != nullptr) user->server_lost(*this, loss);
   owner_->server_closed(*this);
+}
+
+// What its kernel had not taken when the server closed the connection, the server has never read. (That holds only
+// where the end came in order: else a confirmation may have been lost, and not the bytes.)
+uint64_t Server::received(bool in_order) const {
+  if (link_.write_dead || !link_.stream) return sent_;
+  const uint64_t on_the_way = in_order ? net::unconfirmed(link_.stream->fd()) : 0;
+  return sent_ - std::min(sent_, on_the_way + link_.out.size());
 }
 
 void Server::serve(ServerUser* user) {
@@ -86,6 +98,7 @@ void Server::expect(Expectation entry) {
 
 // Congested means that the kernel takes no more: only then is whoever waits woken.
 void Server::append(std::string_view bytes) {
+  sent_ += bytes.size();
   link_.append(bytes);
   if (!link_.congested() || link_.blocked()) return;
   link_.flush();
@@ -93,6 +106,7 @@ void Server::append(std::string_view bytes) {
 }
 
 void Server::send(std::string_view bytes) {
+  sent_ += bytes.size();
   link_.post(bytes);  // a failure shows when reading: there may be last words
   if (link_.blocked()) update_interest();
 }
@@ -127,6 +141,22 @@ bool Server::owes_client() const {
     if (expected_.at(i).kind != Expectation::Kind::kInternal) return true;
   }
   return false;
+}
+
+size_t Server::owed() const {
+  size_t count = 0;
+  for (size_t i = 0; i < expected_.size(); ++i) {
+    const Expectation::Kind kind = expected_.at(i).kind;
+    if (kind == Expectation::Kind::kQuery || kind == Expectation::Kind::kSync) ++count;
+  }
+  return count;
+}
+
+void Server::skip_all(ServerUser& user) {
+  for (; !expected_.empty(); expected_.pop()) {
+    const uint32_t change = expected_.front().change;
+    if (change != 0) user.server_skipped(change, false);
+  }
 }
 
 uint64_t Server::least_used() const {

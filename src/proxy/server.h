@@ -44,19 +44,31 @@ struct InternalAnswer {
   std::optional<pgwire::ErrorResponse> error;
 };
 
+// How a server ended, and what that means for what it had been asked.
+struct Loss {
+  std::string why;        // the beginning of a sentence
+  bool said_why = false;  // its last message was a fatal error, and was passed on
+  std::string words;      // what it said of its end, where that was not passed on
+  bool aborted = false;   // these were a fatal error: what it had not answered by then it has not committed
+  uint64_t received = 0;  // no more of what was sent (Server::sent()) has reached it while it could read
+};
+
 // Whom a server serves: a session, or for a moment its pool. Calls come on the server's thread.
 class ServerUser {
  public:
   virtual void server_says(std::string_view bytes) = 0;  // to be passed on to the client
   virtual bool congested() const = 0;                    // the client is slow: read no more for it
   virtual void server_drained() = 0;                     // it takes again what we send
-  virtual void server_ready(Server& server) = 0;         // a ReadyForQuery for the client was passed on
+  virtual void server_ready(Server& server) = 0;         // a ReadyForQuery for the client was passed on, or held
+  // A ReadyForQuery has come. True: it is not passed on; the user tells the client itself, when it is time.
+  virtual bool holds_ready(Server& /*server*/) { return false; }
+  // The server says that it is shut down. True: that is not passed on, for the client goes on without it.
+  virtual bool outlives(Server& /*server*/) { return false; }
   // After an error the server did not do what this expectation's `change` stands for; `failed`: it was the one that
   // failed.
   virtual void server_skipped(uint32_t /*change*/, bool /*failed*/) {}
   virtual void server_answered(Server& server, Purpose purpose, InternalAnswer answer) = 0;
-  // It is closed; `said_why`: its last message was a fatal error, and was passed on.
-  virtual void server_lost(Server& server, const std::string& why, bool said_why) = 0;
+  virtual void server_lost(Server& server, const Loss& loss) = 0;  // it is closed
 
  protected:
   ~ServerUser() = default;
@@ -92,7 +104,8 @@ class Server final : public net::Pollable {
 
   // Begins to connect. A failure comes as server_failed(), never from inside this call.
   void connect();
-  void close();  // silently: no call comes any more
+  void close();                                        // silently: no call comes any more
+  void abandon(const std::string& why) { lost(why); }  // its user is told as if it had ended by itself
 
   State state() const { return state_; }
   const NodeView& node() const { return node_; }
@@ -120,6 +133,14 @@ class Server final : public net::Pollable {
   bool owes_client() const;  // an answer that is not to a question of our own
   bool sent_all() const { return !link_.blocked(); }
   bool mid_message() const { return body_left_ > 0 || !carry_.empty(); }  // of what it answers
+  bool passes_message() const { return body_left_ > 0 && body_passes_; }  // the client has the beginning of it
+  uint64_t sent() const { return sent_; }  // bytes that it was given by append() and send(), since ever
+  size_t owed() const;                     // ReadyForQuery that the client waits for
+  // Once it is lost: tells that nothing more will be answered, see ServerUser::server_skipped().
+  void skip_all(ServerUser& user);
+  // What it has sent has not all been looked at: it is about to say something that nobody asked for, most likely its
+  // end.
+  bool says_more() const { return says_more_; }
   bool skipping() const { return skipping_; }
   bool wants_copy() const { return copy_in_; }  // waits for data of the client, and for their end
   bool quiet() const { return expected_.empty() && !skipping_; }
@@ -164,7 +185,9 @@ class Server final : public net::Pollable {
 
   // server.cc
   void fail(const std::string& why, const pgwire::ErrorResponse* error = nullptr);
-  void lost(const std::string& why);
+  // `in_order`: the server closed the connection, rather than that it broke.
+  void lost(const std::string& why, bool in_order = false);
+  uint64_t received(bool in_order) const;
   void update_interest();
 
   // server_login.cc
@@ -185,6 +208,8 @@ class Server final : public net::Pollable {
   Fate on_message(char tag, std::string_view raw);
   Fate expected_answer(Expectation::Kind kind);
   Fate on_error(std::string_view raw);
+  Fate on_notice(std::string_view raw);
+  bool is_end(const pgwire::ErrorResponse& error);
   Fate on_ready(std::string_view raw);
   void on_copy_in();
   void skip_to_sync();
@@ -218,6 +243,10 @@ class Server final : public net::Pollable {
   std::optional<Purpose> answered_;
   pgwire::TxnStatus status_ = pgwire::TxnStatus::kIdle;
   bool said_fatal_ = false;
+  bool says_more_ = false;
+  bool ends_ = false;       // it said so, and its user goes on without it
+  std::string last_words_;  // of that, and of a warning that the client was not given
+  uint64_t sent_ = 0;
 
   std::string carry_;     // a message that has not come whole and must be looked at
   size_t body_left_ = 0;  // of a message that is only passed on or swallowed

@@ -25,16 +25,20 @@ void Server::read_some() {
     const net::IoResult got = link_.stream->read(scratch.data(), scratch.size());
     if (got.kind == IoKind::kWait) return;
     if (got.kind != IoKind::kDone) {
-      return lost(user_ == nullptr ? "closed while idle" : "the server " + node_.name + " closed the connection");
+      return lost(user_ == nullptr ? "closed while idle" : "the server " + node_.name + " closed the connection",
+                  got.kind == IoKind::kClosed);
     }
     context_->stats.bytes_from_servers += got.count;
     const bool was_behind = is_behind();
+    const bool was_idle = user_ == nullptr;
     consume(std::string_view(scratch.data(), got.count));
     if (state_ == State::kClosed || context_ == nullptr) return;
     // A pipeline may go on for long before its first Sync.
     if (was_behind && !is_behind() && user_ != nullptr) user_->server_drained();
     if (state_ == State::kClosed || context_ == nullptr) return;
-    if (got.count < scratch.size() && !link_.stream->encrypted()) return;  // that was all there is
+    // That was all there is. But one that says something while nobody asks says goodbye: it must not be given to who
+    // asks for a server now.
+    if (got.count < scratch.size() && !link_.stream->encrypted() && !was_idle) return;
   }
 }
 
@@ -45,7 +49,8 @@ void Server::pass(std::string_view bytes) {
 // Whether the message must have come whole before we do anything with it.
 bool Server::wants_whole(char tag) const {
   if (!expected_.empty() && expected_.front().kind == Expectation::Kind::kInternal) return true;
-  return tag == be::kReadyForQuery || tag == be::kErrorResponse || tag == be::kParameterStatus;
+  return tag == be::kReadyForQuery || tag == be::kErrorResponse || tag == be::kParameterStatus ||
+         tag == be::kNoticeResponse;
 }
 
 void Server::consume(std::string_view in) {
@@ -116,9 +121,11 @@ void Server::consume(std::string_view in) {
       at += here;
       if (fate == Fate::kSwallow) passed = at;
     }
-    if (body_left_ == 0 && (ready_ || answered_ || local_is_next())) {
+    if (body_left_ == 0 && (ready_ || answered_ || ends_ || local_is_next())) {
       pass_up_to(at);
+      says_more_ = at < in.size();
       after_message();
+      says_more_ = false;
       if (state_ == State::kClosed || context_ == nullptr) return;
     }
   }
@@ -127,6 +134,7 @@ void Server::consume(std::string_view in) {
 
 // What follows from a message once it has been passed on.
 void Server::after_message() {
+  if (ends_) return lost("the server " + node_.name + " was shut down");
   local_answers();
   if (answered_) {
     const Purpose purpose = *answered_;
@@ -186,6 +194,7 @@ Server::Fate Server::on_message(char tag, std::string_view raw) {
     case be::kCopyInResponse:
     case be::kCopyBothResponse: on_copy_in(); return Fate::kPass;
     case be::kErrorResponse: return on_error(raw);
+    case be::kNoticeResponse: return on_notice(raw);
     case be::kReadyForQuery: return on_ready(raw);
     default: return Fate::kPass;
   }
@@ -212,6 +221,11 @@ Server::Fate Server::on_error(std::string_view raw) {
   const auto error = pgwire::decode_error(raw.substr(pgwire::kHeaderSize));
   ++errors;
   copy_in_ = false;
+  // Perhaps it is the primary no more, or ends.
+  const bool doubt = error && (error->sqlstate == pgwire::sqlstate::kReadOnlyTransaction ||
+                               error->sqlstate.compare(0, 4, "57P0") == 0);
+  if (doubt) context_->shared.settings.bell->ring(context_->now_ns());
+  if (error && is_end(*error)) return Fate::kSwallow;
   if (error && error->fatal()) {
     said_fatal_ = true;
   } else if (!expected_.empty() && expected_.front().kind != Expectation::Kind::kQuery) {
@@ -222,6 +236,30 @@ Server::Fate Server::on_error(std::string_view raw) {
     forget_all();
   }
   return Fate::kPass;
+}
+
+// A fatal error that says no more than that this server is not there any more. It reads nothing after that.
+bool Server::is_end(const pgwire::ErrorResponse& error) {
+  if (error.fatal() && user_ == nullptr) return ends_ = true;
+  const bool shut_down = error.sqlstate == pgwire::sqlstate::kAdminShutdown ||
+                         error.sqlstate == pgwire::sqlstate::kCrashShutdown ||
+                         error.sqlstate == pgwire::sqlstate::kCannotConnectNow;
+  if (!error.fatal() || !shut_down || user_ == nullptr || !user_->outlives(*this)) return false;
+  last_words_ = error.message;
+  ends_ = true;
+  return true;
+}
+
+// A server that is shut down at once, or whose neighbour crashed, says so in a warning and closes the connection. (So
+// does one that gives up waiting for a standby's confirmation, of a commit that it has made.)
+Server::Fate Server::on_notice(std::string_view raw) {
+  if (raw.find("C57P0") == std::string_view::npos) return Fate::kPass;
+  const auto notice = pgwire::decode_error(raw.substr(pgwire::kHeaderSize));
+  const bool ends = notice && (notice->sqlstate == pgwire::sqlstate::kAdminShutdown ||
+                               notice->sqlstate == pgwire::sqlstate::kCrashShutdown);
+  if (!ends || user_ == nullptr || !user_->outlives(*this)) return Fate::kPass;
+  last_words_ = notice->message + (notice->detail.empty() ? "" : ": " + notice->detail);
+  return Fate::kSwallow;
 }
 
 void Server::skip_to_sync() {
@@ -248,7 +286,7 @@ Server::Fate Server::on_ready(std::string_view raw) {
   while (!expected_.empty() && expected_.front().kind == Expectation::Kind::kCopyEnd) expected_.pop();
   ready_ = true;
   copy_in_ = false;
-  return Fate::kPass;
+  return user_ != nullptr && user_->holds_ready(*this) ? Fate::kSwallow : Fate::kPass;
 }
 
 Server::Fate Server::internal_message(char tag, std::string_view raw) {
@@ -259,6 +297,7 @@ Server::Fate Server::internal_message(char tag, std::string_view raw) {
       break;
     case be::kErrorResponse:
       if (auto error = pgwire::decode_error(payload)) {
+        if (is_end(*error)) break;
         said_fatal_ = error->fatal();
         if (said_fatal_) return Fate::kPass;
         if (!answer_.error) answer_.error = std::move(*error);

@@ -204,7 +204,8 @@ void Session::on_events(uint32_t events) {
 
 void Session::tick() {
   if (state_ == State::kClosed || state_ == State::kClosing) return;
-  if (waiting_ && wait_until_.expired()) return waited_too_long();
+  const bool held_too_long = held_until_ && held_until_->expired() && !queued_;
+  if (waiting_ && (wait_until_.expired() || held_too_long)) return waited_too_long();
   if (waiting_ && !queued_ && !waiting_quiet_ && server_ == nullptr) return on_topology();
   if (state_ != State::kReady) return;
   // It said goodbye without what the server waits for: there will be no answer.

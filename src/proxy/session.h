@@ -253,6 +253,22 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   std::string truth_query(bool without_timeout) const;
   void keep_untold_server();
   void names_are_settled();
+
+  // session_lost.cc: its server is gone, and it goes on
+  void note_request(const Input& in);
+  void keep_request(const Input& in);
+  void drop_kept();
+  void note_meaning(const Look& look);
+  bool can_go_on(const Server& server) const;
+  bool may_be_sent_again(const Loss& loss) const;
+  void forget_request(Server& server);
+  void send_again();
+  void tell_of_loss(Server& server, const Loss& loss);
+  void send_error(std::string_view sqlstate, const std::string& message, const std::string& detail);
+  Step lost_step(Input& in, size_t total);
+  Step refuse_in_lost(Input& in, size_t total, const sql::Verdict* verdict);
+  void hold_or_not(const NodeView* node);
+  bool is_at_former_primary() const;
   void waited_too_long();
 
   // ServerUser
@@ -262,7 +278,9 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   void server_ready(Server& server) override;
   void server_skipped(uint32_t change, bool failed) override;
   void server_answered(Server& server, Purpose purpose, InternalAnswer answer) override;
-  void server_lost(Server& server, const std::string& why, bool said_why) override;
+  bool holds_ready(Server& server) override;
+  bool outlives(Server& server) override;
+  void server_lost(Server& server, const Loss& loss) override;
   // PoolClient
   void server_given(Server& server) override;
   void server_refused(const std::string& why, const pgwire::ErrorResponse* error) override;
@@ -292,7 +310,8 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   bool waiting_quiet_ = false;  // for the end of what is under way, to be routed anew
   bool queued_ = false;         // stands in the pool's queue
   Deadline wait_until_ = Deadline::never();
-  Look routed_;  // what it waits for
+  std::optional<Deadline> held_until_;  // while it waits and there is no primary
+  Look routed_;                         // what it waits for
   bool routed_replica_ = false;
   net::EventLoop::Clock::time_point made_, last_active_;
   net::EventLoop::Clock::time_point transaction_since_;
@@ -336,6 +355,25 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   std::vector<std::string> new_code_;  // functions in C that the transaction under way made
   int64_t last_write_ns_ = 0;
   int64_t no_replica_until_ns_ = 0;
+
+  // What the request under way means if its server is lost. Counted are requests since nothing was under way.
+  enum class Control : uint8_t { kNone, kBegin, kEnd };
+  static constexpr size_t kNothing = SIZE_MAX;
+  net::Buffer kept_;             // the only request, as it came, while it may go to another server: nothing is answered
+  size_t kept_from_ = kNothing;  // where it stands in the bytes under way
+  uint64_t kept_at_ = 0;         // Server::sent() before it
+  unsigned requests_ = 0;
+  unsigned sent_again_ = 0;           // how often this one was, though it may have been executed
+  bool fresh_ = false;                // the server has seen no request of this session since it came
+  bool only_reads_ = false;           // the only request does
+  bool plain_ = false;                // it does nothing but what ends with its transaction
+  Control control_ = Control::kNone;  // the last thing that the requests say of the transaction
+  bool ends_seen_ = false;            // one of them ends it
+  bool ends_sent_ = false;            // one of them may have committed it
+  bool ready_held_ = false;           // the client waits for it until the server has said what was left behind
+  bool truth_owed_ = false;           // it was not made to wait: whatever the session is now, it knows better than we
+  std::string lost_;                  // of an open transaction whose server is gone: how; the client has yet to end it
+  bool lost_told_ = false;
 
   std::unordered_map<std::string, ClientStatement> statements_;
   std::vector<NameChange> changes_;  // that may be skipped yet, oldest first

@@ -70,12 +70,14 @@ void Session::resume() {
 size_t Session::process(std::string_view bytes) {
   processing_ = true;
   last_text_ = nullptr;
+  kept_from_ = kNothing;
   Input in{bytes, 0, 0};
   Step how = Step::kOn;
   while (how == Step::kOn && state_ == State::kReady && in.at < bytes.size() && !choked()) how = step(in);
   processing_ = false;
   if (state_ != State::kReady) return bytes.size();
   if (server_ != nullptr) {
+    if (kept_from_ != kNothing) keep_request(in);
     if (in.at > in.sent) server_->send(bytes.substr(in.sent, in.at - in.sent));
     server_->flush();
     // The rest of a message that the server had answered already: nobody else will give it back.
@@ -142,6 +144,8 @@ Session::Step Session::step(Input& in) {
 
 // The server is there: one message on its way.
 Session::Step Session::forward(Input& in, size_t total) {
+  if (!kept_.empty()) drop_kept();
+  if (batch_start_ && may_begin_request(in.rest()[0])) note_request(in);
   const std::string_view message = in.rest().substr(0, std::min(total, in.rest().size()));
   switch (message[0]) {
     case fe::kQuery: return query(in, message, total);
@@ -155,6 +159,7 @@ Session::Step Session::forward(Input& in, size_t total) {
     case fe::kFunctionCall:
       server_->expect({Kind::kQuery, 0});
       wrote_ = true;
+      plain_ = only_reads_ = false;
       break;
     case fe::kCopyData: pass_on(in, total); return Step::kOn;
     case fe::kCopyDone:
@@ -212,6 +217,11 @@ Session::Step Session::begin(Input& in, size_t total) {
     fail(sqlstate::kProtocolViolation, "invalid frontend message type " + std::to_string(rest[0]));
     return Step::kOn;
   }
+  if (!lost_.empty()) {
+    const size_t before = in.at;
+    const Step ready = lost_step(in, total);
+    if (ready != Step::kOn || in.at != before || skipping_) return ready;
+  }
   if (!look_at_request(rest, total, look, refusal)) return Step::kMore;
   if (look.verdict != nullptr && answer_ourselves(in, *look.verdict, total)) return Step::kOn;
   if (refused_by_mode(refusal)) return Step::kOn;
@@ -253,7 +263,8 @@ Session::Step Session::boundary(Input& in, size_t total) {
 }
 
 void Session::send_ready() {
-  const char status = server_ == nullptr ? 'I' : static_cast<char>(server_->status());
+  const char alone = lost_.empty() ? 'I' : 'E';
+  const char status = server_ == nullptr ? alone : static_cast<char>(server_->status());
   const char bytes[] = {pgwire::be::kReadyForQuery, 0, 0, 0, 5, status};
   send_client(std::string_view(bytes, sizeof bytes));
 }
@@ -262,13 +273,7 @@ void Session::send_ready() {
 void Session::skip_request(std::string_view sqlstate, const std::string& message, const std::string& detail) {
   if (queued_) pool_->forget(*this);
   queued_ = waiting_ = false;
-  pgwire::ErrorResponse error;
-  error.sqlstate = sqlstate;
-  error.message = message;
-  error.detail = detail;
-  std::string bytes;
-  pgwire::encode(bytes, error);
-  send_client(bytes);
+  send_error(sqlstate, message, detail);
   skipping_ = true;
   resume();
   update_interest();

@@ -240,6 +240,7 @@ void Session::note_effects(const Look& look) {
   const sql::Verdict& verdict = *look.verdict;
   const bool changes = writes(look);
   if (changes) wrote_ = true;
+  note_meaning(look);
   note_sequences(verdict, changes, batch_start_);
   const bool unseen = look.may_do_anything || (changes && context_.router->writes_may_set(database()));
   if (unseen) truth_needed_ = server_->tainted = true;

@@ -31,8 +31,7 @@ Session::Step Session::keep_back() {
     shuts_down();
     return Step::kWait;
   }
-  waiting_ = true;
-  wait_until_ = queue_limit();
+  if (!std::exchange(waiting_, true)) wait_until_ = queue_limit();
   return Step::kWait;
 }
 

@@ -28,7 +28,10 @@ bool may_deallocate(std::string_view text) {
 }  // namespace
 
 // Of what is too long, or too opaque, to be looked at, the server will say what came of it.
-void Session::expect_anything() { truth_needed_ = wrote_ = server_->tainted = true; }
+void Session::expect_anything() {
+  truth_needed_ = wrote_ = server_->tainted = ends_sent_ = true;
+  plain_ = only_reads_ = false;
+}
 
 Session::Step Session::query(Input& in, std::string_view message, size_t total) {
   if (pooled()) {
@@ -66,6 +69,7 @@ Session::Step Session::parse(Input& in, std::string_view message, size_t total) 
       note_effects(look_at(text.substr(0, text.find('\0'))));
     }
     server_->unnamed = 0;
+    plain_ = only_reads_ = false;
     server_->expect({Kind::kParse, 0});
     pass_on(in, total);
     return Step::kOn;
@@ -296,6 +300,7 @@ Session::Step Session::bind(Input& in, std::string_view message, size_t total) {
   if (prepared == nullptr) {  // the unnamed one, or one made by PREPARE on this very server
     server_->expect({Kind::kBind, 0});
     if (known) note_effects(look_at_statement(name));
+    if (!known) plain_ = only_reads_ = false;
     pass_on(in, total);
     return Step::kOn;
   }
@@ -340,6 +345,7 @@ Session::Step Session::describe_or_close(Input& in, std::string_view message, si
   out.clear();
   if (statement && name.empty()) {
     if (close) {
+      kept_from_ = kNothing;  // nobody knows how to take that back
       unnamed_ = server_->unnamed = 0;
     } else {
       ensure_unnamed(in);

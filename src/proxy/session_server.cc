@@ -60,12 +60,15 @@ Session::Step Session::acquire(const Look& look) {
   routed_.replica = look.replica;
   routed_.counted_as = look.counted_as;
   routed_.reason = context_.shared.reasons.text(look.counted_as);
-  transaction_since_ = context_.loop.now();
+  if (!waiting_) {
+    transaction_since_ = context_.loop.now();
+    wait_until_ = queue_limit();
+    held_until_.reset();
+  }
   if (is_kept_back()) return keep_back();
   const NodeView* node = choose(look);
   waiting_ = true;
-  const bool drained = node == nullptr && context_.topology->primary() != nullptr;
-  wait_until_ = node != nullptr || drained ? queue_limit() : Deadline::after(context_.shared.settings.server_timeout);
+  hold_or_not(node);
   if (node == nullptr) return Step::kWait;
   Server* server = pool_->get(*this, *node, draws_numbers_);
   if (server == nullptr) {
@@ -79,6 +82,7 @@ Session::Step Session::acquire(const Look& look) {
 void Session::attach(Server& server) {
   waiting_ = queued_ = false;
   server_ = &server;
+  fresh_ = true;
   route_node_ = server.node().name;
   context_.routes.count(server.node(), counted_as_);
   if (state_ == State::kReady) ++transactions_;
@@ -144,6 +148,7 @@ void Session::node_changed() {
 
 // Chooses anew for a session that waits and stands in no queue.
 void Session::on_topology() {
+  if (is_at_former_primary()) return server_->abandon("the server " + route_node_ + " is not the primary any more");
   if (!waiting_ || queued_ || server_ != nullptr || dedicated_) return;
   if (state_ == State::kGreeting) {
     if (is_kept_back()) return;
@@ -157,39 +162,13 @@ void Session::on_topology() {
       queued_ = true;
     }
   } else if (state_ == State::kReady) {
-    const Deadline until = wait_until_;
-    if (acquire(routed_) == Step::kOn) {
-      resume();
-    } else {
-      wait_until_ = until;
-    }
+    if (acquire(routed_) == Step::kOn) resume();
   }
   update_interest();
 }
 
-void Session::waited_too_long() {
-  if (is_kept_back()) return kept_back_too_long();
-  const bool was_queued = queued_;
-  if (queued_) pool_->forget(*this);
-  queued_ = false;
-  std::string detail = context_.topology->describe();
-  if (pool_ != nullptr && !pool_->last_failure().empty()) detail = pool_->last_failure() + "; " + detail;
-  const std::string no_primary =
-      context_.topology->primary() == nullptr ? "no primary server can be reached" : "the primary server is drained";
-  if (state_ == State::kGreeting) {
-    return fail(sqlstate::kCannotConnectNow, no_primary, detail);
-  }
-  if (was_queued) {
-    skip_request(sqlstate::kTooManyConnections, "no server became free in time",
-                 "All servers of the pool are in use. query_wait_timeout is " +
-                     std::to_string(context_.pool_settings.query_wait_timeout.count()) + " ms, pool_size is " +
-                     std::to_string(context_.pool_settings.pool_size) + "; " + detail);
-  } else {
-    skip_request(sqlstate::kCannotConnectNow, no_primary, detail);
-  }
-}
-
 void Session::server_says(std::string_view bytes) {
+  if (!kept_.empty()) drop_kept();
   // Nobody may hear from this client what it wrote before all others see it.
   if (wrote_ && context_.pool_settings.causal_reads == CausalReads::kGlobal) context_.router->note_write();
   send_client(bytes);
@@ -208,7 +187,11 @@ void Session::server_ready(Server&) {
 
 // When nothing is under way any more: gives the server back, asks it what the transaction left behind, or keeps it.
 void Session::maybe_release() {
-  if (server_ == nullptr || !server_->quiet() || server_->holds > 0) return;
+  if (server_ == nullptr || !server_->quiet()) return;
+  requests_ = sent_again_ = 0;
+  control_ = Control::kNone;
+  ends_sent_ = ends_seen_ = false;
+  if (server_->holds > 0) return;
   parses_ours_ = false;
   if (!changes_.empty() || discards_) names_are_settled();
   if (leaving_) return end();
@@ -233,6 +216,7 @@ void Session::maybe_release() {
       server_->ask(Purpose::kTruth, truth_query(false));
       return server_->flush();
     }
+    if (std::exchange(ready_held_, false)) send_ready();
     if (pooled && pinned_.empty()) release();
   }
   if (waited || !in_.empty()) resume();
@@ -251,6 +235,7 @@ bool Session::resets_to_its_own() const {
 void Session::release() {
   Server& server = *server_;
   server_ = nullptr;
+  if (!kept_.empty()) drop_kept();
   server.kept = std::exchange(drew_number_, false);
   NodeGauge& gauge = *server.node().gauge;
   --gauge.busy;
@@ -300,6 +285,7 @@ std::string Session::truth_query(bool without_timeout) const {
 }
 
 void Session::adopt_truth(InternalAnswer answer) {
+  truth_owed_ = false;
   Parameters now;
   std::string pin;
   for (const auto& row : answer.rows) {
@@ -374,22 +360,6 @@ void Session::keep_untold_server() {
   pinned_ = kUntold;
   maybe_release();
   update_interest();
-}
-
-void Session::server_lost(Server& server, const std::string& why, bool said_why) {
-  if (server_ == &server) {
-    server_ = nullptr;
-    if (&server != dedicated_.get()) --server.node().gauge->busy;
-  }
-  if (said_why || server.mid_message()) return close_after_flush();  // an error would be taken for data
-  if (state_ == State::kGreeting) {                                  // nothing is lost yet
-    waiting_ = true;
-    queued_ = false;
-    wait_until_ = Deadline::after(context_.shared.settings.server_timeout);
-    return;
-  }
-  fail(sqlstate::kConnectionFailure, why + " unexpectedly",
-       "Whether a statement that was under way took effect is unknown. Server: " + server.address().str());
 }
 
 }  // namespace pgb::proxy

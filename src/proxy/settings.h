@@ -33,11 +33,12 @@ struct PoolSettings {
   unsigned min_pool_size = 0;      // kept open once the pool has been used
   unsigned reserve_pool_size = 0;  // more servers for clients that wait longer than:
   std::chrono::milliseconds reserve_after{5'000};
-  unsigned max_clients = 64;                              // logged in or logging in
-  unsigned max_user_clients = 0;                          // of one user; 0: no limit of its own
-  unsigned max_database_clients = 0;                      // of one database
-  std::chrono::milliseconds query_wait_timeout{120'000};  // for a free server
-  std::chrono::milliseconds query_timeout{0};             // for a server's answer
+  unsigned max_clients = 64;                               // logged in or logging in
+  unsigned max_user_clients = 0;                           // of one user; 0: no limit of its own
+  unsigned max_database_clients = 0;                       // of one database
+  std::chrono::milliseconds query_wait_timeout{120'000};   // for a free server
+  std::chrono::milliseconds primary_wait_timeout{10'000};  // for a primary, while there is none
+  std::chrono::milliseconds query_timeout{0};              // for a server's answer
   std::chrono::milliseconds client_idle_timeout{0};
   std::chrono::milliseconds idle_transaction_timeout{0};
   std::chrono::milliseconds server_idle_timeout{600'000};

@@ -46,8 +46,10 @@ struct NodeView {
   std::string host;  // IP address or "localhost"
   uint16_t port = 5432;
   NodeRole role = NodeRole::kUnknown;                                // what it said last; kept when it falls silent
-  bool healthy = false;                                              // it answers queries
+  bool healthy = false;                                              // it answers queries, and is what it calls itself
   std::string last_error;                                            // why it is not healthy
+  uint32_t timeline = 0;                                             // of the log that it wrote last as primary
+  bool refused = false;                                              // not healthy, for it is a primary beside the one
   double weight = 1;                                                 // its share of the reads; 0: none
   std::string tls_host = {};                                         // name in its certificate; empty: host
   std::shared_ptr<NodeGauge> gauge = std::make_shared<NodeGauge>();  // of the node, whatever the snapshot
@@ -56,8 +58,8 @@ struct NodeView {
   std::string address() const { return host + ":" + std::to_string(port); }
   bool operator==(const NodeView& other) const {
     return name == other.name && host == other.host && port == other.port && role == other.role &&
-           healthy == other.healthy && last_error == other.last_error && weight == other.weight &&
-           tls_host == other.tls_host;
+           healthy == other.healthy && last_error == other.last_error && timeline == other.timeline &&
+           refused == other.refused && weight == other.weight && tls_host == other.tls_host;
   }
 };
 

@@ -24,7 +24,7 @@ CHECKS = {
     "types": "values of many types there and back",
     "autocommit": "off: nobody sees what is not committed, and who leaves leaves nothing; on again",
     "temporary_table": "stays with its client over transactions",
-    "server_lost": "in a transaction the client is told, and connects again; otherwise it notices nothing",
+    "server_lost": "in a transaction the client is told, rolls back and goes on; otherwise it notices nothing",
 }
 
 # What a driver has no means for, in the version of the Debian package or of the lock file.

@@ -1,45 +1,16 @@
 """The lease store that a balancer keeps: etcd's JSON interface behind a password, and durable."""
-import base64
 import contextlib
-import json
 import os
 import stat
 import urllib.error
-import urllib.request
 
 import psycopg2
 import pytest
 
 from harness.alone import AUTH_PASSWORD, standing_alone
 from harness.free_ports import free_block
+from harness.store import STORE_PASSWORD, Store, text64
 from harness.waiting import wait_until
-
-PASSWORD = "store-password"
-
-
-def text64(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
-
-
-class Store:
-    def __init__(self, port: int):
-        self.port = port
-        self.token = ""
-
-    def ask(self, path: str, body: dict) -> dict:
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", method="POST", data=json.dumps(body).encode())
-        if self.token:
-            request.add_header("Authorization", self.token)
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.load(answer)
-
-    def log_in(self) -> None:
-        self.token = self.ask("/v3/auth/authenticate", {"name": "pgbalancer", "password": PASSWORD})["token"]
-
-    def get(self, key: str) -> list[str]:
-        found = self.ask("/v3/kv/range", {"key": text64(key)})["kvs"]
-        return [base64.b64decode(kv["value"]).decode() for kv in found]
-
 
 def wait_for_store(balancer, times: int = 1) -> None:
     wait_until(lambda: balancer.log.count("lease store on") >= times, 20, "the lease store is open")
@@ -48,7 +19,7 @@ def wait_for_store(balancer, times: int = 1) -> None:
 @pytest.fixture(scope="module")
 def balancer():
     with standing_alone("host all all all scram-sha-256") as (_, alone):
-        alone.config |= {"store_dir": "store", "store_port": free_block(1), "store_password": PASSWORD,
+        alone.config |= {"store_dir": "store", "store_port": free_block(1), "store_password": STORE_PASSWORD,
                          "takeover_socket": "takeover.sock"}
         alone.restart()
         wait_for_store(alone)
@@ -62,7 +33,7 @@ def test_nobody_gets_in_without_the_password(balancer):
     assert refused.value.code in (400, 401)
     with pytest.raises(urllib.error.HTTPError):
         store.ask("/v3/auth/authenticate", {"name": "pgbalancer", "password": "guess"})
-    assert PASSWORD not in balancer.log
+    assert STORE_PASSWORD not in balancer.log
 
 
 def test_what_was_written_is_there_after_the_balancer_was_killed(balancer):

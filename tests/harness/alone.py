@@ -14,6 +14,7 @@ import urllib.request
 import psycopg2
 
 from harness.free_ports import free_block
+from harness.ledger import parent_of
 from harness.manager import bin_dir
 from harness.waiting import wait_until
 
@@ -100,6 +101,26 @@ class Server:
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGQUIT)
             self.process.wait(20)
+
+    def pids(self) -> list[int]:
+        """The postmaster and its children."""
+        everyone = [int(path.name) for path in pathlib.Path("/proc").iterdir() if path.name.isdigit()]
+        return [self.process.pid, *(pid for pid in everyone if parent_of(pid) == self.process.pid)]
+
+    def signal_all(self, what: int) -> None:
+        for pid in self.pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, what)
+
+    def kill(self) -> None:
+        """The postmaster, with no time for a word; its children find that out and go."""
+        children = self.pids()[1:]
+        self.process.kill()
+        self.process.wait(20)
+        wait_until(lambda: not any(pathlib.Path(f"/proc/{pid}").exists() for pid in children), 20, f"{self.name} is gone")
+
+    def promote(self) -> None:
+        self.run("pg_ctl", "promote", "-w", "-t", "30")
 
 
 class Replica(Server):
