@@ -71,10 +71,17 @@ Status Balancer::reload() {
   const bool nodes_changed = fresh->nodes != config_.nodes;
   config_.pool = fresh->pool;
   config_.read_write_split = fresh->read_write_split;
+  config_.admin_users = fresh->admin_users;
+  config_.stats_users = fresh->stats_users;
   config_.nodes = fresh->nodes;
   if (nodes_changed) start_monitor();
   log::info(nodes_changed ? "configuration read again: the nodes have changed" : "configuration read again");
   return Status();
+}
+
+BalancerConfig Balancer::config() const {
+  const std::lock_guard lock(mutex_);
+  return config_;
 }
 
 void Balancer::start_monitor() {

@@ -32,6 +32,8 @@ class Balancer {
   // Reads the file again: the limits, the nodes, the rules for logins and, for new connections, the certificates change
   // at once; what concerns sockets and passwords needs a restart. After an error everything is as it was. Any thread.
   Status reload();
+  // What is in force.
+  BalancerConfig config() const;
 
  private:
   Balancer(std::string path, BalancerConfig config, proxy::TlsKeeperPtr tls, proxy::ProbeBellPtr bell,
@@ -39,7 +41,7 @@ class Balancer {
   void start_monitor();
 
   const std::string path_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   BalancerConfig config_;  // guarded by mutex_
   const proxy::TlsKeeperPtr tls_;
   const proxy::ProbeBellPtr bell_;

@@ -179,6 +179,15 @@ void read_rest(Fields& fields, BalancerConfig& config) {
   if (config.rest_port != 0 && config.token.empty()) {
     fields.wrong("token", "must be set: the REST interface asks for it");
   }
+  fields.secret("stats_token", config.stats_token);
+  if (!config.stats_token.empty() && config.stats_token == config.token) {
+    fields.wrong("stats_token", "must not be the token of operators");
+  }
+}
+
+void read_console(Fields& fields, BalancerConfig& config) {
+  fields.texts("admin_users", config.admin_users);
+  fields.texts("stats_users", config.stats_users);
 }
 
 void read_store(Fields& fields, BalancerConfig& config) {
@@ -215,6 +224,7 @@ void read_fields(const Json& root, BalancerConfig& config, Mistakes& mistakes) {
   fields.host("listen_address", config.listen_address);
   fields.number("port", config.port, 0, 65535);
   read_rest(fields, config);
+  read_console(fields, config);
   read_pool(fields, config.pool);
   fields.flag("read_write_split", config.read_write_split);
   read_operations(fields, config);
@@ -353,7 +363,8 @@ proxy::PoolSettings BalancerConfig::pool_settings() const {
 }
 
 bool BalancerConfig::holds_secrets() const {
-  return !token.empty() || !auth_password.empty() || !agent_token.empty() || !store_password.empty() || !users.empty();
+  return !token.empty() || !stats_token.empty() || !auth_password.empty() || !agent_token.empty() ||
+         !store_password.empty() || !users.empty();
 }
 
 Result<BalancerConfig> parse_balancer_config(std::string_view text) {

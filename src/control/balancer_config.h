@@ -32,8 +32,11 @@ struct BalancerConfig {
   std::string listen_address = "0.0.0.0";
   uint16_t port = 9999;
   std::string rest_address = "127.0.0.1";
-  uint16_t rest_port = 0;  // default: 8080 if there is a token; 0: no REST interface
-  Secret token;
+  uint16_t rest_port = 0;                // default: 8080 if there is a token; 0: no REST interface
+  Secret token;                          // of operators
+  Secret stats_token;                    // of those who may only look; empty: there is none
+  std::vector<std::string> admin_users;  // of the console: who gives commands
+  std::vector<std::string> stats_users;  // and who may only look
   model::PoolConfig pool;
   bool read_write_split = true;
   bool log_connections = false;

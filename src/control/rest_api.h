@@ -13,7 +13,8 @@
 namespace pgb::control {
 
 struct RestSettings {
-  Secret token;  // asked for everywhere but at /healthz
+  Secret token;        // of operators; one is asked for everywhere but at /healthz
+  Secret stats_token;  // of viewers; empty: there is none
   std::string group;
   std::string probe_host = "127.0.0.1";  // where the probe reaches our own PostgreSQL port
   std::string probe_user;
@@ -34,6 +35,7 @@ class RestApi {
   struct Call {
     Arguments path;   // what stands for {…} in the route's path
     Arguments query;  // behind the question mark
+    Role role = Role::kNobody;
   };
   struct Route {
     const char* method;
@@ -41,6 +43,7 @@ class RestApi {
     http::Response (RestApi::*answer)(const Call&) const;
   };
   static const std::vector<Route>& routes();
+  Role role_of(const http::Request& request) const;
 
   http::Response healthz(const Call&) const;
   http::Response status(const Call& call) const;

@@ -98,6 +98,7 @@ Service::~Service() {
   handover_.reset();
   predecessor_.reset();
   rest_.reset();
+  if (console_) console_->stop();
   balancer_.reset();
   PidFile::remove(config_.pid_file);
 }
@@ -119,16 +120,13 @@ Status Service::start(proxy::Settings settings) {
   auto balancer = Balancer::start(options_.config, config_, std::move(settings), std::move(listeners));
   if (!balancer) return std::move(balancer).error();
   balancer_ = std::move(*balancer);
-  RestSettings rest{config_.token,
-                    config_.group,
-                    probe_host(config_.listen_address),
-                    config_.auth_user,
-                    config_.auth_password,
-                    "postgres",
-                    tls};
+  RestSettings rest{config_.token,     config_.stats_token,   config_.group, probe_host(config_.listen_address),
+                    config_.auth_user, config_.auth_password, "postgres",    tls};
   const auto end = [](bool wait) { ::kill(::getpid(), wait ? SIGINT : SIGTERM); };
-  api_ = std::make_unique<RestApi>(std::move(rest),
-                                   Actions{balancer_->proxy(), [this] { return balancer_->reload(); }, end});
+  const Actions actions{balancer_->proxy(), [this] { return balancer_->reload(); }, end};
+  console_ = std::make_shared<AdminConsole>(actions, [this] { return balancer_->config(); });
+  balancer_->proxy().set_console(console_);
+  api_ = std::make_unique<RestApi>(std::move(rest), actions);
   PGB_TRY(open_rest(std::move(rest_listener)));
   if (predecessor_) PGB_TRY(take_over());
   for (const Status& done : {offer_handover(), PidFile::write(config_.pid_file)}) {

@@ -6,6 +6,7 @@
 
 #include "base/deadline.h"
 #include "base/result.h"
+#include "control/admin_console.h"
 #include "control/balancer.h"
 #include "control/rest_api.h"
 #include "control/takeover.h"
@@ -50,6 +51,7 @@ class Service {
   os::SignalFd signals_;
   os::UniqueFd handed_over_;  // an eventfd
   std::unique_ptr<Balancer> balancer_;
+  std::shared_ptr<AdminConsole> console_;
   std::unique_ptr<RestApi> api_;
   std::unique_ptr<http::Server> rest_;  // each ends before what it uses
   std::unique_ptr<dcs::EmbeddedStore> store_;

@@ -151,7 +151,7 @@ bool Session::answer_ourselves(Input& in, const sql::Verdict& verdict, size_t to
   if (server_ != nullptr && server_->status() == pgwire::TxnStatus::kFailed) return false;  // it says so to all
   if (!deallocate(verdict) && !answer_question(query_text(in.rest().substr(0, total)))) return false;
   drop(in, total);
-  send_ready();
+  if (!asking_) send_ready();
   return true;
 }
 

@@ -55,6 +55,7 @@ Session::Step Session::query(Input& in, std::string_view message, size_t total) 
 Session::Step Session::parse(Input& in, std::string_view message, size_t total) {
   if (message.size() < total && total <= kMaxWhole) return Step::kMore;
   const bool first = std::exchange(batch_start_, false);
+  ++pool_->traffic.client_parses;
   bool complete = false;
   const std::string_view name = read_c_string(message, pgwire::kHeaderSize, complete);
   const bool untracked = !name.empty() && context_.pool_settings.max_prepared == 0;
@@ -237,6 +238,7 @@ void Session::prepare(const PreparedStatement& statement, Expectation::Kind kind
   server_->expect({kind, statement.id, change});
   if (!server_->skipping()) server_->touch(statement.id);
   ++context_.stats.server_parses;
+  ++pool_->traffic.server_parses;
 }
 
 // The server's unnamed statement becomes this session's, or goes if the session has none: it may be another client's.
@@ -266,6 +268,7 @@ Session::Step Session::bind(Input& in, std::string_view message, size_t total) {
     fail(sqlstate::kProtocolViolation, "invalid string in message");
     return Step::kOn;
   }
+  ++pool_->traffic.binds;
   const bool first = std::exchange(batch_start_, false);
   const auto found = name.empty() || !pooled() ? statements_.end() : statements_.find(std::string(name));
   const PreparedPtr prepared = found == statements_.end() ? nullptr : found->second.prepared;
