@@ -124,17 +124,17 @@ Status as_pgbouncer_means_it(const Command& command, Arguments& arguments) {
 
 }  // namespace
 
-AdminConsole::AdminConsole(Actions actions, std::function<BalancerConfig()> config)
+AdminConsole::AdminConsole(Actions actions, std::function<ConfigPtr()> config)
     : actions_(std::move(actions)), config_(std::move(config)), period_(actions_.proxy), workers_(kMostAtOnce) {}
 
 bool AdminConsole::is_open() const {
-  const BalancerConfig config = config_();
-  return !config.admin_users.empty() || !config.stats_users.empty();
+  const ConfigPtr config = config_();
+  return !config->admin_users.empty() || !config->stats_users.empty();
 }
 
 Role AdminConsole::role_of(const std::string& user) const {
-  const BalancerConfig config = config_();
-  return control::role_of(user, config.admin_users, config.stats_users);
+  const ConfigPtr config = config_();
+  return control::role_of(user, config->admin_users, config->stats_users);
 }
 
 bool AdminConsole::lets_in(const std::string& user) const { return role_of(user) >= Role::kViewer; }
@@ -248,6 +248,12 @@ void AdminConsole::ask(const ConsoleAsker& asker, const std::string& text, Done 
                    .with("try", "again in a moment")));
 }
 
+Rows AdminConsole::rows_of(std::string_view view) const {
+  const View* found = find_view(pgpool_views(), view);
+  const ConfigPtr config = config_();
+  return found == nullptr ? Rows() : found->rows({actions_.proxy, *config, period_});
+}
+
 ConsoleAnswer AdminConsole::run(const ConsoleAsker& asker, Plan plan) const {
   const Role role = role_of(asker.user);
   if (plan.command != nullptr) {
@@ -262,8 +268,8 @@ ConsoleAnswer AdminConsole::run(const ConsoleAsker& asker, Plan plan) const {
         Error(Code::kAuth, "permission denied: this is for the role " + std::string(name_of(plan.view->needs)))
             .with("try", "name the user in admin_users or stats_users of the balancer's configuration"));
   }
-  const BalancerConfig config = config_();
-  plan.answer.rows = plan.view->rows({actions_.proxy, config, period_});
+  const ConfigPtr config = config_();
+  plan.answer.rows = plan.view->rows({actions_.proxy, *config, period_});
   if (plan.only.empty()) return std::move(plan.answer);
   Rows& rows = plan.answer.rows;
   rows.erase(std::remove_if(rows.begin(), rows.end(), [&](const Row& row) { return row[0] != plan.only; }), rows.end());

@@ -19,8 +19,8 @@ namespace pgb::control {
 
 class AdminConsole final : public proxy::Console {
  public:
-  // `config`: what is in force; called on any thread. All of it must live until stop().
-  AdminConsole(Actions actions, std::function<BalancerConfig()> config);
+  // `config`: what is in force; called on any thread, must not wait. All of it must live until stop().
+  AdminConsole(Actions actions, std::function<ConfigPtr()> config);
   ~AdminConsole() override { stop(); }
   // Waits for commands under way; what is asked from now on is refused.
   void stop() { workers_.stop(); }
@@ -29,6 +29,8 @@ class AdminConsole final : public proxy::Console {
   bool lets_in(const std::string& user) const override;
   proxy::ConsoleAnswer describe(const proxy::ConsoleAsker& asker, std::string_view text) const override;
   void ask(const proxy::ConsoleAsker& asker, const std::string& text, Done done) override;
+  // The rows of one of pgpool_views(), now.
+  Rows rows_of(std::string_view view) const;
 
  private:
   // What is to be done, found by the text alone.
@@ -46,7 +48,7 @@ class AdminConsole final : public proxy::Console {
   proxy::ConsoleAnswer run(const proxy::ConsoleAsker& asker, Plan plan) const;
 
   const Actions actions_;
-  const std::function<BalancerConfig()> config_;
+  const std::function<ConfigPtr()> config_;
   const StatsPeriod period_;
   Workers workers_;
 };

@@ -71,7 +71,7 @@ class AdminConsoleTest : public ::testing::Test {
   BalancerConfig config_;
   std::optional<bool> waits_;
   AdminConsole console_{Actions{proxy_, [] { return Status(); }, [this](bool wait) { waits_ = wait; }},
-                        [this] { return config_; }};
+                        [this] { return std::make_shared<const BalancerConfig>(config_); }};
 };
 
 TEST_F(AdminConsoleTest, EveryTableHasAsManyValuesAsColumnsAndIsDescribedAsItIsAnswered) {

@@ -185,6 +185,16 @@ void read_rest(Fields& fields, BalancerConfig& config) {
   }
 }
 
+void read_pcp(Fields& fields, BalancerConfig& config) {
+  fields.host("pcp_address", config.pcp_address);
+  fields.number("pcp_port", config.pcp_port, 0, 65535);
+  fields.text("pcp_users_file", config.pcp_users_file);
+  fields.choice("pcp_version", config.pcp_version, {"4.3", "4.4"});
+  if (config.pcp_port != 0 && config.pcp_users_file.empty()) {
+    fields.wrong("pcp_users_file", "must be set: it says who may give commands at pcp_port");
+  }
+}
+
 void read_console(Fields& fields, BalancerConfig& config) {
   fields.texts("admin_users", config.admin_users);
   fields.texts("stats_users", config.stats_users);
@@ -225,6 +235,7 @@ void read_fields(const Json& root, BalancerConfig& config, Mistakes& mistakes) {
   fields.number("port", config.port, 0, 65535);
   read_rest(fields, config);
   read_console(fields, config);
+  read_pcp(fields, config);
   read_pool(fields, config.pool);
   fields.flag("read_write_split", config.read_write_split);
   read_operations(fields, config);
@@ -318,6 +329,17 @@ Status add_users_of_file(BalancerConfig& config, const std::string& beside) {
   return Status();
 }
 
+Status add_pcp_users(BalancerConfig& config, const std::string& beside) {
+  const std::string path = path_beside(beside, config.pcp_users_file);
+  auto text = read_text(path);
+  if (!text) return std::move(text).error().in("pcp_users_file");
+  PGB_TRY(refuse_if_others_may_read(path));
+  auto users = parse_pcp_users(*text);
+  if (!users) return std::move(users).error().in(path);
+  config.pcp_users = std::move(*users);
+  return Status();
+}
+
 }  // namespace
 
 proxy::TopologySnapshot BalancerConfig::topology() const {
@@ -389,6 +411,7 @@ Result<BalancerConfig> load_balancer_config(const std::string& path) {
   PGB_TRY(place_files(*config, path));
   if (!config->users_file.empty()) PGB_TRY(add_users_of_file(*config, path));
   if (!config->hba_file.empty()) PGB_TRY(add_rules_of_file(*config, path));
+  if (!config->pcp_users_file.empty()) PGB_TRY(add_pcp_users(*config, path));
   if (!config->store_dir.empty()) config->store_dir = path_beside(path, config->store_dir);
   return config;
 }

@@ -28,6 +28,10 @@ void each_key(const BalancerConfig& config, Visit visit) {
   visit("port", config.port, false);
   visit("rest_address", config.rest_address, false);
   visit("rest_port", config.rest_port, false);
+  visit("pcp_address", config.pcp_address, false);
+  visit("pcp_port", config.pcp_port, false);
+  visit("pcp_users_file", config.pcp_users_file, false);
+  visit("pcp_version", config.pcp_version, false);
   visit("admin_users", config.admin_users, true);
   visit("stats_users", config.stats_users, true);
   visit("auth_user", config.auth_user, false);

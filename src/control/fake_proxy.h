@@ -9,7 +9,7 @@
 
 namespace pgb::control {
 
-class FakeProxy final : public proxy::Admin {
+class FakeProxy : public proxy::Admin {
  public:
   std::string said;  // the last order
   uint64_t requests = 20;

@@ -55,6 +55,11 @@ uint64_t NodeNumbers::behind() const {
 
 std::string NodeNumbers::changed() const { return time_of(view.gauge->back_since_ns); }
 
+int64_t NodeNumbers::changed_at() const {
+  const int64_t ns = view.gauge->back_since_ns;
+  return ns == 0 ? 0 : std::chrono::system_clock::to_time_t(at_steady(ns));
+}
+
 std::vector<std::string> NodeNumbers::health_check() const {
   const proxy::ProbeCounts& probes = view.gauge->probes;
   const uint64_t good = probes.good, bad = probes.bad;

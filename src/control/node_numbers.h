@@ -21,6 +21,7 @@ struct NodeNumbers {
   std::string pg_role() const;                    // "primary", "standby", "unknown"
   uint64_t behind() const;                        // bytes; of the primary 0
   std::string changed() const;                    // when it was last found again, or first; empty: it never was
+  int64_t changed_at() const;                     // the same in seconds since the epoch; 0: never
   std::vector<std::string> health_check() const;  // the columns of SHOW POOL_HEALTH_CHECK_STATS
 
   uint64_t servers = 0;

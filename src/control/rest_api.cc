@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "base/strings.h"
+#include "control/metric_text.h"
+#include "control/metrics.h"
 #include "control/rows_json.h"
 #include "http/server.h"
 #include "pgclient/connection.h"
@@ -114,6 +116,7 @@ http::Response refusal(const Error& error) {
 const std::vector<RestApi::Route>& RestApi::routes() {
   static const std::vector<Route> kRoutes = {
       {"GET", "/healthz", &RestApi::healthz},
+      {"GET", "/metrics", &RestApi::metrics},
       {"GET", "/api/v1/status", &RestApi::status},
       {"GET", "/api/v1/pools", &RestApi::pools},
       {"GET", "/api/v1/clients", &RestApi::clients},
@@ -139,8 +142,11 @@ http::Response RestApi::handle(const http::Request& request) const {
     if (!found) continue;
     other_method = route.method;
     if (request.method != route.method) continue;
-    const Call call{std::move(*found),
-                    query_of(std::string_view(request.target).substr(std::min(mark + 1, request.target.size()))), role};
+    const auto accept = request.headers.find("accept");
+    const Call call{
+        std::move(*found), query_of(std::string_view(request.target).substr(std::min(mark + 1, request.target.size()))),
+        role,
+        accept != request.headers.end() && accept->second.find("application/openmetrics-text") != std::string::npos};
     return (this->*route.answer)(call);
   }
   if (!other_method.empty()) return http::problem(405, "use " + other_method + " on " + path);
@@ -159,6 +165,13 @@ http::Response RestApi::pools(const Call&) const { return json({{"pools", to_jso
 http::Response RestApi::clients(const Call&) const { return json({{"clients", to_json(actions_.proxy.clients())}}); }
 http::Response RestApi::servers(const Call&) const { return json({{"servers", to_json(actions_.proxy.servers())}}); }
 http::Response RestApi::route_counts(const Call&) const { return json({{"routes", to_json(actions_.proxy.routes())}}); }
+
+http::Response RestApi::metrics(const Call& call) const {
+  http::Response response;
+  response.headers["content-type"] = MetricText::content_type(call.openmetrics);
+  response.body = metrics_of(actions_.proxy, call.openmetrics);
+  return response;
+}
 
 http::Response RestApi::help(const Call&) const {
   Json list = Json::array();

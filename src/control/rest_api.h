@@ -1,5 +1,6 @@
 // The balancer's REST interface: what there is (GET /api/v1/status, pools, clients, servers, routes) and what to do
-// about it (POST /api/v1/control/COMMAND, /api/v1/nodes/NAME/COMMAND; see commands.h). /healthz asks for no token.
+// about it (POST /api/v1/control/COMMAND, /api/v1/nodes/NAME/COMMAND; see commands.h). GET /metrics is for Prometheus.
+// /healthz asks for no token.
 #pragma once
 
 #include <memory>
@@ -36,6 +37,7 @@ class RestApi {
     Arguments path;   // what stands for {…} in the route's path
     Arguments query;  // behind the question mark
     Role role = Role::kNobody;
+    bool openmetrics = false;  // it is understood by who asks
   };
   struct Route {
     const char* method;
@@ -51,6 +53,7 @@ class RestApi {
   http::Response clients(const Call&) const;
   http::Response servers(const Call&) const;
   http::Response route_counts(const Call&) const;
+  http::Response metrics(const Call& call) const;
   http::Response help(const Call&) const;
   http::Response command(const Call& call) const;
 

@@ -2,6 +2,7 @@
 // the caller's thread only.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -92,6 +93,17 @@ struct TrafficRow {  // of one database and user, over all threads and nodes
   uint64_t connecting = 0;
   double longest_wait_s = 0;
   Traffic traffic;
+
+  void add(const TrafficRow& other) {  // its numbers
+    clients += other.clients;
+    waiting += other.waiting;
+    active += other.active;
+    bound += other.bound;
+    idle += other.idle;
+    connecting += other.connecting;
+    longest_wait_s = std::max(longest_wait_s, other.longest_wait_s);
+    traffic += other.traffic;
+  }
 };
 
 struct LatencyRow {

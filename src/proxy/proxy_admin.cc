@@ -100,14 +100,7 @@ std::vector<TrafficRow> Proxy::traffic() const {
     TrafficRow& sum = sums[{part.database, part.user}];
     sum.database = part.database;
     sum.user = part.user;
-    sum.clients += part.clients;
-    sum.waiting += part.waiting;
-    sum.active += part.active;
-    sum.bound += part.bound;
-    sum.idle += part.idle;
-    sum.connecting += part.connecting;
-    sum.longest_wait_s = std::max(sum.longest_wait_s, part.longest_wait_s);
-    sum.traffic += part.traffic;
+    sum.add(part);
   }
   std::vector<TrafficRow> rows;
   for (auto& [key, sum] : sums) rows.push_back(std::move(sum));
@@ -328,6 +321,13 @@ void Proxy::hand_over() {
   handed_over_ = true;
   counters_.last_write_ns = kNeverCaughtUp;
   set_accepting(Reactor::Accepting::kClose);
+  for (const auto& reactor : reactors_) {
+    reactor->run([](ReactorContext& context) {
+      context.each_session([](Session& session) {  // they ask the process that serves, and would stay for ever
+        if (session.is_at_console()) session.dismiss(kDismissed, "Another process has taken over.");
+      });
+    });
+  }
 }
 
 void Proxy::inherit(const Orders& orders) {

@@ -60,6 +60,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   std::string row_id() const;
   bool is_at(const std::string& database) const { return pool_ != nullptr && pool_->database() == database; }
   bool has_server_of(const std::string& node) const { return server_ != nullptr && server_->node().name == node; }
+  bool is_at_console() const { return state_ == State::kConsole; }
   bool is_dedicated() const { return dedicated_ != nullptr; }
   void tick();  // time-outs; called about ten times a second while it waits, else about once a second
   bool is_waiting() const { return waiting_; }
@@ -236,6 +237,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   // session_insight.cc: where requests go, and why, and how long they take
   void note_answered(const Server& server);
   bool answer_question(std::string_view text);
+  bool answer_if_asked(Input& in, std::string_view text, size_t total);
   void explain_route(std::string_view text);
   void send_rows(const std::vector<std::string>& columns, const std::vector<std::string>& values, std::string_view tag);
   bool refuse_write_where_it_is_bound(const Look& look);

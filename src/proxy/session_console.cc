@@ -52,7 +52,7 @@ void Session::open_console() {
   for (const auto& [name, value] : parameters) pgwire::encode(bytes, pgwire::ParameterStatus{name, value});
   pgwire::encode(bytes, pgwire::ReadyForQuery{});
   last_active_ = context_.loop.now();
-  log::info("console: user \"" + user + "\" from " + peer_ + " logged in");
+  if (context_.pool_settings.log_connections) log::info("console: user \"" + user + "\" from " + peer_ + " logged in");
   send_client(bytes);
   console_goes_on();
   update_interest();

@@ -72,6 +72,14 @@ bool Session::answer_question(std::string_view text) {
   return statement.has_value();
 }
 
+// A query that is such a question. What the console has to say comes later.
+bool Session::answer_if_asked(Input& in, std::string_view text, size_t total) {
+  if (!answer_question(text)) return false;
+  drop(in, total);
+  if (!asking_) send_ready();
+  return true;
+}
+
 // The times are those of the loop's rounds, which are taken anyway.
 void Session::note_answered(const Server& server) {
   const auto now = context_.loop.now();

@@ -41,9 +41,14 @@ Session::Step Session::query(Input& in, std::string_view message, size_t total) 
       expect_anything();
     }
     unnamed_ = 0;
-  } else if (may_reset_to_its_own()) {
-    if (message.size() < total && total <= kMaxWhole) return Step::kMore;
-    if (message.size() >= total) note_effects(look_at(query_text(message)));
+  } else {
+    const bool whole = message.size() >= total;
+    const bool waits = server_->quiet() && !dedicated_ && server_->status() != pgwire::TxnStatus::kFailed;
+    if (whole && waits && answer_if_asked(in, query_text(message), total)) return Step::kOn;
+    if (may_reset_to_its_own()) {
+      if (!whole && total <= kMaxWhole) return Step::kMore;
+      if (whole) note_effects(look_at(query_text(message)));
+    }
   }
   server_->unnamed = 0;
   server_->expect({Kind::kQuery, 0});

@@ -10,6 +10,7 @@ import pytest
 
 from harness.alone import standing_group
 from harness.waiting import holds_for, wait_until
+from harness.wire import Wire, query
 
 USERS = [{"name": name, "password": name} for name in ("boss", "watcher", "shop")]
 # What an exporter of PgBouncer asks for and what it finds there: prometheus-community's, by its table of metrics.
@@ -233,6 +234,28 @@ def test_pool_nodes_in_an_ordinary_session(site):
         with pytest.raises(psycopg2.Error, match="not known here"):
             ask(client, "SHOW POOL_CACHE")
         assert ask(client, "SELECT 3 AS three") == [{"three": 3}], "the session goes on"
+
+
+def test_pool_nodes_in_every_pool_mode_and_what_follows_waits(site):
+    for mode in ("session", "statement", "transaction"):
+        site.balancer.config["pool_mode"] = mode
+        site.balancer.reload()
+        with Wire(site.balancer.url("shop", "shop")) as wire:
+            assert wire.ask(query("SELECT 1")).value == "1"
+            wire.send(query("SHOW POOL_NODES"), query("SELECT 2"), query("SELECT 3"))
+            answers = [wire.until() for _ in range(3)]
+            assert [len(answer.rows) for answer in answers] == [2, 1, 1], (mode, answers)
+            assert (answers[1].value, answers[2].value) == ("2", "3")
+
+
+def test_a_take_over_ends_the_console_of_the_old_process(site):
+    site.balancer.config["takeover_socket"] = "takeover.sock"
+    site.balancer.restart()
+    with site.connect("watcher", "pgbalancer") as exporter:
+        assert ask(exporter, "SHOW LISTS")
+        old = site.balancer.take_over()
+        assert old.wait(10) == 0, site.balancer.log
+        assert site.show("LISTS")
 
 
 def test_a_lost_replica_is_down_and_comes_back(site):
