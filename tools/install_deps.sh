@@ -6,7 +6,6 @@ packages="g++ cmake ninja-build make nlohmann-json3-dev libspdlog-dev libfmt-dev
   libboost1.81-dev libgtest-dev python3 python3-pytest python3-psycopg2 postgresql postgresql-client openssl"
 engine="docker.io debootstrap iptables curl"
 drivers="libpq-dev python3-psycopg default-jdk-headless libpostgresql-jdbc-java libdbd-pg-perl"
-etcd="etcd-server"
 clang="clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14 clang-tools-14"
 
 # Those of the arguments that are not installed.
@@ -47,7 +46,7 @@ forbid_default_server() {
   echo "create_main_cluster = false" | $as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
 }
 
-# The tests start an engine and etcd servers of their own: the packages need not start the machine's.
+# The tests start an engine and servers of their own: the packages need not start the machine's.
 install_quietly() {
   [ -n "$(missing_of "$@")" ] || return 0
   policy=/usr/sbin/policy-rc.d
@@ -65,11 +64,11 @@ install_quietly() {
 node=""
 command -v node >/dev/null && command -v npm >/dev/null || node="nodejs npm"
 
-# Debian's package enables a server on port 2379 for the next boot: nobody asked for that either.
-install_etcd() {
-  [ -n "$(missing_of $etcd)" ] || return 0
-  install_quietly $etcd || return 1
-  ! command -v systemctl >/dev/null || $as_root systemctl --quiet disable etcd.service
+# Debian's packages enable servers for the next boot: nobody asked for them either.
+install_without_service() {  # package, service
+  [ -n "$(missing_of "$1")" ] || return 0
+  install_quietly "$1" || return 1
+  ! command -v systemctl >/dev/null || $as_root systemctl --quiet disable "$2"
 }
 
 # shellcheck disable=SC2086
@@ -80,7 +79,12 @@ case "${PGB_DEPS:-}" in
     install_missing $drivers $node
     # shellcheck disable=SC2086
     install_quietly $engine || echo "warning: no container engine could be installed: the Docker tests will be skipped" >&2
-    install_etcd || echo "warning: no etcd could be installed: the tests against it will be skipped" >&2 ;;
+    install_without_service etcd-server etcd.service ||
+      echo "warning: no etcd could be installed: the tests against it will be skipped" >&2
+    install_without_service prometheus prometheus.service && install_missing python3-prometheus-client ||
+      echo "warning: no Prometheus could be installed: the tests with it will be skipped" >&2
+    install_without_service pgpool2 pgpool2.service ||
+      echo "warning: no pgpool-II could be installed: the tests with its pcp_* clients will be skipped" >&2 ;;
 esac
 case "${PGB_DEPS:-}" in
   check|all)

@@ -167,7 +167,8 @@ Status check_addresses(const model::Cluster& wanted, const model::Cluster& recor
   for (const model::Balancer& old : recorded.balancers) {
     const model::Balancer* now = wanted.find_balancer(old.name);
     if (now == nullptr) continue;
-    if (now->port != old.port || now->rest_api_port != old.rest_api_port || now->ip_address != old.ip_address) {
+    if (now->port != old.port || now->rest_api_port != old.rest_api_port || now->pcp_port != old.pcp_port ||
+        now->ip_address != old.ip_address) {
       return stop_first("a port or the address of " + old.name);
     }
     for (const model::Node& node : now->nodes()) {

@@ -21,6 +21,7 @@ void each_port(AnyCluster& cluster, const Visit& visit) {
     const std::string group = "balancers[" + std::to_string(i) + "].";
     visit(balancer.name, group + "port", balancer.port);
     visit(balancer.name, group + "rest_api_port", balancer.rest_api_port);
+    visit(balancer.name, group + "pcp_port", balancer.pcp_port);
     visit(balancer.primary.name, group + "primary.port", balancer.primary.port);
     for (size_t k = 0; k < balancer.replicas.size(); ++k) {
       visit(balancer.replicas[k].name, group + "replicas[" + std::to_string(k) + "].port", balancer.replicas[k].port);
@@ -81,7 +82,6 @@ std::string port_key(const Cluster& cluster, const std::string& unit, uint16_t p
 std::set<uint16_t> ports_of(const Cluster& cluster) {
   std::set<uint16_t> ports;
   each_port(cluster, [&](const std::string&, const std::string&, uint16_t port) { ports.insert(port); });
-  for (const Balancer& balancer : cluster.balancers) ports.insert(balancer.pcp_port);
   return ports;
 }
 

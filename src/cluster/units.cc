@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "os/file.h"
+#include "pgwire/digest.h"
 #include "runtime/docker_spec.h"
 #include "runtime/ports.h"
 #include "runtime/process_runtime.h"
@@ -155,12 +156,13 @@ class UnitMaker {
     unit.kind = UnitSpec::Kind::kBalancer;
     unit.container_name = group.container_name;
     unit.ip_address = group.ip_address;
-    unit.ports = {{kBalancerPort, group.port}, {kRestPort, group.rest_api_port}};
-    unit.spec_hash =
-        hash_of(unit.container_name + "|" + unit.ip_address + "|" + unit.bind_address + "|" +
-                std::to_string(group.port) + "|" + std::to_string(group.rest_api_port) + "|" +
-                std::to_string(group.config.pool.threads) + group.config.pool.scheduling + group.config.pool.io_uring);
+    unit.ports = {{kBalancerPort, group.port}, {kRestPort, group.rest_api_port}, {kPcpPort, group.pcp_port}};
+    unit.spec_hash = hash_of(unit.container_name + "|" + unit.ip_address + "|" + unit.bind_address + "|" +
+                             std::to_string(group.port) + "|" + std::to_string(group.rest_api_port) + "|" +
+                             std::to_string(group.pcp_port) + "|" + std::to_string(group.config.pool.threads) +
+                             group.config.pool.scheduling + group.config.pool.io_uring);
     unit.files.push_back({"balancer.json", balancer_json(group)});
+    if (const auto users = pcp_users()) unit.files.push_back({kPcpUsers, *users});
     for (const UserFile& file : files_of(group)) {
       auto content = read_beside(group.name + ".config." + file.key, file.path);
       if (!content.ok()) return std::move(content).error();
@@ -187,6 +189,15 @@ class UnitMaker {
     return given;
   }
 
+  static constexpr char kPcpUsers[] = "pcp.conf";
+
+  // The superuser operates the balancers, too, by PCP and at the console. Nothing where there is no MD5.
+  std::optional<std::string> pcp_users() const {
+    const auto hash = pgwire::md5_hex(secrets_.superuser_password.reveal());
+    if (!hash) return std::nullopt;
+    return cluster_.postgres.superuser + ":" + *hash + "\n";
+  }
+
   std::string balancer_json(const model::Balancer& group) const {
     json nodes = json::array();
     for (const model::Node& node : group.nodes()) {
@@ -208,6 +219,12 @@ class UnitMaker {
     const std::string dir = docker_ ? std::string("/") + runtime::kUnitDir
                                     : runtime::process_unit_dir(session_.state_dir, cluster_.cluster_name, group.name);
     for (const UserFile& file : files_of(group)) doc[file.key] = dir + "/" + file.kept_as;
+    doc["admin_users"] = {cluster_.postgres.superuser};
+    if (pcp_users()) {
+      doc["pcp_address"] = docker_ ? "0.0.0.0" : cluster_.bind_address;
+      doc["pcp_port"] = docker_ ? kPcpPort : group.pcp_port;
+      doc["pcp_users_file"] = dir + "/" + kPcpUsers;
+    }
     doc["tls_mode"] = group.config.tls_mode;
     doc["tls_client_certs"] = group.config.tls_client_certs;
     if (docker_) {

@@ -50,6 +50,7 @@ Balancer::Balancer(std::string path, BalancerConfig config, proxy::TlsKeeperPtr 
       tls_(std::move(tls)),
       bell_(std::move(bell)),
       proxy_(std::move(proxy)) {
+  publish();
   start_monitor();
 }
 
@@ -71,10 +72,25 @@ Status Balancer::reload() {
   const bool nodes_changed = fresh->nodes != config_.nodes;
   config_.pool = fresh->pool;
   config_.read_write_split = fresh->read_write_split;
+  config_.admin_users = fresh->admin_users;
+  config_.stats_users = fresh->stats_users;
+  config_.pcp_users = fresh->pcp_users;
   config_.nodes = fresh->nodes;
+  publish();
   if (nodes_changed) start_monitor();
   log::info(nodes_changed ? "configuration read again: the nodes have changed" : "configuration read again");
   return Status();
+}
+
+ConfigPtr Balancer::config() const {
+  const std::lock_guard lock(in_force_mutex_);
+  return in_force_;
+}
+
+void Balancer::publish() {
+  auto now = std::make_shared<const BalancerConfig>(config_);
+  const std::lock_guard lock(in_force_mutex_);
+  in_force_ = std::move(now);
 }
 
 void Balancer::start_monitor() {

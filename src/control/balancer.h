@@ -33,6 +33,8 @@ class Balancer {
   // Reads the file again: the limits, the nodes, the rules for logins and, for new connections, the certificates change
   // at once; what concerns sockets and passwords needs a restart. After an error everything is as it was. Any thread.
   Status reload();
+  // What is in force. Any thread; does not wait for a reload.
+  ConfigPtr config() const;
 
   // As the lease store says, see HealthMonitor::set_leader(). Any thread.
   void set_leader(std::optional<proxy::Leader> leader);
@@ -41,11 +43,14 @@ class Balancer {
   Balancer(std::string path, BalancerConfig config, proxy::TlsKeeperPtr tls, proxy::ProbeBellPtr bell,
            std::unique_ptr<proxy::Proxy> proxy);
   void start_monitor();
+  void publish();
 
   const std::string path_;
   std::mutex mutex_;
-  BalancerConfig config_;  // guarded by mutex_, like the next one
+  BalancerConfig config_;  // guarded by mutex_, which a reload holds for seconds, like the next one
   std::optional<proxy::Leader> leader_;
+  mutable std::mutex in_force_mutex_;
+  ConfigPtr in_force_;  // the same, guarded by in_force_mutex_ and by nothing that waits
   const proxy::TlsKeeperPtr tls_;
   const proxy::ProbeBellPtr bell_;
   std::unique_ptr<proxy::Proxy> proxy_;

@@ -1,7 +1,5 @@
 #include "control/balancer_config.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -11,7 +9,6 @@
 #include "control/json_fields.h"
 #include "model/key_table.h"
 #include "model/mistakes.h"
-#include "os/file.h"
 
 namespace pgb::control {
 namespace {
@@ -21,7 +18,6 @@ using Mistakes = std::vector<std::string>;
 constexpr uint16_t kRestPort = 8080;
 constexpr double kMaxWeight = 1000;
 constexpr double kMostSeconds = 31536000;
-constexpr size_t kLongestSocket = 100;  // bytes; with ".new" behind it must fit into a socket's address
 
 // Calls read(object, prefix) for every object of a list.
 template <class Read>
@@ -179,6 +175,25 @@ void read_rest(Fields& fields, BalancerConfig& config) {
   if (config.rest_port != 0 && config.token.empty()) {
     fields.wrong("token", "must be set: the REST interface asks for it");
   }
+  fields.secret("stats_token", config.stats_token);
+  if (!config.stats_token.empty() && config.stats_token == config.token) {
+    fields.wrong("stats_token", "must not be the token of operators");
+  }
+}
+
+void read_pcp(Fields& fields, BalancerConfig& config) {
+  fields.host("pcp_address", config.pcp_address);
+  fields.number("pcp_port", config.pcp_port, 0, 65535);
+  fields.text("pcp_users_file", config.pcp_users_file);
+  fields.choice("pcp_version", config.pcp_version, {"4.3", "4.4"});
+  if (config.pcp_port != 0 && config.pcp_users_file.empty()) {
+    fields.wrong("pcp_users_file", "must be set: it says who may give commands at pcp_port");
+  }
+}
+
+void read_console(Fields& fields, BalancerConfig& config) {
+  fields.texts("admin_users", config.admin_users);
+  fields.texts("stats_users", config.stats_users);
 }
 
 void read_store(Fields& fields, BalancerConfig& config) {
@@ -215,6 +230,8 @@ void read_fields(const Json& root, BalancerConfig& config, Mistakes& mistakes) {
   fields.host("listen_address", config.listen_address);
   fields.number("port", config.port, 0, 65535);
   read_rest(fields, config);
+  read_console(fields, config);
+  read_pcp(fields, config);
   read_pool(fields, config.pool);
   fields.flag("read_write_split", config.read_write_split);
   read_operations(fields, config);
@@ -243,69 +260,6 @@ proxy::PoolMode pool_mode_of(const std::string& text) {
 proxy::CausalReads causal_reads_of(const std::string& text) {
   if (text == "off") return proxy::CausalReads::kOff;
   return text == "global" ? proxy::CausalReads::kGlobal : proxy::CausalReads::kSession;
-}
-
-Status refuse_if_others_may_read(const std::string& path) {
-  struct stat info = {};
-  if (::stat(path.c_str(), &info) != 0 || (info.st_mode & 077) == 0) return Status();
-  return Error(Code::kConfigUnreadable, path + " holds passwords but others than its owner have rights on it")
-      .with("try", "chmod 600 " + path);
-}
-
-Result<std::string> read_text(const std::string& path) {
-  auto text = os::read_file(path);
-  if (text) return text;
-  Error error = std::move(text).error();
-  error.code = Code::kConfigUnreadable;
-  return error;
-}
-
-// Where a file is that another one names.
-std::string path_beside(const std::string& file, const std::string& named) {
-  return named[0] == '/' ? named : file.substr(0, file.rfind('/') + 1) + named;
-}
-
-// Files that the balancer makes itself.
-Status place_files(BalancerConfig& config, const std::string& beside) {
-  for (std::string* file : {&config.log_file, &config.takeover_socket, &config.pid_file}) {
-    if (!file->empty()) *file = path_beside(beside, *file);
-  }
-  if (config.takeover_socket.size() <= kLongestSocket) return Status();
-  return Error(Code::kConfig, "takeover_socket: " + config.takeover_socket + " is too long for a Unix socket")
-      .with("try", "a path of no more than " + std::to_string(kLongestSocket) + " bytes");
-}
-
-Status add_rules_of_file(BalancerConfig& config, const std::string& beside) {
-  const std::string path = path_beside(beside, config.hba_file);
-  auto text = read_text(path);
-  if (!text) return std::move(text).error().in("hba_file");
-  auto rules = proxy::HbaRules::parse(*text);
-  if (!rules) return std::move(rules).error().in(path);
-  if (rules->wants_certificates() && config.tls_client_certs == "none") {
-    return Error(Code::kConfig,
-                 path + ": its rules ask for certificates (cert, clientcert) that no client is asked for")
-        .with("try", "set tls_client_certs to \"optional\", and tls_ca_file");
-  }
-  config.hba = std::make_shared<const proxy::HbaRules>(std::move(*rules));
-  return Status();
-}
-
-Status add_users_of_file(BalancerConfig& config, const std::string& beside) {
-  const std::string path = path_beside(beside, config.users_file);
-  auto text = read_text(path);
-  if (!text) return std::move(text).error().in("users_file");
-  PGB_TRY(refuse_if_others_may_read(path));
-  auto more = parse_user_list(*text);
-  if (!more) return std::move(more).error().in(path);
-  std::set<std::string> names;
-  for (const User& user : config.users) names.insert(user.name);
-  for (User& user : *more) {
-    if (names.count(user.name) != 0) {
-      return Error(Code::kConfig, path + ": " + model::shown(user.name) + " stands under \"users\" already");
-    }
-    config.users.push_back(std::move(user));
-  }
-  return Status();
 }
 
 }  // namespace
@@ -354,7 +308,8 @@ proxy::PoolSettings BalancerConfig::pool_settings() const {
 }
 
 bool BalancerConfig::holds_secrets() const {
-  return !token.empty() || !auth_password.empty() || !agent_token.empty() || !store_password.empty() || !users.empty();
+  return !token.empty() || !stats_token.empty() || !auth_password.empty() || !agent_token.empty() ||
+         !store_password.empty() || !users.empty();
 }
 
 Result<BalancerConfig> parse_balancer_config(std::string_view text) {
@@ -368,19 +323,6 @@ Result<BalancerConfig> parse_balancer_config(std::string_view text) {
                                  (mistakes.size() == 1 ? " mistake" : " mistakes"));
   for (std::string& mistake : mistakes) error.with("mistake", std::move(mistake));
   return error;
-}
-
-Result<BalancerConfig> load_balancer_config(const std::string& path) {
-  auto text = read_text(path);
-  if (!text) return std::move(text).error();
-  auto config = parse_balancer_config(*text);
-  if (!config) return std::move(config).error().in(path);
-  if (config->holds_secrets()) PGB_TRY(refuse_if_others_may_read(path));
-  PGB_TRY(place_files(*config, path));
-  if (!config->users_file.empty()) PGB_TRY(add_users_of_file(*config, path));
-  if (!config->hba_file.empty()) PGB_TRY(add_rules_of_file(*config, path));
-  if (!config->store_dir.empty()) config->store_dir = path_beside(path, config->store_dir);
-  return config;
 }
 
 }  // namespace pgb::control

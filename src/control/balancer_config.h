@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "base/secret.h"
+#include "control/pcp_users.h"
 #include "control/user_list.h"
 #include "model/pool_config.h"
 #include "proxy/hba_rules.h"
@@ -32,8 +34,16 @@ struct BalancerConfig {
   std::string listen_address = "0.0.0.0";
   uint16_t port = 9999;
   std::string rest_address = "127.0.0.1";
-  uint16_t rest_port = 0;  // default: 8080 if there is a token; 0: no REST interface
-  Secret token;
+  uint16_t rest_port = 0;                // default: 8080 if there is a token; 0: no REST interface
+  Secret token;                          // of operators
+  Secret stats_token;                    // of those who may only look; empty: there is none
+  std::vector<std::string> admin_users;  // of the console: who gives commands
+  std::vector<std::string> stats_users;  // and who may only look
+  std::string pcp_address = "127.0.0.1";
+  uint16_t pcp_port = 0;            // of pgpool-II's pcp_* commands; 0: none
+  std::string pcp_users_file;       // in the manner of pcp.conf; relative to the configuration file
+  PcpUsers pcp_users;               // what stands in it
+  std::string pcp_version = "4.4";  // whose clients' way of reading a node's state is followed
   model::PoolConfig pool;
   bool read_write_split = true;
   bool log_connections = false;
@@ -73,6 +83,8 @@ struct BalancerConfig {
   proxy::PoolSettings pool_settings() const;
   bool holds_secrets() const;
 };
+
+using ConfigPtr = std::shared_ptr<const BalancerConfig>;
 
 // kConfig with one detail line for every mistake, each naming its key: "nodes[0].port". Pure: users_file
 // and hba_file are only named, not read.

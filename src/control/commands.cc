@@ -62,6 +62,16 @@ Result<Outcome> reconnect(const Actions& actions, const Arguments& arguments) {
   return actions.proxy.reconnect(get(arguments, "node"), get(arguments, "database"), *wait);
 }
 
+Result<Outcome> wait_close(const Actions& actions, const Arguments& arguments) {
+  const auto wait = wait_of(arguments);
+  if (!wait) return wait.error();
+  return actions.proxy.wait_close(get(arguments, "node"), get(arguments, "database"), *wait);
+}
+
+Result<Outcome> kill_client(const Actions& actions, const Arguments& arguments) {
+  return actions.proxy.kill_client(get(arguments, "client"));
+}
+
 Result<Outcome> kill(const Actions& actions, const Arguments& arguments) {
   return actions.proxy.kill(get(arguments, "database"));
 }
@@ -87,11 +97,6 @@ Result<Outcome> shut_down(const Actions& actions, const Arguments& arguments) {
   return outcome;
 }
 
-bool knows(const Command& command, const std::string& argument) {
-  const std::string all = " " + std::string(command.arguments) + " ";
-  return all.find(" " + argument + " ") != std::string::npos || all.find(" " + argument + "! ") != std::string::npos;
-}
-
 Status check_arguments(const Command& command, const Arguments& arguments) {
   const std::string name(command.name);
   for (const auto& [key, value] : arguments) {
@@ -99,7 +104,7 @@ Status check_arguments(const Command& command, const Arguments& arguments) {
     return Error(Code::kUsage, name + " knows no argument " + key)
         .with("arguments", command.arguments.empty() ? "none" : std::string(command.arguments));
   }
-  for (const char* key : {"node", "database"}) {
+  for (const char* key : {"node", "database", "client"}) {
     const bool needed = command.arguments.find(std::string(key) + "!") != std::string_view::npos;
     if (needed && get(arguments, key).empty()) return Error(Code::kUsage, name + " needs a " + key);
   }
@@ -115,23 +120,40 @@ const std::vector<Command>& commands() {
       {"drain", "node! limit wait", "gives a node no new work; after the limit sessions that are there end", drain},
       {"undrain", "node!", "gives a node work again", undrain},
       {"reconnect", "node database wait", "replaces connections to servers as they become free", reconnect},
+      {"wait_close", "node database wait", "waits for the end of connections that are to be replaced", wait_close},
       {"kill", "database!", "ends all sessions of a database", kill},
+      {"kill_client", "client!", "ends the session of one client, by its id", kill_client},
       {"reload", "", "reads the configuration again", reload},
       {"shutdown", "mode", "ends the balancer: \"wait\" for transactions to end, or \"fast\"", shut_down},
   };
   return kCommands;
 }
 
-Result<Outcome> run_command(const Actions& actions, std::string_view name, const Arguments& arguments) {
-  std::string known;
+bool knows(const Command& command, std::string_view argument) {
+  const std::string all = " " + std::string(command.arguments) + " ", word(argument);
+  return all.find(" " + word + " ") != std::string::npos || all.find(" " + word + "! ") != std::string::npos;
+}
+
+const Command* find_command(std::string_view name) {
   for (const Command& command : commands()) {
-    if (command.name == name) {
-      PGB_TRY(check_arguments(command, arguments));
-      return command.run(actions, arguments);
-    }
-    known += (known.empty() ? "" : ", ") + std::string(command.name);
+    if (command.name == name) return &command;
   }
-  return Error(Code::kNotFound, "there is no command " + std::string(name)).with("commands", known);
+  return nullptr;
+}
+
+Result<Outcome> run_command(const Actions& actions, Role role, std::string_view name, const Arguments& arguments) {
+  const Command* command = find_command(name);
+  if (command == nullptr) {
+    std::string known;
+    for (const Command& other : commands()) known += (known.empty() ? "" : ", ") + std::string(other.name);
+    return Error(Code::kNotFound, "there is no command " + std::string(name)).with("commands", known);
+  }
+  if (role < command->needs) {
+    return Error(Code::kAuth,
+                 std::string(name) + " is for the role " + name_of(command->needs) + ", not for " + name_of(role));
+  }
+  PGB_TRY(check_arguments(*command, arguments));
+  return command->run(actions, arguments);
 }
 
 }  // namespace pgb::control

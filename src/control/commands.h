@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "control/access.h"
 #include "proxy/admin.h"
 
 namespace pgb::control {
@@ -26,13 +27,20 @@ struct Command {
   std::string_view arguments;  // those it knows, with blanks between: "database wait"; with ! those it needs
   std::string_view help;
   Result<proxy::Outcome> (*run)(const Actions&, const Arguments&);
+  Role needs = Role::kOperator;  // to give it
 };
 
 // In the order in which they are shown.
 const std::vector<Command>& commands();
 
-// Checks the arguments and does it. kNotFound: there is no such command; kUsage: wrong arguments; else what the command
-// says. May take as long as its argument "wait". Any thread.
-Result<proxy::Outcome> run_command(const Actions& actions, std::string_view name, const Arguments& arguments);
+// Null if there is none.
+const Command* find_command(std::string_view name);
+// Whether a command knows the argument.
+bool knows(const Command& command, std::string_view argument);
+
+// Checks the arguments and does it. kNotFound: there is no such command; kAuth: not for this role; kUsage: wrong
+// arguments; else what the command says. May take as long as its argument "wait". Any thread.
+Result<proxy::Outcome> run_command(const Actions& actions, Role role, std::string_view name,
+                                   const Arguments& arguments);
 
 }  // namespace pgb::control

@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "control/balancer_config.h"
+#include "control/fake_proxy.h"
 #include "control/leader_watch.h"
 #include "control/rest_api.h"
 #include "model/key_table.h"
@@ -414,66 +415,12 @@ TEST(BalancerConfig, FilesThatItMakesLieBesideItAndTheSocketsPathMustFit) {
   ::rmdir(dir);
 }
 
-class FakeProxy final : public proxy::Admin {
- public:
-  std::string said;  // the last order
-
-  proxy::Stats stats() const override {
-    proxy::Stats stats;
-    stats.clients = 3;
-    stats.nodes["primary1"].servers = 2;
-    return stats;
-  }
-  proxy::TopologyPtr topology() const override {
-    auto topology = std::make_shared<proxy::TopologySnapshot>();
-    topology->nodes = {{"primary1", "10.0.0.1", 5432, proxy::NodeRole::kPrimary, false, "refused"}};
-    return topology;
-  }
-  void apply(proxy::TopologyPtr) override {}
-  void set_pool(const proxy::PoolSettings&) override {}
-  uint16_t port() const override { return 1; }
-
-  std::vector<proxy::PoolRow> pools() const override { return {{"shop", "alice", "primary1", 1, 2, 3, 4, 5, 0.5}}; }
-  std::vector<proxy::ClientRow> clients() const override { return std::vector<proxy::ClientRow>(2); }
-  std::vector<proxy::ServerRow> servers() const override { return std::vector<proxy::ServerRow>(3); }
-  std::vector<proxy::RouteRow> routes() const override { return {{"primary1", "it writes", 7}}; }
-  proxy::OrdersPtr orders() const override {
-    proxy::Orders orders;
-    orders.paused_databases = {"shop"};
-    return std::make_shared<const proxy::Orders>(orders);
-  }
-  proxy::Outcome pause(const std::string& database, Time wait) override {
-    return note("pause " + database + " " + std::to_string(wait.count()));
-  }
-  Result<proxy::Outcome> resume(const std::string& database) override { return note("resume " + database); }
-  Result<proxy::Outcome> drain(const std::string& node, std::optional<Time> limit, Time wait) override {
-    return note("drain " + node + " " + std::to_string(limit ? limit->count() : -1) + " " +
-                std::to_string(wait.count()));
-  }
-  Result<proxy::Outcome> undrain(const std::string& node) override {
-    if (node != "primary1") return Error(Code::kNoNode, "there is no node " + node);
-    return note("undrain " + node);
-  }
-  Result<proxy::Outcome> reconnect(const std::string& node, const std::string& database, Time wait) override {
-    return note("reconnect " + node + " " + database + " " + std::to_string(wait.count()));
-  }
-  proxy::Outcome kill(const std::string& database) override { return note("kill " + database); }
-  void finish() override { note("finish"); }
-
- private:
-  proxy::Outcome note(const std::string& what) {
-    said = what;
-    proxy::Outcome outcome;
-    outcome.text = what;
-    return outcome;
-  }
-};
-
 class RestApiTest : public ::testing::Test {
  protected:
   http::Response call(const std::string& method, const std::string& target, const std::string& token = "secret") {
     RestSettings settings;
     settings.token = Secret("secret");
+    settings.stats_token = Secret("look");
     const RestApi api(settings, Actions{proxy_, [this] { return reloaded_; }, [this](bool wait) { waits_ = wait; }});
     http::Request request;
     request.method = method;
@@ -494,6 +441,14 @@ TEST_F(RestApiTest, OnlyHealthzIsOpenToEverybody) {
   }
   EXPECT_EQ(call("GET", "/nothing").status, 404);
   EXPECT_EQ(call("GET", "/api/v1/control/reload").status, 405);
+}
+
+TEST_F(RestApiTest, WhoMayOnlyLookGivesNoCommands) {
+  EXPECT_EQ(call("GET", "/api/v1/pools", "look").status, 200);
+  const auto refused = call("POST", "/api/v1/control/pause", "look");
+  EXPECT_EQ(refused.status, 403);
+  EXPECT_NE(refused.body.find("pause is for the role operator, not for viewer"), std::string::npos) << refused.body;
+  EXPECT_EQ(proxy_.said, "");
 }
 
 TEST_F(RestApiTest, StatusTellsNumbersAndNodes) {

@@ -62,6 +62,16 @@ void Fields::text(const char* key, std::string& out, bool needed) {
   if (needed && out.empty()) wrong(key, "must not be empty");
 }
 
+void Fields::texts(const char* key, std::vector<std::string>& out) {
+  const Json* list = find(key, false);
+  if (list == nullptr) return;
+  const auto is_text = [](const Json& item) { return item.is_string() && !item.get_ref<const std::string&>().empty(); };
+  if (!list->is_array() || !std::all_of(list->begin(), list->end(), is_text)) {
+    return wrong(key, "must be a list of texts, none of them empty");
+  }
+  out = list->get<std::vector<std::string>>();
+}
+
 void Fields::secret(const char* key, Secret& out, bool needed) {
   std::string value;
   text(key, value, needed);

@@ -25,6 +25,7 @@ class Fields {
 
   // Each leaves `out` as it is when the key is absent or wrong.
   void text(const char* key, std::string& out, bool needed = false);
+  void texts(const char* key, std::vector<std::string>& out);  // a list of texts, none of them empty
   void secret(const char* key, Secret& out, bool needed = false);
   void host(const char* key, std::string& out, bool needed = false);
   void flag(const char* key, bool& out);

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "base/strings.h"
+#include "control/metric_text.h"
+#include "control/metrics.h"
 #include "control/rows_json.h"
 #include "http/server.h"
 #include "pgclient/connection.h"
@@ -104,6 +106,7 @@ http::Response refusal(const Error& error) {
     case Code::kNotFound:
     case Code::kNoNode: return http::problem(404, text);
     case Code::kUsage: return http::problem(400, text);
+    case Code::kAuth: return http::problem(403, text);
     default: return http::problem(422, text);
   }
 }
@@ -113,6 +116,7 @@ http::Response refusal(const Error& error) {
 const std::vector<RestApi::Route>& RestApi::routes() {
   static const std::vector<Route> kRoutes = {
       {"GET", "/healthz", &RestApi::healthz},
+      {"GET", "/metrics", &RestApi::metrics},
       {"GET", "/api/v1/status", &RestApi::status},
       {"GET", "/api/v1/pools", &RestApi::pools},
       {"GET", "/api/v1/clients", &RestApi::clients},
@@ -128,8 +132,8 @@ const std::vector<RestApi::Route>& RestApi::routes() {
 http::Response RestApi::handle(const http::Request& request) const {
   const size_t mark = std::min(request.target.find('?'), request.target.size());
   const std::string path = request.target.substr(0, mark);
-  const bool open = path == "/healthz";
-  if (!open && !http::has_bearer(request, settings_.token.reveal())) {
+  const Role role = role_of(request);
+  if (role < Role::kViewer && path != "/healthz") {
     return http::problem(401, "send the header Authorization: Bearer with the balancer's token");
   }
   std::string other_method;
@@ -138,12 +142,21 @@ http::Response RestApi::handle(const http::Request& request) const {
     if (!found) continue;
     other_method = route.method;
     if (request.method != route.method) continue;
-    const Call call{std::move(*found),
-                    query_of(std::string_view(request.target).substr(std::min(mark + 1, request.target.size())))};
+    const auto accept = request.headers.find("accept");
+    const Call call{
+        std::move(*found), query_of(std::string_view(request.target).substr(std::min(mark + 1, request.target.size()))),
+        role,
+        accept != request.headers.end() && accept->second.find("application/openmetrics-text") != std::string::npos};
     return (this->*route.answer)(call);
   }
   if (!other_method.empty()) return http::problem(405, "use " + other_method + " on " + path);
   return http::problem(404, "there is no " + path + "; see /api/v1/status and /api/v1/control");
+}
+
+Role RestApi::role_of(const http::Request& request) const {
+  if (http::has_bearer(request, settings_.token.reveal())) return Role::kOperator;
+  const Secret& viewers = settings_.stats_token;
+  return !viewers.empty() && http::has_bearer(request, viewers.reveal()) ? Role::kViewer : Role::kNobody;
 }
 
 http::Response RestApi::healthz(const Call&) const { return json({{"ok", true}}); }
@@ -152,6 +165,13 @@ http::Response RestApi::pools(const Call&) const { return json({{"pools", to_jso
 http::Response RestApi::clients(const Call&) const { return json({{"clients", to_json(actions_.proxy.clients())}}); }
 http::Response RestApi::servers(const Call&) const { return json({{"servers", to_json(actions_.proxy.servers())}}); }
 http::Response RestApi::route_counts(const Call&) const { return json({{"routes", to_json(actions_.proxy.routes())}}); }
+
+http::Response RestApi::metrics(const Call& call) const {
+  http::Response response;
+  response.headers["content-type"] = MetricText::content_type(call.openmetrics);
+  response.body = metrics_of(actions_.proxy, call.openmetrics);
+  return response;
+}
 
 http::Response RestApi::help(const Call&) const {
   Json list = Json::array();
@@ -164,7 +184,7 @@ http::Response RestApi::help(const Call&) const {
 http::Response RestApi::command(const Call& call) const {
   Arguments arguments = call.query;
   if (const auto node = call.path.find("node"); node != call.path.end()) arguments["node"] = node->second;
-  const auto outcome = run_command(actions_, call.path.at("command"), arguments);
+  const auto outcome = run_command(actions_, call.role, call.path.at("command"), arguments);
   return outcome ? json(to_json(*outcome)) : refusal(outcome.error());
 }
 

@@ -1,5 +1,6 @@
 // The balancer's REST interface: what there is (GET /api/v1/status, pools, clients, servers, routes) and what to do
-// about it (POST /api/v1/control/COMMAND, /api/v1/nodes/NAME/COMMAND; see commands.h). /healthz asks for no token.
+// about it (POST /api/v1/control/COMMAND, /api/v1/nodes/NAME/COMMAND; see commands.h). GET /metrics is for Prometheus.
+// /healthz asks for no token.
 #pragma once
 
 #include <memory>
@@ -13,7 +14,8 @@
 namespace pgb::control {
 
 struct RestSettings {
-  Secret token;  // asked for everywhere but at /healthz
+  Secret token;        // of operators; one is asked for everywhere but at /healthz
+  Secret stats_token;  // of viewers; empty: there is none
   std::string group;
   std::string probe_host = "127.0.0.1";  // where the probe reaches our own PostgreSQL port
   std::string probe_user;
@@ -34,6 +36,8 @@ class RestApi {
   struct Call {
     Arguments path;   // what stands for {…} in the route's path
     Arguments query;  // behind the question mark
+    Role role = Role::kNobody;
+    bool openmetrics = false;  // it is understood by who asks
   };
   struct Route {
     const char* method;
@@ -41,6 +45,7 @@ class RestApi {
     http::Response (RestApi::*answer)(const Call&) const;
   };
   static const std::vector<Route>& routes();
+  Role role_of(const http::Request& request) const;
 
   http::Response healthz(const Call&) const;
   http::Response status(const Call& call) const;
@@ -48,6 +53,7 @@ class RestApi {
   http::Response clients(const Call&) const;
   http::Response servers(const Call&) const;
   http::Response route_counts(const Call&) const;
+  http::Response metrics(const Call& call) const;
   http::Response help(const Call&) const;
   http::Response command(const Call& call) const;
 

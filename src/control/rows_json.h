@@ -27,7 +27,9 @@ inline Json to_json(const proxy::ClientRow& row) {
           {"age_s", row.age_s},
           {"idle_s", row.idle_s},
           {"transactions", row.transactions},
-          {"waiting_s", row.waiting_s}};
+          {"waiting_s", row.waiting_s},
+          {"application_name", row.application_name},
+          {"prepared", row.prepared}};
 }
 
 inline Json to_json(const proxy::ServerRow& row) {

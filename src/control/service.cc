@@ -98,6 +98,8 @@ Service::~Service() {
   handover_.reset();
   predecessor_.reset();
   rest_.reset();
+  pcp_.reset();
+  if (console_) console_->stop();
   leader_watch_.reset();
   balancer_.reset();
   PidFile::remove(config_.pid_file);
@@ -120,16 +122,13 @@ Status Service::start(proxy::Settings settings) {
   auto balancer = Balancer::start(options_.config, config_, std::move(settings), std::move(listeners));
   if (!balancer) return std::move(balancer).error();
   balancer_ = std::move(*balancer);
-  RestSettings rest{config_.token,
-                    config_.group,
-                    probe_host(config_.listen_address),
-                    config_.auth_user,
-                    config_.auth_password,
-                    "postgres",
-                    tls};
+  RestSettings rest{config_.token,     config_.stats_token,   config_.group, probe_host(config_.listen_address),
+                    config_.auth_user, config_.auth_password, "postgres",    tls};
   const auto end = [](bool wait) { ::kill(::getpid(), wait ? SIGINT : SIGTERM); };
-  api_ = std::make_unique<RestApi>(std::move(rest),
-                                   Actions{balancer_->proxy(), [this] { return balancer_->reload(); }, end});
+  actions_.reset(new Actions{balancer_->proxy(), [this] { return balancer_->reload(); }, end});
+  console_ = std::make_shared<AdminConsole>(*actions_, [this] { return balancer_->config(); });
+  balancer_->proxy().set_console(console_);
+  api_ = std::make_unique<RestApi>(std::move(rest), *actions_);
   PGB_TRY(open_rest(std::move(rest_listener)));
   if (predecessor_) PGB_TRY(take_over());
   for (const Status& done : {offer_handover(), PidFile::write(config_.pid_file)}) {
@@ -141,6 +140,10 @@ Status Service::start(proxy::Settings settings) {
   if (const Status opened = open_store(); !opened.ok()) {
     if (!predecessor_) return opened;
     log::error("the lease store is not kept any more: " + opened.error().message);
+  }
+  if (const Status opened = open_pcp(); !opened.ok()) {
+    if (!predecessor_) return opened;
+    log::error("PCP is not served any more: " + opened.error().message);
   }
   log::info("group " + config_.group + ": PostgreSQL on " + config_.listen_address + ":" +
             std::to_string(balancer_->proxy().port()) +
@@ -155,6 +158,26 @@ Status Service::open_rest(os::UniqueFd listener) {
                          : http::Server::start(config_.rest_address, config_.rest_port, handle);
   if (!server) return std::move(server).error();
   rest_ = std::move(*server);
+  return Status();
+}
+
+// Its clients connect for one command each: a process that takes over opens the port anew when the old one has let it
+// go.
+Status Service::open_pcp() {
+  if (config_.pcp_port == 0) return Status();
+  const auto make_talk = [this] {
+    return PcpTalk({*actions_, [this] { return balancer_->config()->pcp_users; },
+                    [this](std::string_view view) { return console_->rows_of(view); }, config_.pcp_version == "4.3"});
+  };
+  const Deadline limit = Deadline::after(kStoreLetGo);
+  auto server = PcpServer::start(config_.pcp_address, config_.pcp_port, make_talk);
+  while (!server && predecessor_ && !limit.expired()) {
+    std::this_thread::sleep_for(kLook);
+    server = PcpServer::start(config_.pcp_address, config_.pcp_port, make_talk);
+  }
+  if (!server) return std::move(server).error();
+  pcp_ = std::move(*server);
+  log::info("PCP on " + config_.pcp_address + ":" + std::to_string(pcp_->port()));
   return Status();
 }
 
@@ -253,6 +276,7 @@ void Service::go_on_without_sockets() {
   rest_.reset();
   leader_watch_.reset();
   balancer_->set_leader(std::nullopt);  // what it was gets old
+  pcp_.reset();
   store_.reset();
   ending_ = true;
   until_ = limit_of(config_.takeover_timeout);

@@ -6,8 +6,10 @@
 
 #include "base/deadline.h"
 #include "base/result.h"
+#include "control/admin_console.h"
 #include "control/balancer.h"
 #include "control/leader_watch.h"
+#include "control/pcp_server.h"
 #include "control/rest_api.h"
 #include "control/takeover.h"
 #include "dcs/embedded_store.h"
@@ -37,6 +39,7 @@ class Service {
  private:
   Service(Options options, BalancerConfig config, os::SignalFd signals);
   Status open_rest(os::UniqueFd listener);
+  Status open_pcp();
   Status take_over();
   Status offer_handover();
   Status open_store();
@@ -51,7 +54,10 @@ class Service {
   os::SignalFd signals_;
   os::UniqueFd handed_over_;  // an eventfd
   std::unique_ptr<Balancer> balancer_;
+  std::shared_ptr<AdminConsole> console_;
+  std::unique_ptr<Actions> actions_;
   std::unique_ptr<RestApi> api_;
+  std::unique_ptr<PcpServer> pcp_;
   std::unique_ptr<http::Server> rest_;  // each ends before what it uses
   std::unique_ptr<dcs::EmbeddedStore> store_;
   std::unique_ptr<LeaderWatch> leader_watch_;

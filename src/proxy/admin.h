@@ -2,6 +2,7 @@
 // the caller's thread only.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -13,6 +14,7 @@
 #include "proxy/orders.h"
 #include "proxy/settings.h"
 #include "proxy/topology_snapshot.h"
+#include "proxy/traffic.h"
 
 namespace pgb::proxy {
 
@@ -60,6 +62,8 @@ struct ClientRow {
   double idle_s = 0;          // since its last byte, or the end of its last request
   uint64_t transactions = 0;  // begun
   double waiting_s = 0;       // for a server or for the end of a pause
+  std::string application_name;
+  uint64_t prepared = 0;  // statements of its own
 };
 
 struct ServerRow {
@@ -76,6 +80,35 @@ struct ServerRow {
 struct RouteRow {
   std::string node, reason;
   uint64_t requests = 0;
+};
+
+struct TrafficRow {  // of one database and user, over all threads and nodes
+  std::string database;
+  std::string user;  // empty: of all whose pools are gone since
+  uint64_t clients = 0;
+  uint64_t waiting = 0;  // of the clients
+  uint64_t active = 0;   // servers, as in PoolRow
+  uint64_t bound = 0;
+  uint64_t idle = 0;
+  uint64_t connecting = 0;
+  double longest_wait_s = 0;
+  Traffic traffic;
+
+  void add(const TrafficRow& other) {  // its numbers
+    clients += other.clients;
+    waiting += other.waiting;
+    active += other.active;
+    bound += other.bound;
+    idle += other.idle;
+    connecting += other.connecting;
+    longest_wait_s = std::max(longest_wait_s, other.longest_wait_s);
+    traffic += other.traffic;
+  }
+};
+
+struct LatencyRow {
+  std::string node;
+  Latency latency;  // of requests that it answered
 };
 
 // What became of a command.
@@ -98,12 +131,16 @@ class Admin {
   virtual void apply(TopologyPtr snapshot) = 0;
   // Changes limits and modes; connections that exist are not disturbed.
   virtual void set_pool(const PoolSettings& settings) = 0;
+  virtual PoolSettings pool_settings() const = 0;
   virtual uint16_t port() const = 0;
 
   virtual std::vector<PoolRow> pools() const = 0;
   virtual std::vector<ClientRow> clients() const = 0;
   virtual std::vector<ServerRow> servers() const = 0;
   virtual std::vector<RouteRow> routes() const = 0;  // most requests first
+
+  virtual std::vector<TrafficRow> traffic() const = 0;
+  virtual std::vector<LatencyRow> latencies() const = 0;
 
   virtual OrdersPtr orders() const = 0;
   // Transactions under way end, servers are closed as they become free, new work waits for resume(), for
@@ -117,6 +154,10 @@ class Admin {
   virtual Result<Outcome> undrain(const std::string& node) = 0;
   // Every server of that node and database (empty: of all) is closed as soon as it is free. kNoNode.
   virtual Result<Outcome> reconnect(const std::string& node, const std::string& database, Time wait) = 0;
+  // Waits for the end of those that are to be closed already.
+  virtual Outcome wait_close(const std::string& node, const std::string& database, Time wait) = 0;
+  // Ends the session of that client, which stands in clients(). kNotFound.
+  virtual Result<Outcome> kill_client(const std::string& id) = 0;
   // Ends the sessions of all clients of that database.
   virtual Outcome kill(const std::string& database) = 0;
   // Takes no more clients, ends sessions as soon as they are in no transaction. Over when stats().connections is 0.

@@ -133,6 +133,7 @@ void HealthMonitor::watch(size_t index) {
       answer = ask(connection, info, Deadline::after(settings_.deadline));
       restarted = true;
     }
+    node.gauge->probes.note(answer.ok(), asked, now_ns());
     late = !answer && answer.error().code == Code::kTimeout ? late + 1 : 0;
     const std::string refused = answer ? judge(index, *answer) : "";
     if (answer && !refused.empty()) {

@@ -368,7 +368,12 @@ void Pools::on_topology() {
 void Pools::tick() {
   for (auto it = pools_.begin(); it != pools_.end();) {
     it->second->tick();
-    it = it->second->unused() ? pools_.erase(it) : std::next(it);
+    if (!it->second->unused()) {
+      ++it;
+      continue;
+    }
+    remember(*it->second);
+    it = pools_.erase(it);
   }
 }
 

@@ -11,6 +11,7 @@
 
 #include "proxy/quota.h"
 #include "proxy/server.h"
+#include "proxy/traffic.h"
 
 namespace pgb::proxy {
 
@@ -61,6 +62,7 @@ class Pool final : public ServerOwner, public ServerUser {
   void count_taken(const std::string& node, uint64_t& busy, uint64_t& bound) const;
   void list(std::vector<PoolRow>& pools) const;
   void list(std::vector<ServerRow>& servers) const;
+  TrafficRow traffic_row() const;
   // Time-outs; called about ten times a second.
   void tick();
   // Why there is no server yet, as far as is known.
@@ -70,6 +72,7 @@ class Pool final : public ServerOwner, public ServerUser {
   void donate(const std::string& node, unsigned to);
   void adopt(std::unique_ptr<Server> server);
 
+  Traffic traffic;
   unsigned sessions = 0;            // that hold a pointer to this pool
   bool asks_for_sequences = false;  // some session here called currval() or lastval()
   bool unused() const;
@@ -142,10 +145,14 @@ class Pools {
   }
   void tick();
   void clear() { pools_.clear(); }
+  void list(std::vector<TrafficRow>& rows) const;
 
  private:
+  void remember(const Pool& pool);
+
   ReactorContext& context_;
   std::map<std::pair<std::string, std::string>, std::unique_ptr<Pool>> pools_;
+  std::map<std::string, Traffic> past_;  // of pools that are gone, by database
 };
 
 }  // namespace pgb::proxy

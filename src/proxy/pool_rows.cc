@@ -1,4 +1,6 @@
 // What a pool tells about its servers.
+#include <algorithm>
+
 #include "proxy/pool.h"
 
 namespace pgb::proxy {
@@ -60,6 +62,43 @@ void Pool::list(std::vector<ServerRow>& servers) const {
     row.idle_s = server->user() == nullptr ? seconds(server->idle_since) : 0;
     row.prepared = server->prepared();
     servers.push_back(std::move(row));
+  }
+}
+
+TrafficRow Pool::traffic_row() const {
+  TrafficRow row;
+  row.database = database_;
+  row.user = user_;
+  row.clients = sessions;
+  row.traffic = traffic;
+  std::vector<PoolRow> parts;
+  list(parts);
+  for (const PoolRow& part : parts) {
+    row.waiting += part.waiting;
+    row.active += part.active;
+    row.bound += part.bound;
+    row.idle += part.idle;
+    row.connecting += part.connecting;
+    row.longest_wait_s = std::max(row.longest_wait_s, part.longest_wait_s);
+  }
+  return row;
+}
+
+// Names that were only tried, and never got a server, are not kept.
+void Pools::remember(const Pool& pool) {
+  constexpr size_t kMostDatabases = 1000;
+  if (pool.traffic.logins == 0) return;
+  const bool room = past_.size() < kMostDatabases || past_.count(pool.database()) != 0;
+  past_[room ? pool.database() : std::string()] += pool.traffic;
+}
+
+void Pools::list(std::vector<TrafficRow>& rows) const {
+  for (const auto& [key, pool] : pools_) rows.push_back(pool->traffic_row());
+  for (const auto& [database, traffic] : past_) {
+    TrafficRow row;
+    row.database = database;
+    row.traffic = traffic;
+    rows.push_back(std::move(row));
   }
 }
 

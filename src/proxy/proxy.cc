@@ -11,6 +11,7 @@ Proxy::Proxy(Settings settings, TopologyPtr topology)
     : settings_(std::move(settings)),
       mock_secret_(settings_.auth_password.empty() ? Secret::random(32) : settings_.auth_password),
       topology_(topology),
+      pool_settings_(settings_.pool),
       auth_(settings_, mock_secret_, topology),
       hba_(settings_.hba),
       catalogs_(settings_, topology,
@@ -20,6 +21,7 @@ Proxy::Proxy(Settings settings, TopologyPtr topology)
               cancels_,
               auth_,
               hba_,
+              console_,
               mock_secret_,
               sets_,
               quotas_,
@@ -110,7 +112,16 @@ void Proxy::apply(TopologyPtr snapshot) {
 
 void Proxy::set_pool(const PoolSettings& settings) {
   counters_.max_clients = settings.max_clients;
+  {
+    const std::lock_guard lock(mutex_);
+    pool_settings_ = settings;
+  }
   for (const auto& reactor : reactors_) reactor->set_pool(settings);
+}
+
+PoolSettings Proxy::pool_settings() const {
+  const std::lock_guard lock(mutex_);
+  return pool_settings_;
 }
 
 Stats Proxy::stats() const {

@@ -15,6 +15,7 @@
 #include "proxy/auth_directory.h"
 #include "proxy/cancel_registry.h"
 #include "proxy/catalog_directory.h"
+#include "proxy/console.h"
 #include "proxy/counters.h"
 #include "proxy/hba_rules.h"
 #include "proxy/reactor.h"
@@ -39,18 +40,25 @@ class Proxy final : public Admin {
   void set_pool(const PoolSettings& settings) override;
   // For logins to come; null: SCRAM-SHA-256 for everyone. Any thread.
   void set_hba(HbaRulesPtr rules) { hba_.set(std::move(rules)); }
+  PoolSettings pool_settings() const override;
+  // Null: there is none. Any thread. It must not use this proxy after the proxy has ended.
+  void set_console(ConsolePtr console) { console_.set(std::move(console)); }
   uint16_t port() const override { return port_; }
 
   std::vector<PoolRow> pools() const override;
   std::vector<ClientRow> clients() const override;
   std::vector<ServerRow> servers() const override;
   std::vector<RouteRow> routes() const override;
+  std::vector<TrafficRow> traffic() const override;
+  std::vector<LatencyRow> latencies() const override;
   OrdersPtr orders() const override;
   Outcome pause(const std::string& database, Time wait) override;
   Result<Outcome> resume(const std::string& database) override;
   Result<Outcome> drain(const std::string& node, std::optional<Time> limit, Time wait) override;
   Result<Outcome> undrain(const std::string& node) override;
   Result<Outcome> reconnect(const std::string& node, const std::string& database, Time wait) override;
+  Outcome wait_close(const std::string& node, const std::string& database, Time wait) override;
+  Result<Outcome> kill_client(const std::string& id) override;
   Outcome kill(const std::string& database) override;
   void finish() override;
   void end_waits() { waits_end_ = true; }  // pause() and the like return soon; for the end
@@ -91,8 +99,9 @@ class Proxy final : public Admin {
   const Secret mock_secret_;
   uint16_t port_ = 0;
   mutable std::mutex mutex_;
-  TopologyPtr topology_;  // guarded by mutex_, like the next one
+  TopologyPtr topology_;  // guarded by mutex_, like the next two
   OrdersPtr orders_ = std::make_shared<const Orders>();
+  PoolSettings pool_settings_;
   Counters counters_;
   std::atomic<bool> handed_over_{false};
   std::atomic<bool> waits_end_{false};
@@ -103,6 +112,7 @@ class Proxy final : public Admin {
   Reasons reasons_;
   AuthDirectory auth_;
   CurrentHba hba_;
+  CurrentConsole console_;
   CatalogDirectory catalogs_;
   const Shared shared_;
   std::vector<std::unique_ptr<Reactor>> reactors_;

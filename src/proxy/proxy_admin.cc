@@ -92,6 +92,34 @@ std::vector<RouteRow> Proxy::routes() const {
   return rows;
 }
 
+std::vector<TrafficRow> Proxy::traffic() const {
+  const auto parts =
+      ask_all<TrafficRow>([](ReactorContext& context, std::vector<TrafficRow>& rows) { context.pools->list(rows); });
+  std::map<std::pair<std::string, std::string>, TrafficRow> sums;
+  for (const TrafficRow& part : parts) {
+    TrafficRow& sum = sums[{part.database, part.user}];
+    sum.database = part.database;
+    sum.user = part.user;
+    sum.add(part);
+  }
+  std::vector<TrafficRow> rows;
+  for (auto& [key, sum] : sums) rows.push_back(std::move(sum));
+  return rows;
+}
+
+std::vector<LatencyRow> Proxy::latencies() const {
+  const auto parts = ask_all<LatencyRow>([](ReactorContext& context, std::vector<LatencyRow>& rows) {
+    context.routes.each_latency([&](const std::string& node, const Latency& latency) {
+      rows.push_back({node, latency});
+    });
+  });
+  std::map<std::string, Latency> sums;
+  for (const LatencyRow& part : parts) sums[part.node] += part.latency;
+  std::vector<LatencyRow> rows;
+  for (const auto& [node, latency] : sums) rows.push_back({node, latency});
+  return rows;
+}
+
 OrdersPtr Proxy::orders() const {
   const std::lock_guard lock(mutex_);
   return orders_;
@@ -211,6 +239,14 @@ Result<Outcome> Proxy::reconnect(const std::string& node, const std::string& dat
       if (database.empty() || pool.database() == database) pool.retire(node);
     });
   });
+  Outcome outcome = wait_close(node, database, wait);
+  outcome.text = "servers of " + (node.empty() ? "all nodes" : "node " + node) + ", " + name_of(database) +
+                 ", are replaced; " + progress(outcome);
+  log::info(outcome.text);
+  return outcome;
+}
+
+Outcome Proxy::wait_close(const std::string& node, const std::string& database, Time wait) {
   const Deadline deadline = Deadline::after(wait);
   Outcome outcome;
   do {
@@ -224,8 +260,23 @@ Result<Outcome> Proxy::reconnect(const std::string& node, const std::string& dat
     if (outcome.done || deadline.expired() || waits_end_) break;
     std::this_thread::sleep_for(kLookAgain);
   } while (true);
-  outcome.text = "servers of " + (node.empty() ? "all nodes" : "node " + node) + ", " + name_of(database) +
-                 ", are replaced; " + progress(outcome);
+  outcome.text = "waited for servers that are to be closed; " + progress(outcome);
+  return outcome;
+}
+
+Result<Outcome> Proxy::kill_client(const std::string& id) {
+  const auto ended = ask_all<char>([id](ReactorContext& context, std::vector<char>& rows) {
+    context.each_session([&](Session& session) {
+      if (session.row_id() != id || session.state() == Session::State::kClosed) return;
+      session.dismiss(kDismissed, "The client is ended.");
+      rows.push_back('x');
+    });
+  });
+  if (ended.empty())
+    return Error(Code::kNotFound, "there is no client " + id).with("try", "the ids in the list of clients");
+  Outcome outcome;
+  outcome.ended = ended.size();
+  outcome.text = "killed: client " + id;
   log::info(outcome.text);
   return outcome;
 }
@@ -270,6 +321,13 @@ void Proxy::hand_over() {
   handed_over_ = true;
   counters_.last_write_ns = kNeverCaughtUp;
   set_accepting(Reactor::Accepting::kClose);
+  for (const auto& reactor : reactors_) {
+    reactor->run([](ReactorContext& context) {
+      context.each_session([](Session& session) {  // they ask the process that serves, and would stay for ever
+        if (session.is_at_console()) session.dismiss(kDismissed, "Another process has taken over.");
+      });
+    });
+  }
 }
 
 void Proxy::inherit(const Orders& orders) {

@@ -12,6 +12,7 @@
 #include "net/event_loop.h"
 #include "proxy/auth_directory.h"
 #include "proxy/cancel_registry.h"
+#include "proxy/console.h"
 #include "proxy/counters.h"
 #include "proxy/greetings.h"
 #include "proxy/orders.h"
@@ -38,6 +39,7 @@ struct Shared {
   CancelRegistry& cancels;
   AuthDirectory& auth;
   CurrentHba& hba;
+  CurrentConsole& console;
   const Secret& mock_secret;  // makes the fake salts of unknown users
   ParameterSets& sets;
   Quotas& quotas;

@@ -13,6 +13,7 @@
 
 #include "proxy/counters.h"
 #include "proxy/topology_snapshot.h"
+#include "proxy/traffic.h"
 
 namespace pgb::proxy {
 
@@ -61,6 +62,7 @@ class Reasons {
 class RouteCounts {
  public:
   void count(const NodeView& node, ReasonId reason) { ++of(node).counts[reason]; }
+  void note_answer(const NodeView& node, uint64_t us) { of(node).latency.note(us); }
 
   template <class Visit>
   void each(Visit visit) const {  // visit(node's name, reason, count)
@@ -70,12 +72,17 @@ class RouteCounts {
       }
     }
   }
+  template <class Visit>
+  void each_latency(Visit visit) const {  // visit(node's name, latency)
+    for (const Node& node : nodes_) visit(node.name, node.latency);
+  }
 
  private:
   struct Node {
     std::string name;
     std::shared_ptr<const NodeGauge> gauge;  // held: its address means no other node meanwhile
     std::array<uint64_t, kMaxReasons> counts = {};
+    Latency latency;
   };
   Node& of(const NodeView& node) {
     for (Node& known : nodes_) {
@@ -86,7 +93,7 @@ class RouteCounts {
       known.gauge = node.gauge;
       return known;
     }
-    nodes_.push_back({node.name, node.gauge, {}});
+    nodes_.push_back({node.name, node.gauge, {}, {}});
     return nodes_.back();
   }
 

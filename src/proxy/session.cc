@@ -14,8 +14,8 @@ constexpr milliseconds kLingerTimeout{1000};
 }  // namespace
 
 const char* Session::name(State state) {
-  static constexpr const char* kNames[] = {"startup", "lookup",     "authenticating", "greeting",
-                                           "ready",   "cancelling", "closing",        "closed"};
+  static constexpr const char* kNames[] = {"startup", "lookup",     "authenticating", "greeting", "ready",
+                                           "console", "cancelling", "closing",        "closed"};
   return kNames[static_cast<size_t>(state)];
 }
 
@@ -27,7 +27,7 @@ bool Session::may_follow(State from, State to) {
     case State::kStartup: return to == State::kLookup || to == State::kCancelling;
     case State::kLookup: return to == State::kAuthenticating;
     case State::kAuthenticating: return to == State::kGreeting;
-    case State::kGreeting: return to == State::kReady;
+    case State::kGreeting: return to == State::kReady || to == State::kConsole;
     default: return false;
   }
 }
@@ -80,6 +80,8 @@ void Session::update_interest() {
   if (state_ == State::kReady) {
     constexpr size_t kMaxHeld = 64 * 1024, kMaxWhole = 1280 * 1024;
     read = !gone_ && in_.size() < (waiting_ ? kMaxHeld : kMaxWhole) && !choked();
+  } else if (state_ == State::kConsole) {
+    read = console_may_read();
   } else if (login_) {
     read = !gone_ && login_->framer.buffered() < kMaxEarly;
   }
@@ -100,7 +102,7 @@ void Session::send_client(std::string_view bytes) {
 
 void Session::fail(std::string_view sqlstate, const std::string& message, const std::string& detail) {
   if (state_ == State::kClosed || state_ == State::kClosing) return;
-  if (state_ != State::kReady) ++context_.shared.counters.refused_total;
+  if (state_ != State::kReady && state_ != State::kConsole) ++context_.shared.counters.refused_total;
   // In the middle of a message of the server's, an error would be taken for the rest of it.
   if (server_ != nullptr && server_->mid_message()) return end();
   pgwire::ErrorResponse error;
@@ -165,6 +167,7 @@ void Session::drop_server() {
   server_ = nullptr;
   --server.node().gauge->busy;
   ++context_.stats.transactions;
+  ++pool_->traffic.transactions;
   server.serve(nullptr);
   // Without its Sync a request is not committed, whatever was answered: only the end of the connection undoes it.
   const bool unfinished = !batch_start_ || (body_left_ > 0 && body_goes_);
@@ -190,11 +193,14 @@ void Session::on_events(uint32_t events) {
     if (was_pending && client_.out.empty() && state_ == State::kClosing) linger();
     if (server_ != nullptr && !client_.congested()) server_->resume();
     if (state_ == State::kReady) resume();
+    if (state_ == State::kConsole) console_goes_on();
   }
   if (state_ == State::kClosed) return;
   if (!gone_ && ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 || client_.stream->read_wants_write())) {
     if (state_ == State::kReady) {
       read_client();
+    } else if (state_ == State::kConsole) {
+      read_console();
     } else {
       read_login();
     }

@@ -17,6 +17,7 @@
 #include "pgwire/md5_server.h"
 #include "pgwire/startup.h"
 #include "proxy/cancel_job.h"
+#include "proxy/console_talk.h"
 #include "proxy/link.h"
 #include "proxy/pool.h"
 #include "proxy/reactor_context.h"
@@ -36,6 +37,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
     kAuthenticating,  // the client proves who it is
     kGreeting,        // waits for a server that says which parameters the session begins with
     kReady,
+    kConsole,     // asks the balancer itself; there is no pool and no server
     kCancelling,  // the client wanted to cancel another session's query, and nothing else
     kClosing,     // last words are under way to the client
     kClosed,
@@ -55,8 +57,10 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   // An operator ends this session: the client is told (57P01).
   void dismiss(const std::string& message, const std::string& detail);
   ClientRow row() const;
+  std::string row_id() const;
   bool is_at(const std::string& database) const { return pool_ != nullptr && pool_->database() == database; }
   bool has_server_of(const std::string& node) const { return server_ != nullptr && server_->node().name == node; }
+  bool is_at_console() const { return state_ == State::kConsole; }
   bool is_dedicated() const { return dedicated_ != nullptr; }
   void tick();  // time-outs; called about ten times a second while it waits, else about once a second
   bool is_waiting() const { return waiting_; }
@@ -91,6 +95,11 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
     std::optional<pgwire::Md5Server> md5;
     pgwire::Credentials known;  // afterwards: to log in at the servers
     std::unique_ptr<CancelJob> cancel;
+  };
+  struct AtConsole {
+    AtConsole(ConsoleAsker who, ConsoleTalk::Describe describe) : asker(std::move(who)), talk(std::move(describe)) {}
+    const ConsoleAsker asker;
+    ConsoleTalk talk;
   };
   struct ClientStatement {
     PreparedPtr prepared;
@@ -216,8 +225,19 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   void note_code(const Look& look);
   void note_text(std::string_view rest, size_t total);
 
-  // session_insight.cc: where requests go, and why
+  // session_console.cc: what the balancer itself is asked
+  bool asks_for_console() const;
+  void open_console();
+  void read_console();
+  bool console_may_read() const;
+  void console_goes_on();
+  void ask_console(const ConsoleAsker& asker, const std::string& text);
+  void console_answered(ConsoleAnswer answer);
+
+  // session_insight.cc: where requests go, and why, and how long they take
+  void note_answered(const Server& server);
   bool answer_question(std::string_view text);
+  bool answer_if_asked(Input& in, std::string_view text, size_t total);
   void explain_route(std::string_view text);
   void send_rows(const std::vector<std::string>& columns, const std::vector<std::string>& values, std::string_view tag);
   bool refuse_write_where_it_is_bound(const Look& look);
@@ -301,6 +321,9 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   bool counted_client_ = false;
   bool has_place_ = false;   // of its user and database
   uint32_t cancel_pid_ = 0;  // in the registry; 0 if none
+
+  std::unique_ptr<AtConsole> console_;  // kConsole
+  bool asking_ = false;                 // the console: nothing is looked at before it has answered
 
   Pool* pool_ = nullptr;
   PoolMode mode_ = PoolMode::kTransaction;  // as it was at the login: a reload is for sessions to come

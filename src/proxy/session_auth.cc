@@ -166,7 +166,8 @@ void Session::auth_messages() {
 // Keeps what the servers may ask for: a password as it is configured, what the client's proof gave, or, of a client
 // that had nothing to prove, what another one's gave.
 void Session::authenticated(const std::string& last_words) {
-  if (!take_client()) return;
+  const bool at_console = asks_for_console();
+  if (!at_console && !take_client()) return;
   AuthDirectory& auth = context_.shared.auth;
   const std::string& user = login_->params["user"];
   login_->known = login_->secret.credentials();
@@ -183,7 +184,9 @@ void Session::authenticated(const std::string& last_words) {
   login_->md5.reset();
   transition(State::kGreeting);
   send_client(last_words);
-  if (state_ == State::kGreeting) find_greeting();
+  if (state_ != State::kGreeting) return;
+  if (at_console) return open_console();
+  find_greeting();
 }
 
 // Only who has proved who he is takes one of the places.

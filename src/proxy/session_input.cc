@@ -27,6 +27,7 @@ void Session::read_client() {
     if (got.kind == IoKind::kWait) return;
     if (got.kind != IoKind::kDone) return hung_up();
     context_.stats.bytes_from_clients += got.count;
+    pool_->traffic.bytes_from_clients += got.count;
     last_active_ = context_.loop.now();
     const std::string_view bytes(scratch.data(), got.count);
     if (in_.empty()) {
@@ -59,7 +60,7 @@ bool Session::choked() const {
 
 // Goes on with what was kept.
 void Session::resume() {
-  if (processing_ || state_ != State::kReady || waiting_ || in_.empty() || choked()) return;
+  if (processing_ || state_ != State::kReady || waiting_ || asking_ || in_.empty() || choked()) return;
   const size_t used = process(in_.view());
   if (state_ != State::kReady) return;
   in_.consume(used);
@@ -127,7 +128,7 @@ Session::Step Session::step(Input& in) {
     if (!body_goes_ || server_ == nullptr) in.sent = in.at;
     return Step::kOn;
   }
-  if (waiting_) return Step::kWait;
+  if (waiting_ || asking_) return Step::kWait;
   if (in.rest().size() < pgwire::kHeaderSize) return Step::kMore;
   const uint32_t length = length_word(in.rest());
   if (length < 4 || length > pgwire::kMaxBody) {

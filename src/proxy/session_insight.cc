@@ -26,6 +26,15 @@ std::optional<std::string_view> asks_for_route_of(std::string_view text) {
   return rest;
 }
 
+// SHOW POOL_NODES and the like, PGPOOL SHOW …: pgpool-II's commands, which no server knows.
+bool asks_as_pgpool(std::string_view text) {
+  constexpr size_t kLongest = 200;
+  if (text.size() > kLongest) return false;
+  if (after(text, "pgpool")) return true;
+  const auto rest = after(text, "show");
+  return rest && after(*rest, "pool_");
+}
+
 const char* in_words(const Look& look) {
   const sql::Verdict& verdict = *look.verdict;
   if (!verdict.parsed) return "not understood";
@@ -45,7 +54,13 @@ const char* in_words(const Look& look) {
 // SHOW pgbalancer.route, EXPLAIN (ROUTE) …: every query passes here, few are meant.
 bool Session::answer_question(std::string_view text) {
   constexpr std::string_view kShow = "show pgbalancer.route";
-  const char first = text.empty() ? ' ' : text[0];
+  const char first = text.size() < 2 ? ' ' : text[0];
+  const bool asks =
+      first == 'p' || first == 'P' || ((first == 's' || first == 'S') && (text[1] == 'h' || text[1] == 'H'));
+  if (asks && asks_as_pgpool(text) && context_.shared.console.get()) {
+    ask_console({user(), peer_, false}, std::string(text));
+    return true;
+  }
   if (first == 's' || first == 'S') {
     if (text.size() < kShow.size() || text.size() > kShow.size() + 2 || !after(text, kShow)) return false;
     send_rows({"node", "reason"}, {route_node_, route_reason_}, "SHOW");
@@ -55,6 +70,25 @@ bool Session::answer_question(std::string_view text) {
   const auto statement = asks_for_route_of(text);
   if (statement) explain_route(*statement);
   return statement.has_value();
+}
+
+// A query that is such a question. What the console has to say comes later.
+bool Session::answer_if_asked(Input& in, std::string_view text, size_t total) {
+  if (!answer_question(text)) return false;
+  drop(in, total);
+  if (!asking_) send_ready();
+  return true;
+}
+
+// The times are those of the loop's rounds, which are taken anyway.
+void Session::note_answered(const Server& server) {
+  const auto now = context_.loop.now();
+  const uint64_t took = microseconds(now - last_active_);
+  Traffic& traffic = pool_->traffic;
+  ++traffic.requests;
+  traffic.request_us += std::min(took, microseconds(now - server.busy_since));
+  traffic.latency.note(took);
+  context_.routes.note_answer(server.node(), took);
 }
 
 // Nothing is run, and what SHOW pgbalancer.route says stays as it was.

@@ -149,7 +149,8 @@ Look Session::look_at_statement(std::string_view name) {
 // A query that no server needs to see.
 bool Session::answer_ourselves(Input& in, const sql::Verdict& verdict, size_t total) {
   if (server_ != nullptr && server_->status() == pgwire::TxnStatus::kFailed) return false;  // it says so to all
-  if (!deallocate(verdict) && !answer_question(query_text(in.rest().substr(0, total)))) return false;
+  const std::string_view text = query_text(in.rest().substr(0, total));
+  if (!deallocate(verdict)) return answer_if_asked(in, text, total);
   drop(in, total);
   send_ready();
   return true;

@@ -98,11 +98,14 @@ void Session::log_connection(std::string_view what) const {
                    {"transactions", std::to_string(transactions_)}});
 }
 
+std::string Session::row_id() const { return std::to_string(context_.index) + "." + std::to_string(id_); }
+
 ClientRow Session::row() const {
   const auto now = context_.loop.now();
   ClientRow row;
-  row.id = std::to_string(context_.index) + "." + std::to_string(id_);
+  row.id = row_id();
   if (pool_ != nullptr) row.user = user(), row.database = database();
+  if (console_) row.user = console_->asker.user, row.database = kConsoleDatabase;
   row.address = peer_;
   row.tls = client_.is_open() && client_.stream->encrypted();
   if (server_ != nullptr) row.node = server_->node().name;
@@ -110,12 +113,17 @@ ClientRow Session::row() const {
   row.age_s = seconds_since(made_, now);
   row.idle_s = seconds_since(last_active_, now);
   row.transactions = transactions_;
+  row.prepared = statements_.size();
+  const auto application = parameters_->find("application_name");
+  if (application != parameters_->end()) row.application_name = application->second;
   const bool waits = waiting_ && !waiting_quiet_;
   if (waits) row.waiting_s = seconds_since(std::max(transaction_since_, made_), now);
   if (state_ == State::kClosing || state_ == State::kClosed) {
     row.state = "closing";
   } else if (waits) {
     row.state = is_kept_back() ? "paused" : "waiting";
+  } else if (state_ == State::kConsole) {
+    row.state = asking_ ? "active" : "idle";
   } else if (state_ != State::kReady) {
     row.state = "login";
   } else if (server_ == nullptr || server_->idle()) {

@@ -44,9 +44,14 @@ Session::Step Session::query(Input& in, std::string_view message, size_t total) 
       expect_anything();
     }
     unnamed_ = 0;
-  } else if (may_reset_to_its_own()) {
-    if (message.size() < total && total <= kMaxWhole) return Step::kMore;
-    if (message.size() >= total) note_effects(look_at(query_text(message)));
+  } else {
+    const bool whole = message.size() >= total;
+    const bool waits = server_->quiet() && !dedicated_ && server_->status() != pgwire::TxnStatus::kFailed;
+    if (whole && waits && answer_if_asked(in, query_text(message), total)) return Step::kOn;
+    if (may_reset_to_its_own()) {
+      if (!whole && total <= kMaxWhole) return Step::kMore;
+      if (whole) note_effects(look_at(query_text(message)));
+    }
   }
   server_->unnamed = 0;
   server_->expect({Kind::kQuery, 0});
@@ -58,6 +63,7 @@ Session::Step Session::query(Input& in, std::string_view message, size_t total) 
 Session::Step Session::parse(Input& in, std::string_view message, size_t total) {
   if (message.size() < total && total <= kMaxWhole) return Step::kMore;
   const bool first = std::exchange(batch_start_, false);
+  ++pool_->traffic.client_parses;
   bool complete = false;
   const std::string_view name = read_c_string(message, pgwire::kHeaderSize, complete);
   const bool untracked = !name.empty() && context_.pool_settings.max_prepared == 0;
@@ -260,6 +266,7 @@ void Session::prepare(const PreparedStatement& statement, Expectation::Kind kind
   server_->expect({kind, statement.id, change});
   if (!server_->skipping()) server_->touch(statement.id);
   ++context_.stats.server_parses;
+  ++pool_->traffic.server_parses;
 }
 
 // The server's unnamed statement becomes this session's, or goes if the session has none: it may be another client's.
@@ -289,6 +296,7 @@ Session::Step Session::bind(Input& in, std::string_view message, size_t total) {
     fail(sqlstate::kProtocolViolation, "invalid string in message");
     return Step::kOn;
   }
+  ++pool_->traffic.binds;
   const bool first = std::exchange(batch_start_, false);
   const auto found = name.empty() || !pooled() ? statements_.end() : statements_.find(std::string(name));
   const PreparedPtr prepared = found == statements_.end() ? nullptr : found->second.prepared;

@@ -85,6 +85,7 @@ void Session::attach(Server& server) {
   fresh_ = true;
   route_node_ = server.node().name;
   context_.routes.count(server.node(), counted_as_);
+  ++pool_->traffic.assignments;
   if (state_ == State::kReady) ++transactions_;
   ++server.node().gauge->busy;
   server.serve(this);
@@ -115,6 +116,7 @@ void Session::change_parameters(Server& server, Parameters from, Purpose purpose
 
 void Session::server_given(Server& server) {
   queued_ = false;
+  if (state_ == State::kReady) pool_->traffic.wait_us += microseconds(context_.loop.now() - transaction_since_);
   attach(server);
   if (state_ == State::kGreeting) {
     server.flush();
@@ -171,6 +173,7 @@ void Session::server_says(std::string_view bytes) {
   if (!kept_.empty()) drop_kept();
   // Nobody may hear from this client what it wrote before all others see it.
   if (wrote_ && context_.pool_settings.causal_reads == CausalReads::kGlobal) context_.router->note_write();
+  pool_->traffic.bytes_to_clients += bytes.size();
   send_client(bytes);
 }
 
@@ -179,7 +182,8 @@ void Session::server_drained() {
   update_interest();
 }
 
-void Session::server_ready(Server&) {
+void Session::server_ready(Server& server) {
+  note_answered(server);
   last_active_ = context_.loop.now();
   maybe_release();
   resume();
@@ -240,10 +244,12 @@ void Session::release() {
   NodeGauge& gauge = *server.node().gauge;
   --gauge.busy;
   ++context_.stats.transactions;
+  ++pool_->traffic.transactions;
   const auto took = context_.loop.now() - server.busy_since;
   const auto us = static_cast<uint32_t>(
       std::min<int64_t>(std::chrono::duration_cast<std::chrono::microseconds>(took).count(), 10'000'000));
   const uint32_t before = gauge.latency_us.load(std::memory_order_relaxed);
+  pool_->traffic.transaction_us += microseconds(took);
   gauge.latency_us.store(before - before / 8 + us / 8, std::memory_order_relaxed);
   const auto slow = context_.pool_settings.log_slow_queries;
   if (slow.count() > 0 && took >= slow) log_slow(took);

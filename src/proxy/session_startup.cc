@@ -17,9 +17,10 @@ constexpr int kMaxLoginReads = 16;  // in one go: a client that never stops send
 
 }  // namespace
 
-// Reads in every state but kReady: login bytes are collected, bytes after the end are thrown away.
+// Reads in every state but kReady and kConsole: login bytes are collected, bytes after the end are thrown away.
 void Session::read_login() {
-  for (int i = 0; i < kMaxLoginReads && state_ != State::kClosed && state_ != State::kReady; ++i) {
+  const auto over = [this] { return state_ == State::kClosed || state_ == State::kReady || state_ == State::kConsole; };
+  for (int i = 0; i < kMaxLoginReads && !over(); ++i) {
     if (login_ && login_->framer.buffered() >= context_.scratch.size()) return;
     const net::IoResult got = client_.stream->read(context_.scratch.data(), context_.scratch.size());
     if (got.kind == Kind::kWait) return;
@@ -279,6 +280,7 @@ void Session::greet(const std::map<std::string, std::string>& reported) {
   pgwire::encode(bytes, pgwire::BackendKeyData{ticket->pid, ticket->key});
   pgwire::encode(bytes, pgwire::ReadyForQuery{});
   transition(State::kReady);
+  ++pool_->traffic.logins;
   in_.append(login_->framer.buffered_bytes());
   login_.reset();
   last_active_ = context_.loop.now();

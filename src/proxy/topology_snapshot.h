@@ -12,6 +12,23 @@ namespace pgb::proxy {
 enum class NodeRole { kUnknown, kPrimary, kReplica };
 const char* to_string(NodeRole role);  // "unknown", "primary", "replica"
 
+// How it answered the questions that are asked all the time. One thread writes.
+struct ProbeCounts {
+  std::atomic<uint64_t> good{0}, bad{0};
+  std::atomic<uint64_t> sum_us{0}, longest_us{0}, shortest_us{UINT64_MAX};  // of the good ones
+  std::atomic<int64_t> last_good_ns{0}, last_bad_ns{0};  // steady clock, when it was decided; 0: never
+
+  void note(bool answered, int64_t asked_ns, int64_t now_ns) {
+    (answered ? last_good_ns : last_bad_ns) = now_ns;
+    ++(answered ? good : bad);
+    if (!answered) return;
+    const uint64_t us = now_ns > asked_ns ? static_cast<uint64_t>(now_ns - asked_ns) / 1000 : 0;
+    sum_us += us;
+    if (us > longest_us) longest_us = us;
+    if (us < shortest_us) shortest_us = us;
+  }
+};
+
 // What is measured of a node all the time, by whoever measures it. Thread-safe.
 struct NodeGauge {
   // Steady-clock time (ns) of the newest moment at which everything that the primary had committed by then is known
@@ -24,6 +41,8 @@ struct NodeGauge {
   // 0: none has to be.
   std::atomic<int64_t> ejected_until_ns{0};
   std::atomic<int64_t> back_since_ns{0};  // when it was last found again, or for the first time
+
+  ProbeCounts probes;
 
   // True if it was not ejected before.
   bool eject(int64_t until_ns) {

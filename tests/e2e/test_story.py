@@ -1,8 +1,11 @@
 """The main job on both runtimes: one file in, a replicating cluster behind a balancer out, changed while
 it runs, and gone without a trace."""
+import contextlib
 import json
 import re
+import shutil
 import subprocess
+import urllib.parse
 
 import psycopg2
 import pytest
@@ -43,6 +46,26 @@ def test_a_second_init_has_nothing_to_do(standing):
     before = {node: standing.postgres_pids(node)[0] for node in standing.hosts()}
     assert "Nothing to do" in standing.run("--init").out
     assert {node: standing.postgres_pids(node)[0] for node in standing.hosts()} == before, "servers were restarted"
+
+
+# --- operating the balancer
+
+def test_the_superuser_sees_the_console_and_speaks_pcp(standing):
+    url = urllib.parse.urlsplit(standing.url())
+    console = urllib.parse.urlunsplit(url._replace(path="/pgbalancer"))
+    with contextlib.closing(psycopg2.connect(console, connect_timeout=10)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        cursor.execute("SHOW NODES")
+        assert [(row[0], row[3]) for row in cursor.fetchall()] == \
+            [(name, "replica" if number else "primary") for number, name in enumerate(standing.hosts())]
+    if not shutil.which("pcp_node_count", path="/usr/sbin:/usr/bin"):
+        pytest.skip("pgpool-II's clients are not installed (package pgpool2)")
+    passes = standing.folder / "pcppass"
+    passes.touch(0o600)
+    passes.write_text(f"*:*:{url.username}:{standing.password()}\n")
+    done = subprocess.run(["/usr/sbin/pcp_node_count", "-h", "127.0.0.1", "-p", str(standing.balancer()["pcp_port"]), "-U", url.username,
+                           "-w"], env={"PCPPASSFILE": str(passes)}, capture_output=True, text=True, timeout=30, check=False)
+    assert done.stdout.strip() == str(len(standing.hosts())), done
 
 
 # --- status

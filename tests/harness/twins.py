@@ -28,6 +28,8 @@ def plain(answer) -> list[tuple]:
         elif tag == "E":
             body = {key: SERVERS_NAME.sub("statement", value) for key, value in error_fields(body).items()
                     if key not in HIDDEN_FIELDS}
+            if body["C"] == "25006":  # what must not be done in a read-only transaction: a replica has other words for it
+                del body["M"]
         elif tag == "A":
             body = body[4:]
         out.append((tag, body))

@@ -1,0 +1,90 @@
+// A proxy for tests, which tells what is asked of it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "proxy/admin.h"
+
+namespace pgb::control {
+
+class FakeProxy : public proxy::Admin {
+ public:
+  std::string said;  // the last order
+  uint64_t requests = 20;
+
+  proxy::Stats stats() const override {
+    proxy::Stats stats;
+    stats.clients = 3;
+    stats.nodes["primary1"].servers = 2;
+    return stats;
+  }
+  proxy::TopologyPtr topology() const override {
+    auto topology = std::make_shared<proxy::TopologySnapshot>();
+    topology->nodes = {{"primary1", "10.0.0.1", 5432, proxy::NodeRole::kPrimary, false, "refused"}};
+    return topology;
+  }
+  void apply(proxy::TopologyPtr) override {}
+  void set_pool(const proxy::PoolSettings&) override {}
+  proxy::PoolSettings pool_settings() const override { return proxy::PoolSettings(); }
+  uint16_t port() const override { return 1; }
+
+  std::vector<proxy::PoolRow> pools() const override { return {{"shop", "alice", "primary1", 1, 2, 3, 4, 5, 0.5}}; }
+  std::vector<proxy::ClientRow> clients() const override { return std::vector<proxy::ClientRow>(2); }
+  std::vector<proxy::ServerRow> servers() const override { return std::vector<proxy::ServerRow>(3); }
+  std::vector<proxy::RouteRow> routes() const override { return {{"primary1", "it writes", 7}}; }
+  std::vector<proxy::TrafficRow> traffic() const override {
+    proxy::TrafficRow row{"shop", "alice", 5, 2, 1, 1, 3, 0, 1.25, {}};
+    row.traffic.requests = requests;
+    row.traffic.transactions = 10;
+    row.traffic.transaction_us = 5000;
+    row.traffic.latency.note(300);
+    proxy::TrafficRow past;
+    past.database = "shop";
+    past.traffic.requests = 100;
+    return {past, row};
+  }
+  std::vector<proxy::LatencyRow> latencies() const override {
+    proxy::Latency latency;
+    latency.note(300);
+    latency.note(20'000'000);
+    return {{"primary1", latency}};
+  }
+  proxy::OrdersPtr orders() const override {
+    proxy::Orders orders;
+    orders.paused_databases = {"shop"};
+    return std::make_shared<const proxy::Orders>(orders);
+  }
+  proxy::Outcome pause(const std::string& database, Time wait) override {
+    return note("pause " + database + " " + std::to_string(wait.count()));
+  }
+  Result<proxy::Outcome> resume(const std::string& database) override { return note("resume " + database); }
+  Result<proxy::Outcome> drain(const std::string& node, std::optional<Time> limit, Time wait) override {
+    return note("drain " + node + " " + std::to_string(limit ? limit->count() : -1) + " " +
+                std::to_string(wait.count()));
+  }
+  Result<proxy::Outcome> undrain(const std::string& node) override {
+    if (node != "primary1") return Error(Code::kNoNode, "there is no node " + node);
+    return note("undrain " + node);
+  }
+  Result<proxy::Outcome> reconnect(const std::string& node, const std::string& database, Time wait) override {
+    return note("reconnect " + node + " " + database + " " + std::to_string(wait.count()));
+  }
+  proxy::Outcome wait_close(const std::string& node, const std::string& database, Time wait) override {
+    return note("wait_close " + node + " " + database + " " + std::to_string(wait.count()));
+  }
+  Result<proxy::Outcome> kill_client(const std::string& id) override { return note("kill_client " + id); }
+  proxy::Outcome kill(const std::string& database) override { return note("kill " + database); }
+  void finish() override { note("finish"); }
+
+ private:
+  proxy::Outcome note(const std::string& what) {
+    said = what;
+    proxy::Outcome outcome;
+    outcome.text = what;
+    return outcome;
+  }
+};
+
+}  // namespace pgb::control

@@ -1,0 +1,14 @@
+// What there is to measure, for Prometheus: a view of the same live state as the tables of the console.
+#pragma once
+
+#include <string>
+
+#include "proxy/admin.h"
+
+namespace pgb::control {
+
+// The number of series is bounded: of databases and pools, those with the most requests have their own (100 and 200),
+// the rest are one, "(other)"; reasons of routes are at most 256. Any thread.
+std::string metrics_of(const proxy::Admin& proxy, bool openmetrics);
+
+}  // namespace pgb::control

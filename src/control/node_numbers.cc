@@ -1,0 +1,89 @@
+#include "control/node_numbers.h"
+
+#include <algorithm>
+#include <map>
+
+#include "control/text_of.h"
+
+namespace pgb::control {
+namespace {
+
+std::string time_of(int64_t steady_ns) { return steady_ns == 0 ? "" : utc(at_steady(steady_ns)); }
+
+}  // namespace
+
+std::vector<NodeNumbers> node_numbers(const proxy::Admin& proxy) {
+  const proxy::Stats stats = proxy.stats();
+  std::map<std::string, uint64_t> requests;
+  for (const proxy::RouteRow& row : proxy.routes()) requests[row.node] += row.requests;
+  std::vector<NodeNumbers> nodes;
+  double weights = 0;
+  const proxy::TopologyPtr topology = proxy.topology();
+  for (const proxy::NodeView& view : topology->nodes) {
+    NodeNumbers node;
+    node.id = nodes.size();
+    node.view = view;
+    node.requests = requests[view.name];
+    const auto found = stats.nodes.find(view.name);
+    if (found != stats.nodes.end()) node.servers = found->second.servers;
+    weights += view.weight;
+    nodes.push_back(std::move(node));
+  }
+  for (NodeNumbers& node : nodes) node.share = weights > 0 ? node.view.weight / weights : 0;
+  return nodes;
+}
+
+int NodeNumbers::status_code() const {
+  constexpr int kWaiting = 1, kUp = 2, kDown = 3;
+  if (!view.healthy || view.gauge->drained) return kDown;
+  return servers > 0 ? kUp : kWaiting;
+}
+
+std::string NodeNumbers::status() const {
+  static constexpr const char* kNames[] = {"unused", "waiting", "up", "down"};
+  return kNames[status_code()];
+}
+
+std::string NodeNumbers::pg_role() const {
+  if (!view.healthy || view.role == proxy::NodeRole::kUnknown) return "unknown";
+  return view.role == proxy::NodeRole::kPrimary ? "primary" : "standby";
+}
+
+uint64_t NodeNumbers::behind() const {
+  return view.role == proxy::NodeRole::kReplica ? view.gauge->behind_bytes.load() : 0;
+}
+
+std::string NodeNumbers::changed() const { return time_of(view.gauge->back_since_ns); }
+
+int64_t NodeNumbers::changed_at() const {
+  const int64_t ns = view.gauge->back_since_ns;
+  return ns == 0 ? 0 : std::chrono::system_clock::to_time_t(at_steady(ns));
+}
+
+std::vector<std::string> NodeNumbers::health_check() const {
+  const proxy::ProbeCounts& probes = view.gauge->probes;
+  const uint64_t good = probes.good, bad = probes.bad;
+  const auto ms = [](uint64_t us) { return std::to_string(us / 1000); };
+  return {std::to_string(id),
+          view.host,
+          std::to_string(view.port),
+          status(),
+          view.role == proxy::NodeRole::kPrimary ? "primary" : "standby",
+          changed(),
+          std::to_string(good + bad),
+          std::to_string(good),
+          std::to_string(bad),
+          "0",
+          "0",
+          "0.000000",
+          "0",
+          ms(probes.longest_us),
+          ms(good > 0 ? probes.shortest_us.load() : 0),
+          fixed(good > 0 ? static_cast<double>(probes.sum_us) / static_cast<double>(good) / 1000 : 0, 6),
+          time_of(std::max(probes.last_good_ns.load(), probes.last_bad_ns.load())),
+          time_of(probes.last_good_ns),
+          "",
+          time_of(probes.last_bad_ns)};
+}
+
+}  // namespace pgb::control

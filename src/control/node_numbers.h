@@ -1,0 +1,32 @@
+// The nodes by number, as pgpool-II's commands and its PCP protocol speak of them: the position in the configuration.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "proxy/admin.h"
+
+namespace pgb::control {
+
+struct NodeNumbers {
+  size_t id = 0;
+  proxy::NodeView view;
+  double share = 0;       // of the reads, by weight: all add up to 1
+  uint64_t requests = 0;  // that went there
+
+  // In pgpool-II's words: "up" with connections, "waiting" without any yet, "down" when silent or drained.
+  std::string status() const;
+  int status_code() const;                        // the same as a number: 1 waiting, 2 up, 3 down
+  std::string pg_role() const;                    // "primary", "standby", "unknown"
+  uint64_t behind() const;                        // bytes; of the primary 0
+  std::string changed() const;                    // when it was last found again, or first; empty: it never was
+  int64_t changed_at() const;                     // the same in seconds since the epoch; 0: never
+  std::vector<std::string> health_check() const;  // the columns of SHOW POOL_HEALTH_CHECK_STATS
+
+  uint64_t servers = 0;
+};
+
+std::vector<NodeNumbers> node_numbers(const proxy::Admin& proxy);
+
+}  // namespace pgb::control

@@ -1,0 +1,178 @@
+"""/metrics, as promtool, an OpenMetrics parser and a real Prometheus read it; dashboard and alert rules against it."""
+import contextlib
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import psycopg2
+import pytest
+
+from harness.alone import standing_group
+from harness.free_ports import free_block
+from harness.waiting import wait_until
+
+PACKAGING = pathlib.Path(__file__).resolve().parents[2] / "packaging"
+RULES = PACKAGING / "prometheus" / "pgbalancer_alerts.yml"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
+needs_promtool = pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed (package prometheus)")
+
+
+class Site:
+    def __init__(self, primary, replicas, balancer):
+        self.primary, self.replica, self.balancer = primary, replicas[0], balancer
+
+    def get(self, path: str = "/metrics", token: str | None = "look", accept: str = "", method: str = "GET"):
+        headers = {"Accept": accept} if accept else {}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        request = urllib.request.Request(f"http://127.0.0.1:{self.balancer.rest}{path}", headers=headers, method=method)
+        return urllib.request.urlopen(request, timeout=20)
+
+    def text(self, accept: str = "") -> str:
+        with self.get(accept=accept) as answer:
+            return answer.read().decode()
+
+    def value(self, series: str) -> float:
+        [line] = [line for line in self.text().splitlines() if line.startswith(series + " ")]
+        return float(line.rsplit(" ", 1)[1])
+
+
+@pytest.fixture(scope="module")
+def site():
+    with standing_group(1, stats_token="look") as (primary, replicas, balancer):
+        primary.sql("CREATE ROLE shop LOGIN PASSWORD 'shop'; CREATE TABLE things AS SELECT 1 AS n; GRANT ALL ON things TO shop")
+        primary.sql('CREATE DATABASE "odd""name\\"')
+        replicas[0].wait_caught_up()
+        yield Site(primary, replicas, balancer)
+
+
+@contextlib.contextmanager
+def client(site, database: str = "postgres"):
+    with contextlib.closing(psycopg2.connect(host="127.0.0.1", port=site.balancer.port, user="shop", password="shop",
+                                             dbname=database, connect_timeout=15)) as connection:
+        connection.autocommit = True
+        yield connection
+
+
+def run(connection, sql: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+
+
+@needs_promtool
+def test_promtool_finds_nothing_to_say(site):
+    with client(site, 'odd"name\\') as connection:
+        run(connection, "SELECT 1")
+        done = subprocess.run(["promtool", "check", "metrics"], input=site.text(), capture_output=True, text=True, timeout=30, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), done
+
+
+def test_it_is_openmetrics(site):
+    parser = pytest.importorskip("prometheus_client.openmetrics.parser")
+    with client(site, 'odd"name\\') as connection:
+        run(connection, "SELECT 1")
+        with site.get(accept=OPENMETRICS) as answer:
+            assert answer.headers["Content-Type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+            text = answer.read().decode()
+        families = {family.name: family for family in parser.text_string_to_metric_families(text)}
+    databases = {sample.labels["database"] for sample in families["pgbalancer_database_requests"].samples}
+    assert 'odd"name\\' in databases
+    assert families["pgbalancer_node_request_duration_seconds"].type == "histogram"
+    assert families["pgbalancer_node_replication_lag_bytes"].unit == "bytes"
+
+
+def test_the_numbers_are_those_of_what_happened(site):
+    with client(site) as connection:
+        run(connection, "SELECT 1")
+        requests = 'pgbalancer_database_requests_total{database="postgres"}'
+        count = 'pgbalancer_database_request_duration_seconds_count{database="postgres"}'
+        slow = 'pgbalancer_database_request_duration_seconds_bucket{database="postgres",le="0.1"}'
+        before = {name: site.value(name) for name in (requests, count, slow)}
+        for _ in range(5):
+            run(connection, "SELECT pg_sleep(0.2)")
+        grown = {name: site.value(name) - before[name] for name in before}
+        assert grown[requests] >= 5 and grown[count] == grown[requests] and grown[slow] <= grown[requests] - 5, grown
+        assert site.value('pgbalancer_pool_clients{database="postgres",user="shop"}') == 1
+        assert site.value('pgbalancer_node_primary{node="primary"}') == 1
+        assert site.value('pgbalancer_node_up{node="replica1"}') == 1
+        for _ in range(50):
+            run(connection, "SELECT n FROM things")
+        assert re.search(r'pgbalancer_routed_requests_total\{node="replica1",reason="[^"]+"\} \d', site.text())
+
+
+def test_who_may_look_may_not_do(site):
+    for token in (None, "wrong"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            site.get(token=token)
+        assert refused.value.code == 401
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        site.get("/api/v1/control/pause", method="POST")
+    assert refused.value.code == 403
+    with site.get("/api/v1/status") as answer:
+        assert json.load(answer)["paused"] is False
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        site.get(method="POST")
+    assert refused.value.code == 405
+
+
+def names_in(expression: str) -> set[str]:
+    return set(re.findall(r"\b(?:pgbalancer|process)_[a-z_]+", expression))
+
+
+def test_dashboard_and_rules_name_only_what_there_is(site):
+    with client(site) as connection:
+        run(connection, "SELECT 1")
+        there = {re.split(r"[{ ]", line)[0] for line in site.text().splitlines() if line and not line.startswith("#")}
+    dashboard = json.loads((PACKAGING / "grafana" / "pgbalancer.json").read_text())
+    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    expressions += [variable["query"] for variable in dashboard["templating"]["list"] if variable["type"] == "query"]
+    expressions += re.findall(r"^ +(?:expr: (?!>-)|histogram_quantile|\(rate)(.*)$", RULES.read_text(), re.MULTILINE)
+    wanted = set().union(*map(names_in, expressions))
+    assert len(wanted) > 25, wanted
+    assert wanted <= there, wanted - there
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+
+
+@needs_promtool
+def test_the_rules_are_right(site):
+    assert subprocess.run(["promtool", "check", "rules", RULES], capture_output=True, timeout=30, check=False).returncode == 0
+    done = subprocess.run(["promtool", "test", "rules", RULES.with_name("pgbalancer_alerts_test.yml")], capture_output=True, text=True,
+                          timeout=30, check=False)
+    assert done.returncode == 0, done
+
+
+@pytest.mark.skipif(not shutil.which("prometheus"), reason="prometheus is not installed")
+def test_a_real_prometheus_scrapes_it_and_the_alerts_fire(site):
+    folder, port = site.balancer.folder, free_block(1)
+    (folder / "token").write_text("look")
+    shutil.copy(RULES, folder)
+    settings = (PACKAGING / "prometheus" / "prometheus.yml").read_text()
+    settings = settings.replace("/etc/prometheus/pgbalancer.token", str(folder / "token")).replace("15s", "1s")
+    settings = settings.replace("127.0.0.1:8080", f"127.0.0.1:{site.balancer.rest}")
+    (folder / "prometheus.yml").write_text("global: {evaluation_interval: 1s}\n" + settings)
+
+    def ask(query: str) -> list:
+        url = f"http://127.0.0.1:{port}/api/v1/query?" + urllib.parse.urlencode({"query": query})
+        with contextlib.suppress(urllib.error.URLError), urllib.request.urlopen(url, timeout=5) as answer:
+            return json.load(answer)["data"]["result"]
+        return []
+
+    with open(folder / "prometheus.log", "w", encoding="utf-8") as log, subprocess.Popen(
+            ["prometheus", f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'tsdb'}",
+             f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log) as prometheus:
+        try:
+            wait_until(lambda: [r for r in ask('up{job="pgbalancer"}') if r["value"][1] == "1"], 30, "Prometheus has scraped it")
+            wait_until(lambda: len(ask("pgbalancer_node_up == 1")) == 2, 10, "both nodes are up")
+            site.replica.stop()
+            wait_until(lambda: [r["metric"]["node"] for r in ask("pgbalancer_node_up == 0")] == ["replica1"], 20, "it sees the loss")
+            wait_until(lambda: ask('ALERTS{alertname="PgbalancerNodeDown",alertstate="pending"}'), 20, "the rule has seen it")
+        finally:
+            prometheus.terminate()
+            prometheus.wait(20)
+            site.replica.start()

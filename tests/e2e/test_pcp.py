@@ -1,0 +1,158 @@
+"""pgpool-II's own pcp_* commands, as Debian has them, against the PCP port."""
+import hashlib
+import os
+import re
+import socket
+import subprocess
+
+import psycopg2
+import pytest
+
+from harness.alone import standing_group
+from harness.free_ports import free_block
+from harness.waiting import wait_until
+
+BIN = "/usr/sbin"
+pytestmark = pytest.mark.skipif(not os.path.exists(f"{BIN}/pcp_node_info"), reason="pgpool-II's clients are not installed (package pgpool2)")
+
+
+def client_version() -> str:
+    text = subprocess.run([f"{BIN}/pcp_node_info", "--version"], capture_output=True, text=True, check=False)
+    return re.search(r"(\d+\.\d+)", text.stdout + text.stderr).group(1)
+
+
+class Site:
+    def __init__(self, primary, replica, balancer, port):
+        self.primary, self.replica, self.balancer, self.port = primary, replica, balancer, port
+
+    def pcp(self, command: str, *arguments, password: str = "pcp pass", user: str = "boss") -> subprocess.CompletedProcess:
+        home = self.balancer.folder / "home"
+        home.mkdir(exist_ok=True)
+        passes = home / ".pcppass"
+        passes.touch(0o600)
+        passes.write_text(f"*:*:{user}:{password}\n")
+        return subprocess.run([f"{BIN}/pcp_{command}", "-h", "127.0.0.1", "-p", str(self.port), "-U", user, "-w", *map(str, arguments)],
+                              capture_output=True, text=True, timeout=30, check=False, env={"HOME": str(home), "PCPPASSFILE": str(passes)})
+
+    def good(self, command: str, *arguments) -> str:
+        """The clients' exit code is 0 whatever the server says."""
+        done = self.pcp(command, *arguments)
+        assert (done.returncode, done.stderr) == (0, ""), done
+        return done.stdout
+
+    def client(self):
+        return psycopg2.connect(host="127.0.0.1", port=self.balancer.port, user="shop", password="shop", dbname="postgres")
+
+
+@pytest.fixture(scope="module")
+def site():
+    old = float(client_version()) < 4.4
+    with standing_group(1) as (primary, replicas, balancer):
+        users = balancer.folder / "pcp.conf"
+        users.touch(0o600)
+        users.write_text(f"# name:md5\nboss:{hashlib.md5(b'pcp pass').hexdigest()}\n")
+        port = free_block(1)
+        balancer.config |= {"pcp_port": port, "pcp_users_file": "pcp.conf", "pcp_version": "4.3" if old else "4.4"}
+        balancer.restart()
+        wait_until(lambda: all(node["healthy"] for node in balancer.ask("status")["nodes"]), 20, "all servers are found")
+        primary.sql("CREATE ROLE shop LOGIN PASSWORD 'shop'")
+        replicas[0].wait_caught_up()
+        yield Site(primary, replicas[0], balancer, port)
+
+
+def test_node_count_and_info(site):
+    assert site.good("node_count").strip() == "2"
+    with site.client() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        first = site.good("node_info", 0).split()
+        assert first[:2] == ["127.0.0.1", str(site.primary.port)], first
+        assert "primary" in first and "up" in first and "0.500000" in first, first
+        lines = site.good("node_info", "-v").splitlines()
+        assert sum("Hostname" in line for line in lines) == 2, lines
+        values = [line.split(":", 1)[1].strip() for line in lines if line.startswith("Role") or line.startswith("Backend Role")]
+        assert "standby" in values and "primary" in values, lines
+    missing = site.pcp("node_info", 7)
+    assert not missing.stdout and "there is no node of this number" in missing.stderr, missing
+
+
+def test_health_check_stats(site):
+    text = site.good("health_check_stats", 1, "-v")
+    assert re.search(r"Success Count\s*: [1-9]", text) and re.search(r"Fail Count\s*: 0", text), text
+
+
+def test_processes_and_status(site):
+    pid = str(site.balancer.process.pid)
+    count = site.good("proc_count").split()
+    assert pid in count, count
+    with site.client() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        backend = str(cursor.fetchone()[0])
+        assert [line for line in site.good("proc_info", pid).splitlines() if line.startswith("postgres shop") and f" {backend} " in line]
+        assert backend in site.good("proc_info", "-a")
+    status = site.good("pool_status")
+    assert re.search(r"name : pool_mode\nvalue: transaction", status), status
+    assert site.balancer.token not in status and "password" not in status.lower()
+
+
+def test_detach_and_attach(site):
+    site.good("detach_node", 1)
+    assert {node["name"]: node["drained"] for node in site.balancer.ask("status")["nodes"]} == {"primary": False, "replica1": True}
+    assert "down" in site.good("node_info", 1)
+    site.good("attach_node", 1)
+    assert not any(node["drained"] for node in site.balancer.ask("status")["nodes"])
+    site.good("detach_node", "-g", 1)
+    site.good("attach_node", 1)
+    assert "there is no node of this number" in site.pcp("detach_node", 9).stderr
+
+
+def test_reload(site):
+    site.balancer.config["pool_size"] = 7
+    site.balancer.write()
+    site.good("reload_config")
+    assert re.search(r"name : pool_size\nvalue: 7", site.good("pool_status"))
+
+
+def test_what_has_no_meaning_here_says_so(site):
+    for command, arguments, why in (("watchdog_info", (), "there is no watchdog here"), ("promote_node", (1,), "neither promotes"),
+                                    ("recovery_node", (1,), "nor makes servers")):
+        done = site.pcp(command, *arguments)
+        assert not done.stdout and why in done.stderr, done
+
+
+def test_a_wrong_password_gets_nobody_in(site):
+    for user, password in (("boss", "wrong"), ("nobody", "pcp pass")):
+        done = site.pcp("node_count", user=user, password=password)
+        assert done.returncode != 0 and "authentication failed" in done.stderr, done
+    assert site.good("node_count").strip() == "2"
+
+
+def test_bad_bytes_and_idle_connections_leave_it_alone(site):
+    held = [socket.create_connection(("127.0.0.1", site.port), 5) for _ in range(10)]
+    for bytes_in in (b"M\xff\xff\xff\xff", b"L\0\0\0\4", b"R\0\0\0\5x", os.urandom(4096), b""):
+        with socket.create_connection(("127.0.0.1", site.port), 5) as wire:
+            wire.settimeout(10)
+            wire.sendall(bytes_in)
+            wire.shutdown(socket.SHUT_WR)
+            while wire.recv(4096):
+                pass
+    assert site.good("node_count").strip() == "2"
+    for wire in held:
+        wire.close()
+    with site.client() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+def test_a_take_over_keeps_it(site):
+    site.balancer.config["takeover_socket"] = "takeover.sock"
+    site.balancer.restart()
+    site.balancer.take_over()
+    wait_until(lambda: site.pcp("node_count").stdout.strip() == "2", 20, "the new process answers")
+
+
+def test_stop(site):
+    site.good("stop_pgpool", "-m", "fast")
+    assert site.balancer.process.wait(10) == 0, site.balancer.log
+    site.balancer.start()
+    site.good("stop_pgpool")  # smart
+    assert site.balancer.process.wait(10) == 0, site.balancer.log
+    site.balancer.start()
