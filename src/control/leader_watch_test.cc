@@ -1,0 +1,50 @@
+#include "control/leader_watch.h"
+
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+
+#include "dcs/local_store.h"
+
+namespace pgb::control {
+namespace {
+
+TEST(LeaderWatch, TellsOfTheGroupsLeaderAtOnceAndOfEveryChange) {
+  using Told = std::vector<std::optional<proxy::Leader>>;
+  const auto store = dcs::LocalStore::in_memory();
+  const auto put = [&](const std::string& group, const std::string& value) {
+    return store->put("/pgbalancer/shop/" + group + "/leader", value, 0, Deadline::after(std::chrono::seconds(5)));
+  };
+  ASSERT_TRUE(put("lb1", R"({"holder":"a","epoch":1})"));
+  ASSERT_TRUE(put("lb2", R"({"holder":"x","epoch":9})"));
+  std::mutex mutex;
+  std::condition_variable more;
+  Told told;
+  LeaderWatch watch(*store, "lb1", [&](std::optional<proxy::Leader> leader) {
+    const std::lock_guard lock(mutex);
+    told.push_back(std::move(leader));
+    more.notify_all();
+  });
+  const auto wait_for = [&](size_t count) {
+    std::unique_lock lock(mutex);
+    more.wait_for(lock, std::chrono::seconds(10), [&] { return told.size() >= count; });
+    return told;
+  };
+  EXPECT_EQ(wait_for(1), (Told{proxy::Leader{"a", 1}}));
+  ASSERT_TRUE(put("lb2", R"({"holder":"y","epoch":10})"));
+  ASSERT_TRUE(put("lb1", R"({"holder":"b","epoch":2})"));
+  ASSERT_TRUE(store->txn({{}, {dcs::Op::remove({"/pgbalancer/shop/lb1/leader", false})}, {}},
+                         Deadline::after(std::chrono::seconds(5))));
+  EXPECT_EQ(wait_for(3), (Told{proxy::Leader{"a", 1}, proxy::Leader{"b", 2}, std::nullopt}));
+}
+
+TEST(LeaderWatch, AValueThatNamesNobodyIsNoLeader) {
+  for (const char* text : {"", "{}", "[]", "x", R"({"holder":1,"epoch":1})", R"({"holder":"a","epoch":"1"})"}) {
+    EXPECT_FALSE(parse_leader(text)) << text;
+  }
+}
+
+}  // namespace
+}  // namespace pgb::control
