@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs every test that CTest knows in a build folder (unit tests, layer check) and, unless --unit, the
-end-to-end tests; for the latter and the Docker runtime's own tests a Docker Engine is started, if one can
-run here (tests/harness/engine.py). The last line is 'N passed, N failed, N skipped', counted by test case; the
+end-to-end tests. For those of them that need Docker, and for the Docker runtime's own tests, an Engine is started, if one can
+run here (tests/harness/engine.py): beside the others, in a network of its own. The last line is 'N passed, N failed, N skipped', counted by test case; the
 exit code is 0 only if something ran and nothing failed."""
 import argparse
 import collections
@@ -15,11 +15,13 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 import xml.etree.ElementTree as xml
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
+from harness import registry  # noqa: E402
 from harness.engine import Engine, Unavailable  # noqa: E402
 
 UNIT_LIMIT = 300  # seconds that one program may take
@@ -111,17 +113,24 @@ def run(name: str, command: list[str], report: pathlib.Path | None, limit: float
     return result
 
 
-def run_lanes(lanes: list[list[tuple]]) -> list[int]:
-    """Those of a lane one after the other, the lanes side by side."""
+def run_lanes(lanes: list) -> list[int]:
+    """The jobs of a lane one after the other, in a thread of its own, the lanes side by side."""
     total = [0, 0, 0]
 
-    def work(lane: list[tuple]) -> None:
-        for job in lane:
-            if STOPPED.is_set():
-                return
-            result = run(*job)
-            with PRINTING:
-                total[:] = [a + b for a, b in zip(total, result)]
+    def add(result: list[int]) -> None:
+        with PRINTING:
+            total[:] = [a + b for a, b in zip(total, result)]
+
+    def work(lane) -> None:
+        with contextlib.closing(lane):
+            try:
+                for job in lane:
+                    add(run(*job))
+                    if STOPPED.is_set():
+                        break
+            except Exception:  # pylint: disable=broad-except
+                traceback.print_exc()
+                add([0, 1, 0])
     threads = [threading.Thread(target=work, args=(lane,)) for lane in lanes]
     for thread in threads:
         thread.start()
@@ -147,9 +156,12 @@ def is_unit(test: dict) -> bool:
     return "unit" in properties.get("LABELS", [])
 
 
-def unit_jobs(build: pathlib.Path, reports: pathlib.Path):
+def unit_jobs(build: pathlib.Path, reports: pathlib.Path, docker: bool):
+    """Those that need Docker, or the others."""
     for test in known_tests(build):
         name = test["name"]
+        if (name == "runtime") != docker:
+            continue
         # CTest leaves the command out if the program was not built.
         command = test.get("command") or [f"{build}: the program of test {name} is absent"]
         report = reports / f"{name}.xml" if is_unit(test) else None
@@ -163,29 +175,36 @@ def pytest_job(name: str, folder: str, reports: pathlib.Path, *options: str) -> 
     return name, command, report, E2E_LIMIT
 
 
-def lanes_of(reports: pathlib.Path) -> list[list[tuple]]:
-    """Tests wait more than they work. Those in Docker share nothing with the others but the machine."""
-    return [[pytest_job("drivers", "drivers", reports), pytest_job("e2e", "e2e", reports, "--docker=without")],
-            [pytest_job("e2e in Docker", "e2e", reports, "--docker=only")]]
-
-
 @contextlib.contextmanager
-def engine_for_tests(wanted: bool):
-    """The tests find it, or why there is none, in the environment."""
+def engine_for_tests():
+    """This thread and what it starts leave the machine's network. The tests find the engine, or why there is none, in the
+    environment."""
+    with contextlib.suppress(registry.Unavailable):
+        registry.program()  # while we still have the machine's network
     engine = Engine()
-    if wanted:
-        print("== Docker Engine", flush=True)
-        try:
-            engine.start()
-            os.environ["PGB_TEST_DOCKER_HOST"] = os.environ["PGB_TEST_DOCKER"] = engine.host
-            print(f"   {engine.host}", flush=True)
-        except Unavailable as reason:
-            os.environ["PGB_TEST_NO_DOCKER"] = str(reason)
-            print(f"   none: {reason}", flush=True)
+    try:
+        engine.start()
+        os.environ["PGB_TEST_DOCKER_HOST"] = os.environ["PGB_TEST_DOCKER"] = engine.host
+    except Unavailable as reason:
+        os.environ["PGB_TEST_NO_DOCKER"] = str(reason)
+        with PRINTING:
+            print(f"== no Docker Engine: {reason}", flush=True)
     try:
         yield
     finally:
         engine.stop()
+
+
+def docker_lane(build: pathlib.Path, reports: pathlib.Path):
+    with engine_for_tests():
+        yield from unit_jobs(build, reports, docker=True)
+        yield pytest_job("e2e in Docker", "e2e", reports, "--docker=only")
+
+
+def other_lane(build: pathlib.Path, reports: pathlib.Path):
+    yield from unit_jobs(build, reports, docker=False)
+    yield pytest_job("drivers", "drivers", reports)
+    yield pytest_job("e2e", "e2e", reports, "--docker=without")
 
 
 def main() -> int:
@@ -197,12 +216,13 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     build = (ROOT / arguments.build).resolve()
     os.environ["PGB_BIN"] = str(build / "bin")
-    total = [0, 0, 0]
-    with tempfile.TemporaryDirectory() as folder, engine_for_tests(not arguments.unit):
+    with tempfile.TemporaryDirectory() as folder:
         reports = pathlib.Path(folder)
-        lanes = [[list(unit_jobs(build, reports))]] + ([] if arguments.unit else [lanes_of(reports)])
-        for side_by_side in lanes:
-            total = [a + b for a, b in zip(total, run_lanes(side_by_side))]
+        if arguments.unit:
+            lanes = [unit_jobs(build, reports, docker=False), unit_jobs(build, reports, docker=True)]
+        else:
+            lanes = [other_lane(build, reports), docker_lane(build, reports)]
+        total = run_lanes(lanes)
     print(f"{total[0]} passed, {total[1]} failed, {total[2]} skipped")
     return 0 if total[1] == 0 and total[0] > 0 else 1
 

@@ -145,6 +145,7 @@ class Server final : public net::Pollable {
   bool wants_copy() const { return copy_in_; }  // waits for data of the client, and for their end
   bool quiet() const { return expected_.empty() && !skipping_; }
   pgwire::TxnStatus status() const { return status_; }
+  bool works_for_us() const { return !expected_.empty() && expected_.front().kind == Expectation::Kind::kInternal; }
   bool has_failed() const;  // its transaction, and nothing that may end it is on its way
   bool idle() const { return quiet() && status_ == pgwire::TxnStatus::kIdle; }
   const ParameterSetPtr& parameters() const { return parameters_; }

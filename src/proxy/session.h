@@ -157,6 +157,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   void greet(const std::map<std::string, std::string>& reported);
   void open_dedicated();
   void cancel(const pgwire::CancelRequest& request);
+  static void look_for_cancel(ReactorContext& theirs, uint64_t id, unsigned me, uint64_t mine);
   void cancel_elsewhere(const pgwire::CancelRequest& request);
   void on_cancel_target(std::optional<CancelTarget> target, unsigned reactor, uint64_t session);
 

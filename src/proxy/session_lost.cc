@@ -250,6 +250,14 @@ Session::Step Session::refuse_in_lost(Input& in, size_t total, const sql::Verdic
     send_ready();
     return Step::kOn;
   }
+  if (is_query && verdict != nullptr && verdict->parsed && verdict->statements == 0) {  // as in any failed transaction
+    drop(in, total);
+    std::string bytes;
+    pgwire::encode_empty(bytes, pgwire::be::kEmptyQueryResponse);
+    send_client(bytes);
+    send_ready();
+    return Step::kOn;
+  }
   const bool commit = one && !chain && verdict->transaction == sql::Transaction::kCommit;
   if (commit || !lost_told_) {
     send_error(sqlstate::kSerializationFailure, "the transaction was rolled back: its server is gone",

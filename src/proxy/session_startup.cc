@@ -297,15 +297,26 @@ void Session::cancel(const pgwire::CancelRequest& request) {
   transition(State::kCancelling);
   disarm();
   context_.shared.on(target->reactor, [id = target->session, me = context_.index, mine = id_](ReactorContext& theirs) {
-    Session* session = theirs.find(id);
-    std::optional<CancelTarget> found = session == nullptr ? std::nullopt : session->cancel_wanted();
-    theirs.shared.on(me, [found, mine, id, reactor = theirs.index](ReactorContext& ours) {
-      Session* asker = ours.find(mine);
-      if (asker != nullptr) return asker->on_cancel_target(found, reactor, id);
-      if (!found) return;
-      ours.shared.on(reactor, [id](ReactorContext& holder) {
-        if (Session* held = holder.find(id)) held->release_hold();
-      });
+    look_for_cancel(theirs, id, me, mine);
+  });
+}
+
+// On the thread of session `id`. A server that works for us at the moment shall not be cancelled in that.
+void Session::look_for_cancel(ReactorContext& theirs, uint64_t id, unsigned me, uint64_t mine) {
+  constexpr std::chrono::milliseconds kPause{2};
+  Session* session = theirs.find(id);
+  if (session != nullptr && session->server_ != nullptr && session->server_->owes_client() &&
+      session->server_->works_for_us()) {
+    theirs.loop.after(kPause, [&theirs, id, me, mine] { look_for_cancel(theirs, id, me, mine); });
+    return;
+  }
+  std::optional<CancelTarget> found = session == nullptr ? std::nullopt : session->cancel_wanted();
+  theirs.shared.on(me, [found, mine, id, reactor = theirs.index](ReactorContext& ours) {
+    Session* asker = ours.find(mine);
+    if (asker != nullptr) return asker->on_cancel_target(found, reactor, id);
+    if (!found) return;
+    ours.shared.on(reactor, [id](ReactorContext& holder) {
+      if (Session* held = holder.find(id)) held->release_hold();
     });
   });
 }
