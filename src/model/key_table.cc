@@ -237,10 +237,11 @@ const KeyTable& cluster_keys() {
         Kind::kChoice,
         "",
         "`quorum` if a group has two replicas or more, else `async`",
-        "`quorum`: in groups of two replicas or more a commit waits for one of them",
+        "`quorum`: in groups of two replicas or more a commit waits for one of them, as long as there is one; "
+        "`strict`: always",
         0,
         0,
-        {"async", "quorum"}},
+        {"async", "quorum", "strict"}},
        {"protect", Kind::kBool, "false", "", "refuse to destroy this cluster"},
        {"ha", Kind::kObject, "", "", "failover", 0, 0, {}, &ha_keys()},
        {"dcs", Kind::kDcs, R"("embedded")", "", "where the leader lease is kept: embedded, or {\"etcd\": [urls]}"},

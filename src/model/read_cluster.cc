@@ -98,6 +98,7 @@ class Reader {
     std::string durability;
     read(root_, "durability", durability);
     if (durability == "quorum") cluster_.durability = Durability::kQuorum;
+    if (durability == "strict") cluster_.durability = Durability::kStrict;
     const auto* ha = usable(root_, "ha");
     read(ha, "lease", cluster_.ha.lease);
     read(ha, "loop", cluster_.ha.loop);
