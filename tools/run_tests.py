@@ -123,7 +123,7 @@ def jobs_of(build: pathlib.Path, reports: pathlib.Path, unit_only: bool):
         yield name, command + ([f"--gtest_output=xml:{report}"] if report else []), report, UNIT_LIMIT
     if not unit_only:
         # One after the other in processes of their own: the end-to-end tests may leave this machine's network.
-        for name in ("drivers", "e2e"):
+        for name in ("drivers", "e2e", "faults"):
             report = reports / f"{name}.xml"
             command = ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/{name}",
                        f"--junitxml={report}"]

@@ -45,7 +45,8 @@ void MemberAgent::begin(const ha::Decision& decision, std::function<After()> wha
 }
 
 MemberAgent::After MemberAgent::started(Status done, bool primary) {
-  return [this, done = std::move(done), primary](Own& own) {
+  const std::optional<ServerFacts> known = done.ok() ? acts_.ask() : std::nullopt;
+  return [this, done = std::move(done), primary, known](Own& own) {
     if (!done.ok()) {
       log::error("the server does not start: " + done.error().message);
       ++own.failed_starts;
@@ -63,7 +64,7 @@ MemberAgent::After MemberAgent::started(Status done, bool primary) {
     own.read.reset();
     own.links.clear();
     if (primary) own.sync_since = own.last_flushed;
-    watch_->set_running(true);
+    watch_->set_running(true, known);
   };
 }
 
@@ -246,8 +247,8 @@ void MemberAgent::act_on_server(const ha::ClusterView& view, const ha::Decision&
             ++own.failed_starts;
           };
         }
-        return [this, decision, at](Own& own) {
-          started(Status(), true)(own);
+        return [after = started(Status(), true), decision, at](Own& own) {
+          after(own);
           own.epoch = decision.epoch;
           own.sync = decision.sync;
           own.sync_since = at;
@@ -325,6 +326,7 @@ bool MemberAgent::beside_decisions(const ha::ClusterView& view, const ha::Decisi
   if (decision.state == ha::State::kLeading && own_.slots_of != own_.epoch && !own_.unfurnished) {
     begin(beside, [this, epoch = own_.epoch]() -> After {
       acts_.make_slots();
+      store_->trim_history();
       return [epoch](Own& own) { own.slots_of = epoch; };
     });
     return true;

@@ -86,7 +86,8 @@ int MemberAgent::run() {
     wait();
     if (!stopping_ && own_.foreign && files_.changed()) return start_over(config_);
   }
-  return stop();
+  const int code = stop();
+  return begins_anew_ ? start_over(config_) : code;
 }
 
 api::MemberAnswer MemberAgent::answer(const api::MemberQuestion& question) {
@@ -159,6 +160,11 @@ void MemberAgent::look_at_files() {
   files_.accept();
   auto config = load_agent_config(config_.config_dir + "/agent.json");
   if (!config.ok() || !config->has_store() || !config->find_member(config_.name)) return;
+  if (config->store_endpoints != config_.store_endpoints || !(config->store_password == config_.store_password)) {
+    log::info("the lease store is another one now");
+    begins_anew_ = stopping_ = true;
+    return;
+  }
   if (config->members == config_.members) return;
   config_.members = config->members;
   peers_->follow(config_.members);

@@ -137,6 +137,7 @@ class MemberAgent {
   std::atomic<bool> give_up_{false};
   std::string said_;
   bool stopping_ = false;
+  bool begins_anew_ = false;  // after that, with another configuration
   bool soon_ = false;
   ha::Time fail_until_{};  // an act that failed is not tried again before
 

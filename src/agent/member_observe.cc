@@ -82,7 +82,7 @@ void MemberAgent::look_at_key(const StoreNews& news, ha::ClusterView& view) {
 }
 
 ha::Duration MemberAgent::recovery() const {
-  constexpr uint64_t kBytesPerMs = 40'000;
+  constexpr uint64_t kBytesPerMs = 150'000;
   const uint64_t bytes = own_.last_flushed > own_.redo ? own_.last_flushed - own_.redo : 0;
   return ha::Duration(150 + static_cast<int64_t>(bytes / kBytesPerMs));
 }
@@ -131,6 +131,8 @@ void MemberAgent::look_at_server(ha::OwnView& self) {
     self.links = own_.links;
   }
   if (self.server != ha::Server::kAbsent) self.system_id = own_.system_id;
+  // Others judge by a primary's history whether they can follow it: it always has one.
+  if (own_.up && own_.primary) self.history = own_.history;
   if (!self.flushed) return;
   if (own_.history.empty() || own_.history.back().timeline != self.flushed->timeline) {
     own_.history = read_history(dir_.path(), self.flushed->timeline);
@@ -167,7 +169,7 @@ void MemberAgent::look_at_links(const ServerFacts& facts, ha::Time now) {
     ha::Link& link = own_.links[name];
     if (link.streaming != sender.streaming || link.since == ha::Time{}) link.since = now;
     link.streaming = sender.streaming;
-    link.flushed = std::max(link.flushed, sender.flushed);
+    link.flushed = sender.flushed;
   }
   for (auto& [name, link] : own_.links) {
     const auto sender = facts.senders.find(name);

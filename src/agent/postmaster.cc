@@ -22,6 +22,10 @@ Status Postmaster::start() {
   for (std::string& argument : server_arguments(config_)) options.argv.push_back(std::move(argument));
   options.inherit_output = true;  // its log is ours
   options.pdeathsig = SIGQUIT;
+  // What is left of one that was killed has the data directory still open.
+  if (!end_orphans(Deadline::after(milliseconds(5000)))) {
+    return Error(Code::kTimeout, "processes of the server before survive SIGKILL");
+  }
   const std::lock_guard lock(mutex_);
   auto pid = os::spawn(options);
   if (!pid.ok()) return std::move(pid).error().in("starting postgres");
@@ -87,8 +91,12 @@ bool Postmaster::end_now(milliseconds patience, Deadline deadline) {
     for (pid_t child : os::children_of(postmaster)) kill(child, SIGKILL);
     kill(postmaster, SIGKILL);
   }
-  // Those whose postmaster is gone are ours now. One that was stopped alone has not seen the SIGQUIT.
-  for (;; poll(nullptr, 0, 5)) {
+  return end_orphans(deadline);
+}
+
+// Those whose postmaster is gone are our children now.
+bool Postmaster::end_orphans(Deadline deadline) {
+  for (std::string how;; poll(nullptr, 0, 5)) {
     reap(&how);
     bool left = pid() != 0;
     for (pid_t child : os::children_of(getpid())) {

@@ -43,6 +43,8 @@ class Postmaster {
   pid_t pid() const { return pid_.load(); }  // 0: not running; any thread
 
  private:
+  bool end_orphans(Deadline deadline);
+
   const AgentConfig& config_;
   std::string bin_dir_;
   std::atomic<pid_t> pid_{0};

@@ -59,6 +59,13 @@ Result<std::unique_ptr<Connection>> ServerActs::connect() const {
   return Connection::open(own_server(), Deadline::after(kQuery));
 }
 
+std::optional<ServerFacts> ServerActs::ask() const {
+  auto connection = connect();
+  if (!connection.ok()) return std::nullopt;
+  auto facts = ask_server(**connection, Deadline::after(kQuery));
+  return facts.ok() ? std::optional(std::move(*facts)) : std::nullopt;
+}
+
 Status ServerActs::end_leftovers() {
   const std::string data = real_path(dir_.path());
   const Deadline deadline = Deadline::after(seconds(10));

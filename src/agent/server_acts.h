@@ -64,6 +64,9 @@ class ServerActs {
   };
   std::optional<AtRest> look_at_rest() const;
 
+  // What the server says just now; nothing if it does not answer.
+  std::optional<ServerFacts> ask() const;
+
   pgclient::ConnInfo own_server() const;  // as whom the agent asks its own server
 
  private:

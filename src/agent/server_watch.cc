@@ -86,11 +86,12 @@ ServerWatch::~ServerWatch() {
   greeter_.join();
 }
 
-void ServerWatch::set_running(bool running) {
+void ServerWatch::set_running(bool running, std::optional<ServerFacts> known) {
   const std::lock_guard lock(mutex_);
   running_ = running;
   ++turn_;
   state_ = State();
+  if (known) state_.answered = known->asked, state_.facts = std::move(known);
   changed_.notify_all();
 }
 

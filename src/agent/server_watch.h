@@ -47,7 +47,8 @@ class ServerWatch {
   ~ServerWatch();
 
   // While on it is asked every `pace`; off: not at all, and what it said is forgotten.
-  void set_running(bool running);
+  // `known`: what it has just said to somebody else.
+  void set_running(bool running, std::optional<ServerFacts> known = std::nullopt);
   void set_pace(std::chrono::milliseconds pace);
   void ask_now();
 

@@ -112,7 +112,9 @@ bool StoreLink::release(const ha::ClusterView& seen, const ha::Decision& decisio
                Compare::Relation::kEqual,
                static_cast<int64_t>(store.leader->lease),
                {}}};
-  txn.then = {Op::remove({keys_.leader(), false}), Op::put(keys_.transfer(), decision.node),
+  // After a crash nobody knows who has most: then the best may take the role without waiting for the one that is named.
+  const std::string to = seen.self.flushed ? decision.node : "";
+  txn.then = {Op::remove({keys_.leader(), false}), Op::put(keys_.transfer(), to),
               Op::put(keys_.member(config_.name), to_json(publication)),
               history_op(store.leader->epoch, "release", decision.sentence)};
   if (store.request && store.request->kind == ha::Request::Kind::kSwitchover) {
@@ -130,6 +132,16 @@ bool StoreLink::clear_request(uint64_t id, const std::string& sentence) {
   txn.when = {at_revision(keys_.failover(), id)};
   txn.then = {Op::remove({keys_.failover(), false}), history_op(now.view.epoch.epoch, "request", sentence)};
   return done(dcs_->txn(txn, Deadline::after(kCall)), "clearing the request");
+}
+
+void StoreLink::trim_history() {
+  constexpr size_t kKept = 500;
+  auto all = dcs_->range({keys_.history(), true}, Deadline::after(kCall));
+  if (!all.ok() || all->kvs.size() <= kKept) return;
+  dcs::Txn txn;
+  for (size_t i = 0; i + kKept < all->kvs.size() && i < 100; ++i)
+    txn.then.push_back(Op::remove({all->kvs[i].key, false}));
+  (void)dcs_->txn(txn, Deadline::after(kCall));
 }
 
 void StoreLink::tell(ha::Epoch epoch, const std::string& action, const std::string& sentence) {

@@ -61,6 +61,9 @@ class StoreLink {
   // One more line of the history; a store that does not answer goes without.
   void tell(ha::Epoch epoch, const std::string& action, const std::string& sentence);
 
+  // Removes what is older than the last few hundred lines of the history.
+  void trim_history();
+
   // Asks the store now, so that news() has what the caller did.
   bool refresh();
 

@@ -83,6 +83,7 @@ class Site:
         wait_until(lambda: self.ledger.count_through_balancer() > before + 20, 20, "commits through the balancer go on")
         self.ledger.stop()
         owners = self.ledger.owners()
+        print(self.sandbox.run("history", expect=None).out)
         print(f"gap {self.ledger.gap(self.since):.2f} s, {len(self.ledger.acks)} commits, by {owners}")
         assert len(owners) <= most_owners, f"servers acknowledged commits in turns: {owners}"
         primary = self.primary()

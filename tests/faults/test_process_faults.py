@@ -99,3 +99,30 @@ def test_the_balancer_is_restarted_and_the_servers_do_not_notice(site):
     site.sandbox.run("start", "lb1")
     site.check_end(most_owners=1)
     assert site.primary() == primary
+
+
+def test_a_switchover_moves_the_role_and_back(site):
+    old = site.primary()
+    wanted = next(name for name in reversed(site.names) if name != old)
+    site.since = time.monotonic()
+    done = site.sandbox.run("switchover", "--to", wanted)
+    assert f"{wanted} leads" in done.out, done
+    assert site.primary() == wanted
+    site.sandbox.wait_healthy()
+    site.wait_synchronous()
+    site.sandbox.run("switchover", "--to", old)
+    site.check_end(most_owners=3)
+    assert site.primary() == old
+    told = site.sandbox.run("history").out
+    assert f"in favour of {wanted}" in told and f"in favour of {old}" in told, told
+
+
+def test_a_switchover_to_who_cannot_lead_changes_nothing(site):
+    old = site.primary()
+    away = next(name for name in site.names if name != old)
+    site.sandbox.run("stop", away)
+    refused = site.sandbox.run("switchover", "--to", away, expect=None)
+    assert refused.code != 0 and away in refused.err, refused
+    site.sandbox.run("start", away)
+    site.check_end(most_owners=1)
+    assert site.primary() == old
