@@ -21,8 +21,18 @@ bool is_member(const SyncRecord& record, const std::string& name) {
   return std::binary_search(record.set.members.begin(), record.set.members.end(), name);
 }
 
-bool intact_leader(const SyncRecord& record, const NodeView& node, Epoch epoch) {
-  return node.name == record.leader && node.led >= record.epoch && is_evidence(node, epoch);
+bool intact_leader(const ClusterView& view, const NodeView& node, Epoch epoch) {
+  const SyncRecord& record = *view.store.sync;
+  return node.name == record.leader && node.led >= record.epoch && is_evidence(view, node, epoch);
+}
+
+// Which of the heirs' timelines it is on or has been on; none: of no heir.
+std::optional<Timeline> inherited(const SyncRecord& record, const NodeView& node) {
+  for (const Fork& fork : node.history) {
+    auto it = std::find(record.heirs.begin(), record.heirs.end(), fork.timeline);
+    if (it != record.heirs.end()) return fork.timeline;
+  }
+  return std::nullopt;
 }
 
 Eligibility by_lag(const ClusterView& view, const NodeView& node) {
@@ -42,7 +52,9 @@ Eligibility by_count(const ClusterView& view, const NodeView& node, Epoch epoch,
   std::vector<std::string> ahead;
   for (const auto& name : members) {
     const NodeView* other = find_node(view, name);
-    if (other == nullptr || !is_evidence(*other, epoch) || other->system_id != node.system_id) {
+    bool final = other != nullptr && is_evidence(view, *other, epoch) && other->system_id == node.system_id;
+    // Of a promotion under way the record would know, the store that went back does not.
+    if (!final || (record_is_stale(view) && other->server == Server::kStarting)) {
       result.missing.push_back(name);
     } else if (*other->flushed > *node.flushed) {
       ahead.push_back(fmt::format("{} at {}", name, to_text(*other->flushed)));
@@ -60,17 +72,22 @@ Eligibility by_count(const ClusterView& view, const NodeView& node, Epoch epoch,
 
 Eligibility without_record(const ClusterView& view, const NodeView& node, Epoch epoch) {
   bool ever_led = false;
-  each_node(view, [&](const NodeView& n) { ever_led |= n.promised > 0 && (n.led > 0 || n.following); });
+  each_node(view, [&](const NodeView& n) {
+    ever_led |= n.promised > 0 && (n.led > 0 || n.following || (n.flushed && n.flushed->timeline > 1));
+  });
   if (!ever_led) {
     bool founder = node.name == view.self.name && view.self.founder;
     return {founder, founder ? "it founded the group" : "the group's first leader is the node that founded it", {}};
   }
-  // The store was emptied: without its record only all nodes together know.
+  // The store was emptied or went back: without its record only all nodes together know.
   return by_count(view, node, epoch, view.members, view.members.size());
 }
 
 Eligibility by_record(const ClusterView& view, const SyncRecord& record, const NodeView& node, Epoch epoch) {
-  if (intact_leader(record, node, epoch)) return {true, fmt::format("it led epoch {}", record.epoch), {}};
+  if (intact_leader(view, node, epoch)) return {true, fmt::format("it led epoch {}", record.epoch), {}};
+  if (auto timeline = inherited(record, node)) {
+    return {true, fmt::format("it has timeline {}, whose leader had all that is recorded", *timeline), {}};
+  }
   if (!is_member(record, node.name)) {
     return {
         false,
@@ -78,7 +95,7 @@ Eligibility by_record(const ClusterView& view, const SyncRecord& record, const N
         {record.leader}};
   }
   const NodeView* last = find_node(view, record.leader);
-  if (last != nullptr && intact_leader(record, *last, epoch) && *last->flushed <= *node.flushed) {
+  if (last != nullptr && intact_leader(view, *last, epoch) && *last->flushed <= *node.flushed) {
     return {true, fmt::format("it has all WAL of {}, up to {}", last->name, to_text(*last->flushed)), {}};
   }
   return by_count(view, node, epoch, record.set.members, evidence_needed(record.set));
@@ -109,21 +126,43 @@ Timeline next_timeline(const ClusterView& view) {
   return timeline + 1;
 }
 
-bool is_evidence(const NodeView& node, Epoch epoch) {
-  return node.promised >= epoch && node.flushed && node.server != Server::kPrimary &&
-         !(node.following && node.following->epoch < epoch);
+bool is_evidence(const ClusterView& view, const NodeView& node, Epoch epoch) {
+  // A store that went back has forgotten who was elected by what was published before.
+  bool outdated = view.store.restored && node.name != view.self.name && node.seen < *view.store.restored;
+  return !outdated && node.promised >= epoch && node.flushed && node.server != Server::kPrimary &&
+         !is_foreign(view, node) && !(node.following && node.following->epoch < epoch);
+}
+
+bool is_foreign(const ClusterView& view, const NodeView& node) {
+  const std::string& ours = view.store.epoch.system_id;
+  return !ours.empty() && !node.system_id.empty() && node.system_id != ours;
+}
+
+bool record_is_stale(const ClusterView& view) {
+  if (!view.store.sync) return true;
+  bool newer = false;  // a leader's timeline stands in /epoch before it begins
+  each_node(view, [&](const NodeView& n) {
+    newer |= n.flushed && n.flushed->timeline > view.store.epoch.timeline && !is_foreign(view, n);
+  });
+  return view.store.restored.has_value() || newer;
 }
 
 Eligibility eligible(const ClusterView& view, const NodeView& node, Epoch epoch) {
   if (node.priority == 0) return {false, "its priority is 0", {}};
   if (!node.flushed) return {false, "its WAL is not whole or not known", {}};
+  if (is_foreign(view, node)) {
+    return {false,
+            fmt::format("its data are another group's: system identifier {}, not {}", node.system_id,
+                        view.store.epoch.system_id),
+            {}};
+  }
   if (node.health != Health::kGood) return {false, "it does not answer", {}};
   if (node.free_disk < view.settings.min_free_disk) {
     return {false, fmt::format("its disk has {} left", bytes(node.free_disk)), {}};
   }
   const auto& record = view.store.sync;
-  if (!record) return without_record(view, node, epoch);
-  if (record->durability == Durability::kAsync) return by_lag(view, node);
+  if (record && record->durability == Durability::kAsync) return by_lag(view, node);
+  if (record_is_stale(view)) return without_record(view, node, epoch);
   return by_record(view, *record, node, epoch);
 }
 

@@ -15,8 +15,15 @@ Epoch next_epoch(const ClusterView& view);
 // A timeline number that nobody has used.
 Timeline next_timeline(const ClusterView& view);
 
-// The node's position is final: it stopped following, promised `epoch`, and its WAL is known and whole.
-bool is_evidence(const NodeView& node, Epoch epoch);
+// The node's position is final: it stopped following, promised `epoch`, and its WAL is known, whole and this group's.
+bool is_evidence(const ClusterView& view, const NodeView& node, Epoch epoch);
+
+// Its data were made by another initdb than the group's.
+bool is_foreign(const ClusterView& view, const NodeView& node);
+
+// There is no /sync, or what it says is older than what the group has done since: the store was emptied, or restored
+// from a copy.
+bool record_is_stale(const ClusterView& view);
 
 struct Eligibility {
   bool ok = false;

@@ -16,6 +16,11 @@ bool holds_key(const ClusterView& view) {
   return key && key->holder == view.self.name && view.self.lease != 0 && key->lease == view.self.lease;
 }
 
+// It led under its key, and has promised no later leader: others may count on the position that it published with that.
+bool may_resume(const ClusterView& view) {
+  return holds_key(view) && view.self.led == view.store.leader->epoch && view.self.promised <= view.self.led;
+}
+
 State state_of_primary(const ClusterView& view) {
   if (!view.store.reachable) return State::kCutOff;
   if (!holds_key(view) || view.store.leader->epoch != view.self.epoch) return State::kStray;
@@ -62,8 +67,7 @@ State state_of(const ClusterView& view) {
     case Server::kAbsent: return State::kAbsent;
     case Server::kBuilding: return State::kBuilding;
     case Server::kStarting: return State::kStarting;
-    case Server::kStopped:
-      return holds_key(view) && view.self.led == view.store.leader->epoch ? State::kDown : State::kStopped;
+    case Server::kStopped: return may_resume(view) ? State::kDown : State::kStopped;
     case Server::kPrimary: return state_of_primary(view);
     case Server::kStandby: break;
   }

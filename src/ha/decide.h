@@ -2,13 +2,14 @@
 //
 // What the agent owes the answer, for the proofs to hold:
 // - kAcquire is one transaction: if the leader key, /epoch and /sync have the revisions of the view (or are as absent),
-//   then put the leader key {self, epoch} under a new lease and /epoch {epoch, self, max(its timeline, timeline)}; a
-//   running primary with /sync of its own puts that again, too, under the new epoch, after it wrote `led` = epoch.
-//   Without any /sync it puts {self, epoch - 1, alone}, after it wrote `led` = at least epoch - 1: it has all there
-//   ever was.
-// - The lease is granted, and its id remembered, before that transaction: a key with it is its own.
-// - kRecordSync is one transaction: if the leader key is still {self, its epoch} at the revision of the view, put
-//   /sync {self, its epoch, settings.durability, set}.
+//   then put the leader key {self, epoch} under a new lease, /epoch {epoch, self, max(its timeline, timeline),
+//   system_id}, and /sync as `record` says, if it does. On disk `led` is at least the decision's before the transaction
+//   is sent.
+// - The lease is granted, and its id remembered, before that transaction: a key with it is its own, unless its epoch is
+//   below that of the primary that runs here (then the store went back).
+// - kRecordSync is one transaction: if the leader key is still {self, its epoch} at the revision of the view, and /sync
+//   has the revision of the view (or is as absent), put /sync as `record` says. Of several under way only one can
+//   happen.
 // - kRelease is one transaction: if the leader key is mine, delete it, put /transfer = node, and name that node in a
 //   pending switchover. The promise and the position are published before it.
 // - A transaction whose answer did not come may have happened, or happen later: look again, assume nothing.

@@ -23,8 +23,15 @@ Decision reacquire(const Look& look, Event event, const std::string& why) {
   Epoch epoch = std::max({self.epoch, highest_promise(look), look.store().epoch.epoch});
   auto decision =
       look.row(event, fmt::format("{}, primary of epoch {}, takes epoch {}: {}", self.name, self.epoch, epoch, why));
-  decision.epoch = epoch;
+  decision.epoch = decision.led = epoch;
   decision.timeline = self.flushed ? self.flushed->timeline : 0;
+  const auto& record = look.store().sync;
+  if (record_is_stale(look.view)) {
+    // All that was acknowledged is here, whatever else was recorded.
+    decision.record = SyncRecord{self.name, epoch, look.settings().durability, {}, 0};
+  } else if (record->leader == self.name) {
+    decision.record = SyncRecord{self.name, epoch, record->durability, record->set, 0};
+  }
   decision.soon = true;
   return decision;
 }
@@ -133,7 +140,9 @@ std::optional<Decision> requested(const Look& look) {
   if (request->kind == Request::Kind::kReinit) {
     return settle(look, fmt::format("reinit refused: {} is the leader; ask for a switchover first", look.self().name));
   }
-  return look.row(Event::kRestartAsked, fmt::format("{} restarts its server, as asked", look.self().name));
+  auto decision = look.row(Event::kRestartAsked, fmt::format("{} restarts its server, as asked", look.self().name));
+  decision.epoch = look.self().epoch;
+  return decision;
 }
 
 }  // namespace
@@ -155,7 +164,8 @@ Decision decide_uncovered(const Look& look) {
   const OwnView& self = look.self();
   std::string by = replaced_by(look);
   if (look.state == State::kStray) {
-    if (const LeaderKey* other = look.leader(); other != nullptr) {
+    // A key of a lower epoch is from before this one led: the store went back.
+    if (const LeaderKey* other = look.leader(); other != nullptr && other->epoch > self.epoch) {
       by = fmt::format("{} holds the leader key for epoch {}", other->holder, other->epoch);
     }
     if (!by.empty()) return fence_replaced(look, by);

@@ -10,17 +10,32 @@
 namespace pgb::ha {
 namespace {
 
+// More leaders than there can have been that nobody here knows of. Each timeline costs the agent a small file.
+constexpr Epoch kUnknownEpochs = 1000;
+constexpr Timeline kUnknownTimelines = 100;
+
 bool asked(const Look& look, Request::Kind kind) { return look.store().request && look.store().request->kind == kind; }
 
-// Two observers, self among them or not, found the holder's agent gone; a user who asks for a failover is one.
-bool refused(const Look& look, const std::string& holder) {
+// What is known of the key's holder since `after`. A key at the epoch that this node promised was taken after that
+// promise: older news is of the time before.
+bool recent(const Look& look, const LeaderKey& key, Time when) {
+  return look.now - when <= look.settings().fresh &&
+         (key.epoch < look.self().promised || when > look.self().promised_at);
+}
+
+// Two observers, self among them or not, found the holder's agent gone; a user who asks for a failover is one. Nobody
+// is believed who says so of an agent that answers this one.
+bool refused(const Look& look, const LeaderKey& key) {
+  using Contact = Evidence::Contact;
   int observers = asked(look, Request::Kind::kFailover) ? 1 : 0;
-  auto it = look.view.evidence.find(holder);
-  bool recent = it != look.view.evidence.end() && look.now - it->second.asked <= look.settings().fresh;
-  if (recent && it->second.contact == Evidence::Contact::kRefused) ++observers;
+  auto it = look.view.evidence.find(key.holder);
+  if (it != look.view.evidence.end() && recent(look, key, it->second.asked)) {
+    if (it->second.contact == Contact::kAnswers) return false;
+    if (it->second.contact == Contact::kRefused) ++observers;
+  }
   for (const auto& [name, peer] : look.view.peers) {
-    bool says = std::find(peer.refused.begin(), peer.refused.end(), holder) != peer.refused.end();
-    if (name != holder && says && look.now - peer.seen <= look.settings().fresh) ++observers;
+    bool says = std::find(peer.refused.begin(), peer.refused.end(), key.holder) != peer.refused.end();
+    if (name != key.holder && says && recent(look, key, peer.seen)) ++observers;
   }
   return observers >= 2;
 }
@@ -30,7 +45,7 @@ std::string leaderless(const Look& look) {
   const auto& key = look.store().leader;
   if (!key) return "nobody holds the leader key";
   if (key->holder == look.self().name) return "the leader key is its own, from before its agent was restarted";
-  if (refused(look, key->holder)) {
+  if (refused(look, *key)) {
     return fmt::format("the agent of {} refuses connections, seen by two, so its server is down", key->holder);
   }
   return "";
@@ -39,7 +54,7 @@ std::string leaderless(const Look& look) {
 bool all_heard(const Look& look, Epoch epoch) {
   return std::all_of(look.view.members.begin(), look.view.members.end(), [&](const auto& name) {
     const NodeView* node = find_node(look.view, name);
-    return node != nullptr && is_evidence(*node, epoch);
+    return node != nullptr && is_evidence(look.view, *node, epoch);
   });
 }
 
@@ -48,7 +63,20 @@ Decision acquire(const Look& look, Event event, Epoch epoch, std::string sentenc
   decision.epoch = epoch;
   decision.timeline = next_timeline(look.view);
   decision.soon = true;
+  if (look.store().sync && look.store().sync->durability != Durability::kAsync) {
+    decision.record = look.store().sync;
+    decision.record->heirs.push_back(decision.timeline);
+  }
   return decision;
+}
+
+// From here on all there is, is what this node has: also if it is gone before it opens.
+void inherit_all(const Look& look, Decision& decision) {
+  const OwnView& self = look.self();
+  const auto& before = look.store().sync;
+  decision.record = SyncRecord{self.name, decision.epoch - 1, look.settings().durability, {}, 0, {decision.timeline}};
+  // A `led` written before the transaction proves nothing of a record that names this node already.
+  if (!before || before->leader != self.name || self.led >= before->epoch) decision.led = decision.epoch - 1;
 }
 
 Decision force(const Look& look, Epoch epoch, const Eligibility& mine) {
@@ -58,11 +86,17 @@ Decision force(const Look& look, Epoch epoch, const Eligibility& mine) {
                           "beyond {} is lost",
                           look.self().name, epoch, mine.why, to_text(*look.self().flushed)));
   decision.lossy = true;
+  if (record_is_stale(look.view)) {  // others may have used any number since, and may come back with it
+    decision.epoch += kUnknownEpochs;
+    decision.timeline += kUnknownTimelines;
+  }
+  inherit_all(look, decision);
   return decision;
 }
 
 bool forced_to_me(const Look& look) {
-  if (!asked(look, Request::Kind::kFailover) || !look.store().request->force || !look.self().flushed) return false;
+  if (!asked(look, Request::Kind::kFailover) || !look.store().request->force) return false;
+  if (!look.self().flushed || is_foreign(look.view, look.self())) return false;
   const std::string& wanted = look.store().request->node;
   if (!wanted.empty()) return wanted == look.self().name;
   return std::none_of(look.view.peers.begin(), look.view.peers.end(), [&](const auto& entry) {
@@ -75,6 +109,8 @@ bool forced_to_me(const Look& look) {
 Decision elect(const Look& look, const std::string& why) {
   const OwnView& self = look.self();
   Epoch epoch = next_epoch(look.view);
+  // What was promised before is of no use to a store that does not know whom it elected by it.
+  if (look.store().restored && self.promised_at < *look.store().restored) ++epoch;
   if (self.promised < epoch || self.following) {
     auto decision = look.row(
         self.following ? Event::kLeaderGone : Event::kPromiseNeeded,
@@ -104,8 +140,10 @@ Decision elect(const Look& look, const std::string& why) {
     return others_turn(fmt::format("{} leaves epoch {} to {}, which is the better candidate", self.name, epoch,
                                    best.value_or("another")));
   }
-  return acquire(look, Event::kBest, epoch,
-                 fmt::format("{} takes epoch {}, because {} and {}", self.name, epoch, why, mine.why));
+  auto decision = acquire(look, Event::kBest, epoch,
+                          fmt::format("{} takes epoch {}, because {} and {}", self.name, epoch, why, mine.why));
+  if (record_is_stale(look.view)) inherit_all(look, decision);
+  return decision;
 }
 
 // The reinit or restart that was asked of this node; kNothing-like: none.
@@ -116,10 +154,13 @@ std::optional<Decision> asked_of_me(const Look& look, const NodeView& leader, Ep
     return look.row(Event::kRestartAsked, fmt::format("{} restarts its server, as asked", look.self().name));
   }
   if (request->kind != Request::Kind::kReinit) return std::nullopt;
+  // A leader that has yet to open may count on it.
   const auto& record = look.store().sync;
-  if (record && std::binary_search(record->set.members.begin(), record->set.members.end(), look.self().name)) {
-    return look.row(Event::kWaitsForCopies, fmt::format("{} keeps its data until {} has taken it out of the sync set",
-                                                        look.self().name, leader.name));
+  bool opened = record && record->leader == leader.name && record->epoch == epoch;
+  if (!opened || std::binary_search(record->set.members.begin(), record->set.members.end(), look.self().name)) {
+    return look.row(Event::kWaitsForCopies,
+                    fmt::format("{} keeps its data until {} has {}", look.self().name, leader.name,
+                                opened ? "taken it out of the sync set" : "opened"));
   }
   auto decision =
       look.row(Event::kReinitAsked, fmt::format("{} gets a full copy of {}, as asked", look.self().name, leader.name));
@@ -178,8 +219,10 @@ Decision decide_elected(const Look& look) {
     return look.row(Event::kStoreSilent,
                     fmt::format("{} is elected for epoch {}, but the store is silent", self.name, epoch));
   }
-  // A promotion uses up its epoch: the next one needs a timeline of its own.
-  if (self.led == epoch) return give_up(Event::kCannotPromote, "it was promoted under it before");
+  // A promotion uses up its epoch: the next one needs a timeline of its own. `led` is above it if it was a primary that
+  // was about to take a higher one.
+  if (self.led >= epoch) return give_up(Event::kCannotPromote, "it was promoted under it before");
+  if (self.promised > epoch) return give_up(Event::kCannotPromote, fmt::format("it promised {}", self.promised));
   if (self.failed_starts >= look.settings().max_starts) return give_up(Event::kCannotPromote, "promotion failed");
   auto decision = look.row(Event::kPromote, fmt::format("{} holds epoch {} and is promoted to timeline {}", self.name,
                                                         epoch, look.store().epoch.timeline));

@@ -50,6 +50,11 @@ Decision decide_startup(const Look& look) {
   const NodeView* leader = ready_leader(look);
   if (look.state == State::kStopped) {
     if (look.store().paused) return look.row(Event::kPaused, fmt::format("paused: {} stays stopped", name));
+    if (leader == nullptr && is_foreign(look.view, look.self())) {
+      return look.row(Event::kForeign, fmt::format("{} does not start: its system identifier {} is not {}, that of the "
+                                                   "group; put its own data back, or remove them to get a copy",
+                                                   name, look.self().system_id, look.store().epoch.system_id));
+    }
     std::string start = fmt::format("{} starts its server as a standby", name);
     if (leader == nullptr) return look.row(Event::kStart, start);
     auto decision = climb(look, *leader, leader->epoch, Event::kStart);
@@ -93,8 +98,11 @@ Decision decide_down(const Look& look) {
     return look.row(Event::kNoRoom, fmt::format("{} waits for room, {} left, as nobody can take over: {}; free some",
                                                 name, bytes(look.self().free_disk), next.why));
   }
-  return look.row(Event::kRestartSooner, fmt::format("{}: {} restarts it in place under epoch {}{}", down_text(look),
-                                                     name, epoch, leave.empty() ? "" : ", as " + next.why));
+  auto decision =
+      look.row(Event::kRestartSooner, fmt::format("{}: {} restarts it in place under epoch {}{}", down_text(look), name,
+                                                  epoch, leave.empty() ? "" : ", as " + next.why));
+  decision.epoch = epoch;
+  return decision;
 }
 
 }  // namespace pgb::ha

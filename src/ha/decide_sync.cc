@@ -55,6 +55,7 @@ SyncSet wanted(const Look& look) {
 Decision record(const Look& look, SyncSet set) {
   auto decision = look.row(
       Event::kRecord, fmt::format("{} records that commits are on itself and {}", look.self().name, describe(set)));
+  decision.record = SyncRecord{look.self().name, look.self().epoch, look.settings().durability, set, 0};
   decision.sync = {false, std::move(set)};
   decision.soon = true;
   return decision;
@@ -95,7 +96,9 @@ bool is_last_copy(const Look& look, const std::string& name) {
                       [&](const auto& link) { return link.first != name && belongs(look, link.first, link.second); });
 }
 
-Decision decide_sync(const Look& look) {
+namespace {
+
+Decision next_step(const Look& look) {
   if (look.settings().durability == Durability::kAsync) return without_sync(look);
   SyncFacts facts{std::nullopt, look.self().sync, look.self().sync_since, {}, wanted(look)};
   bool opening = look.state == State::kOpening;
@@ -117,6 +120,21 @@ Decision decide_sync(const Look& look) {
   if (step.waits)
     return waits(look, fmt::format("until {} have all up to {}", describe(facts.wanted), to_text(facts.since)));
   return at_rest(look, *facts.recorded);
+}
+
+}  // namespace
+
+// One thing at a time: what is in effect while a record comes late, or recorded while a setting does, is not known.
+Decision decide_sync(const Look& look) {
+  const OwnView& self = look.self();
+  // All that was acknowledged is here, whatever else was recorded before the store went back.
+  if (look.store().restored) return record(look, {});
+  if (self.applying) return apply(look, *self.applying);
+  Decision step = next_step(look);
+  bool closes = step.action == Action::kApplySync && step.sync.closed;
+  if (!self.recording || closes || step.action == Action::kRecordSync) return step;
+  if (look.state == State::kLeading) return record(look, look.store().sync->set);
+  return waits(look, "until it is known whether what it recorded last came to be");
 }
 
 }  // namespace pgb::ha

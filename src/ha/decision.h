@@ -1,6 +1,7 @@
 // What an agent is to do next, and the sentence that says why.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -12,7 +13,7 @@ namespace pgb::ha {
 enum class Action {
   kWait,            // nothing but to publish and look again
   kStartStandby,    // start the server with standby.signal, following nobody
-  kRestartInPlace,  // start the server as what it was: a primary under its own epoch and its last sync setting
+  kRestartInPlace,  // stop it if it runs; start it as a primary under `epoch` and its last sync setting; 0: a standby
   kDetach,          // write down the promise `epoch`, end the walreceiver, then read and publish flushed
   kFollow,          // write down the promise `epoch`, stream from `node`
   kRewind,          // pg_rewind against `node`; clears `led` first
@@ -24,8 +25,8 @@ enum class Action {
   kCheckpoint,      // CHECKPOINT, so that the stop to come is short
   kStopCleanly,     // stop so that the standbys have all WAL; bounded, then as kFence
   kRelease,         // promise `epoch`, publish, then give the leader key up, in favour of `node` if named
-  kRecordSync,      // transaction: if the leader key is still mine, write /sync = `sync.set`
-  kApplySync,       // set synchronous_standby_names = standby_names(sync), reload
+  kRecordSync,      // one transaction, see decide(): write /sync = `record`
+  kApplySync,       // set synchronous_standby_names = standby_names(sync), reload; again changes nothing
   kClearRequest,    // the request is done or refused: the sentence goes to the history
 };
 
@@ -40,9 +41,11 @@ struct Decision {
   Timeline timeline = 0;  // kPromote, kAcquire: larger than any before; the agent lays the history files of all
                           // timelines up to it into pg_wal, so that PostgreSQL chooses exactly this number
   ServerSync sync;
-  bool lossy = false;    // forced by the user: acknowledged commits may be lost
-  bool soon = false;     // look again at once (≤ 50 ms), not at the next tick
-  std::string sentence;  // one, with names and numbers, without the final stop
+  std::optional<SyncRecord> record;  // kAcquire, kRecordSync: what /sync is to be, but for the revision; none: as it is
+  Epoch led = 0;                     // kAcquire: on disk `led` is at least this before the transaction is sent
+  bool lossy = false;                // forced by the user: acknowledged commits may be lost
+  bool soon = false;                 // look again at once (≤ 50 ms), not at the next tick
+  std::string sentence;              // one, with names and numbers, without the final stop
 
   bool operator==(const Decision&) const = default;
 };

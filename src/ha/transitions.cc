@@ -72,12 +72,12 @@ const std::vector<Row>& transitions() {
       {S::kFollowing, E::kCopyNeeded, A::kFullCopy, S::kStopped, "rewind cannot help"},
       {S::kFollowing, E::kForeign, A::kWait, S::kFollowing, "not this group's data"},
       {S::kFollowing, E::kReinitAsked, A::kFullCopy, S::kStopped, "reinit asked for"},
-      {S::kFollowing, E::kWaitsForCopies, A::kWait, S::kFollowing, "reinit asked for, still in the sync set"},
+      {S::kFollowing, E::kWaitsForCopies, A::kWait, S::kFollowing, "reinit asked for, still needed"},
       {S::kFollowing, E::kRestartAsked, A::kRestartInPlace, S::kFollowing, "restart asked for"},
 
       {S::kElected, E::kStoreSilent, A::kWait, S::kElected, "store silent"},
       {S::kElected, E::kLate, A::kRelease, S::kDetached, "lease run out"},
-      {S::kElected, E::kCannotPromote, A::kRelease, S::kDetached, "promotion failed"},
+      {S::kElected, E::kCannotPromote, A::kRelease, S::kDetached, "promotion failed, or a later epoch promised"},
       {S::kElected, E::kPromote, A::kPromote, S::kOpening, "elected"},
 
       {S::kOpening, E::kReplaced, A::kFence, S::kStopped, "newer epoch"},
@@ -112,7 +112,7 @@ const std::vector<Row>& transitions() {
       {S::kStray, E::kPaused, A::kAcquire, S::kLeading, "paused, nobody leads"},
       {S::kStray, E::kReplaced, A::kFence, S::kStopped, "another leads"},
       {S::kStray, E::kLate, A::kFence, S::kStopped, "not covered since its lease ran out"},
-      {S::kStray, E::kKeyGone, A::kAcquire, S::kLeading, "covered all the time, nobody leads"},
+      {S::kStray, E::kKeyGone, A::kAcquire, S::kLeading, "covered all the time, no later leader"},
   };
   return kRows;
 }

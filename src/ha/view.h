@@ -54,7 +54,7 @@ enum class Server {
   kAbsent,    // no data directory
   kBuilding,  // a copy or rewind is under way or was broken off: no usable data
   kStopped,   // data, no server
-  kStarting,
+  kStarting,  // a start or a promotion is under way
   kStandby,
   kPrimary,
 };
@@ -87,15 +87,17 @@ struct NodeView {
   Server server = Server::kAbsent;
   Health health = Health::kGood;
   std::string system_id;
-  // WAL on disk; none if unknown (crashed and not yet read, or not consistent after a rewind). With `promised` above
-  // the epoch it followed, it must have been read after the walreceiver had ended.
+  // WAL on disk, and the timeline that its end belongs to; none if unknown (crashed and not yet read, or not consistent
+  // after a rewind). With `promised` above the epoch it followed, it must have been read after the walreceiver had
+  // ended.
   std::optional<Position> flushed;
   Lsn replayed = 0;
   std::vector<Fork> history;  // of its timeline, oldest first, its own timeline last; the first one begins at 0
   Epoch epoch = 0;            // running as primary: under which epoch
   // Kept on disk before it is published: never again does it stream from a leader of a lower epoch, also after a crash.
   Epoch promised = 0;
-  // On disk: the last epoch it led, cleared before it is rewound, copied or follows another leader.
+  // On disk: the last epoch it led, cleared before it is rewound, copied or follows another leader. Also raised as a
+  // kAcquire says.
   Epoch led = 0;
   std::optional<Following> following;  // standby: whom primary_conninfo names
   bool streaming = false;              // and its walreceiver runs
@@ -126,6 +128,13 @@ struct OwnView : NodeView {
   Time vouched_until{};  // it answered a leader's failsafe question: until then that leader may go on
   ServerSync sync;       // primary: in effect, that is, every walsender has taken it
   Lsn sync_since = 0;    // flushed WAL when `sync` was seen to be in effect
+  // The kApplySync that was begun and is not seen to be in effect: `sync` may be what was before or what is to be. None
+  // once it is, or once it is certain that it never will be (refused, or the server was stopped: then `sync` is what
+  // its files say).
+  std::optional<ServerSync> applying;
+  // A kRecordSync was sent, its answer did not come, and leader key and /sync still have the revisions that it
+  // compared: it may yet happen.
+  bool recording = false;
   std::map<std::string, Link> links;
   Fault fault = Fault::kNone;
   Duration recovery{0};       // stopped: expected time to be writable after a restart in place
@@ -148,16 +157,20 @@ struct EpochRecord {
   std::string holder;
   Timeline timeline = 0;  // the highest ever promised to a leader
   uint64_t revision = 0;
+  std::string system_id{};  // of the group's data; other data proves nothing and never leads
   bool operator==(const EpochRecord&) const = default;
 };
 
 // Where acknowledged commits are: on the leader and on `set.required` of `set.members`. Only a leader writes it.
+// `heirs` are the timelines of those that were elected since and had all of them: so has whoever has such a timeline in
+// its history, also if that leader was gone before it could record anything.
 struct SyncRecord {
   std::string leader;
   Epoch epoch = 0;
   Durability durability = Durability::kQuorum;
   SyncSet set;
   uint64_t revision = 0;
+  std::vector<Timeline> heirs{};
   bool operator==(const SyncRecord&) const = default;
 };
 
@@ -172,6 +185,10 @@ struct Request {
 
 struct StoreView {
   bool reachable = false;  // if not, the rest is what it said last
+  // When it was seen to have gone back: a revision that it answered with was below one before, or it is another cluster
+  // by its id, so it was restored from a copy or made anew. Kept until /sync has another revision than it had then; in
+  // memory only.
+  std::optional<Time> restored;
   std::optional<LeaderKey> leader;
   Time leaderless_since{};
   EpochRecord epoch;

@@ -45,7 +45,7 @@ std::string summary(const ClusterView& view, const std::vector<Candidacy>& candi
   if (store.paused) return "nobody leads, and the group is paused: resume it";
   auto can = std::find_if(candidates.begin(), candidates.end(), [](const Candidacy& c) { return c.may_lead; });
   if (can != candidates.end()) return fmt::format("nobody leads yet; {} may", can->node);
-  if (!store.sync) return "nobody leads, and nothing is recorded of who did";
+  if (record_is_stale(view)) return "nobody leads, and the store does not know who did: bring all nodes back";
   return fmt::format("nobody leads: acknowledged commits are on {} and {}; bring {}, or {} of these, back",
                      store.sync->leader, describe(store.sync->set), store.sync->leader,
                      evidence_needed(store.sync->set));

@@ -15,11 +15,12 @@ NodeView World::publishable(const SimNode& node) const {
   view.name = node.name;
   view.server = server.state;
   bool busy_starting = node.job && (node.job->decision.action == Action::kStartStandby ||
-                                    node.job->decision.action == Action::kRestartInPlace);
+                                    node.job->decision.action == Action::kRestartInPlace ||
+                                    node.job->decision.action == Action::kPromote);
   if (busy_starting) view.server = Server::kStarting;
   if (server.frozen) view.health = Health::kTcpOnly;
   if (server.stalled) view.health = Health::kStalled;
-  view.system_id = server.state == Server::kAbsent ? "" : "7000";
+  view.system_id = server.state == Server::kAbsent ? "" : server.system_id;
   bool unread = server.state == Server::kStopped && node.memory.fault != Fault::kNone;
   if (server.state != Server::kAbsent && server.state != Server::kBuilding && !unread) {
     view.flushed = Position{server.timeline(), server.wal.size()};
@@ -47,6 +48,8 @@ ClusterView World::view_of(const SimNode& node) const {
   view.self.founder = node.founder;
   view.self.sync = node.server.sync;
   view.self.sync_since = node.server.sync_since;
+  view.self.applying = node.server.next_sync;
+  view.self.recording = node.recording && *node.recording == revisions(node.store);
   view.self.recovery = Duration(node.recovery);
   view.self.up_since = on_clock(node, node.server.up_since);
   for (const auto& [name, link] : node.server.links) {
@@ -60,10 +63,18 @@ ClusterView World::view_of(const SimNode& node) const {
   return view;
 }
 
+void World::notice_revision(SimNode& node) {
+  uint64_t sync = store_.sync ? store_.sync->revision : 0;
+  if (store_.revision < node.seen_revision) node.went_back = sync, node.went_back_at = time(node);
+  node.seen_revision = store_.revision;
+  node.store.restored = node.went_back == sync ? std::optional(node.went_back_at) : std::nullopt;
+}
+
 void World::observe(SimNode& node) {
   node.store.reachable = both_ways(node.name, "store");
   if (node.store.reachable) {
     bool had = node.store.leader.has_value();
+    notice_revision(node);
     node.store.leader = store_.leader;
     if (had && !store_.leader) node.store.leaderless_since = time(node);
     node.store.epoch = store_.epoch;
@@ -73,7 +84,8 @@ void World::observe(SimNode& node) {
     if (node.store.request) node.store.request->deadline -= Duration(node.clock_zero);
     node.store.paused = store_.paused;
     const auto& key = store_.leader;
-    if (key && key->holder == node.name && key->lease != node.memory.lease && node.asked.contains(key->lease)) {
+    bool old = key && node.server.state == Server::kPrimary && key->epoch < node.server.epoch;
+    if (key && key->holder == node.name && key->lease != node.memory.lease && node.asked.contains(key->lease) && !old) {
       node.memory.lease = key->lease;
       node.memory.renewed = node.asked[key->lease];
     }
@@ -114,6 +126,8 @@ Decision World::decide_mutated(const SimNode& node, ClusterView view) {
   if (mutation == Mutation::kRecordTooEarly) {
     for (auto& [name, link] : view.self.links) link.flushed = std::max(link.flushed, view.self.sync_since);
   }
+  if (mutation == Mutation::kOverlap) view.self.applying.reset(), view.self.recording = false;
+  if (mutation == Mutation::kTrustOldRecord) view.store.restored.reset();
   // It takes itself for closed.
   if (mutation == Mutation::kOpenAtOnce && state_of(view) == State::kOpening) view.self.sync.closed = true;
   Decision decision = decide(view, time(node));
@@ -123,6 +137,7 @@ Decision World::decide_mutated(const SimNode& node, ClusterView view) {
     if (!applied) decision.action = Action::kApplySync;
     if (applied && chance(0.9)) decision.action = Action::kKeepLease;
   }
+  if (mutation == Mutation::kNoHeirs && decision.record) decision.record->heirs.clear();
   if (mutation == Mutation::kIgnoreFence && decision.action == Action::kFence) decision.action = Action::kWait;
   if (mutation == Mutation::kOpenAtOnce && decision.action == Action::kPromote) decision.sync = {false, {}};
   if (mutation == Mutation::kNeverRewind && decision.action == Action::kRewind) decision.action = Action::kFollow;
@@ -173,7 +188,7 @@ void World::act(SimNode& node, const Decision& decision) {
     case Action::kFullCopy: return build();
     case Action::kDetach: return detach(node, decision.epoch);
     case Action::kFollow:
-      node.promised = std::max(node.promised, decision.epoch);
+      promise(node, decision.epoch);
       node.led = 0;
       disconnect(node);
       server.following = Following{decision.node, decision.epoch};
@@ -190,6 +205,7 @@ void World::act(SimNode& node, const Decision& decision) {
     case Action::kRelease: return release(node, decision);
     case Action::kRecordSync: return record(node, decision);
     case Action::kApplySync:
+      if (server.next_sync == decision.sync) return;
       server.next_sync = decision.sync;
       server.next_sync_at = now_ + random(5, 120);
       return;
@@ -209,10 +225,9 @@ void World::clear_request(const SimNode& node, Request::Kind kind) {
   if (store_.request && store_.request->kind == kind && store_.request->node == node.name) store_.request.reset();
 }
 
-// As what it was: a standby starts as one.
 void World::restart(SimNode& node, Decision decision) {
   if (node.job) return;
-  if (node.server.state == Server::kStandby) decision.action = Action::kStartStandby;
+  if (decision.epoch == 0) decision.action = Action::kStartStandby;
   if (node.server.state != Server::kStopped) {
     clear_request(node, Request::Kind::kRestart);
     kill_server(node, Fault::kNone);
@@ -220,9 +235,13 @@ void World::restart(SimNode& node, Decision decision) {
   node.job = Job{decision, now_ + random(50, node.recovery + 200)};
 }
 
-void World::detach(SimNode& node, Epoch epoch) {
+void World::promise(SimNode& node, Epoch epoch) {
   if (epoch > node.promised) node.memory.promised_at = time(node);
   node.promised = std::max(node.promised, epoch);
+}
+
+void World::detach(SimNode& node, Epoch epoch) {
+  promise(node, epoch);
   if (options_.mutation == Mutation::kPromiseWithoutDetach) {
     // The view says detached, the walreceiver goes on.
     if (node.server.following) {

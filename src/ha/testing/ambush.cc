@@ -21,7 +21,7 @@ void World::lie_in_wait(Moment moment, SimNode& leader, Ms lasts) {
 }
 
 void World::passes(Moment moment, const SimNode& node) {
-  if (awaited_ != moment || healed_) return;
+  if (awaited_ != moment || healed_ || now_ < quiet_until_) return;
   awaited_.reset();
   later(random(0, 300), [this, name = node.name] {
     if (healed_) return;

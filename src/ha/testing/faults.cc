@@ -22,6 +22,7 @@ void World::schedule_faults() {
       if (!healed_) fault();
     });
   }
+  if (options_.rare) schedule_rare();
 }
 
 void World::kill_agent(SimNode& node) {
@@ -32,6 +33,9 @@ void World::kill_agent(SimNode& node) {
   node.evidence.clear();
   node.asked.clear();
   node.memory = OwnView{};
+  node.recording.reset();
+  node.seen_revision = 0;
+  node.went_back.reset();
   node.memory.fault = Fault::kCrashed;
 }
 
@@ -53,6 +57,7 @@ bool World::spare(const SimNode& node) const {
 }
 
 void World::fault() {
+  if (now_ < quiet_until_) return;
   ++outcome_.faults;
   SimNode& node = victim();
   Ms lasts = chance(0.3) ? random(100, 1500) : random(1500, 12000);
@@ -160,6 +165,7 @@ void World::heal() {
     node.paused = node.server.frozen = node.server.stalled = node.server.slow = false;
     node.free_disk = UINT64_MAX;
   }
+  remove_foreign();
   later(6000, [this] { last_resort(); });
 }
 

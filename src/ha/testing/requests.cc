@@ -1,4 +1,6 @@
 // What users ask for.
+#include <algorithm>
+
 #include "ha/testing/world.h"
 
 namespace pgb::ha::testing {
@@ -30,10 +32,14 @@ void World::force_failover(SimNode& leader, Ms lasts) {
 }
 
 // The record says that acknowledged commits are on one node alone, and the disk of that node is lost: its agent was
-// about to record so when the disk went. Rightly nobody is elected, until a user forces it.
+// about to record so when the disk went. Or there is no record any more, and one has no data. Rightly nobody is
+// elected, until a user forces it.
 void World::last_resort() {
   bool only_copy = store_.sync && store_.sync->leader == wiped_ && store_.sync->set.required == 0;
-  if (only_copy && !store_.leader) request(Request::Kind::kFailover, "", true);
+  bool unknown = store_lost_ && std::any_of(nodes_.begin(), nodes_.end(), [](const SimNode& node) {
+                   return node.server.state == Server::kAbsent || node.server.state == Server::kBuilding;
+                 });
+  if ((only_copy || unknown) && !store_.leader) request(Request::Kind::kFailover, "", true);
 }
 
 }  // namespace pgb::ha::testing

@@ -82,6 +82,10 @@ void World::stream(SimNode& standby) {
     if (!chance(0.1)) return;
     auto own = std::find_if(theirs.history.begin(), theirs.history.end(),
                             [&](const Fork& f) { return f.timeline == mine.timeline(); });
+    if (mine.system_id != theirs.system_id) {
+      mine.trouble = Trouble::kDiverged;
+      return;
+    }
     bool ahead = own == theirs.history.end() || (own + 1 != theirs.history.end() ? mine.wal.size() > (own + 1)->begin
                                                                                  : mine.wal.size() > theirs.wal.size());
     if (ahead) {
@@ -104,7 +108,10 @@ void World::stream(SimNode& standby) {
   size_t count = std::min(theirs.wal.size() - mine.wal.size(), static_cast<size_t>(random(0, 6)));
   mine.wal.insert(mine.wal.end(), theirs.wal.begin() + static_cast<long>(mine.wal.size()),
                   theirs.wal.begin() + static_cast<long>(mine.wal.size() + count));
-  if (mine.wal.size() >= theirs.history.back().begin) mine.history = theirs.history;
+  mine.history.clear();  // it is on the timeline that its last record is of, not always on the leader's
+  for (const Fork& fork : theirs.history) {
+    if (fork.begin <= mine.wal.size()) mine.history.push_back(fork);
+  }
   later(random(1, 60), [this, name = standby.name, to = leader->name, id = mine.connection, lsn = mine.wal.size()] {
     SimServer& primary = find(to)->server;
     auto it = primary.links.find(name);
@@ -154,6 +161,8 @@ void World::kill_server(SimNode& node, Fault fault) {
 
 void World::rebuild(SimNode& node, const std::string& from, bool rewind) {
   SimNode* leader = find(from);
+  if (node.server.system_id != SimServer{}.system_id)
+    violate(Harm::kLost, fmt::format("{} overwrote another group's data", node.name));
   bool possible = leader != nullptr && leader->server.state == Server::kPrimary && !leader->server.frozen &&
                   both_ways(node.name, from) && !(rewind && chance(0.2));
   if (!possible) {
@@ -204,7 +213,10 @@ void World::finish_job(SimNode& node) {
   if (brings_up) node.memory.failed_starts = 0;
   switch (decision.action) {
     case Action::kStartStandby: return start(node, false);
-    case Action::kRestartInPlace: return start(node, true);
+    case Action::kRestartInPlace:
+      start(node, true);
+      node.server.epoch = decision.epoch;
+      return;
     case Action::kPromote: return promote(node, decision);
     case Action::kRewind: return rebuild(node, decision.node, true);
     case Action::kFullCopy: return rebuild(node, decision.node, false);

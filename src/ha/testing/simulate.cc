@@ -32,6 +32,8 @@ bool parse(int argc, char** argv, Arguments& to) {
       for (int m = 0; m < kMutations; ++m) {
         if (to_string(static_cast<Mutation>(m)) == argv[i + 1]) to.options.mutation = static_cast<Mutation>(m);
       }
+    } else if (name == "--rare") {
+      to.options.rare = std::strcmp(argv[i + 1], "yes") == 0;
     } else {
       return false;
     }
@@ -49,8 +51,9 @@ int main(int argc, char** argv) {
   std::setvbuf(stdout, nullptr, _IOLBF, 0);  // a failure is seen when it is found
   Arguments arguments;
   if (!parse(argc, argv, arguments)) {
-    std::fprintf(stderr,
-                 "usage: ha_simulate [--schedules N] [--first SEED] [--seed SEED] [--mutation NAME] | --diagram\n");
+    std::fprintf(
+        stderr,
+        "usage: ha_simulate [--schedules N] [--first SEED] [--seed SEED] [--rare yes] [--mutation NAME] | --diagram\n");
     return 2;
   }
   uint64_t failed = 0;
@@ -67,8 +70,9 @@ int main(int argc, char** argv) {
     rows.merge(outcome.rows);
     if (outcome.violations.empty()) continue;
     ++failed;
-    std::printf("%s\n  %s\n  replay: ha_simulate --seed %llu\n", outcome.setup.c_str(),
-                outcome.violations[0].text.c_str(), static_cast<unsigned long long>(arguments.options.seed));
+    std::printf("%s\n  %s\n  replay: ha_simulate --seed %llu%s\n", outcome.setup.c_str(),
+                outcome.violations[0].text.c_str(), static_cast<unsigned long long>(arguments.options.seed),
+                arguments.options.rare ? " --rare yes" : "");
   }
   std::printf("%llu schedules, %llu failed; %zu commits acknowledged, %zu epochs, %zu forced with loss allowed\n",
               static_cast<unsigned long long>(arguments.schedules), static_cast<unsigned long long>(failed),

@@ -25,27 +25,24 @@ void World::to_store(SimNode& node, std::function<bool()> transaction, std::func
   });
 }
 
+void World::put_sync(const Decision& decision) {
+  if (!decision.record) return;
+  store_.sync = decision.record;
+  store_.sync->revision = store_.revision + 1;
+}
+
 void World::acquire(SimNode& node, const Decision& decision) {
   uint64_t lease = ++leases_;
-  bool running = node.server.state == Server::kPrimary;
-  if (running) node.led = decision.epoch;
-  if (!node.store.sync) node.led = std::max(node.led, decision.epoch - 1);
-  auto seen = node.store;
-  auto revision = [](const auto& record) { return record ? record->revision : 0; };
-  auto transaction = [=, this, name = node.name] {
-    bool same = revision(store_.leader) == revision(seen.leader) && store_.epoch.revision == seen.epoch.revision &&
-                revision(store_.sync) == revision(seen.sync);
-    if (!same) return false;
+  node.led = std::max(node.led, decision.led);
+  auto transaction = [=, this, name = node.name, system_id = node.server.system_id, seen = revisions(node.store),
+                      epoch = node.store.epoch.revision] {
+    if (revisions(store_) != seen || store_.epoch.revision != epoch) return false;
     uint64_t next = store_.revision + 1;
     store_.leader = LeaderKey{name, decision.epoch, lease, next};
     store_.leases[lease] = now_ + settings_.lease.count();
-    store_.epoch = {decision.epoch, name, std::max(store_.epoch.timeline, decision.timeline), next};
+    store_.epoch = {decision.epoch, name, std::max(store_.epoch.timeline, decision.timeline), next, system_id};
     store_.transfer.clear();
-    if (running && store_.sync && store_.sync->leader == name) {
-      store_.sync->epoch = decision.epoch;
-      store_.sync->revision = next;
-    }
-    if (!store_.sync) store_.sync = SyncRecord{name, decision.epoch - 1, settings_.durability, {}, next};
+    put_sync(decision);
     wake();
     if (last_holder_ != name) ++changes_;
     last_holder_ = name;
@@ -59,12 +56,13 @@ void World::acquire(SimNode& node, const Decision& decision) {
 }
 
 void World::record(SimNode& node, const Decision& decision) {
-  auto seen = node.store.leader;
+  node.recording = revisions(node.store);
   to_store(
       node,
-      [this, seen, decision, name = node.name] {
-        if (!seen || store_.leader != seen) return false;
-        store_.sync = SyncRecord{name, seen->epoch, settings_.durability, decision.sync.set, store_.revision + 1};
+      [this, seen = revisions(node.store), decision, name = node.name] {
+        bool last = options_.mutation == Mutation::kOverlap || revisions(store_).second == seen.second;
+        if (!store_.leader || revisions(store_).first != seen.first || !last) return false;
+        put_sync(decision);
         passes(Moment::kRecorded, *find(name));
         return true;
       },

@@ -15,9 +15,10 @@ constexpr Ms kEnd = 52'000;
 }  // namespace
 
 std::string to_string(Mutation mutation) {
-  static const char* const kNames[kMutations] = {"none",           "no-quorum-check",        "relax-before-record",
-                                                 "ignore-fence",   "promise-without-detach", "open-at-once",
-                                                 "reuse-timeline", "record-too-early",       "never-rewind"};
+  static const char* const kNames[kMutations] = {
+      "none",         "no-quorum-check", "relax-before-record", "ignore-fence", "promise-without-detach",
+      "open-at-once", "reuse-timeline",  "record-too-early",    "never-rewind", "overlap",
+      "no-heirs",     "trust-old-record"};
   return kNames[static_cast<int>(mutation)];
 }
 

@@ -29,8 +29,11 @@ enum class Mutation {
   kReuseTimeline,         // takes the next number that it knows of
   kRecordTooEarly,        // records a set before its members have all
   kNeverRewind,           // follows where it should rewind
+  kOverlap,               // records and alters while the last record or setting is under way
+  kNoHeirs,               // an election leaves no mark in /sync
+  kTrustOldRecord,        // goes by /sync although the store went back
 };
-inline constexpr int kMutations = 9;
+inline constexpr int kMutations = 12;
 std::string to_string(Mutation mutation);
 
 enum class Harm {
@@ -56,6 +59,7 @@ struct Connection {  // of a standby, at the primary
 
 struct SimServer {
   Server state = Server::kStopped;
+  std::string system_id = "7000";
   bool frozen = false;   // SIGSTOP
   bool stalled = false;  // its disk does not write
   bool slow = false;     // its disk writes little
@@ -81,6 +85,13 @@ struct Job {  // what an agent runs beside its loop
   Ms done = 0;
 };
 
+using Revisions = std::pair<uint64_t, uint64_t>;  // of the leader key and of /sync
+
+template <class Store>
+Revisions revisions(const Store& store) {
+  return {store.leader ? store.leader->revision : 0, store.sync ? store.sync->revision : 0};
+}
+
 struct SimNode {
   std::string name;
   SimServer server;
@@ -99,8 +110,12 @@ struct SimNode {
   std::map<std::string, uint64_t> versions;
   std::map<std::string, Evidence> evidence;
   NodeView published;
-  std::map<uint64_t, Time> asked;   // leases, when they were asked for
-  std::optional<Decision> pending;  // decided, not yet done
+  std::map<uint64_t, Time> asked;     // leases, when they were asked for
+  uint64_t seen_revision = 0;         // of the store, the highest
+  std::optional<uint64_t> went_back;  // the store did, and /sync had this revision then
+  Time went_back_at{};
+  std::optional<Revisions> recording;  // that the last kRecordSync compared
+  std::optional<Decision> pending;     // decided, not yet done
   Ms pending_at = 0;
   uint64_t free_disk = UINT64_MAX;
   Ms recovery = 100;
@@ -124,6 +139,7 @@ struct Options {
   uint64_t seed = 1;
   Mutation mutation = Mutation::kNone;
   bool trace = false;
+  bool rare = false;  // also: the store is emptied or restored from a copy, another group's data are put on a node
 };
 
 struct Outcome {
@@ -171,17 +187,20 @@ class World {
 
   // agents.cc
   void round(SimNode& node);
+  void notice_revision(SimNode& node);
   void observe(SimNode& node);
   NodeView publishable(const SimNode& node) const;
   ClusterView view_of(const SimNode& node) const;
   Decision decide_mutated(const SimNode& node, ClusterView view);
   void act(SimNode& node, const Decision& decision);
+  void promise(SimNode& node, Epoch epoch);
   void detach(SimNode& node, Epoch epoch);
   void clear_request(const SimNode& node, Request::Kind kind);
   void restart(SimNode& node, Decision decision);
 
   // transactions.cc
   void to_store(SimNode& node, std::function<bool()> transaction, std::function<void()> on_success);
+  void put_sync(const Decision& decision);
   void acquire(SimNode& node, const Decision& decision);
   void record(SimNode& node, const Decision& decision);
   void release(SimNode& node, const Decision& decision);
@@ -197,6 +216,15 @@ class World {
   bool spare(const SimNode& node) const;
   void lose_disk(SimNode& node, Ms lasts);
   void heal();
+
+  // rare.cc
+  void schedule_rare();
+  void empty_store();
+  void restore_store();
+  void copy_store();
+  bool all_is_well() const;
+  void foreign_data(SimNode& node, Ms lasts);
+  void remove_foreign();
 
   // requests.cc
   void request(Request::Kind kind, const std::string& node, bool force);
@@ -234,6 +262,9 @@ class World {
   uint64_t leases_ = 0;
   bool healed_ = false;
   std::string wiped_;  // whose disk was lost
+  std::vector<SimStore> copies_;
+  Ms quiet_until_ = 0;
+  bool store_lost_ = false;
   std::optional<Moment> awaited_;
   std::set<uint32_t> own_records_;  // WAL that no client wrote
   std::vector<uint32_t> acked_;
