@@ -6,7 +6,6 @@
 #include "agent/bootstrap.h"
 #include "agent/member_agent.h"
 #include "base/log.h"
-#include "ha/sync_set.h"
 
 namespace pgb::agent {
 
@@ -17,9 +16,14 @@ using Clock = std::chrono::steady_clock;
 namespace {
 
 constexpr milliseconds kCleanStop{8000};
+constexpr milliseconds kApply{3000};
 constexpr milliseconds kTroubleAfter{1500};  // without a stream
 
 }  // namespace
+
+MemberAgent::Revisions MemberAgent::revisions(const ha::StoreView& store) {
+  return {store.leader ? store.leader->revision : 0, store.sync ? store.sync->revision : 0};
+}
 
 // The worker runs one at a time; what it found out is taken over by the loop.
 void MemberAgent::begin(const ha::Decision& decision, std::function<After()> what) {
@@ -44,9 +48,10 @@ void MemberAgent::begin(const ha::Decision& decision, std::function<After()> wha
   if (!began) doing_.reset();
 }
 
-MemberAgent::After MemberAgent::started(Status done, bool primary) {
+// `epoch`: under which it is a primary; 0: it is a standby.
+MemberAgent::After MemberAgent::started(Status done, ha::Epoch epoch) {
   const std::optional<ServerFacts> known = done.ok() ? acts_.ask() : std::nullopt;
-  return [this, done = std::move(done), primary, known](Own& own) {
+  return [this, done = std::move(done), epoch, known](Own& own) {
     if (!done.ok()) {
       log::error("the server does not start: " + done.error().message);
       ++own.failed_starts;
@@ -54,29 +59,31 @@ MemberAgent::After MemberAgent::started(Status done, bool primary) {
       at_rest(own);
       return;
     }
+    const bool primary = epoch != 0;
     own.up = true;
     own.primary = primary;
     own.ends_expected = false;
     own.failed_starts = 0;
     own.fault = ha::Fault::kNone;
-    own.up_since = Clock::now();
-    own.epoch = primary ? memory_.facts().led : 0;
+    own.up_since = own.sync_seen = Clock::now();
+    own.epoch = epoch;
+    own.following.reset();
     own.read.reset();
     own.links.clear();
-    if (primary) own.sync_since = own.last_flushed;
+    // All that was acknowledged under any setting before is within what there is now.
+    if (primary && known) own.sync_since = own.last_flushed = known->flushed;
+    if (primary && !known) own.applying = own.sync;
     watch_->set_running(true, known);
   };
 }
 
-MemberAgent::After MemberAgent::detached(Result<std::optional<ServerFacts>> done, ha::Epoch epoch) {
-  return [this, done = std::move(done), epoch](Own& own) {
+MemberAgent::After MemberAgent::detached(Result<std::optional<ServerFacts>> done) {
+  return [this, done = std::move(done)](Own& own) {
     if (!done.ok()) {
       log::warn("detaching: " + done.error().message);
       fail_until_ = Clock::now() + milliseconds(100);
       return;
     }
-    if (epoch > promised_ || own.promised_at == ha::Time{}) own.promised_at = Clock::now();
-    promised_ = std::max(promised_, epoch);
     own.following.reset();
     own.trouble = ha::Trouble::kNone;
     own.read = *done;
@@ -138,26 +145,24 @@ bool MemberAgent::act_on_store(const ha::ClusterView& view, const ha::Decision& 
   switch (decision.action) {
     case Action::kAcquire:
       begin(decision, [this, view, decision]() -> After {
-        const bool running = view.self.server == ha::Server::kPrimary;
-        ha::Epoch led = memory_.facts().led;
-        if (running) led = decision.epoch;
-        if (!view.store.sync) led = std::max(led, decision.epoch - 1);
-        std::map<uint64_t, ha::Time> asked;
-        if (memory_.set_led(led).ok()) {
-          store_->acquire(view, decision, [&](uint64_t lease, ha::Time when) { asked[lease] = when; });
+        if (memory_.set_led(std::max(memory_.facts().led, decision.led)).ok()) {
+          store_->acquire(view, decision, [this](uint64_t lease, ha::Time when) {
+            const std::lock_guard lock(mutex_);
+            asked_[lease] = when;
+          });
         }
         store_->refresh();
-        return [asked](Own& own) {
-          own.asked.insert(asked.begin(), asked.end());
-          own.failed_starts = 0;
-        };
+        return [](Own& own) { own.failed_starts = 0; };
       });
       return true;
     case Action::kRecordSync:
+      own_.recording = revisions(view.store);
       begin(decision, [this, view, decision]() -> After {
-        store_->record(view, decision, give_up_);
+        const bool sent = store_->record(view, decision);
         store_->refresh();
-        return [](Own&) {};
+        return [sent](Own& own) {
+          if (!sent) own.recording.reset();
+        };
       });
       return true;
     case Action::kRelease:
@@ -170,9 +175,7 @@ bool MemberAgent::act_on_store(const ha::ClusterView& view, const ha::Decision& 
           store_->release(view, decision, said);
         }
         store_->refresh();
-        return postmaster_.pid() == 0
-                   ? After([this, epoch = decision.epoch](Own&) { promised_ = std::max(promised_, epoch); })
-                   : detached(std::move(done), decision.epoch);
+        return postmaster_.pid() == 0 ? After([](Own&) {}) : detached(std::move(done));
       });
       return true;
     case Action::kClearRequest:
@@ -191,34 +194,15 @@ void MemberAgent::act_on_server(const ha::ClusterView& view, const ha::Decision&
   const Member* leader = config_.find_member(decision.node);
   const uint64_t request = view.store.request ? view.store.request->id : 0;
   const auto clear = [this, request, text = decision.sentence] {
-    return request == 0 || store_->clear_request(request, text);
+    if (request != 0) store_->clear_request(request, text);
   };
   switch (decision.action) {
     case Action::kStartStandby:
       own_.primary = false;
-      return begin(decision, [this]() -> After { return started(acts_.start_standby(), false); });
-    case Action::kRestartInPlace: {
-      const bool was_up = own_.up;
-      const bool primary = !own_.up || own_.primary;
-      const ha::ServerSync sync = own_.sync;
-      own_.primary = primary;
-      if (was_up) own_.ends_expected = true, forget_server(own_), own_.primary = primary;
-      return begin(decision, [this, was_up, primary, sync, clear]() -> After {
-        if (was_up) {
-          clear();
-          acts_.stop_cleanly(Deadline::after(kCleanStop));
-        }
-        Status up = primary ? acts_.restart_in_place(sync) : acts_.start_standby();
-        if (up.ok() && give_up_) {
-          postmaster_.end_now(milliseconds(100), Deadline::after(std::chrono::seconds(2)));
-          up = Error(Code::kNotReady, "it was fenced meanwhile");
-        }
-        return started(std::move(up), primary);
-      });
-    }
+      return begin(decision, [this]() -> After { return started(acts_.start_standby(), 0); });
+    case Action::kRestartInPlace: return restart(decision, clear);
     case Action::kDetach:
-      return begin(decision,
-                   [this, epoch = decision.epoch]() -> After { return detached(acts_.detach(epoch), epoch); });
+      return begin(decision, [this, epoch = decision.epoch]() -> After { return detached(acts_.detach(epoch)); });
     case Action::kFollow:
       if (leader == nullptr) return;
       return begin(decision, [this, to = *leader, epoch = decision.epoch]() -> After {
@@ -230,32 +214,15 @@ void MemberAgent::act_on_server(const ha::ClusterView& view, const ha::Decision&
             return;
           }
           own.following = ha::Following{to.name, epoch};
-          if (epoch > promised_) promised_ = epoch, own.promised_at = Clock::now();
           own.read.reset();
           own.trouble = ha::Trouble::kNone;
           own.followed_at = own.streamed_at = Clock::now();
         };
       });
-    case Action::kPromote:
-      return begin(decision, [this, decision, at = own_.read ? own_.read->flushed : own_.last_flushed]() -> After {
-        Status done = acts_.promote(decision.timeline, decision.epoch, decision.sync);
-        if (!done.ok()) {
-          postmaster_.end_now(milliseconds(200), Deadline::after(std::chrono::seconds(2)));
-          return [this, done = std::move(done)](Own& own) {
-            log::error("promotion failed: " + done.error().message);
-            own.ends_expected = true;
-            ++own.failed_starts;
-          };
-        }
-        return [after = started(Status(), true), decision, at](Own& own) {
-          after(own);
-          own.epoch = decision.epoch;
-          own.sync = decision.sync;
-          own.sync_since = at;
-          own.following.reset();
-        };
-      });
-    case Action::kApplySync: return begin(decision, [this, sync = decision.sync]() -> After { return apply(sync); });
+    case Action::kPromote: return promote(decision);
+    case Action::kApplySync:
+      own_.applying = decision.sync;
+      return begin(decision, [this, sync = decision.sync]() -> After { return apply(sync); });
     case Action::kRewind:
     case Action::kFullCopy: {
       if (leader == nullptr) return;
@@ -286,20 +253,57 @@ void MemberAgent::act_on_server(const ha::ClusterView& view, const ha::Decision&
   }
 }
 
-// A setting that may or may not be in effect would be no ground to go on from: until it is, or the server is gone.
+// Until it is seen to be in effect, it is what is being applied: the next decision is to do it again.
 MemberAgent::After MemberAgent::apply(const ha::ServerSync& sync) {
-  while (postmaster_.pid() != 0 && !give_up_) {
-    auto done = acts_.apply_sync(sync);
-    if (done.ok()) {
-      return [sync, at = done->flushed](Own& own) {
-        own.sync = sync;
-        own.sync_since = at;
+  auto done = acts_.apply_sync(sync, Deadline::after(kApply));
+  return [this, sync, done = std::move(done)](Own& own) {
+    if (!done.ok()) {
+      log::warn("synchronous_standby_names: " + done.error().message);
+      fail_until_ = Clock::now() + milliseconds(50);
+      return;
+    }
+    own.sync = sync;
+    own.sync_since = done->flushed;
+    own.sync_seen = Clock::now();
+    own.applying.reset();
+  };
+}
+
+void MemberAgent::restart(const ha::Decision& decision, std::function<void()> clear) {
+  const bool was_up = own_.up;
+  const ha::Epoch epoch = decision.epoch;
+  if (was_up) forget_server(own_);
+  own_.primary = epoch != 0;
+  begin(decision, [this, was_up, epoch, sync = own_.sync, clear = std::move(clear)]() -> After {
+    if (was_up) {
+      clear();
+      acts_.stop_cleanly(Deadline::after(kCleanStop));
+    }
+    Status up = epoch != 0 ? acts_.restart_in_place(sync) : acts_.start_standby();
+    if (up.ok() && give_up_) {
+      postmaster_.end_now(milliseconds(100), Deadline::after(std::chrono::seconds(2)));
+      up = Error(Code::kNotReady, "it was fenced meanwhile");
+    }
+    return started(std::move(up), epoch);
+  });
+}
+
+void MemberAgent::promote(const ha::Decision& decision) {
+  begin(decision, [this, decision]() -> After {
+    Status done = acts_.promote(decision.timeline, decision.epoch, decision.sync);
+    if (!done.ok()) {
+      postmaster_.end_now(milliseconds(200), Deadline::after(std::chrono::seconds(2)));
+      return [done = std::move(done)](Own& own) {
+        log::error("promotion failed: " + done.error().message);
+        own.ends_expected = true;
+        ++own.failed_starts;
       };
     }
-    log::warn("synchronous_standby_names: " + done.error().message);
-    poll(nullptr, 0, 50);
-  }
-  return [](Own&) {};
+    return [after = started(Status(), decision.epoch), decision](Own& own) {
+      own.sync = decision.sync;
+      after(own);
+    };
+  });
 }
 
 // What is to be done that is no matter of who leads. True if it has begun.
@@ -312,15 +316,8 @@ bool MemberAgent::beside_decisions(const ha::ClusterView& view, const ha::Decisi
     begin(beside, [this]() -> After { return founded(found()); });
     return true;
   }
-  const ServerWatch::State state = watch_->state();
   if (decision.state == ha::State::kLeading && own_.unfurnished) {
     begin(beside, [this]() -> After { return furnished(furnish_primary(config_, dir_)); });
-    return true;
-  }
-  const bool leads = decision.state == ha::State::kLeading || decision.state == ha::State::kOpening;
-  if (leads && state.facts && state.facts->asked > own_.up_since + milliseconds(500) &&
-      state.facts->sync_names != ha::standby_names(own_.sync)) {
-    begin(beside, [this, sync = own_.sync]() -> After { return apply(sync); });
     return true;
   }
   if (decision.state == ha::State::kLeading && own_.slots_of != own_.epoch && !own_.unfurnished) {

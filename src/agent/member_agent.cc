@@ -57,8 +57,6 @@ Status MemberAgent::prepare() {
   if (config_.find_member(config_.name) == nullptr) {
     return Error(Code::kConfig, config_.name + " is not among the members of its own group");
   }
-  own_.promised_at = Clock::now();
-  promised_ = memory_.facts().promised;
   own_.sync = {config_.durability != "async", {}};
   const auto ring = [this] { wake_.ring(); };
   auto store = StoreLink::open(config_, ring);

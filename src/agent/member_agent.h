@@ -38,6 +38,9 @@ class MemberAgent {
   const Postmaster& postmaster() const { return postmaster_; }
 
  private:
+  using Revisions = std::pair<uint64_t, uint64_t>;  // of the leader key and of /sync
+  static Revisions revisions(const ha::StoreView& store);
+
   // The loop's own knowledge, besides what the watchers have.
   struct Own {
     ha::Server server = ha::Server::kStopped;  // while none of ours runs
@@ -59,10 +62,12 @@ class MemberAgent {
     bool checkpointed = false;
     uint64_t checkpointed_for = 0;  // the request's id
     uint64_t lease = 0;
-    std::map<uint64_t, ha::Time> asked;  // leases, when they were asked for
-    ha::Time promised_at{}, up_since{};
+    ha::Time up_since{};
     ha::ServerSync sync;
     ha::Lsn sync_since = 0;
+    ha::Time sync_seen{};  // when it was found in effect
+    std::optional<ha::ServerSync> applying;
+    std::optional<Revisions> recording;  // that the last kRecordSync compared
     std::map<std::string, ha::Link> links;
     std::vector<ha::Fork> history;
     std::optional<ServerFacts> read;  // standby without a leader: its position, read after its walreceiver ended
@@ -81,6 +86,7 @@ class MemberAgent {
   ha::ClusterView look();
   void look_at_server(ha::OwnView& self);
   void look_at_links(const ServerFacts& facts, ha::Time now);
+  void look_at_sync(const ServerFacts& facts);
   void look_at_standby(const ServerFacts& facts, ha::OwnView& self);
   void look_for_trouble(const ServerFacts& facts);
   void look_at_key(const StoreNews& news, ha::ClusterView& view);
@@ -95,8 +101,10 @@ class MemberAgent {
   void fence(const ha::Decision& decision);
   void begin(const ha::Decision& decision, std::function<After()> what);
   bool beside_decisions(const ha::ClusterView& view, const ha::Decision& decision);
-  After started(Status done, bool primary);
-  After detached(Result<std::optional<ServerFacts>> done, ha::Epoch epoch);
+  After started(Status done, ha::Epoch epoch);
+  void restart(const ha::Decision& decision, std::function<void()> clear);
+  void promote(const ha::Decision& decision);
+  After detached(Result<std::optional<ServerFacts>> done);
   After rebuilt(Status done, bool rewind);
   After apply(const ha::ServerSync& sync);
   bool may_found(const ha::ClusterView& view) const;
@@ -121,17 +129,17 @@ class MemberAgent {
   Wake wake_;
 
   Own own_;
-  std::mutex mutex_;  // of what the HTTP threads read and write: the next four, and done_
+  std::mutex mutex_;  // of what other threads read and write: the next six
   ha::Epoch known_epoch_ = 0;
   bool store_reachable_ = true;  // until we know better: it vouches for nobody
   ha::Time vouched_until_{};
   ha::Duration lease_{3000};
-  std::optional<After> done_;  // by the act that has just ended
+  std::map<uint64_t, ha::Time> asked_;  // leases, when they were asked for
+  std::optional<After> done_;           // by the act that has just ended
 
   std::optional<ha::Decision> doing_;
   uint64_t life_ = 0;        // of our server: each one that ends counts
   uint64_t doing_life_ = 0;  // the one that is acted on
-  ha::Epoch promised_ = 0;   // whose time is own_.promised_at
   ha::Time next_upstream_look_{}, next_renewal_{}, next_file_look_{};
   std::vector<std::pair<std::string, std::string>> to_tell_;  // for the history
   std::atomic<bool> give_up_{false};

@@ -3,6 +3,7 @@
 
 #include "agent/member_agent.h"
 #include "base/log.h"
+#include "ha/sync_set.h"
 #include "os/file.h"
 
 namespace pgb::agent {
@@ -14,6 +15,7 @@ namespace {
 
 constexpr milliseconds kStoreSilence{1500};
 constexpr milliseconds kNoAnswer{3000};   // of a server to a question on a connection that stands
+constexpr milliseconds kSettled{500};     // after a setting was found in effect
 constexpr milliseconds kNoWelcome{6000};  // to a new connection
 
 ha::Durability durability_of(const std::string& text) {
@@ -63,11 +65,15 @@ ha::ClusterView MemberAgent::look() {
 void MemberAgent::look_at_key(const StoreNews& news, ha::ClusterView& view) {
   const auto& key = news.view.leader;
   ha::OwnView& self = view.self;
-  if (key && key->holder == config_.name && key->lease != own_.lease && own_.asked.contains(key->lease)) {
-    own_.lease = key->lease;
+  {
+    const std::lock_guard lock(mutex_);
+    // One of an epoch before that of the server is from before the store went back.
+    const bool old = key && own_.up && own_.primary && key->epoch < own_.epoch;
+    if (key && key->holder == config_.name && asked_.contains(key->lease) && !old) own_.lease = key->lease;
+    if (own_.lease != 0) self.renewed = std::max(store_->renewed(own_.lease), asked_[own_.lease]);
   }
   self.lease = own_.lease;
-  if (own_.lease != 0) self.renewed = std::max(store_->renewed(own_.lease), own_.asked[own_.lease]);
+  self.recording = own_.recording && *own_.recording == revisions(news.view);
   const bool mine = key && key->holder == config_.name && own_.lease != 0 && key->lease == own_.lease;
   if (mine && self.server == ha::Server::kPrimary) self.epoch = own_.epoch = std::max(own_.epoch, key->epoch);
   const auto before = news.nodes.find(config_.name);
@@ -76,6 +82,7 @@ void MemberAgent::look_at_key(const StoreNews& news, ha::ClusterView& view) {
   }
   const Memory::Facts facts = memory_.facts();
   self.promised = facts.promised;
+  self.promised_at = facts.promised_at;
   self.led = facts.led;
   self.founder = facts.founder || (!facts.known && config_.primary && own_.server == ha::Server::kStopped);
   if (view.store.request && own_.checkpointed_for == view.store.request->id) self.checkpointed = true;
@@ -101,12 +108,12 @@ void MemberAgent::look_at_server(ha::OwnView& self) {
   self.failed_starts = own_.failed_starts;
   self.fault = own_.fault;
   self.recovery = recovery();
-  self.promised_at = own_.promised_at;
   self.up_since = own_.up_since;
   self.trouble = own_.trouble;
   self.following = own_.following;
   self.sync = own_.sync;
   self.sync_since = own_.sync_since;
+  self.applying = own_.applying;
   if (const auto free = os::free_bytes(dir_.path()); free.ok()) self.free_disk = *free;
   const bool builds = doing_ && (doing_->action == ha::Action::kRewind || doing_->action == ha::Action::kFullCopy);
   if (builds) {
@@ -117,13 +124,15 @@ void MemberAgent::look_at_server(ha::OwnView& self) {
     self.server = starts ? ha::Server::kStarting : own_.server;
     if (!starts) self.flushed = own_.at_rest;
   } else {
-    self.server = own_.primary ? ha::Server::kPrimary : ha::Server::kStandby;
+    const bool promotes = doing_ && doing_->action == ha::Action::kPromote;
+    self.server = own_.primary ? ha::Server::kPrimary : promotes ? ha::Server::kStarting : ha::Server::kStandby;
     const ServerWatch::State state = watch_->state();
     self.health = health_of(state);
     self.epoch = own_.primary ? own_.epoch : 0;
     if (state.facts && state.facts->in_recovery != own_.primary) {
       own_.system_id = state.facts->system_id;
       if (own_.primary) look_at_links(*state.facts, Clock::now());
+      if (own_.primary) look_at_sync(*state.facts);
       if (own_.primary) self.flushed = ha::Position{state.facts->timeline, state.facts->flushed};
       if (!own_.primary) look_at_standby(*state.facts, self);
       own_.last_flushed = state.facts->flushed;
@@ -138,7 +147,16 @@ void MemberAgent::look_at_server(ha::OwnView& self) {
     own_.history = read_history(dir_.path(), self.flushed->timeline);
   }
   self.history = own_.history;
-  if (self.history.empty()) self.flushed.reset();
+  if (self.history.empty()) return self.flushed.reset();
+  // What a segment of a timeline has from before it began is its parent's.
+  while (self.history.size() > 1 && self.history.back().begin > self.flushed->lsn) self.history.pop_back();
+  self.flushed->timeline = self.history.back().timeline;
+}
+
+// Somebody altered it: what is in effect is not known until it is set again.
+void MemberAgent::look_at_sync(const ServerFacts& facts) {
+  const bool news = !own_.applying && facts.asked > own_.sync_seen + kSettled;
+  if (news && facts.sync_names != ha::standby_names(own_.sync)) own_.applying = own_.sync;
 }
 
 void MemberAgent::look_at_standby(const ServerFacts& facts, ha::OwnView& self) {
@@ -191,6 +209,7 @@ void MemberAgent::take_end() {
     own_.fault = ha::Fault::kCrashed;
     tell_later("crash", config_.name + ": " + text);
   }
+  if (doing_ && doing_->action == ha::Action::kPromote) ++own_.failed_starts;
   forget_server(own_);
   at_rest(own_);
 }
@@ -203,6 +222,7 @@ void MemberAgent::forget_server(Own& own) {
   own.trouble = ha::Trouble::kNone;
   own.read.reset();
   own.links.clear();
+  own.applying.reset();  // it is started with the setting that it had before
   own.at_rest.reset();
   own.epoch = 0;
   watch_->set_running(false);

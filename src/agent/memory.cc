@@ -11,6 +11,7 @@ using nlohmann::json;
 
 Status Memory::load() {
   const std::lock_guard lock(mutex_);
+  facts_.promised_at = std::chrono::steady_clock::now();
   auto text = os::read_file(file_, 4096);
   if (!text.ok()) return text.error().code == Code::kNotFound ? Status() : Status(std::move(text).error());
   const json doc = json::parse(*text, nullptr, false);
@@ -35,8 +36,10 @@ Memory::Facts Memory::facts() const {
 Status Memory::write(const Facts& facts) {
   const json doc{{"promised", facts.promised}, {"led", facts.led}, {"founder", facts.founder}};
   PGB_TRY(os::write_file_atomic(file_, doc.dump() + "\n", 0600));
+  const bool rises = facts.promised > facts_.promised;
   facts_ = facts;
   facts_.known = true;
+  if (rises) facts_.promised_at = std::chrono::steady_clock::now();
   return {};
 }
 

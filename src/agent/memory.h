@@ -21,6 +21,7 @@ class Memory {
     ha::Epoch promised = 0, led = 0;  // see ha::NodeView
     bool founder = false;             // the data directory was made as the group's first
     bool known = false;               // there was such a file, or something was written since
+    ha::Time promised_at{};           // of the last rise of `promised`, or of load(); in memory only
   };
   Facts facts() const;
 

@@ -113,15 +113,14 @@ std::string to_json(const ha::LeaderKey& leader) {
 }
 
 std::string to_json(const ha::EpochRecord& epoch) {
-  return json{{"epoch", epoch.epoch}, {"holder", epoch.holder}, {"timeline", epoch.timeline}}.dump();
+  return json{
+      {"epoch", epoch.epoch}, {"holder", epoch.holder}, {"timeline", epoch.timeline}, {"system_id", epoch.system_id}}
+      .dump();
 }
 
 std::string to_json(const ha::SyncRecord& sync) {
-  return json{{"leader", sync.leader},
-              {"epoch", sync.epoch},
-              {"durability", text_of(sync.durability)},
-              {"members", sync.set.members},
-              {"required", sync.set.required}}
+  return json{{"leader", sync.leader},       {"epoch", sync.epoch},           {"durability", text_of(sync.durability)},
+              {"members", sync.set.members}, {"required", sync.set.required}, {"heirs", sync.heirs}}
       .dump();
 }
 
@@ -135,7 +134,8 @@ std::optional<ha::LeaderKey> read_leader(const dcs::KeyValue& kv) {
 std::optional<ha::EpochRecord> read_epoch(const dcs::KeyValue& kv) {
   return read_json(kv.value, [&](const json& doc) {
     return ha::EpochRecord{doc.at("epoch").get<ha::Epoch>(), doc.at("holder").get<std::string>(),
-                           doc.at("timeline").get<ha::Timeline>(), static_cast<uint64_t>(kv.mod_revision)};
+                           doc.at("timeline").get<ha::Timeline>(), static_cast<uint64_t>(kv.mod_revision),
+                           doc.at("system_id").get<std::string>()};
   });
 }
 
@@ -145,7 +145,8 @@ std::optional<ha::SyncRecord> read_sync(const dcs::KeyValue& kv) {
                           doc.at("epoch").get<ha::Epoch>(),
                           durability_of(doc.at("durability").get<std::string>()),
                           {doc.at("members").get<std::vector<std::string>>(), doc.at("required").get<unsigned>()},
-                          static_cast<uint64_t>(kv.mod_revision)};
+                          static_cast<uint64_t>(kv.mod_revision),
+                          doc.at("heirs").get<std::vector<ha::Timeline>>()};
   });
 }
 

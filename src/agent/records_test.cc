@@ -29,11 +29,11 @@ TEST(Records, ANodeComesBackAsItWasPublished) {
 }
 
 TEST(Records, RecordsHaveTheRevisionOfTheirKey) {
-  const ha::SyncRecord sync{"a", 3, ha::Durability::kStrict, {{"b", "c"}, 1}, 77};
+  const ha::SyncRecord sync{"a", 3, ha::Durability::kStrict, {{"b", "c"}, 1}, 77, {4, 107}};
   EXPECT_EQ(read_sync({"k", to_json(sync), 1, 77, 1, 0}), sync);
   const ha::LeaderKey leader{"a", 3, 11, 78};
   EXPECT_EQ(read_leader({"k", to_json(leader), 1, 78, 1, 11}), leader);
-  const ha::EpochRecord epoch{3, "a", 5, 79};
+  const ha::EpochRecord epoch{3, "a", 5, 79, "7000"};
   EXPECT_EQ(read_epoch({"k", to_json(epoch), 1, 79, 1, 0}), epoch);
 }
 

@@ -169,8 +169,11 @@ Status ServerActs::promote(ha::Timeline timeline, ha::Epoch epoch, const ha::Ser
   }
   const ha::Timeline now = timeline_at(dir_.path(), facts->flushed, facts->segment_size);
   if (now == 0 || now >= timeline) return Error(Code::kNotReady, "its WAL is on timeline " + std::to_string(now));
+  // One that broke off may have left the name behind: the server would take the next number.
+  if (!read_history(dir_.path(), timeline).empty()) {
+    return Error(Code::kNotReady, "a promotion to timeline " + std::to_string(timeline) + " broke off before");
+  }
   PGB_TRY(lay_histories(dir_.path(), now, timeline));
-  PGB_TRY(memory_.set_led(epoch));
   PGB_TRY(os::write_file_atomic(dir_.path() + "/promote", "", 0600));
   postmaster_.signal(SIGUSR1);
   for (const Deadline deadline = Deadline::after(kPromotion); !deadline.expired(); poll(nullptr, 0, 5)) {
@@ -178,6 +181,7 @@ Status ServerActs::promote(ha::Timeline timeline, ha::Epoch epoch, const ha::Ser
     if (!facts.ok()) return std::move(facts).error();
     if (facts->in_recovery) continue;
     if (facts->timeline == timeline) {
+      PGB_TRY(memory_.set_led(epoch));
       ServerRole role;
       role.sync_names = names;
       return reload(role);
@@ -207,7 +211,7 @@ bool ServerActs::all_have_reloaded(const ServerFacts& facts) const {
   return true;
 }
 
-Result<ServerFacts> ServerActs::apply_sync(const ha::ServerSync& sync) {
+Result<ServerFacts> ServerActs::apply_sync(const ha::ServerSync& sync, Deadline deadline) {
   ServerRole role;
   role.sync_names = ha::standby_names(sync);
   auto connection = connect();
@@ -217,6 +221,7 @@ Result<ServerFacts> ServerActs::apply_sync(const ha::ServerSync& sync) {
   while (postmaster_.pid() != 0) {
     auto facts = ask_server(**connection, Deadline::after(kQuery));
     if (!facts.ok()) return std::move(facts).error();
+    if (deadline.expired()) return Error(Code::kTimeout, "not every process of the server has taken it yet");
     const bool taken = facts->sync_names == role.sync_names && all_have_reloaded(*facts);
     // Twice, with a pause: a signal that was taken is acted on at the process' next turn.
     if (taken && seen) return std::move(*facts);

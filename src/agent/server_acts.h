@@ -39,11 +39,12 @@ class ServerActs {
   Result<std::optional<ServerFacts>> detach(ha::Epoch epoch);
   // Writes down the promise, makes the slot, turns to `leader`.
   Status follow(const Member& leader, ha::Epoch epoch);
-  // From a standby that follows nobody. `led` is written first. Once it is asked for it may happen at any time:
-  // whoever gets an error has to end the server.
+  // From a standby that follows nobody. `led` is written when it is done. Once it is asked for it may happen at any
+  // time: whoever gets an error has to end the server.
   Status promote(ha::Timeline timeline, ha::Epoch epoch, const ha::ServerSync& sync);
-  // In effect when it returns success: each walsender and each new commit goes by it.
-  Result<ServerFacts> apply_sync(const ha::ServerSync& sync);
+  // In effect when it returns success: each walsender and each new commit goes by it. After an error it may come to be
+  // in effect at any time, until it is applied again or another one is.
+  Result<ServerFacts> apply_sync(const ha::ServerSync& sync, Deadline deadline);
   // The data is whole afterwards, and was not touched if it says kNotReady. After another error it has to be copied.
   Status rewind(const Member& leader);
   Status full_copy(const Member& leader);

@@ -1,6 +1,5 @@
 // The transactions that ha/decide.h asks for.
 #include <chrono>
-#include <thread>
 
 #include "agent/store_link.h"
 #include "base/log.h"
@@ -55,52 +54,23 @@ bool StoreLink::acquire(const ha::ClusterView& seen, const ha::Decision& decisio
               at_revision(keys_.sync(), revision_of(store.sync))};
   txn.then.push_back(Op::put(keys_.leader(), to_json(ha::LeaderKey{config_.name, decision.epoch, 0, 0}), lease->id));
   const ha::Timeline timeline = std::max(store.epoch.timeline, decision.timeline);
-  txn.then.push_back(Op::put(keys_.epoch(), to_json(ha::EpochRecord{decision.epoch, config_.name, timeline, 0})));
+  const ha::EpochRecord epoch{decision.epoch, config_.name, timeline, 0, seen.self.system_id};
+  txn.then.push_back(Op::put(keys_.epoch(), to_json(epoch)));
   txn.then.push_back(Op::remove({keys_.transfer(), false}));
-  const bool running = seen.self.server == ha::Server::kPrimary;
-  if (running && store.sync && store.sync->leader == config_.name) {
-    ha::SyncRecord mine = *store.sync;
-    mine.epoch = decision.epoch;
-    txn.then.push_back(Op::put(keys_.sync(), to_json(mine)));
-  } else if (!store.sync) {
-    const ha::SyncRecord first{config_.name, decision.epoch - 1, seen.settings.durability, {}, 0};
-    txn.then.push_back(Op::put(keys_.sync(), to_json(first)));
-  }
+  if (decision.record) txn.then.push_back(Op::put(keys_.sync(), to_json(*decision.record)));
   txn.then.push_back(history_op(decision.epoch, decision.lossy ? "forced" : "acquire", decision.sentence));
   return done(dcs_->txn(txn, Deadline::after(kCall)), "taking the leader key");
 }
 
-// A record whose answer did not come could be executed later, on top of a newer one. Putting the record that stands
-// there once more makes it too late for that.
-bool StoreLink::settle_doubt(const std::atomic<bool>& give_up) {
-  while (!give_up) {
-    std::this_thread::sleep_for(milliseconds(100));
-    auto stands = dcs_->range({keys_.sync(), false}, Deadline::after(kCall));
-    if (!stands.ok()) continue;
-    dcs::Txn again;
-    if (stands->kvs.empty()) {
-      again.when = {Compare::absent(keys_.sync())};
-      again.then = {Op::put(keys_.sync() + "-settled", "")};
-    } else {
-      again.when = {Compare::unchanged(stands->kvs[0])};
-      again.then = {Op::put(keys_.sync(), stands->kvs[0].value)};
-    }
-    auto answer = dcs_->txn(again, Deadline::after(kCall));
-    if (answer.ok() && answer->succeeded) return true;
-  }
-  return false;
-}
-
-bool StoreLink::record(const ha::ClusterView& seen, const ha::Decision& decision, const std::atomic<bool>& give_up) {
-  if (!seen.store.leader) return false;
+bool StoreLink::record(const ha::ClusterView& seen, const ha::Decision& decision) {
+  if (!seen.store.leader || !decision.record) return false;
   const ha::LeaderKey& key = *seen.store.leader;
   dcs::Txn txn;
   txn.when = {at_revision(keys_.leader(), key.revision), at_revision(keys_.sync(), revision_of(seen.store.sync))};
-  const ha::SyncRecord next{config_.name, key.epoch, seen.settings.durability, decision.sync.set, 0};
-  txn.then = {Op::put(keys_.sync(), to_json(next)), history_op(key.epoch, "record", decision.sentence)};
-  auto answer = dcs_->txn(txn, Deadline::after(kCall));
-  if (!answer.ok() && dcs::outcome_of(answer.error()) == dcs::Outcome::kUnknown) settle_doubt(give_up);
-  return done(answer, "recording the sync set");
+  txn.then = {Op::put(keys_.sync(), to_json(*decision.record)), history_op(key.epoch, "record", decision.sentence)};
+  const auto answer = dcs_->txn(txn, Deadline::after(kCall));
+  done(answer, "recording the sync set");
+  return answer.ok() || dcs::outcome_of(answer.error()) == dcs::Outcome::kUnknown;
 }
 
 bool StoreLink::release(const ha::ClusterView& seen, const ha::Decision& decision, const Publication& publication) {

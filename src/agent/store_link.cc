@@ -129,10 +129,37 @@ void StoreLink::take_request(const std::vector<dcs::KeyValue>& kvs, ha::Time now
   news_.view.request = news_.request->request;
 }
 
+// Of two that were asked at once either may have been answered first.
+bool StoreLink::is_older(const dcs::TxnResult& answer, ha::Time asked) const {
+  return news_.ever && (asked < news_.asked || (answer.revision < revision_ && asked <= revision_at_));
+}
+
+// What is read never gets older: a store that was asked after a revision was known and answers with one before it is
+// not what it was. What nodes had published in its copy is no news of them. True if it is so.
+bool StoreLink::goes_back(const dcs::TxnResult& answer, ha::Time now) {
+  const bool other = !cluster_.empty() && !answer.cluster.empty() && answer.cluster != cluster_;
+  const bool back = answer.revision < revision_ || other;
+  if (back || answer.revision > revision_) revision_ = answer.revision, revision_at_ = now;
+  if (!answer.cluster.empty()) cluster_ = answer.cluster;
+  return back;
+}
+
+void StoreLink::take_nodes(const std::vector<dcs::KeyValue>& kvs, bool are_old, ha::Time now) {
+  for (const dcs::KeyValue& kv : kvs) {
+    int64_t& last = node_revisions_[kv.key];
+    if (std::exchange(last, kv.mod_revision) == kv.mod_revision || are_old) continue;
+    auto said = parse_publication(kv.value);
+    if (!said) continue;
+    const std::string name = said->node.name;
+    news_.nodes[name] = {std::move(*said), now};
+  }
+}
+
 void StoreLink::take(const dcs::TxnResult& answer, ha::Time asked) {
   const ha::Time now = Clock::now();
   const std::lock_guard lock(mutex_);
-  if (news_.ever && asked < news_.asked) return;  // two asked at once; the older answer came later
+  if (is_older(answer, asked)) return;
+  const bool back = goes_back(answer, now);
   auto one = [&](size_t i) { return answer.results[i].kvs; };
   ha::StoreView& view = news_.view;
   const bool had = view.leader.has_value();
@@ -143,13 +170,15 @@ void StoreLink::take(const dcs::TxnResult& answer, ha::Time asked) {
   view.transfer = one(3).empty() ? "" : one(3)[0].value;
   take_request(one(4), now);
   view.paused = !one(5).empty();
-  for (const dcs::KeyValue& kv : one(6)) {
-    auto said = parse_publication(kv.value);
-    if (!said) continue;
-    StoreNews::Node& node = news_.nodes[said->node.name];
-    if (node.revision == kv.mod_revision) continue;
-    node = {std::move(*said), now, kv.mod_revision};
+  take_nodes(one(6), back, now);
+  const uint64_t sync = view.sync ? view.sync->revision : 0;
+  if (back) {
+    log::warn("the lease store went back to revision " + std::to_string(answer.revision) +
+              ": it was emptied or restored from a copy");
+    went_back_ = WentBack{now, sync};
   }
+  if (went_back_ && went_back_->sync != sync) went_back_.reset();
+  view.restored = went_back_ ? std::optional(went_back_->at) : std::nullopt;
   news_.ever = true;
   news_.asked = asked;
 }

@@ -2,7 +2,6 @@
 // lease, each on a thread of its own, and transactions on the caller's.
 #pragma once
 
-#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -30,7 +29,6 @@ struct StoreNews {
   struct Node {
     Publication said;
     ha::Time seen{};
-    int64_t revision = 0;
   };
   std::map<std::string, Node> nodes;
 };
@@ -49,12 +47,13 @@ class StoreLink {
   void renew(uint64_t lease);
   ha::Time renewed(uint64_t lease) const;
 
-  // Each returns true if the transaction was done, false if it was not, or if nobody knows; then look again. They take
-  // less than a second, but for record(), which does not return before its own outcome is certain or `give_up` is.
+  // Each takes less than a second and returns true if the transaction was done, false if it was not, or if nobody
+  // knows; then look again.
   // `on_lease` gets the lease's id and when it was asked for, before the key can exist.
   bool acquire(const ha::ClusterView& seen, const ha::Decision& decision,
                const std::function<void(uint64_t, ha::Time)>& on_lease);
-  bool record(const ha::ClusterView& seen, const ha::Decision& decision, const std::atomic<bool>& give_up);
+  // True also if nobody knows: as long as leader key and /sync have the revisions of `seen` it may yet happen.
+  bool record(const ha::ClusterView& seen, const ha::Decision& decision);
   bool release(const ha::ClusterView& seen, const ha::Decision& decision, const Publication& publication);
   bool clear_request(uint64_t id, const std::string& sentence);
 
@@ -76,9 +75,11 @@ class StoreLink {
   void keep_fresh();
   void keep_lease();
   void take(const dcs::TxnResult& answer, ha::Time asked);
+  bool is_older(const dcs::TxnResult& answer, ha::Time asked) const;
+  bool goes_back(const dcs::TxnResult& answer, ha::Time now);
+  void take_nodes(const std::vector<dcs::KeyValue>& kvs, bool are_old, ha::Time now);
   void take_request(const std::vector<dcs::KeyValue>& kvs, ha::Time now);
   dcs::Op history_op(ha::Epoch epoch, const std::string& action, const std::string& sentence) const;
-  bool settle_doubt(const std::atomic<bool>& give_up);
 
   const AgentConfig& config_;
   dcs::Keys keys_;
@@ -96,7 +97,16 @@ class StoreLink {
   ha::Time published_at_{};
   uint64_t renew_ = 0;
   std::map<uint64_t, ha::Time> renewed_;
-  int64_t request_made_ = 0;  // create_revision of the request whose time runs
+  int64_t revision_ = 0;  // of the store, the highest since it was last seen to have gone back
+  ha::Time revision_at_{};
+  std::string cluster_;  // the store's id
+  struct WentBack {
+    ha::Time at{};
+    uint64_t sync = 0;  // the revision that /sync had then
+  };
+  std::optional<WentBack> went_back_;
+  std::map<std::string, int64_t> node_revisions_;  // of what each published last
+  int64_t request_made_ = 0;                       // create_revision of the request whose time runs
   ha::Time request_since_{};
 
   std::thread watcher_, refresher_, renewer_;  // last: they use the others
