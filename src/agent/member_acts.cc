@@ -6,6 +6,7 @@
 #include "agent/bootstrap.h"
 #include "agent/member_agent.h"
 #include "base/log.h"
+#include "ha/rejoin.h"
 
 namespace pgb::agent {
 
@@ -204,7 +205,8 @@ void MemberAgent::act_on_server(const ha::ClusterView& view, const ha::Decision&
     case Action::kDetach:
       return begin(decision, [this, epoch = decision.epoch]() -> After { return detached(acts_.detach(epoch)); });
     case Action::kFollow:
-      if (leader == nullptr) return;
+      // Whether it can follow is only known once it has read all WAL of its own.
+      if (leader == nullptr || !view.self.flushed) return;
       return begin(decision, [this, to = *leader, epoch = decision.epoch]() -> After {
         Status done = acts_.follow(to, epoch);
         return [this, done = std::move(done), to, epoch](Own& own) {
@@ -306,6 +308,16 @@ void MemberAgent::promote(const ha::Decision& decision) {
   });
 }
 
+// A stream that begins and breaks off, over and over, because the histories differ.
+void MemberAgent::look_at_ladder(const ha::ClusterView& view) {
+  if (!own_.following || own_.trouble != ha::Trouble::kNone || !view.self.flushed) return;
+  const auto leader = view.peers.find(own_.following->leader);
+  const bool leads = leader != view.peers.end() && leader->second.server == ha::Server::kPrimary &&
+                     leader->second.epoch == own_.following->epoch && !leader->second.history.empty();
+  if (!leads || Clock::now() - own_.followed_at < kTroubleAfter) return;
+  if (ha::rejoin(view.self, leader->second).rung != ha::Rung::kFollow) own_.trouble = ha::Trouble::kDiverged;
+}
+
 // What is to be done that is no matter of who leads. True if it has begun.
 bool MemberAgent::beside_decisions(const ha::ClusterView& view, const ha::Decision& decision) {
   const bool quiet = decision.action == Action::kWait || decision.action == Action::kKeepLease;
@@ -328,6 +340,7 @@ bool MemberAgent::beside_decisions(const ha::ClusterView& view, const ha::Decisi
     });
     return true;
   }
+  look_at_ladder(view);
   const ha::Time now = Clock::now();
   const bool dry = decision.state == ha::State::kFollowing && own_.trouble == ha::Trouble::kNone && own_.following &&
                    now - std::max(own_.streamed_at, own_.followed_at) > kTroubleAfter && !view.self.streaming;

@@ -21,11 +21,11 @@ using Clock = std::chrono::steady_clock;
 
 namespace {
 
-constexpr milliseconds kTick{250};
+constexpr milliseconds kTick{400};
 constexpr milliseconds kSoon{20};
 constexpr milliseconds kFastPace{40};
-constexpr milliseconds kPace{300};
-constexpr milliseconds kRenewal{300};
+constexpr milliseconds kPace{500};
+constexpr milliseconds kRenewal{600};
 constexpr milliseconds kFileLook{1000};
 
 // What the history keeps beside the changes of the leader and of the sync set, which their transactions tell.

@@ -88,7 +88,7 @@ class MemberAgent {
   void look_at_links(const ServerFacts& facts, ha::Time now);
   void look_at_sync(const ServerFacts& facts);
   void look_at_standby(const ServerFacts& facts, ha::OwnView& self);
-  void look_for_trouble(const ServerFacts& facts);
+  void look_at_ladder(const ha::ClusterView& view);
   void look_at_key(const StoreNews& news, ha::ClusterView& view);
   ha::Health health_of(const ServerWatch::State& state) const;
   void take_end();

@@ -19,7 +19,7 @@ constexpr milliseconds kGreetEvery{2000};
 const char kFactsSql[] = R"(
 SELECT pg_is_in_recovery() AS standby,
        (SELECT system_identifier FROM pg_control_system()) AS system_id,
-       (SELECT setting FROM pg_settings WHERE name = 'wal_segment_size') AS segment_size,
+       pg_size_bytes(current_setting('wal_segment_size')) AS segment_size,
        CASE WHEN pg_is_in_recovery() THEN COALESCE((SELECT received_tli FROM pg_stat_wal_receiver), 0)::text
             ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint::text END AS timeline,
        CASE WHEN pg_is_in_recovery() THEN GREATEST(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())

@@ -1,6 +1,7 @@
 #include "agent/store_link.h"
 
-#include "base/log.h"
+#include <utility>
+
 #include "dcs/etcd_client.h"
 
 namespace pgb::agent {
@@ -11,7 +12,7 @@ using Clock = std::chrono::steady_clock;
 namespace {
 
 constexpr milliseconds kCall{600};       // for a call to the store
-constexpr milliseconds kEvery{500};      // between two looks that nothing asked for
+constexpr milliseconds kEvery{700};      // between two looks that nothing asked for
 constexpr milliseconds kSayAgain{1000};  // an unchanged publication
 constexpr milliseconds kPause{150};      // after a failure
 
@@ -72,16 +73,13 @@ void StoreLink::watch() {
 void StoreLink::keep_fresh() {
   std::unique_lock lock(mutex_);
   while (!ends_) {
-    const bool again = Clock::now() - published_at_ >= kSayAgain && !published_.empty();
-    std::optional<std::string> text = publication_ ? publication_ : again ? std::optional(published_) : std::nullopt;
-    publication_.reset();
+    const std::optional<std::string> text = std::exchange(publication_, std::nullopt);
     dirty_ = false;
     lock.unlock();
     bool good = true;
     if (text) good = dcs_->put(keys_.member(config_.name), *text, 0, Deadline::after(kCall)).ok();
     good = refresh() && good;
     lock.lock();
-    if (text && good) published_ = *text, published_at_ = Clock::now();
     if (text && !good && !publication_) publication_ = text;
     const auto wanted = [this] { return ends_ || dirty_ || publication_.has_value(); };
     if (good) {
@@ -93,10 +91,20 @@ void StoreLink::keep_fresh() {
 }
 
 void StoreLink::publish(const Publication& publication) {
-  std::string text = to_json(publication);
+  // What changes all the time wakes nobody: it goes along with the next one that is due.
+  Publication steady = publication;
+  const bool moves = steady.node.server == ha::Server::kPrimary || steady.node.following;
+  if (moves) steady.node.flushed.reset();
+  steady.node.replayed = 0;
+  steady.node.free_disk >>= 28;
+  steady.sentence.clear();
+  std::string mark = to_json(steady);
+  const ha::Time now = Clock::now();
   const std::lock_guard lock(mutex_);
-  if (text == published_ && !publication_) return;
-  publication_ = std::move(text);
+  if (mark == offered_ && now - offered_at_ < kSayAgain) return;
+  offered_ = std::move(mark);
+  offered_at_ = now;
+  publication_ = to_json(publication);
   changed_.notify_all();
 }
 

@@ -93,8 +93,8 @@ class StoreLink {
   bool dirty_ = true;
   StoreNews news_;
   std::optional<std::string> publication_;  // not yet written
-  std::string published_;
-  ha::Time published_at_{};
+  std::string offered_;                     // the last one, without what changes all the time
+  ha::Time offered_at_{};
   uint64_t renew_ = 0;
   std::map<uint64_t, ha::Time> renewed_;
   int64_t revision_ = 0;  // of the store, the highest since it was last seen to have gone back

@@ -57,6 +57,7 @@ TEST(Doubts, WhatIsNotDoneYetIsToldToWhoAsksForIt) {
   EXPECT_NE(told(R"({"cluster_name": "demo", "durability": "quorum"})"), "");
   EXPECT_NE(told(R"({"cluster_name": "demo", "dcs": {"etcd": ["http://10.0.0.1:2379"]}})"), "");
   EXPECT_EQ(told(R"({"cluster_name": "demo", "durability": "async"})"), "");
+  EXPECT_EQ(told(R"({"cluster_name": "demo", "durability": "quorum", "runtime": "process"})"), "") << "there it works";
 }
 
 TEST(Doubts, GroupsThatCannotDoWhatTheyAreForAreTold) {
