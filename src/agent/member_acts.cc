@@ -291,6 +291,7 @@ void MemberAgent::restart(const ha::Decision& decision, std::function<void()> cl
 }
 
 void MemberAgent::promote(const ha::Decision& decision) {
+  own_.sync = decision.sync;  // also if the server is gone before we hear that it was done
   begin(decision, [this, decision]() -> After {
     Status done = acts_.promote(decision.timeline, decision.epoch, decision.sync);
     if (!done.ok()) {
@@ -301,10 +302,7 @@ void MemberAgent::promote(const ha::Decision& decision) {
         ++own.failed_starts;
       };
     }
-    return [after = started(Status(), decision.epoch), decision](Own& own) {
-      own.sync = decision.sync;
-      after(own);
-    };
+    return started(Status(), decision.epoch);
   });
 }
 

@@ -113,7 +113,6 @@ void MemberAgent::look_at_server(ha::OwnView& self) {
   self.following = own_.following;
   self.sync = own_.sync;
   self.sync_since = own_.sync_since;
-  self.applying = own_.applying;
   if (const auto free = os::free_bytes(dir_.path()); free.ok()) self.free_disk = *free;
   const bool builds = doing_ && (doing_->action == ha::Action::kRewind || doing_->action == ha::Action::kFullCopy);
   if (builds) {
@@ -139,6 +138,7 @@ void MemberAgent::look_at_server(ha::OwnView& self) {
     }
     self.links = own_.links;
   }
+  self.applying = own_.applying;
   if (self.server != ha::Server::kAbsent) self.system_id = own_.system_id;
   // Others judge by a primary's history whether they can follow it: it always has one.
   if (own_.up && own_.primary) self.history = own_.history;
@@ -146,10 +146,8 @@ void MemberAgent::look_at_server(ha::OwnView& self) {
   if (own_.history.empty() || own_.history.back().timeline != self.flushed->timeline) {
     own_.history = read_history(dir_.path(), self.flushed->timeline);
   }
-  self.history = own_.history;
+  self.history = history_until(own_.history, self.flushed->lsn);
   if (self.history.empty()) return self.flushed.reset();
-  // What a segment of a timeline has from before it began is its parent's.
-  while (self.history.size() > 1 && self.history.back().begin > self.flushed->lsn) self.history.pop_back();
   self.flushed->timeline = self.history.back().timeline;
 }
 

@@ -28,6 +28,23 @@ TEST(Memory, APromiseOutlivesTheAgentAndNeverBecomesLess) {
   EXPECT_EQ(third.facts().led, 0U) << "who follows another leads no more";
 }
 
+TEST(Memory, EachRiseOfThePromiseHasItsTime) {
+  const os::TestDir dir;
+  Memory memory(dir.path + "/pgbalancer.ha");
+  ASSERT_TRUE(memory.load().ok());
+  ha::Time last = memory.facts().promised_at;
+  EXPECT_GT(last, ha::Time{});
+  ASSERT_TRUE(memory.promise(7).ok());
+  EXPECT_GT(memory.facts().promised_at, last);
+  last = memory.facts().promised_at;
+  ASSERT_TRUE(memory.promise(6).ok());
+  ASSERT_TRUE(memory.set_led(5).ok());
+  ASSERT_TRUE(memory.promise_and_follow(7).ok());
+  EXPECT_EQ(memory.facts().promised_at, last) << "it did not rise";
+  ASSERT_TRUE(memory.promise_and_follow(8).ok());
+  EXPECT_GT(memory.facts().promised_at, last) << "to follow is to promise";
+}
+
 TEST(Memory, WhatCannotBeReadIsNoReasonToForget) {
   const os::TestDir dir;
   const std::string file = dir.path + "/pgbalancer.ha";

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/log.h"
 #include "dcs/etcd_client.h"
 
 namespace pgb::agent {
@@ -137,21 +138,7 @@ void StoreLink::take_request(const std::vector<dcs::KeyValue>& kvs, ha::Time now
   news_.view.request = news_.request->request;
 }
 
-// Of two that were asked at once either may have been answered first.
-bool StoreLink::is_older(const dcs::TxnResult& answer, ha::Time asked) const {
-  return news_.ever && (asked < news_.asked || (answer.revision < revision_ && asked <= revision_at_));
-}
-
-// What is read never gets older: a store that was asked after a revision was known and answers with one before it is
-// not what it was. What nodes had published in its copy is no news of them. True if it is so.
-bool StoreLink::goes_back(const dcs::TxnResult& answer, ha::Time now) {
-  const bool other = !cluster_.empty() && !answer.cluster.empty() && answer.cluster != cluster_;
-  const bool back = answer.revision < revision_ || other;
-  if (back || answer.revision > revision_) revision_ = answer.revision, revision_at_ = now;
-  if (!answer.cluster.empty()) cluster_ = answer.cluster;
-  return back;
-}
-
+// What nodes had published in the copy that a store was restored from is no news of them.
 void StoreLink::take_nodes(const std::vector<dcs::KeyValue>& kvs, bool are_old, ha::Time now) {
   for (const dcs::KeyValue& kv : kvs) {
     int64_t& last = node_revisions_[kv.key];
@@ -166,8 +153,9 @@ void StoreLink::take_nodes(const std::vector<dcs::KeyValue>& kvs, bool are_old, 
 void StoreLink::take(const dcs::TxnResult& answer, ha::Time asked) {
   const ha::Time now = Clock::now();
   const std::lock_guard lock(mutex_);
-  if (is_older(answer, asked)) return;
-  const bool back = goes_back(answer, now);
+  const StoreAge::Answer age = age_.take(answer.revision, answer.cluster, asked, now);
+  if (age == StoreAge::Answer::kOlder) return;
+  const bool back = age == StoreAge::Answer::kWentBack;
   auto one = [&](size_t i) { return answer.results[i].kvs; };
   ha::StoreView& view = news_.view;
   const bool had = view.leader.has_value();
@@ -179,14 +167,11 @@ void StoreLink::take(const dcs::TxnResult& answer, ha::Time asked) {
   take_request(one(4), now);
   view.paused = !one(5).empty();
   take_nodes(one(6), back, now);
-  const uint64_t sync = view.sync ? view.sync->revision : 0;
+  view.restored = age_.restored(view.sync ? view.sync->revision : 0);
   if (back) {
     log::warn("the lease store went back to revision " + std::to_string(answer.revision) +
               ": it was emptied or restored from a copy");
-    went_back_ = WentBack{now, sync};
   }
-  if (went_back_ && went_back_->sync != sync) went_back_.reset();
-  view.restored = went_back_ ? std::optional(went_back_->at) : std::nullopt;
   news_.ever = true;
   news_.asked = asked;
 }

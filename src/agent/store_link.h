@@ -13,6 +13,7 @@
 
 #include "agent/agent_config.h"
 #include "agent/records.h"
+#include "agent/store_age.h"
 #include "base/canceller.h"
 #include "dcs/dcs.h"
 #include "dcs/keys.h"
@@ -75,8 +76,6 @@ class StoreLink {
   void keep_fresh();
   void keep_lease();
   void take(const dcs::TxnResult& answer, ha::Time asked);
-  bool is_older(const dcs::TxnResult& answer, ha::Time asked) const;
-  bool goes_back(const dcs::TxnResult& answer, ha::Time now);
   void take_nodes(const std::vector<dcs::KeyValue>& kvs, bool are_old, ha::Time now);
   void take_request(const std::vector<dcs::KeyValue>& kvs, ha::Time now);
   dcs::Op history_op(ha::Epoch epoch, const std::string& action, const std::string& sentence) const;
@@ -97,14 +96,7 @@ class StoreLink {
   ha::Time offered_at_{};
   uint64_t renew_ = 0;
   std::map<uint64_t, ha::Time> renewed_;
-  int64_t revision_ = 0;  // of the store, the highest since it was last seen to have gone back
-  ha::Time revision_at_{};
-  std::string cluster_;  // the store's id
-  struct WentBack {
-    ha::Time at{};
-    uint64_t sync = 0;  // the revision that /sync had then
-  };
-  std::optional<WentBack> went_back_;
+  StoreAge age_;
   std::map<std::string, int64_t> node_revisions_;  // of what each published last
   int64_t request_made_ = 0;                       // create_revision of the request whose time runs
   ha::Time request_since_{};

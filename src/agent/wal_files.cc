@@ -62,6 +62,11 @@ std::vector<ha::Fork> read_history(const std::string& data_dir, ha::Timeline tim
   return text.ok() ? parse_history(*text, timeline) : std::vector<ha::Fork>{};
 }
 
+std::vector<ha::Fork> history_until(std::vector<ha::Fork> history, ha::Lsn lsn) {
+  while (history.size() > 1 && history.back().begin > lsn) history.pop_back();
+  return history;
+}
+
 std::string segment_of(ha::Lsn lsn, uint64_t segment_size) {
   const uint64_t segment = lsn / segment_size, per_log = (uint64_t{1} << 32) / segment_size;
   return fmt::format("{:08X}{:08X}", segment / per_log, segment % per_log);

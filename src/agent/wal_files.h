@@ -18,6 +18,9 @@ std::vector<ha::Fork> read_history(const std::string& data_dir, ha::Timeline tim
 // From the text of such a file.
 std::vector<ha::Fork> parse_history(const std::string& text, ha::Timeline timeline);
 
+// The history of WAL that ends at `lsn`: what a segment of a timeline holds from before that began is its parent's.
+std::vector<ha::Fork> history_until(std::vector<ha::Fork> history, ha::Lsn lsn);
+
 // The last sixteen digits of the name of the segment that `lsn` is in.
 std::string segment_of(ha::Lsn lsn, uint64_t segment_size);
 

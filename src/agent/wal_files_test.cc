@@ -27,6 +27,15 @@ TEST(WalFiles, AHistorySaysWhereEachTimelineBegan) {
   EXPECT_EQ(parse_history("", 1), (std::vector<ha::Fork>{{1, 0}}));
 }
 
+TEST(WalFiles, WalFromBeforeATimelineBeganIsItsParents) {
+  const std::vector<ha::Fork> history{{1, 0}, {2, 100}, {4, 200}};
+  EXPECT_EQ(history_until(history, 250), history);
+  EXPECT_EQ(history_until(history, 200), history) << "what stands there first is of the new one";
+  EXPECT_EQ(history_until(history, 199), (std::vector<ha::Fork>{{1, 0}, {2, 100}}));
+  EXPECT_EQ(history_until(history, 1), (std::vector<ha::Fork>{{1, 0}}));
+  EXPECT_TRUE(history_until({}, 1).empty());
+}
+
 TEST(WalFiles, TheTimelineIsThatOfTheNewestSegmentThatHoldsThePosition) {
   const os::TestDir dir;
   ASSERT_TRUE(os::make_dirs(dir.path + "/pg_wal", 0700).ok());
