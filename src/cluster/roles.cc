@@ -43,7 +43,8 @@ Result<std::vector<std::string>> endpoints_of(const Session& session, const mode
       unit == units->end() ? std::map<uint16_t, uint16_t>::const_iterator() : unit->second.ports.find(kStorePort);
   if (unit == units->end() || port == unit->second.ports.end()) {
     return Error(Code::kNotReady, balancer.name + " keeps no lease store: its agents do not choose a primary")
-        .with("changed", "nothing");
+        .with("changed", "nothing")
+        .with("try", "\"ha\": {\"failover\": true} in the cluster file, before it is made");
   }
   return std::vector<std::string>{"http://" + reachable_host(cluster) + ":" + std::to_string(port->second)};
 }

@@ -167,7 +167,7 @@ class UnitMaker {
   }
 
   // Agents choose the primary by themselves. (In containers not yet.)
-  bool has_failover() const { return !docker_; }
+  bool has_failover() const { return cluster_.ha.failover && !docker_; }
   bool has_own_store() const { return has_failover() && cluster_.dcs_etcd.empty(); }
 
   // Where the group's lease store is, who is in the group, and what it promises.

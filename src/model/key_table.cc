@@ -51,7 +51,9 @@ const KeyTable& postgres_keys() {
 const KeyTable& ha_keys() {
   static const KeyTable table{
       "ha",
-      {{"lease", Kind::kNumber, "3", "", "seconds after which a leader that cannot renew its lease has lost it", 1,
+      {{"failover", Kind::kBool, "false", "",
+        "agents choose the primary and keep `durability`; new, and for local processes only"},
+       {"lease", Kind::kNumber, "3", "", "seconds after which a leader that cannot renew its lease has lost it", 1,
         600},
        {"loop", Kind::kNumber, "1", "", "seconds between two looks at the group; less than the lease", 0.1, 60}}};
   return table;

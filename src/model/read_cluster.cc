@@ -100,6 +100,7 @@ class Reader {
     if (durability == "quorum") cluster_.durability = Durability::kQuorum;
     if (durability == "strict") cluster_.durability = Durability::kStrict;
     const auto* ha = usable(root_, "ha");
+    read(ha, "failover", cluster_.ha.failover);
     read(ha, "lease", cluster_.ha.lease);
     read(ha, "loop", cluster_.ha.loop);
     const auto* loop = usable(ha, "loop");

@@ -95,8 +95,9 @@ struct Network {
 
 // How eagerly a group watches its leader. Seconds.
 struct Ha {
-  double lease = 3;  // a leader that cannot renew it for so long has lost it
-  double loop = 1;   // between two looks
+  bool failover = false;  // agents choose the primary; local processes only so far
+  double lease = 3;       // a leader that cannot renew it for so long has lost it
+  double loop = 1;        // between two looks
   bool operator==(const Ha&) const = default;
 };
 

@@ -170,7 +170,7 @@ TEST(ClusterFile, WhatIsLeftOpenNeverCollidesWithWhatIsGiven) {
 }
 
 const char* const kEverything = R"({"cluster_name": "all", "runtime": "process", "bind_address": "0.0.0.0",
-  "protect": true, "durability": "async", "ha": {"lease": 5, "loop": 0.5}, "dcs": {"etcd": ["http://a:2379"]},
+  "protect": true, "durability": "async", "ha": {"failover": true, "lease": 5, "loop": 0.5}, "dcs": {"etcd": ["http://a:2379"]},
   "postgres": {"image": "x:1", "bin_dir": "/a \"b\"", "database": "d\u00e9", "superuser": "s",
     "password": {"env": "PGPW"}, "replication_user": "r", "replication_password": {"file": "pw"},
     "parameters": {"Work_Mem": "4MB", "max_connections": 50, "fsync": false}, "init_sql": ["a.sql"]},

@@ -16,6 +16,8 @@ from harness.sandbox import Sandbox  # noqa: E402
 def site():
     with contextlib.ExitStack() as stack:
         sandbox = stack.enter_context(Sandbox("process", None))
+        sandbox.document["ha"] = {"failover": True}
+        sandbox.write()
         sandbox.init()
         made = Site(sandbox)
         stack.callback(made.close)
