@@ -23,8 +23,9 @@ namespace {
 constexpr milliseconds kQuery{2000};
 constexpr milliseconds kLetGo{1500};  // for a walreceiver to end
 constexpr milliseconds kPromotion{10000};
-constexpr milliseconds kSettle{60};      // from a reload that is seen to each process' own
-constexpr const char* kRetry = "500ms";  // a reload or a promotion ends the pause
+constexpr milliseconds kConsistent{30000};  // for a rewound server
+constexpr milliseconds kSettle{60};         // from a reload that is seen to each process' own
+constexpr const char* kRetry = "500ms";     // a reload or a promotion ends the pause
 
 std::string real_path(const std::string& path) {
   std::unique_ptr<char, void (*)(void*)> real(::realpath(path.c_str(), nullptr), ::free);
@@ -83,7 +84,7 @@ Status ServerActs::end_leftovers() {
   }
 }
 
-Status ServerActs::start(const ServerRole& role) {
+Status ServerActs::start(const ServerRole& role, Deadline deadline) {
   PGB_TRY(write_server_files(config_, dir_, role));
   PGB_TRY(postmaster_.start());
   for (;;) {  // recovery may take long
@@ -92,7 +93,7 @@ Status ServerActs::start(const ServerRole& role) {
         postmaster_.wait_ready(info.user, info.password, info.database, Deadline::after(milliseconds(500)));
     if (up.ok()) return {};
     if (postmaster_.pid() == 0) return gone();
-    if (up.error().code != Code::kTimeout) return up;
+    if (up.error().code != Code::kTimeout || deadline.expired()) return up;
   }
 }
 
@@ -240,7 +241,17 @@ Status ServerActs::checkpoint() {
   return done.ok() ? Status() : Status(std::move(done).error());
 }
 
-Status ServerActs::rewind(const Member& leader) {
+Status ServerActs::start_rewound(const Member& leader, ha::Epoch epoch) {
+  if (memory_.facts().promised > epoch) return Error(Code::kTimeout, "a later leader was promised meanwhile");
+  PGB_TRY(memory_.promise_and_follow(epoch));
+  const ServerRole role{true, leader.host, leader.port, config_.slot, closed_names(), kRetry};
+  PGB_TRY(make_slot(config_, role, Deadline::after(kQuery)));
+  Status up = start(role, Deadline::after(kConsistent));
+  if (!up.ok()) postmaster_.stop(Deadline::after(seconds(5)));
+  return up;
+}
+
+Status ServerActs::rewind(const Member& leader, ha::Epoch epoch) {
   postmaster_.stop(Deadline::after(seconds(20)));
   // The server of that role may read files; pg_rewind needs to. It gets the password by a file.
   const std::string passfile = dir_.parent() + "/rewind.pgpass";
@@ -266,6 +277,10 @@ Status ServerActs::rewind(const Member& leader) {
   done = run_tool(argv, env, Deadline::never());
   (void)os::remove_tree(passfile);
   PGB_TRY(std::move(done));
+  if (const Status up = start_rewound(leader, epoch); !up.ok()) {
+    return Error(Code::kTimeout, "it was rewound to " + leader.name + ", but does not follow: " + up.error().message);
+  }
+  drop_slots();
   return dir_.set_stage(DataStage::kReady);
 }
 
