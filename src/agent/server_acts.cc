@@ -241,6 +241,21 @@ Status ServerActs::checkpoint() {
   return done.ok() ? Status() : Status(std::move(done).error());
 }
 
+// Until the first checkpoint after its promotion a server's control file names its old timeline, and pg_rewind would
+// find nothing to do.
+Status ServerActs::make_rewindable(const Member& leader) const {
+  auto connection = Connection::open(superuser_at(leader.host, leader.port), Deadline::after(kQuery));
+  if (!connection.ok()) return std::move(connection).error();
+  auto facts = ask_server(**connection, Deadline::after(kQuery));
+  if (!facts.ok()) return std::move(facts).error();
+  auto control =
+      (*connection)->query("SELECT timeline_id AS timeline FROM pg_control_checkpoint()", Deadline::after(kQuery));
+  if (!control.ok()) return std::move(control).error();
+  if (control->at(0).get(0, "timeline") == std::to_string(facts->timeline)) return {};
+  auto done = (*connection)->query("CHECKPOINT", Deadline::after(seconds(60)));
+  return done.ok() ? Status() : Status(std::move(done).error());
+}
+
 Status ServerActs::start_rewound(const Member& leader, ha::Epoch epoch) {
   if (memory_.facts().promised > epoch) return Error(Code::kTimeout, "a later leader was promised meanwhile");
   PGB_TRY(memory_.promise_and_follow(epoch));
@@ -267,7 +282,8 @@ Status ServerActs::rewind(const Member& leader, ha::Epoch epoch) {
   std::vector<std::string> trial = argv;
   trial.emplace_back("--dry-run");
   progress_.set("copying", "pg_rewind to " + leader.name);
-  Status done = run_tool(trial, env, Deadline::after(std::chrono::minutes(10)));
+  Status done = make_rewindable(leader);
+  if (done.ok()) done = run_tool(trial, env, Deadline::after(std::chrono::minutes(10)));
   if (!done.ok()) {
     (void)os::remove_tree(passfile);
     return Error(Code::kNotReady, done.error().message);

@@ -113,7 +113,7 @@ def test_a_lease_store_that_is_restored_from_a_copy_brings_no_old_leader_back(si
     copy = site.sandbox.folder / "store-copy"
     old = site.primary()
     site.sandbox.kill_unit("lb1")
-    shutil.copytree(store, copy)
+    subprocess.run(["cp", "-a", store, copy], check=True)  # with its owner
     site.sandbox.run("start", "lb1")
     new = next(name for name in site.names if name != old)
     site.sandbox.run("switchover", "--to", new)
@@ -121,7 +121,7 @@ def test_a_lease_store_that_is_restored_from_a_copy_brings_no_old_leader_back(si
     site.wait_synchronous()
     site.sandbox.kill_unit("lb1")
     shutil.rmtree(store)
-    shutil.copytree(copy, store)
+    subprocess.run(["cp", "-a", copy, store], check=True)
     site.sandbox.run("start", "lb1")
     site.check_end(most_owners=2)
     assert site.primary() == new, "it goes on"
