@@ -107,6 +107,17 @@ MemberAgent::After MemberAgent::rebuilt(Status done, bool rewind) {
   };
 }
 
+MemberAgent::After MemberAgent::rewound(const Member& to, ha::Epoch epoch) {
+  Status done = acts_.rewind(to, epoch);
+  if (!done.ok()) return rebuilt(std::move(done), true);
+  return [this, whole = rebuilt(Status(), true), up = started(Status(), 0), name = to.name, epoch](Own& own) {
+    whole(own);
+    up(own);
+    own.following = ha::Following{name, epoch};
+    own.followed_at = own.streamed_at = Clock::now();
+  };
+}
+
 void MemberAgent::fence(const ha::Decision& decision) {
   const auto began = Clock::now();
   log::warn("fencing: " + decision.sentence);
@@ -234,9 +245,10 @@ void MemberAgent::act_on_server(const ha::ClusterView& view, const ha::Decision&
       own_.primary = false;
       tell_later(std::string(ha::to_string(decision.action)), decision.sentence);
       return begin(decision,
-                   [this, to = *leader, asked, clear, rewind = decision.action == Action::kRewind]() -> After {
+                   [this, to = *leader, asked, clear, epoch = decision.epoch,
+                    rewind = decision.action == Action::kRewind]() -> After {
                      if (asked) clear();
-                     return rebuilt(rewind ? acts_.rewind(to) : acts_.full_copy(to), rewind);
+                     return rewind ? rewound(to, epoch) : rebuilt(acts_.full_copy(to), false);
                    });
     }
     case Action::kCheckpoint:

@@ -106,6 +106,7 @@ class MemberAgent {
   void promote(const ha::Decision& decision);
   After detached(Result<std::optional<ServerFacts>> done);
   After rebuilt(Status done, bool rewind);
+  After rewound(const Member& to, ha::Epoch epoch);
   After apply(const ha::ServerSync& sync);
   bool may_found(const ha::ClusterView& view) const;
   Status found();

@@ -23,8 +23,9 @@ namespace {
 constexpr milliseconds kQuery{2000};
 constexpr milliseconds kLetGo{1500};  // for a walreceiver to end
 constexpr milliseconds kPromotion{10000};
-constexpr milliseconds kSettle{60};      // from a reload that is seen to each process' own
-constexpr const char* kRetry = "500ms";  // a reload or a promotion ends the pause
+constexpr milliseconds kConsistent{30000};  // for a rewound server
+constexpr milliseconds kSettle{60};         // from a reload that is seen to each process' own
+constexpr const char* kRetry = "500ms";     // a reload or a promotion ends the pause
 
 std::string real_path(const std::string& path) {
   std::unique_ptr<char, void (*)(void*)> real(::realpath(path.c_str(), nullptr), ::free);
@@ -83,7 +84,7 @@ Status ServerActs::end_leftovers() {
   }
 }
 
-Status ServerActs::start(const ServerRole& role) {
+Status ServerActs::start(const ServerRole& role, Deadline deadline) {
   PGB_TRY(write_server_files(config_, dir_, role));
   PGB_TRY(postmaster_.start());
   for (;;) {  // recovery may take long
@@ -92,7 +93,7 @@ Status ServerActs::start(const ServerRole& role) {
         postmaster_.wait_ready(info.user, info.password, info.database, Deadline::after(milliseconds(500)));
     if (up.ok()) return {};
     if (postmaster_.pid() == 0) return gone();
-    if (up.error().code != Code::kTimeout) return up;
+    if (up.error().code != Code::kTimeout || deadline.expired()) return up;
   }
 }
 
@@ -240,7 +241,32 @@ Status ServerActs::checkpoint() {
   return done.ok() ? Status() : Status(std::move(done).error());
 }
 
-Status ServerActs::rewind(const Member& leader) {
+// Until the first checkpoint after its promotion a server's control file names its old timeline, and pg_rewind would
+// find nothing to do.
+Status ServerActs::make_rewindable(const Member& leader) const {
+  auto connection = Connection::open(superuser_at(leader.host, leader.port), Deadline::after(kQuery));
+  if (!connection.ok()) return std::move(connection).error();
+  auto facts = ask_server(**connection, Deadline::after(kQuery));
+  if (!facts.ok()) return std::move(facts).error();
+  auto control =
+      (*connection)->query("SELECT timeline_id AS timeline FROM pg_control_checkpoint()", Deadline::after(kQuery));
+  if (!control.ok()) return std::move(control).error();
+  if (control->at(0).get(0, "timeline") == std::to_string(facts->timeline)) return {};
+  auto done = (*connection)->query("CHECKPOINT", Deadline::after(seconds(60)));
+  return done.ok() ? Status() : Status(std::move(done).error());
+}
+
+Status ServerActs::start_rewound(const Member& leader, ha::Epoch epoch) {
+  if (memory_.facts().promised > epoch) return Error(Code::kTimeout, "a later leader was promised meanwhile");
+  PGB_TRY(memory_.promise_and_follow(epoch));
+  const ServerRole role{true, leader.host, leader.port, config_.slot, closed_names(), kRetry};
+  PGB_TRY(make_slot(config_, role, Deadline::after(kQuery)));
+  Status up = start(role, Deadline::after(kConsistent));
+  if (!up.ok()) postmaster_.stop(Deadline::after(seconds(5)));
+  return up;
+}
+
+Status ServerActs::rewind(const Member& leader, ha::Epoch epoch) {
   postmaster_.stop(Deadline::after(seconds(20)));
   // The server of that role may read files; pg_rewind needs to. It gets the password by a file.
   const std::string passfile = dir_.parent() + "/rewind.pgpass";
@@ -256,7 +282,8 @@ Status ServerActs::rewind(const Member& leader) {
   std::vector<std::string> trial = argv;
   trial.emplace_back("--dry-run");
   progress_.set("copying", "pg_rewind to " + leader.name);
-  Status done = run_tool(trial, env, Deadline::after(std::chrono::minutes(10)));
+  Status done = make_rewindable(leader);
+  if (done.ok()) done = run_tool(trial, env, Deadline::after(std::chrono::minutes(10)));
   if (!done.ok()) {
     (void)os::remove_tree(passfile);
     return Error(Code::kNotReady, done.error().message);
@@ -266,6 +293,10 @@ Status ServerActs::rewind(const Member& leader) {
   done = run_tool(argv, env, Deadline::never());
   (void)os::remove_tree(passfile);
   PGB_TRY(std::move(done));
+  if (const Status up = start_rewound(leader, epoch); !up.ok()) {
+    return Error(Code::kTimeout, "it was rewound to " + leader.name + ", but does not follow: " + up.error().message);
+  }
+  drop_slots();
   return dir_.set_stage(DataStage::kReady);
 }
 

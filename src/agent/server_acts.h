@@ -45,8 +45,9 @@ class ServerActs {
   // In effect when it returns success: each walsender and each new commit goes by it. After an error it may come to be
   // in effect at any time, until it is applied again or another one is.
   Result<ServerFacts> apply_sync(const ha::ServerSync& sync, Deadline deadline);
-  // The data is whole afterwards, and was not touched if it says kNotReady. After another error it has to be copied.
-  Status rewind(const Member& leader);
+  // Afterwards the data is whole and the server follows `leader`: what is rewound is not consistent before it has
+  // read its WAL. The data was not touched if it says kNotReady; after another error it has to be copied.
+  Status rewind(const Member& leader, ha::Epoch epoch);
   Status full_copy(const Member& leader);
   Status checkpoint();
   void stop_cleanly(Deadline deadline);
@@ -71,7 +72,9 @@ class ServerActs {
   pgclient::ConnInfo own_server() const;  // as whom the agent asks its own server
 
  private:
-  Status start(const ServerRole& role);
+  Status start(const ServerRole& role, Deadline deadline = Deadline::never());
+  Status make_rewindable(const Member& leader) const;
+  Status start_rewound(const Member& leader, ha::Epoch epoch);
   Status reload(const ServerRole& role) const;
   Result<std::unique_ptr<pgclient::Connection>> connect() const;
   pgclient::ConnInfo superuser_at(const std::string& host, uint16_t port) const;

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 
+from harness import ledger
 from harness.commits import CommitLedger
 from harness.sandbox import Sandbox
 from harness.waiting import wait_until
@@ -37,9 +38,10 @@ class Site:
         wait_until(look, 20, "the primary asks for a second copy")
 
     def agent_pid(self, name: str) -> int:
-        pids = [pid for pid, command in self.sandbox.pids(name).items() if "pgbalancer_agent" in command]
-        assert len(pids) == 1, f"agents of {name}: {pids}"
-        return pids[0]
+        pids = [pid for pid, command in self.sandbox.pids(name).items() if "pgbalancer_agent" in command.partition(" ")[0]]
+        first = [pid for pid in pids if ledger.parent_of(pid) not in pids]  # not what it has forked for a program
+        assert len(first) == 1, f"agents of {name}: {pids}"
+        return first[0]
 
     # --- what happens to it
 
