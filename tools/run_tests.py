@@ -205,6 +205,7 @@ def other_lane(build: pathlib.Path, reports: pathlib.Path):
     yield from unit_jobs(build, reports, docker=False)
     yield pytest_job("drivers", "drivers", reports)
     yield pytest_job("e2e", "e2e", reports, "--docker=without")
+    yield pytest_job("faults", "faults", reports, "-k", "killed_agent or killed_postmaster")
 
 
 def main() -> int:

@@ -11,15 +11,16 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <tuple>
-#include <vector>
 
 #include "agent/agent_server.h"
 #include "agent/bootstrap.h"
+#include "agent/config_files.h"
 #include "agent/data_dir.h"
+#include "agent/member_agent.h"
 #include "agent/postmaster.h"
 #include "agent/progress.h"
 #include "agent/quit_watch.h"
+#include "agent/start_over.h"
 #include "api/agent_api.h"
 #include "base/strings.h"
 #include "os/bin_dir.h"
@@ -47,32 +48,6 @@ Status become_user(const AgentConfig& config, const DataDir& dir) {
   return {};
 }
 
-// Our configuration's files as they were at the start.
-class ConfigFiles {
- public:
-  explicit ConfigFiles(const AgentConfig& config) {
-    paths_.push_back(config.config_dir + "/agent.json");
-    for (const std::string& name : config.init_sql) paths_.push_back(config.config_dir + "/" + name);
-    stamps_ = look();
-  }
-  bool changed() const { return look() != stamps_; }
-
- private:
-  using Stamp = std::tuple<ino_t, time_t, long>;
-
-  std::vector<Stamp> look() const {
-    std::vector<Stamp> stamps;
-    for (const std::string& path : paths_) {
-      struct stat info = {};
-      ::stat(path.c_str(), &info);  // one that is not there is all zeroes
-      stamps.emplace_back(info.st_ino, info.st_ctim.tv_sec, info.st_ctim.tv_nsec);  // an archive may set mtime
-    }
-    return stamps;
-  }
-  std::vector<std::string> paths_;
-  std::vector<Stamp> stamps_;
-};
-
 class Agent {
  public:
   Agent(const AgentConfig& config, std::string bin_dir, os::SignalFd signals)
@@ -89,7 +64,10 @@ class Agent {
       if (const Status up = bring_up(); !up.ok()) {
         progress_.set(up.error().code == Code::kNotReady ? "waiting" : "failed", up.error().message);
         back_off();
-        if (!stopping_ && files_.changed()) return start_over();
+        if (!stopping_ && files_.changed()) {  // what stopped us was mended there
+          postmaster_.stop(Deadline::after(milliseconds(20000)));
+          return start_over(config_);
+        }
         continue;
       }
       progress_.set("running", "");
@@ -102,17 +80,6 @@ class Agent {
   }
 
  private:
-  // What stopped us was mended in our files, which are read once: begin anew, with this process number if we can.
-  int start_over() {
-    log::info("the configuration has changed: starting over");
-    postmaster_.stop(Deadline::after(milliseconds(20000)));
-    if (config_.run_as_user.empty()) {
-      const std::string file = config_.config_dir + "/agent.json";
-      ::execl("/proc/self/exe", "pgbalancer_agent", "--config", file.c_str(), static_cast<char*>(nullptr));
-      log::error(std::string("cannot start over: ") + std::strerror(errno));
-    }
-    return 1;  // the files are root's to read: the container's runtime starts us again as root
-  }
   int fail(const Error& error) {
     log::error(error.message);
     return error_info(error.code).exit_code;
@@ -132,13 +99,13 @@ class Agent {
       case DataStage::kReady: break;
     }
     // Beyond this point the directory is whole; only roles and init SQL may be missing.
-    PGB_TRY(write_server_files(config_, dir_));
+    PGB_TRY(write_server_files(config_, dir_, role_of(config_)));
     return start_server();
   }
 
   Status fill() {
     const QuitWatch watch(signals_);
-    if (!config_.primary) return make_replica_dir(config_, bin_dir_, dir_, progress_);
+    if (!config_.primary) return make_replica_dir(config_, bin_dir_, dir_, role_of(config_), progress_);
     progress_.set("initdb", "making " + dir_.path());
     return make_primary_dir(config_, bin_dir_, dir_);
   }
@@ -232,6 +199,7 @@ int run(const AgentConfig& config) {
   if (!signals.ok()) return report(signals.error());
   auto bin_dir = os::find_bin_dir(bin_dir_for(config));
   if (!bin_dir.ok()) return report(bin_dir.error());
+  if (config.has_store()) return MemberAgent(config, *bin_dir, std::move(*signals)).run();
   return Agent(config, *bin_dir, std::move(*signals)).run();
 }
 

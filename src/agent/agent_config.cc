@@ -1,5 +1,6 @@
 #include "agent/agent_config.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "os/file.h"
@@ -11,6 +12,43 @@ using nlohmann::json;
 std::string AgentConfig::local_host() const {
   return listen_address.empty() || listen_address == "*" || listen_address == "0.0.0.0" ? "127.0.0.1" : listen_address;
 }
+
+const Member* AgentConfig::find_member(const std::string& member) const {
+  const auto found = std::find_if(members.begin(), members.end(), [&](const Member& m) { return m.name == member; });
+  return found == members.end() ? nullptr : &*found;
+}
+
+namespace {
+
+json members_json(const AgentConfig& config) {
+  json members = json::array();
+  for (const Member& m : config.members) {
+    members.push_back({{"name", m.name},
+                       {"host", m.host},
+                       {"port", m.port},
+                       {"agent_host", m.agent_host},
+                       {"agent_port", m.agent_port},
+                       {"slot", m.slot}});
+  }
+  return members;
+}
+
+void read_group(const json& doc, AgentConfig& config) {
+  doc.at("group").get_to(config.group);
+  doc.at("store").get_to(config.store_endpoints);
+  doc.at("store_user").get_to(config.store_user);
+  config.store_password = Secret(doc.at("store_password").get<std::string>());
+  doc.at("durability").get_to(config.durability);
+  doc.at("lease").get_to(config.lease);
+  doc.at("loop").get_to(config.loop);
+  for (const json& one : doc.at("members")) {
+    config.members.push_back({one.at("name").get<std::string>(), one.at("host").get<std::string>(),
+                              one.at("port").get<uint16_t>(), one.at("agent_host").get<std::string>(),
+                              one.at("agent_port").get<uint16_t>(), one.at("slot").get<std::string>()});
+  }
+}
+
+}  // namespace
 
 Result<AgentConfig> parse_agent_config(const std::string& text) {
   const json doc = json::parse(text, nullptr, false);
@@ -41,6 +79,7 @@ Result<AgentConfig> parse_agent_config(const std::string& text) {
     doc.at("primary_host").get_to(c.primary_host);
     doc.at("primary_port").get_to(c.primary_port);
     doc.at("slot").get_to(c.slot);
+    if (doc.contains("store")) read_group(doc, c);
     return c;
   } catch (const json::exception& e) {
     return Error(Code::kConfig, std::string("agent.json: ") + e.what());
@@ -63,30 +102,40 @@ Result<AgentConfig> load_agent_config(const std::string& file) {
 }
 
 std::string to_json(const AgentConfig& c) {
-  return json{{"cluster", c.cluster},
-              {"name", c.name},
-              {"primary", c.primary},
-              {"data_dir", c.data_dir},
-              {"bin_dir", c.bin_dir},
-              {"run_as_user", c.run_as_user},
-              {"listen_address", c.listen_address},
-              {"port", c.port},
-              {"agent_address", c.agent_address},
-              {"agent_port", c.agent_port},
-              {"token", c.token.reveal()},
-              {"superuser", c.superuser},
-              {"database", c.database},
-              {"replication_user", c.replication_user},
-              {"superuser_password", c.superuser_password.reveal()},
-              {"replication_password", c.replication_password.reveal()},
-              {"agent_password", c.agent_password.reveal()},
-              {"balancer_password", c.balancer_password.reveal()},
-              {"parameters", c.parameters},
-              {"init_sql", c.init_sql},
-              {"primary_host", c.primary_host},
-              {"primary_port", c.primary_port},
-              {"slot", c.slot}}
-      .dump(2);
+  json doc{{"cluster", c.cluster},
+           {"name", c.name},
+           {"primary", c.primary},
+           {"data_dir", c.data_dir},
+           {"bin_dir", c.bin_dir},
+           {"run_as_user", c.run_as_user},
+           {"listen_address", c.listen_address},
+           {"port", c.port},
+           {"agent_address", c.agent_address},
+           {"agent_port", c.agent_port},
+           {"token", c.token.reveal()},
+           {"superuser", c.superuser},
+           {"database", c.database},
+           {"replication_user", c.replication_user},
+           {"superuser_password", c.superuser_password.reveal()},
+           {"replication_password", c.replication_password.reveal()},
+           {"agent_password", c.agent_password.reveal()},
+           {"balancer_password", c.balancer_password.reveal()},
+           {"parameters", c.parameters},
+           {"init_sql", c.init_sql},
+           {"primary_host", c.primary_host},
+           {"primary_port", c.primary_port},
+           {"slot", c.slot}};
+  if (c.has_store()) {
+    doc["group"] = c.group;
+    doc["store"] = c.store_endpoints;
+    doc["store_user"] = c.store_user;
+    doc["store_password"] = c.store_password.reveal();
+    doc["durability"] = c.durability;
+    doc["lease"] = c.lease;
+    doc["loop"] = c.loop;
+    doc["members"] = members_json(c);
+  }
+  return doc.dump(2);
 }
 
 }  // namespace pgb::agent

@@ -10,6 +10,17 @@
 
 namespace pgb::agent {
 
+// A server of the group and its agent, as the others reach them.
+struct Member {
+  std::string name;
+  std::string host;
+  uint16_t port = 0;
+  std::string agent_host;
+  uint16_t agent_port = 0;
+  std::string slot;  // its replication slot on whoever leads
+  bool operator==(const Member&) const = default;
+};
+
 struct AgentConfig {
   std::string cluster;
   std::string name;
@@ -37,6 +48,17 @@ struct AgentConfig {
   std::string primary_host;  // replicas only
   uint16_t primary_port = 0;
   std::string slot;
+
+  // With a lease store the agents of the group choose the primary; without, it is the one that `primary` says.
+  std::string group;
+  std::vector<std::string> store_endpoints;
+  std::string store_user;
+  Secret store_password;
+  std::vector<Member> members;       // self among them
+  std::string durability = "async";  // "async", "quorum", "strict"
+  double lease = 3, loop = 1;        // seconds
+  bool has_store() const { return !store_endpoints.empty(); }
+  const Member* find_member(const std::string& member) const;  // null if there is none
 
   // Where the agent reaches its own server.
   std::string local_host() const;

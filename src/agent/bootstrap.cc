@@ -21,10 +21,14 @@ Status make_primary_dir(const AgentConfig& config, const std::string& bin_dir, c
   return dir.set_stage(DataStage::kInitialised);
 }
 
-Status write_server_files(const AgentConfig& config, const DataDir& dir) {
-  PGB_TRY(os::write_file_atomic(dir.path() + "/postgresql.conf", render_conf(config, dir.passfile()), 0600));
+Status write_server_files(const AgentConfig& config, const DataDir& dir, const ServerRole& role) {
+  const std::string auto_conf = dir.path() + "/postgresql.auto.conf";
+  PGB_TRY(os::write_file_atomic(dir.path() + "/postgresql.conf", render_conf(config, dir.passfile(), role), 0600));
   PGB_TRY(os::write_file_atomic(dir.path() + "/pg_hba.conf", render_hba(config), 0600));
-  if (config.primary) return os::remove_tree(dir.path() + "/standby.signal");
+  if (const auto text = os::read_file(auto_conf); text.ok() && without_ours(*text).size() < text->size()) {
+    PGB_TRY(os::write_file_atomic(auto_conf, without_ours(*text), 0600));
+  }
+  if (!role.standby) return os::remove_tree(dir.path() + "/standby.signal");
   PGB_TRY(os::write_file_atomic(dir.passfile(), render_passfile(config), 0600));
   return os::write_file_atomic(dir.path() + "/standby.signal", "", 0600);
 }

@@ -5,7 +5,9 @@
 
 #include "agent/agent_config.h"
 #include "agent/data_dir.h"
+#include "agent/pg_conf.h"
 #include "agent/progress.h"
+#include "base/deadline.h"
 #include "base/result.h"
 
 namespace pgb::agent {
@@ -17,11 +19,16 @@ Status make_primary_dir(const AgentConfig& config, const std::string& bin_dir, c
 // we are killed in between: each commits together with the note that it ran. kSql names the file.
 Status furnish_primary(const AgentConfig& config, const DataDir& dir);
 
-// Waits for the primary, makes the slot unless it is there, copies with pg_basebackup; then kReady.
-// kNotReady where another try is worth while (the primary is away), kTool, kDiskFull.
-Status make_replica_dir(const AgentConfig& config, const std::string& bin_dir, const DataDir& dir, Progress& progress);
+// Makes this node's slot on the server that `role` streams from, unless it is there. kNotReady where another try is
+// worth while.
+Status make_slot(const AgentConfig& config, const ServerRole& role, Deadline deadline);
 
-// Writes postgresql.conf, pg_hba.conf, the password file and, for a replica, standby.signal.
-Status write_server_files(const AgentConfig& config, const DataDir& dir);
+// Makes the slot, copies with pg_basebackup from the server that `role` streams from; then kReady.
+// kNotReady where another try is worth while (the primary is away), kTool, kDiskFull.
+Status make_replica_dir(const AgentConfig& config, const std::string& bin_dir, const DataDir& dir,
+                        const ServerRole& role, Progress& progress);
+
+// Writes postgresql.conf, pg_hba.conf, the password file and, for a standby, standby.signal.
+Status write_server_files(const AgentConfig& config, const DataDir& dir, const ServerRole& role);
 
 }  // namespace pgb::agent

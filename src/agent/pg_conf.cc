@@ -1,5 +1,7 @@
 #include "agent/pg_conf.h"
 
+#include "base/strings.h"
+
 namespace pgb::agent {
 
 static std::string escape(std::string_view text, std::string_view special, char with) {
@@ -20,19 +22,36 @@ std::string conf_quote(std::string_view value) {
   return out + "'";
 }
 
-std::string render_conf(const AgentConfig& config, const std::string& passfile) {
+ServerRole role_of(const AgentConfig& config) {
+  if (config.primary) return {};
+  return {true, config.primary_host, config.primary_port, config.slot, "", "500ms"};
+}
+
+std::string render_conf(const AgentConfig& config, const std::string& passfile, const ServerRole& role) {
   std::string out = "# written by pgbalancer_agent at every start; change the cluster file instead\n";
   for (const auto& [name, value] : config.parameters) out += name + " = " + conf_quote(value) + "\n";
-  if (!config.primary) {
-    auto quoted = [](std::string_view value) { return "'" + escape(value, "'\\", '\\') + "'"; };
-    const std::string conninfo = "host=" + quoted(config.primary_host) +
-                                 " port=" + std::to_string(config.primary_port) +
-                                 " user=" + quoted(config.replication_user) + " passfile=" + quoted(passfile) +
-                                 " application_name=" + quoted(config.name) + " connect_timeout=5";
-    out += "primary_conninfo = " + conf_quote(conninfo) + "\n";
-    out += "primary_slot_name = " + conf_quote(config.slot) + "\n";
-    out += "recovery_target_timeline = 'latest'\n";
-    out += "wal_retrieve_retry_interval = '500ms'\n";
+  if (!role.sync_names.empty()) out += "synchronous_standby_names = " + conf_quote(role.sync_names) + "\n";
+  if (!role.standby) return out;
+  out += "wal_retrieve_retry_interval = " + conf_quote(role.retry) + "\n";
+  if (role.host.empty()) return out;
+  auto quoted = [](std::string_view value) { return "'" + escape(value, "'\\", '\\') + "'"; };
+  const std::string conninfo = "host=" + quoted(role.host) + " port=" + std::to_string(role.port) +
+                               " user=" + quoted(config.replication_user) + " passfile=" + quoted(passfile) +
+                               " application_name=" + quoted(config.name) + " connect_timeout=5";
+  out += "primary_conninfo = " + conf_quote(conninfo) + "\n";
+  out += "primary_slot_name = " + conf_quote(role.slot) + "\n";
+  return out;
+}
+
+std::string without_ours(const std::string& auto_conf) {
+  std::string out;
+  for (const std::string& line : split(auto_conf, '\n')) {
+    bool ours = false;
+    for (const char* name : {"synchronous_standby_names", "primary_conninfo", "primary_slot_name",
+                             "recovery_target_timeline", "wal_retrieve_retry_interval"}) {
+      ours = ours || trim(line).rfind(name, 0) == 0;
+    }
+    if (!ours && !line.empty()) out += line + "\n";
   }
   return out;
 }

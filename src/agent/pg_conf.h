@@ -12,9 +12,23 @@ namespace pgb::agent {
 // 'it''s' for postgresql.conf (chapter 20.1.2).
 std::string conf_quote(std::string_view value);
 
+// What a server is to be.
+struct ServerRole {
+  bool standby = false;
+  std::string host;  // standby: whom it streams from; empty: nobody
+  uint16_t port = 0;
+  std::string slot;
+  std::string sync_names;       // synchronous_standby_names
+  std::string retry = "500ms";  // standby: between two tries to stream
+};
+ServerRole role_of(const AgentConfig& config);  // as the file says, without a lease store
+
 // postgresql.conf: the user's parameters and, on a replica, where to stream from. The password is
 // in the passfile, never here.
-std::string render_conf(const AgentConfig& config, const std::string& passfile);
+std::string render_conf(const AgentConfig& config, const std::string& passfile, const ServerRole& role);
+
+// postgresql.auto.conf without what is ours to set: it would override us.
+std::string without_ours(const std::string& auto_conf);
 
 // pg_hba.conf: SCRAM only, replication for the replication user alone.
 std::string render_hba(const AgentConfig& config);

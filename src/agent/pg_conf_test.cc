@@ -18,13 +18,13 @@ AgentConfig replica() {
 }
 
 TEST(PgConf, QuotesWhatAUserMayWrite) {
-  const std::string text = render_conf(replica(), "/dir/pass");
+  const std::string text = render_conf(replica(), "/dir/pass", role_of(replica()));
   EXPECT_NE(text.find("log_line_prefix = 'it''s \\\\'\n"), std::string::npos) << text;
   EXPECT_NE(text.find("primary_slot_name = 'replica1'"), std::string::npos);
 }
 
 TEST(PgConf, ThePasswordIsInThePassfileAlone) {
-  EXPECT_EQ(render_conf(replica(), "/dir/pass").find("pw"), std::string::npos);
+  EXPECT_EQ(render_conf(replica(), "/dir/pass", role_of(replica())).find("pw"), std::string::npos);
   EXPECT_EQ(render_passfile(replica()), "*:*:*:rep'l:pw\\:x\\\\y\n");
   for (const std::string& argument : server_arguments(replica())) EXPECT_EQ(argument.find("pw"), std::string::npos);
 }
@@ -32,7 +32,7 @@ TEST(PgConf, ThePasswordIsInThePassfileAlone) {
 TEST(PgConf, APrimaryStreamsFromNobody) {
   AgentConfig config = replica();
   config.primary = true;
-  EXPECT_EQ(render_conf(config, "/dir/pass").find("primary_conninfo"), std::string::npos);
+  EXPECT_EQ(render_conf(config, "/dir/pass", role_of(config)).find("primary_conninfo"), std::string::npos);
 }
 
 TEST(PgConf, ReplicationIsForItsUserAloneAndOnlyByScram) {

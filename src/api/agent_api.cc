@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/strings.h"
 #include "http/client.h"
 
 namespace pgb::api {
@@ -55,6 +56,38 @@ Result<AgentState> agent_state(const AgentAddress& address, Deadline deadline) {
   }
   return parse_agent_state(response->body);
 }
+
+std::string to_json(const MemberAnswer& answer) {
+  return json{{"epoch", answer.epoch}, {"store_reachable", answer.store_reachable}}.dump();
+}
+
+static const char kMemberTarget[] = "/v1/member?from=";
+static const char kFailsafe[] = "&failsafe=";
+
+std::optional<MemberQuestion> parse_member_question(const std::string& target) {
+  const size_t name = sizeof kMemberTarget - 1;
+  if (target.rfind(kMemberTarget, 0) != 0) return std::nullopt;
+  const size_t mark = target.find(kFailsafe, name);
+  if (mark == std::string::npos) return std::nullopt;
+  const auto epoch = parse_u64(std::string_view(target).substr(mark + sizeof kFailsafe - 1));
+  if (!epoch) return std::nullopt;
+  return MemberQuestion{target.substr(name, mark - name), *epoch};
+}
+
+Result<MemberAnswer> ask_member(const AgentAddress& address, const MemberQuestion& question, Deadline deadline) {
+  http::Request request;
+  request.target = kMemberTarget + question.from + kFailsafe + std::to_string(question.failsafe);
+  auto response = ask(address, request, deadline);
+  if (!response.ok()) return std::move(response).error();
+  const json doc = json::parse(response->body, nullptr, false);
+  const bool whole = response->status == 200 && doc.is_object() && doc.contains("epoch") &&
+                     doc["epoch"].is_number_unsigned() && doc.contains("store_reachable") &&
+                     doc["store_reachable"].is_boolean();
+  if (!whole) return Error(Code::kProtocol, "the agent answered with HTTP " + std::to_string(response->status));
+  return MemberAnswer{doc["epoch"].get<uint64_t>(), doc["store_reachable"].get<bool>()};
+}
+
+bool says_refused(const Error& error) { return error.message.find("Connection refused") != std::string::npos; }
 
 Status drop_slot(const AgentAddress& address, const std::string& slot, Deadline deadline) {
   http::Request request;

@@ -1,9 +1,11 @@
 // What the agent answers and what it can be asked: HTTP/1.1 with JSON bodies and a bearer token.
 //   GET  /v1/state              the state of the agent and its server, asked at that moment
+//   GET  /v1/member?from=NAME&failsafe=EPOCH   what a member of the group asks another one
 //   POST /v1/slots/drop?NAME    drops a replication slot of the (primary) server
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/deadline.h"
@@ -36,6 +38,23 @@ Result<AgentState> parse_agent_state(const std::string& json);  // kProtocol
 
 // Asks the agent. kUnreachable, kTimeout, kAuth (wrong token), kProtocol.
 Result<AgentState> agent_state(const AgentAddress& address, Deadline deadline);
+
+struct MemberQuestion {
+  std::string from;
+  uint64_t failsafe = 0;  // above 0: may I, leader of this epoch, go on although the store is silent to me?
+};
+
+// The answer. `!store_reachable && epoch <= failsafe` is a yes: then it elects nobody for one lease from now.
+struct MemberAnswer {
+  uint64_t epoch = 0;  // the highest it knows
+  bool store_reachable = true;
+};
+
+std::string to_json(const MemberAnswer& answer);
+// From a request's target; nothing if it is none of these.
+std::optional<MemberQuestion> parse_member_question(const std::string& target);
+Result<MemberAnswer> ask_member(const AgentAddress& address, const MemberQuestion& question, Deadline deadline);
+bool says_refused(const Error& error);  // nobody listens at the address, and its host says so
 
 // Drops the slot; a slot that is not there is a success. kSql with the server's sentence otherwise.
 Status drop_slot(const AgentAddress& address, const std::string& slot, Deadline deadline);

@@ -32,14 +32,31 @@ struct Row {
 };
 
 constexpr Row kFunctions[] = {
-    {"new", verb_new},         {"validate", verb_validate}, {"plan", verb_plan},
-    {"init", verb_init},       {"status", verb_status},     {"destroy", verb_destroy},
-    {"stop", verb_stop},       {"start", verb_start},       {"restart", verb_restart},
-    {"list", verb_list},       {"logs", verb_logs},         {"add-replica", verb_add_replica},
-    {"doctor", verb_doctor},   {"events", verb_events},     {"remove-replica", verb_remove_replica},
-    {"url", verb_url},         {"psql", verb_psql},         {"env", verb_env},
-    {"help", verb_help},       {"schema", verb_schema},     {"completion", verb_completion},
+    {"new", verb_new},
+    {"validate", verb_validate},
+    {"plan", verb_plan},
+    {"init", verb_init},
+    {"status", verb_status},
+    {"destroy", verb_destroy},
+    {"stop", verb_stop},
+    {"start", verb_start},
+    {"restart", verb_restart},
+    {"list", verb_list},
+    {"logs", verb_logs},
+    {"add-replica", verb_add_replica},
+    {"doctor", verb_doctor},
+    {"events", verb_events},
+    {"remove-replica", verb_remove_replica},
+    {"url", verb_url},
+    {"psql", verb_psql},
+    {"env", verb_env},
+    {"help", verb_help},
+    {"schema", verb_schema},
+    {"completion", verb_completion},
     {"version", verb_version},
+    {"switchover", verb_switchover},
+    {"failover", verb_failover},
+    {"history", verb_history},
 };
 
 // Of words that could not be understood: is a program to read the answer?

@@ -7,6 +7,7 @@
 #include "cluster/drop_replica.h"
 #include "cluster/effective.h"
 #include "cluster/parallel.h"
+#include "cluster/primary.h"
 #include "cluster/taken_ports.h"
 #include "cluster/verbs.h"
 #include "cluster/wait.h"
@@ -36,14 +37,18 @@ Result<Balancer*> find_group(Cluster& cluster, const std::string& name) {
       .with("try", "--balancer " + cluster.balancers[0].name);
 }
 
-// The balancer's file anew, then a call that makes it read the file: clients stay connected.
+// Files anew for the balancer and the agents that run; agents look at theirs by themselves, the balancer after a call.
+// Clients stay connected.
 Status tell_balancer(Session& session, const Cluster& cluster, const Secrets& secrets, const Balancer& group) {
   auto existing = existing_units(session, Deadline::after(kEngineDeadline));
   if (!existing.ok()) return std::move(existing).error();
   auto units = make_units(session, cluster, secrets, *existing);
   if (!units.ok()) return std::move(units).error();
   for (const UnitSpec& unit : *units) {
-    if (unit.name == group.name) PGB_TRY(session.runtime->ensure(unit, Deadline::after(kEngineDeadline)));
+    const auto known = existing->find(unit.name);
+    const bool agent_runs =
+        unit.group == group.name && known != existing->end() && known->second.state == runtime::UnitState::kRunning;
+    if (unit.name == group.name || agent_runs) PGB_TRY(session.runtime->ensure(unit, Deadline::after(kEngineDeadline)));
   }
   return reload_balancer(cluster, secrets, group);
 }
@@ -206,6 +211,12 @@ Result<std::string> remove_replica(Session& session, const std::string& balancer
   auto found = find_replica(cluster, balancer, node);
   if (!found.ok()) return std::move(found).error();
   const std::string name = found->replica->name;
+  const auto primary = find_primary(cluster, opened->secrets, *found->group);
+  if (primary.ok() && primary->name == name) {
+    return Error(Code::kIsPrimary, name + " is the primary of " + found->group->name + " just now")
+        .with("changed", "nothing")
+        .with("try", "pgbalancer_cluster restart " + name + ": another one takes over");
+  }
   found->group->replicas.erase(found->replica);
   const Balancer group_now = *found->group;
   // First nobody is sent there, then it goes, then its slot; the record last, so that a second try finds it.

@@ -159,7 +159,8 @@ Result<Secrets> Session::secrets(bool create) const {
     const json doc = json::parse(*text, nullptr, false);
     auto get = [&](const char* key) { return Secret(doc.is_object() ? doc.value(key, "") : ""); };
     Secrets known{get("superuser_password"), get("replication_password"), get("agent_password"),
-                  get("balancer_password"),  get("agent_token"),          get("balancer_token")};
+                  get("balancer_password"),  get("agent_token"),          get("balancer_token"),
+                  get("store_password")};
     if (known.superuser_password.empty() || known.agent_token.empty()) {
       return Error(Code::kIo, file + " is damaged").with("try", "pgbalancer_cluster destroy, then init");
     }
@@ -172,13 +173,20 @@ Result<Secrets> Session::secrets(bool create) const {
   if (!super.ok()) return std::move(super).error();
   auto replication = resolve(wanted.postgres.replication_password, "postgres.replication_password", base);
   if (!replication.ok()) return std::move(replication).error();
-  Secrets made{*super, *replication, Secret::random(16), Secret::random(16), Secret::random(16), Secret::random(16)};
+  Secrets made{*super,
+               *replication,
+               Secret::random(16),
+               Secret::random(16),
+               Secret::random(16),
+               Secret::random(16),
+               Secret::random(16)};
   const json doc{{"superuser_password", made.superuser_password.reveal()},
                  {"replication_password", made.replication_password.reveal()},
                  {"agent_password", made.agent_password.reveal()},
                  {"balancer_password", made.balancer_password.reveal()},
                  {"agent_token", made.agent_token.reveal()},
-                 {"balancer_token", made.balancer_token.reveal()}};
+                 {"balancer_token", made.balancer_token.reveal()},
+                 {"store_password", made.store_password.reveal()}};
   PGB_TRY(os::make_dirs(cluster_dir(), 0755));
   PGB_TRY(os::write_file_atomic(file, doc.dump(2), 0600));
   return made;

@@ -36,6 +36,7 @@ struct Secrets {
   Secret superuser_password, replication_password;  // as the file says, else generated
   Secret agent_password, balancer_password;         // roles pgbalancer_agent and pgbalancer
   Secret agent_token, balancer_token;
+  Secret store_password;  // of the lease store that the group's balancer keeps
 };
 
 struct OpenOptions {

@@ -211,6 +211,7 @@ void judge_cluster(StatusDocument& document) {
 
 Status only_node(StatusDocument& document, const std::string& node) {
   if (document.state == "not_created") return {};
+  const bool leaderless = document.state == "no_primary";
   std::vector<BalancerStatus> kept;
   std::string known;
   for (BalancerStatus& balancer : document.balancers) {
@@ -230,7 +231,7 @@ Status only_node(StatusDocument& document, const std::string& node) {
     for (const NodeStatus& one : balancer.nodes) {
       if (one.healthy()) continue;
       document.notes.push_back(one.name + ": " + one.reason);
-      if (one.node_id == 0) document.state = "no_primary";
+      if (leaderless && (one.node_id == 0 || one.role == "primary")) document.state = "no_primary";
       if (document.state == "healthy") document.state = "degraded";
     }
   }

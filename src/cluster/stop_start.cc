@@ -1,6 +1,8 @@
 #include <algorithm>
+#include <set>
 
 #include "cluster/parallel.h"
+#include "cluster/primary.h"
 #include "cluster/verbs.h"
 #include "cluster/wait.h"
 #include "os/lock_file.h"
@@ -60,13 +62,18 @@ Status stop(Session& session, const std::string& name) {
   for (const auto& [unit, info] : *units) {
     (info.kind == runtime::UnitSpec::Kind::kBalancer ? balancers : servers).push_back(unit);
   }
+  // The primaries, as long as somebody can be asked: servers answer without balancers, but stop without a leader.
+  std::set<std::string> leading;
+  const auto secrets = session.secrets(false);
+  for (const model::Balancer& group : cluster->balancers) {
+    const auto found = secrets.ok() ? find_primary(*cluster, *secrets, group) : Result<model::Node>(group.primary);
+    leading.insert(found.ok() ? found->name : group.primary.name);
+  }
   // The primary's fast shutdown sends its last WAL to the replicas that are still there.
   PGB_TRY(stop_some(session, balancers));
   std::vector<std::string> primaries, replicas;
   for (const std::string& unit : servers) {
-    const bool primary = std::any_of(cluster->balancers.begin(), cluster->balancers.end(),
-                                     [&](const model::Balancer& b) { return b.primary.name == unit; });
-    (primary ? primaries : replicas).push_back(unit);
+    (leading.contains(unit) ? primaries : replicas).push_back(unit);
   }
   PGB_TRY(stop_some(session, primaries));
   PGB_TRY(stop_some(session, replicas));

@@ -39,6 +39,7 @@ class UnitMaker {
   Result<std::vector<UnitSpec>> all() {
     std::vector<UnitSpec> units;
     PGB_TRY(load_init_files());
+    PGB_TRY(choose_ports());
     for (const model::Balancer& balancer : cluster_.balancers) {
       for (const model::Node& node : balancer.nodes()) {
         auto unit = make_node(balancer, node);
@@ -89,13 +90,28 @@ class UnitMaker {
     return {};
   }
 
-  Result<uint16_t> agent_port(const std::string& name) const {
+  // Agents and lease stores listen where they did before, else where nobody else does.
+  Status choose_ports() {
+    for (const model::Balancer& group : cluster_.balancers) {
+      auto store = known_port(group.name, kStorePort);
+      if (!store.ok()) return std::move(store).error();
+      ports_[group.name] = *store;
+      for (const model::Node& node : group.nodes()) {
+        auto port = known_port(node.name, kAgentPort);
+        if (!port.ok()) return std::move(port).error();
+        ports_[node.name] = *port;
+      }
+    }
+    return {};
+  }
+
+  Result<uint16_t> known_port(const std::string& name, uint16_t inside) const {
     if (docker_) return uint16_t{0};  // the engine chooses the outside port
     const auto known = existing_.find(name);
     if (known != existing_.end()) {
-      const auto port = known->second.ports.find(kAgentPort);
+      const auto port = known->second.ports.find(inside);
       const bool there = port != known->second.ports.end() && port->second != 0;
-      // One that does not run may have lost its port to somebody else meanwhile; nobody is told this one.
+      // One that does not run may have lost its port to somebody else meanwhile.
       const bool runs = known->second.state == runtime::UnitState::kRunning;
       if (there && (runs || runtime::check_port_free(cluster_.bind_address, port->second).ok())) return port->second;
     }
@@ -104,17 +120,16 @@ class UnitMaker {
 
   Result<UnitSpec> make_node(const model::Balancer& group, const model::Node& node) {
     UnitSpec unit = common(group, node.name);
-    auto port = agent_port(node.name);
-    if (!port.ok()) return std::move(port).error();
+    const uint16_t port = ports_.at(node.name);
     unit.kind = UnitSpec::Kind::kNode;
     unit.container_name = node.container_name;
     unit.ip_address = node.ip_address;
     unit.image = cluster_.postgres.image;
-    unit.ports = {{kPostgresPort, node.port}, {kAgentPort, *port}};
+    unit.ports = {{kPostgresPort, node.port}, {kAgentPort, port}};
     unit.spec_hash = hash_of(unit.image + "|" + unit.container_name + "|" + unit.ip_address + "|" + unit.bind_address +
-                             "|" + std::to_string(node.port) + "|" + std::to_string(*port) + "|" +
+                             "|" + std::to_string(node.port) + "|" + std::to_string(port) + "|" +
                              cluster_.postgres.bin_dir + "|" + json(cluster_.postgres.parameters).dump());
-    unit.files.push_back({"agent.json", agent_json(group, node, *port)});
+    unit.files.push_back({"agent.json", agent_json(group, node, port)});
     if (node.role == model::Role::kPrimary) {
       unit.files.insert(unit.files.end(), init_files_.begin(), init_files_.end());
     }
@@ -125,30 +140,58 @@ class UnitMaker {
     const std::string process_data =
         runtime::process_unit_dir(session_.state_dir, cluster_.cluster_name, node.name) + "/data/pgdata";
     const json init = node.role == model::Role::kPrimary ? json(init_names_) : json::array();
-    return json{{"cluster", cluster_.cluster_name},
-                {"name", node.name},
-                {"primary", node.role == model::Role::kPrimary},
-                {"data_dir", docker_ ? "/var/lib/postgresql/data/pgdata" : process_data},
-                {"bin_dir", docker_ ? "" : cluster_.postgres.bin_dir},
-                {"run_as_user", docker_ ? "postgres" : ""},
-                {"listen_address", docker_ ? "0.0.0.0" : cluster_.bind_address},
-                {"port", docker_ ? kPostgresPort : node.port},
-                {"agent_address", docker_ ? "0.0.0.0" : cluster_.bind_address},
-                {"agent_port", docker_ ? kAgentPort : port},
-                {"token", secrets_.agent_token.reveal()},
-                {"superuser", cluster_.postgres.superuser},
-                {"database", cluster_.postgres.database},
-                {"replication_user", cluster_.postgres.replication_user},
-                {"superuser_password", secrets_.superuser_password.reveal()},
-                {"replication_password", secrets_.replication_password.reveal()},
-                {"agent_password", secrets_.agent_password.reveal()},
-                {"balancer_password", secrets_.balancer_password.reveal()},
-                {"parameters", cluster_.postgres.parameters},
-                {"init_sql", init},
-                {"primary_host", docker_ ? group.primary.ip_address : reachable_host(cluster_)},
-                {"primary_port", docker_ ? kPostgresPort : group.primary.port},
-                {"slot", slot_name(node.name)}}
-        .dump(2);
+    json doc{{"cluster", cluster_.cluster_name},
+             {"name", node.name},
+             {"primary", node.role == model::Role::kPrimary},
+             {"data_dir", docker_ ? "/var/lib/postgresql/data/pgdata" : process_data},
+             {"bin_dir", docker_ ? "" : cluster_.postgres.bin_dir},
+             {"run_as_user", docker_ ? "postgres" : ""},
+             {"listen_address", docker_ ? "0.0.0.0" : cluster_.bind_address},
+             {"port", docker_ ? kPostgresPort : node.port},
+             {"agent_address", docker_ ? "0.0.0.0" : cluster_.bind_address},
+             {"agent_port", docker_ ? kAgentPort : port},
+             {"token", secrets_.agent_token.reveal()},
+             {"superuser", cluster_.postgres.superuser},
+             {"database", cluster_.postgres.database},
+             {"replication_user", cluster_.postgres.replication_user},
+             {"superuser_password", secrets_.superuser_password.reveal()},
+             {"replication_password", secrets_.replication_password.reveal()},
+             {"agent_password", secrets_.agent_password.reveal()},
+             {"balancer_password", secrets_.balancer_password.reveal()},
+             {"parameters", cluster_.postgres.parameters},
+             {"init_sql", init},
+             {"primary_host", docker_ ? group.primary.ip_address : reachable_host(cluster_)},
+             {"primary_port", docker_ ? kPostgresPort : group.primary.port},
+             {"slot", slot_name(node.name)}};
+    if (has_failover()) add_group(group, doc);
+    return doc.dump(2);
+  }
+
+  // Agents choose the primary by themselves. (In containers not yet.)
+  bool has_failover() const { return cluster_.ha.failover && !docker_; }
+  bool has_own_store() const { return has_failover() && cluster_.dcs_etcd.empty(); }
+
+  // Where the group's lease store is, who is in the group, and what it promises.
+  void add_group(const model::Balancer& group, json& doc) const {
+    const std::string host = reachable_host(cluster_);
+    const bool own = has_own_store();
+    doc["group"] = group.name;
+    doc["store"] = own ? std::vector<std::string>{"http://" + host + ":" + std::to_string(ports_.at(group.name))}
+                       : cluster_.dcs_etcd;
+    doc["store_user"] = own ? "pgbalancer" : "";
+    doc["store_password"] = own ? secrets_.store_password.reveal() : "";
+    doc["durability"] = model::to_string(cluster_.durability_of(group));
+    doc["lease"] = cluster_.ha.lease;
+    doc["loop"] = cluster_.ha.loop;
+    doc["members"] = json::array();
+    for (const model::Node& node : group.nodes()) {
+      doc["members"].push_back({{"name", node.name},
+                                {"host", host},
+                                {"port", node.port},
+                                {"agent_host", host},
+                                {"agent_port", ports_.at(node.name)},
+                                {"slot", slot_name(node.name)}});
+    }
   }
 
   Result<UnitSpec> make_balancer(const model::Balancer& group) const {
@@ -157,10 +200,12 @@ class UnitMaker {
     unit.container_name = group.container_name;
     unit.ip_address = group.ip_address;
     unit.ports = {{kBalancerPort, group.port}, {kRestPort, group.rest_api_port}, {kPcpPort, group.pcp_port}};
-    unit.spec_hash = hash_of(unit.container_name + "|" + unit.ip_address + "|" + unit.bind_address + "|" +
-                             std::to_string(group.port) + "|" + std::to_string(group.rest_api_port) + "|" +
-                             std::to_string(group.pcp_port) + "|" + std::to_string(group.config.pool.threads) +
-                             group.config.pool.scheduling + group.config.pool.io_uring);
+    if (has_own_store()) unit.ports.emplace_back(kStorePort, ports_.at(group.name));
+    unit.spec_hash = hash_of(
+        unit.container_name + "|" + unit.ip_address + "|" + unit.bind_address + "|" + std::to_string(group.port) + "|" +
+        std::to_string(group.rest_api_port) + "|" + std::to_string(group.pcp_port) + "|" +
+        (has_own_store() ? std::to_string(ports_.at(group.name)) + "|" : "") +
+        std::to_string(group.config.pool.threads) + group.config.pool.scheduling + group.config.pool.io_uring);
     unit.files.push_back({"balancer.json", balancer_json(group)});
     if (const auto users = pcp_users()) unit.files.push_back({kPcpUsers, *users});
     for (const UserFile& file : files_of(group)) {
@@ -225,6 +270,12 @@ class UnitMaker {
       doc["pcp_port"] = docker_ ? kPcpPort : group.pcp_port;
       doc["pcp_users_file"] = dir + "/" + kPcpUsers;
     }
+    if (has_own_store()) {
+      doc["store_dir"] = dir + "/store";
+      doc["store_address"] = cluster_.bind_address;
+      doc["store_port"] = ports_.at(group.name);
+      doc["store_password"] = secrets_.store_password.reveal();
+    }
     doc["tls_mode"] = group.config.tls_mode;
     doc["tls_client_certs"] = group.config.tls_client_certs;
     if (docker_) {
@@ -241,6 +292,7 @@ class UnitMaker {
   const bool docker_;
   std::vector<std::string> init_names_;
   std::vector<runtime::FileSpec> init_files_;
+  std::map<std::string, uint16_t> ports_;  // of an agent by its node's name, of a lease store by its balancer's
 };
 
 }  // namespace

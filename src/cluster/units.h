@@ -13,7 +13,7 @@ namespace pgb::cluster {
 
 // Ports inside a container; a process listens on the outside ones directly.
 inline constexpr uint16_t kPostgresPort = 5432, kAgentPort = 8008, kBalancerPort = 9999, kRestPort = 8080,
-                          kPcpPort = 9898;
+                          kPcpPort = 9898, kStorePort = 2379;
 
 using UnitMap = std::map<std::string, runtime::UnitInfo>;  // by unit name
 

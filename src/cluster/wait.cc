@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/strings.h"
+#include "cluster/primary.h"
 #include "cluster/probe.h"
 
 namespace pgb::cluster {
@@ -55,9 +56,11 @@ Error ended(const Waiting& waiting, const std::string& name) {
       .with("try", "pgbalancer_cluster logs " + name);
 }
 
-// True once the primary lists the replica as streaming.
+// True once the primary, whoever that is by now, lists the replica as streaming.
 bool streams(const Waiting& waiting, const model::Balancer& group, const model::Node& node) {
-  pgclient::ConnInfo info = server_conninfo(waiting.cluster, waiting.secrets, group.primary.port);
+  const auto primary = find_primary(waiting.cluster, waiting.secrets, group);
+  if (!primary.ok()) return false;
+  pgclient::ConnInfo info = server_conninfo(waiting.cluster, waiting.secrets, primary->port);
   info.database = "postgres";
   auto connection = pgclient::Connection::open(info, Deadline::after(milliseconds(1000)));
   if (!connection.ok()) return false;
@@ -75,7 +78,6 @@ Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const
   auto unit = find_unit(waiting, node.name);
   if (!unit) return Error(Code::kNotReady, node.name + " is not there");
   api::AgentAddress address = agent_address(waiting.cluster, waiting.secrets, *unit);
-  const bool primary = node.role == model::Role::kPrimary;
   const auto began = Deadline::Clock::now();
   Deadline patience = Deadline::after(kPatience);
   Deadline next_look = Deadline::after(milliseconds(1000));
@@ -88,6 +90,7 @@ Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const
   for (;; poll(nullptr, 0, kTick)) {
     PGB_TRY(session.check_interrupted());
     auto state = api::agent_state(address, Deadline::after(milliseconds(1000)));
+    const bool primary = state.ok() && state->role == "primary";
     if (state.ok() && state->healthy() && (primary || streams(waiting, group, node))) {
       session.tell(node.name, Event::State::kOk, primary ? "accepting writes" : "streaming");
       return {};

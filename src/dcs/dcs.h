@@ -94,6 +94,7 @@ struct TxnResult {
   bool succeeded = false;  // which of the two lists was done
   Revision revision = 0;   // of the store afterwards: that of the keys that were put
   std::vector<OpResult> results;
+  std::string cluster{};  // the id that the store was made with, as it says it; empty: it says none
 };
 
 struct Lease {

@@ -68,6 +68,8 @@ class EtcdClient final : public Dcs {
     TxnResult result;
     result.revision = *revision;
     result.succeeded = read_flag(*answer, "succeeded");
+    const Json& cluster = member(member(*answer, "header"), "cluster_id");
+    if (cluster.is_string()) result.cluster = cluster.get<std::string>();
     for (const Json& item : member(*answer, "responses")) {
       auto one = read_op_result(item);
       if (!one) return std::move(one).error();

@@ -22,9 +22,11 @@ class Keys {
   std::string member(const std::string& node) const { return members() + node; }
   // Who must have a commit before it is acknowledged; written before the server's setting is relaxed.
   std::string sync() const { return root_ + "sync"; }
+  // In whose favour the last leader let the role go; of the moment until somebody takes it.
+  std::string transfer() const { return root_ + "transfer"; }
   // A switchover or failover that somebody asked for.
   std::string failover() const { return root_ + "failover"; }
-  // One entry a change of leader: history/<epoch, ten digits>, so that they sort by age.
+  // What changed, and why: history/<epoch, ten digits>-<milliseconds of the clock>-<node>, so that they sort by age.
   std::string history() const { return root_ + "history/"; }
   std::string history_entry(int64_t epoch) const {
     std::string digits = std::to_string(epoch);

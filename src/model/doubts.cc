@@ -95,10 +95,15 @@ class Doubter {
 
   // What this version reads and does not do yet: nobody is to rely on it.
   void promises() {
-    if (cluster_.durability == Durability::kQuorum && given("durability")) {
-      doubt("durability", "is not in effect yet: replication is asynchronous, a failover by hand may lose commits");
+    if (cluster_.ha.failover) {
+      if (cluster_.runtime == RuntimeKind::kDocker) doubt("ha.failover", "is not in effect in containers yet");
+      return;
     }
-    if (!cluster_.dcs_etcd.empty()) doubt("dcs", "is not in effect yet: there is no automatic failover");
+    constexpr char kOff[] = "is not in effect without \"ha\": {\"failover\": true}: ";
+    if (cluster_.durability != Durability::kAsync && given("durability")) {
+      doubt("durability", std::string(kOff) + "replication is asynchronous, and there is no failover");
+    }
+    if (!cluster_.dcs_etcd.empty()) doubt("dcs", std::string(kOff) + "there is no failover");
   }
 
   void group(const Balancer& balancer, const std::string& path) {

@@ -57,6 +57,9 @@ TEST(Doubts, WhatIsNotDoneYetIsToldToWhoAsksForIt) {
   EXPECT_NE(told(R"({"cluster_name": "demo", "durability": "quorum"})"), "");
   EXPECT_NE(told(R"({"cluster_name": "demo", "dcs": {"etcd": ["http://10.0.0.1:2379"]}})"), "");
   EXPECT_EQ(told(R"({"cluster_name": "demo", "durability": "async"})"), "");
+  const std::string on = R"("durability": "quorum", "ha": {"failover": true})";
+  EXPECT_EQ(told(R"({"cluster_name": "demo", "runtime": "process", )" + on + "}"), "") << "there it works";
+  EXPECT_NE(told(R"({"cluster_name": "demo", "runtime": "docker", )" + on + "}"), "");
 }
 
 TEST(Doubts, GroupsThatCannotDoWhatTheyAreForAreTold) {

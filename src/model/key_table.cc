@@ -51,7 +51,9 @@ const KeyTable& postgres_keys() {
 const KeyTable& ha_keys() {
   static const KeyTable table{
       "ha",
-      {{"lease", Kind::kNumber, "3", "", "seconds after which a leader that cannot renew its lease has lost it", 1,
+      {{"failover", Kind::kBool, "false", "",
+        "agents choose the primary and keep `durability`; new, and for local processes only"},
+       {"lease", Kind::kNumber, "3", "", "seconds after which a leader that cannot renew its lease has lost it", 1,
         600},
        {"loop", Kind::kNumber, "1", "", "seconds between two looks at the group; less than the lease", 0.1, 60}}};
   return table;
@@ -239,10 +241,11 @@ const KeyTable& cluster_keys() {
         Kind::kChoice,
         "",
         "`quorum` if a group has two replicas or more, else `async`",
-        "`quorum`: in groups of two replicas or more a commit waits for one of them",
+        "`quorum`: in groups of two replicas or more a commit waits for one of them, as long as there is one; "
+        "`strict`: always",
         0,
         0,
-        {"async", "quorum"}},
+        {"async", "quorum", "strict"}},
        {"protect", Kind::kBool, "false", "", "refuse to destroy this cluster"},
        {"ha", Kind::kObject, "", "", "failover", 0, 0, {}, &ha_keys()},
        {"dcs", Kind::kDcs, R"("embedded")", "", "where the leader lease is kept: embedded, or {\"etcd\": [urls]}"},

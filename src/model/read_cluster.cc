@@ -98,7 +98,9 @@ class Reader {
     std::string durability;
     read(root_, "durability", durability);
     if (durability == "quorum") cluster_.durability = Durability::kQuorum;
+    if (durability == "strict") cluster_.durability = Durability::kStrict;
     const auto* ha = usable(root_, "ha");
+    read(ha, "failover", cluster_.ha.failover);
     read(ha, "lease", cluster_.ha.lease);
     read(ha, "loop", cluster_.ha.loop);
     const auto* loop = usable(ha, "loop");

@@ -13,7 +13,10 @@ std::string_view to_string(RuntimeKind kind) {
 
 std::string_view to_string(Role role) { return role == Role::kPrimary ? "primary" : "replica"; }
 
-std::string_view to_string(Durability durability) { return durability == Durability::kQuorum ? "quorum" : "async"; }
+std::string_view to_string(Durability durability) {
+  if (durability == Durability::kStrict) return "strict";
+  return durability == Durability::kQuorum ? "quorum" : "async";
+}
 
 std::vector<Node> Balancer::nodes() const {
   std::vector<Node> all{primary};
@@ -42,7 +45,8 @@ Balancer* Cluster::find_balancer(std::string_view name) {
 }
 
 Durability Cluster::durability_of(const Balancer& balancer) const {
-  return balancer.replicas.size() >= 2 ? durability : Durability::kAsync;
+  const size_t needed = durability == Durability::kStrict ? 1 : 2;
+  return balancer.replicas.size() >= needed ? durability : Durability::kAsync;
 }
 
 }  // namespace pgb::model

@@ -16,11 +16,11 @@ namespace pgb::model {
 
 enum class RuntimeKind { kAuto, kDocker, kProcess };
 enum class Role { kPrimary, kReplica };
-enum class Durability { kAsync, kQuorum };
+enum class Durability { kAsync, kQuorum, kStrict };
 
 std::string_view to_string(RuntimeKind kind);       // "auto", "docker", "process"
 std::string_view to_string(Role role);              // "primary", "replica"
-std::string_view to_string(Durability durability);  // "async", "quorum"
+std::string_view to_string(Durability durability);  // "async", "quorum", "strict"
 
 // One PostgreSQL server.
 struct Node {
@@ -95,8 +95,9 @@ struct Network {
 
 // How eagerly a group watches its leader. Seconds.
 struct Ha {
-  double lease = 3;  // a leader that cannot renew it for so long has lost it
-  double loop = 1;   // between two looks
+  bool failover = false;  // agents choose the primary; local processes only so far
+  double lease = 3;       // a leader that cannot renew it for so long has lost it
+  double loop = 1;        // between two looks
   bool operator==(const Ha&) const = default;
 };
 
@@ -116,7 +117,7 @@ struct Cluster {
   // Null if there is none of that name. Owned by the cluster.
   const Balancer* find_balancer(std::string_view name) const;
   Balancer* find_balancer(std::string_view name);
-  // What holds for one group: quorum needs two replicas, a smaller group is async.
+  // What holds for one group: quorum needs two replicas and strict one, a smaller group is async.
   Durability durability_of(const Balancer& balancer) const;
   bool operator==(const Cluster&) const = default;
 };

@@ -170,7 +170,7 @@ TEST(ClusterFile, WhatIsLeftOpenNeverCollidesWithWhatIsGiven) {
 }
 
 const char* const kEverything = R"({"cluster_name": "all", "runtime": "process", "bind_address": "0.0.0.0",
-  "protect": true, "durability": "async", "ha": {"lease": 5, "loop": 0.5}, "dcs": {"etcd": ["http://a:2379"]},
+  "protect": true, "durability": "async", "ha": {"failover": true, "lease": 5, "loop": 0.5}, "dcs": {"etcd": ["http://a:2379"]},
   "postgres": {"image": "x:1", "bin_dir": "/a \"b\"", "database": "d\u00e9", "superuser": "s",
     "password": {"env": "PGPW"}, "replication_user": "r", "replication_password": {"file": "pw"},
     "parameters": {"Work_Mem": "4MB", "max_connections": 50, "fsync": false}, "init_sql": ["a.sql"]},
@@ -188,7 +188,7 @@ TEST(ClusterFile, EveryKeyIsRead) {
   EXPECT_EQ(c.runtime, RuntimeKind::kProcess);
   EXPECT_TRUE(c.protect);
   EXPECT_EQ(c.durability, Durability::kAsync);
-  EXPECT_EQ(c.ha, (Ha{5, 0.5}));
+  EXPECT_EQ(c.ha, (Ha{true, 5, 0.5}));
   EXPECT_EQ(c.dcs_etcd, std::vector<std::string>{"http://a:2379"});
   EXPECT_EQ(c.postgres.bin_dir, "/a \"b\"");
   EXPECT_EQ(c.postgres.database, "d\xc3\xa9");

@@ -122,7 +122,9 @@ std::string to_json(const Cluster& cluster) {
   Object network(2);
   network.text("name", cluster.network.name).text("subnet", cluster.network.subnet);
   Object ha(2);
-  ha.raw("lease", number(cluster.ha.lease)).raw("loop", number(cluster.ha.loop));
+  ha.raw("failover", cluster.ha.failover ? "true" : "false")
+      .raw("lease", number(cluster.ha.lease))
+      .raw("loop", number(cluster.ha.loop));
   std::vector<std::string> balancers;
   for (const auto& each : cluster.balancers) balancers.push_back(balancer(each));
   Object object(1);

@@ -82,6 +82,20 @@ std::optional<pid_t> session_of(pid_t pid) {
   return static_cast<pid_t>(*session);
 }
 
+std::vector<pid_t> children_of(pid_t parent) {
+  std::vector<pid_t> children;
+  for (pid_t pid : all_pids()) {
+    const std::vector<std::string> fields = stat_fields(pid);  // [1] is the parent
+    if (fields.size() > 1 && fields[0] != "Z" && fields[1] == std::to_string(parent)) children.push_back(pid);
+  }
+  return children;
+}
+
+char process_state(pid_t pid) {
+  const std::vector<std::string> fields = stat_fields(pid);
+  return fields.empty() || fields[0].empty() ? '\0' : fields[0][0];
+}
+
 std::vector<std::string> cmdline(pid_t pid) {
   auto text = read_file(proc(pid, "cmdline"));
   if (!text.ok() || text->empty()) return {};

@@ -20,6 +20,8 @@ std::optional<pid_t> session_of(pid_t pid);         // session id
 std::string process_cwd(pid_t pid);                 // empty if gone or not ours to see
 std::string process_name(pid_t pid);                // "postgres"; empty if gone
 std::vector<pid_t> all_pids();
+std::vector<pid_t> children_of(pid_t parent);  // zombies not among them
+char process_state(pid_t pid);                 // 'R', 'S', 'D', 'T' (stopped), 'Z'; 0 if gone
 
 struct PortHolder {
   pid_t pid = 0;        // 0: listening, but the process is not ours to see

@@ -1,0 +1,367 @@
+// How each decision is carried out.
+#include <poll.h>
+
+#include <algorithm>
+
+#include "agent/bootstrap.h"
+#include "agent/member_agent.h"
+#include "base/log.h"
+#include "ha/rejoin.h"
+
+namespace pgb::agent {
+
+using ha::Action;
+using std::chrono::milliseconds;
+using Clock = std::chrono::steady_clock;
+
+namespace {
+
+constexpr milliseconds kCleanStop{8000};
+constexpr milliseconds kApply{3000};
+constexpr milliseconds kTroubleAfter{1500};  // without a stream
+
+}  // namespace
+
+MemberAgent::Revisions MemberAgent::revisions(const ha::StoreView& store) {
+  return {store.leader ? store.leader->revision : 0, store.sync ? store.sync->revision : 0};
+}
+
+// The worker runs one at a time; what it found out is taken over by the loop.
+void MemberAgent::begin(const ha::Decision& decision, std::function<After()> what) {
+  {
+    const std::lock_guard lock(mutex_);
+    const bool elects = decision.action == Action::kDetach || decision.action == Action::kAcquire;
+    const bool standby = !own_.up || !own_.primary;
+    if (elects && standby && Clock::now() < vouched_until_) return;  // it was promised since the view was made
+    known_epoch_ = std::max(known_epoch_, decision.epoch);
+  }
+  give_up_ = false;
+  doing_ = decision;
+  doing_life_ = life_;
+  const bool began = worker_->start([this, what = std::move(what)] {
+    After after = what();
+    {
+      const std::lock_guard lock(mutex_);
+      done_ = std::move(after);
+    }
+    wake_.ring();
+  });
+  if (!began) doing_.reset();
+}
+
+// `epoch`: under which it is a primary; 0: it is a standby.
+MemberAgent::After MemberAgent::started(Status done, ha::Epoch epoch) {
+  const std::optional<ServerFacts> known = done.ok() ? acts_.ask() : std::nullopt;
+  return [this, done = std::move(done), epoch, known](Own& own) {
+    if (!done.ok()) {
+      log::error("the server does not start: " + done.error().message);
+      ++own.failed_starts;
+      fail_until_ = Clock::now() + milliseconds(std::min(200 << std::min(own.failed_starts, 5), 5000));
+      at_rest(own);
+      return;
+    }
+    const bool primary = epoch != 0;
+    own.up = true;
+    own.primary = primary;
+    own.ends_expected = false;
+    own.failed_starts = 0;
+    own.fault = ha::Fault::kNone;
+    own.up_since = own.sync_seen = Clock::now();
+    own.epoch = epoch;
+    own.following.reset();
+    own.read.reset();
+    own.links.clear();
+    // All that was acknowledged under any setting before is within what there is now.
+    if (primary && known) own.sync_since = own.last_flushed = known->flushed;
+    if (primary && !known) own.applying = own.sync;
+    watch_->set_running(true, known);
+  };
+}
+
+MemberAgent::After MemberAgent::detached(Result<std::optional<ServerFacts>> done) {
+  return [this, done = std::move(done)](Own& own) {
+    if (!done.ok()) {
+      log::warn("detaching: " + done.error().message);
+      fail_until_ = Clock::now() + milliseconds(100);
+      return;
+    }
+    own.following.reset();
+    own.trouble = ha::Trouble::kNone;
+    own.read = *done;
+    if (!*done) own.ends_expected = true, own.fault = ha::Fault::kStalled;
+  };
+}
+
+MemberAgent::After MemberAgent::rebuilt(Status done, bool rewind) {
+  return [this, done = std::move(done), rewind](Own& own) {
+    own.fault = ha::Fault::kNone;
+    own.trouble = ha::Trouble::kNone;
+    if (done.ok()) {
+      own.failed_rewinds = 0;
+    } else {
+      progress_.set(done.error().code == Code::kNotReady ? "waiting" : "failed", done.error().message);
+      if (rewind) ++own.failed_rewinds;
+      fail_until_ = Clock::now() + milliseconds(rewind ? 200 : 500);
+    }
+    at_rest(own);
+  };
+}
+
+MemberAgent::After MemberAgent::rewound(const Member& to, ha::Epoch epoch) {
+  Status done = acts_.rewind(to, epoch);
+  if (!done.ok()) return rebuilt(std::move(done), true);
+  return [this, whole = rebuilt(Status(), true), up = started(Status(), 0), name = to.name, epoch](Own& own) {
+    whole(own);
+    up(own);
+    own.following = ha::Following{name, epoch};
+    own.followed_at = own.streamed_at = Clock::now();
+  };
+}
+
+void MemberAgent::fence(const ha::Decision& decision) {
+  const auto began = Clock::now();
+  log::warn("fencing: " + decision.sentence);
+  give_up_ = true;
+  own_.ends_expected = true;
+  const ha::Health health = own_.up ? health_of(watch_->state()) : ha::Health::kGood;
+  const bool gone = postmaster_.end_now(milliseconds(150), Deadline::after(milliseconds(800)));
+  if (!gone) {
+    log::error("the server survives SIGKILL: its disk hangs; it is tried again");
+    return;
+  }
+  own_.fault = decision.event == ha::Event::kDiskFull ? ha::Fault::kDiskFull
+               : health != ha::Health::kGood          ? ha::Fault::kStalled
+                                                      : ha::Fault::kNone;
+  const auto took = std::chrono::duration_cast<milliseconds>(Clock::now() - began).count();
+  log::warn("the server is stopped after " + std::to_string(took) + " ms");
+  tell_later("fence", decision.sentence);
+  forget_server(own_);
+  at_rest(own_);
+}
+
+void MemberAgent::act(const ha::ClusterView& view, const ha::Decision& decision) {
+  if (decision.action == Action::kFence) return fence(decision);
+  const bool starts = doing_ && doing_->action == Action::kRestartInPlace && !own_.up;
+  if (starts && own_.primary && own_.lease != 0 && Clock::now() >= ha::covered_until(view)) {
+    ha::Decision late = decision;
+    late.sentence = config_.name + " stops its server, which was being restarted: its lease has run out";
+    return fence(late);
+  }
+  if (doing_ || Clock::now() < fail_until_ || own_.foreign) return;
+  if (beside_decisions(view, decision)) return;
+  if (decision.action == Action::kWait || decision.action == Action::kKeepLease) return;
+  if (!act_on_store(view, decision)) act_on_server(view, decision);
+}
+
+bool MemberAgent::act_on_store(const ha::ClusterView& view, const ha::Decision& decision) {
+  switch (decision.action) {
+    case Action::kAcquire:
+      begin(decision, [this, view, decision]() -> After {
+        if (memory_.set_led(std::max(memory_.facts().led, decision.led)).ok()) {
+          store_->acquire(view, decision, [this](uint64_t lease, ha::Time when) {
+            const std::lock_guard lock(mutex_);
+            asked_[lease] = when;
+          });
+        }
+        store_->refresh();
+        return [](Own& own) { own.failed_starts = 0; };
+      });
+      return true;
+    case Action::kRecordSync:
+      own_.recording = revisions(view.store);
+      begin(decision, [this, view, decision]() -> After {
+        const bool sent = store_->record(view, decision);
+        store_->refresh();
+        return [sent](Own& own) {
+          if (!sent) own.recording.reset();
+        };
+      });
+      return true;
+    case Action::kRelease:
+      own_.lease = 0;
+      begin(decision, [this, view, decision]() -> After {
+        auto done = acts_.detach(decision.epoch);
+        if (done.ok()) {
+          Publication said = publication(view, decision);
+          said.node.promised = std::max(said.node.promised, decision.epoch);
+          store_->release(view, decision, said);
+        }
+        store_->refresh();
+        return postmaster_.pid() == 0 ? After([](Own&) {}) : detached(std::move(done));
+      });
+      return true;
+    case Action::kClearRequest:
+      begin(decision,
+            [this, id = view.store.request ? view.store.request->id : 0, text = decision.sentence]() -> After {
+              store_->clear_request(id, text);
+              store_->refresh();
+              return [](Own& own) { own.checkpointed_for = 0; };
+            });
+      return true;
+    default: return false;
+  }
+}
+
+void MemberAgent::act_on_server(const ha::ClusterView& view, const ha::Decision& decision) {
+  const Member* leader = config_.find_member(decision.node);
+  const uint64_t request = view.store.request ? view.store.request->id : 0;
+  const auto clear = [this, request, text = decision.sentence] {
+    if (request != 0) store_->clear_request(request, text);
+  };
+  switch (decision.action) {
+    case Action::kStartStandby:
+      own_.primary = false;
+      return begin(decision, [this]() -> After { return started(acts_.start_standby(), 0); });
+    case Action::kRestartInPlace: return restart(decision, clear);
+    case Action::kDetach:
+      return begin(decision, [this, epoch = decision.epoch]() -> After { return detached(acts_.detach(epoch)); });
+    case Action::kFollow:
+      // Whether it can follow is only known once it has read all WAL of its own.
+      if (leader == nullptr || !view.self.flushed) return;
+      return begin(decision, [this, to = *leader, epoch = decision.epoch]() -> After {
+        Status done = acts_.follow(to, epoch);
+        return [this, done = std::move(done), to, epoch](Own& own) {
+          if (!done.ok()) {
+            log::warn("following " + to.name + ": " + done.error().message);
+            fail_until_ = Clock::now() + milliseconds(200);
+            return;
+          }
+          own.following = ha::Following{to.name, epoch};
+          own.read.reset();
+          own.trouble = ha::Trouble::kNone;
+          own.followed_at = own.streamed_at = Clock::now();
+        };
+      });
+    case Action::kPromote: return promote(decision);
+    case Action::kApplySync:
+      own_.applying = decision.sync;
+      return begin(decision, [this, sync = decision.sync]() -> After { return apply(sync); });
+    case Action::kRewind:
+    case Action::kFullCopy: {
+      if (leader == nullptr) return;
+      const bool asked = view.store.request && view.store.request->kind == ha::Request::Kind::kReinit &&
+                         view.store.request->node == config_.name;
+      forget_server(own_);
+      own_.primary = false;
+      tell_later(std::string(ha::to_string(decision.action)), decision.sentence);
+      return begin(decision,
+                   [this, to = *leader, asked, clear, epoch = decision.epoch,
+                    rewind = decision.action == Action::kRewind]() -> After {
+                     if (asked) clear();
+                     return rewind ? rewound(to, epoch) : rebuilt(acts_.full_copy(to), false);
+                   });
+    }
+    case Action::kCheckpoint:
+      return begin(decision, [this, request]() -> After {
+        if (const Status done = acts_.checkpoint(); !done.ok()) log::warn("checkpoint: " + done.error().message);
+        return [request](Own& own) { own.checkpointed_for = request; };
+      });
+    case Action::kStopCleanly:
+      own_.ends_expected = true;
+      tell_later("stop", decision.sentence);
+      return begin(decision, [this]() -> After {
+        acts_.stop_cleanly(Deadline::after(kCleanStop));
+        return [](Own&) {};
+      });
+    default: return;
+  }
+}
+
+// Until it is seen to be in effect, it is what is being applied: the next decision is to do it again.
+MemberAgent::After MemberAgent::apply(const ha::ServerSync& sync) {
+  auto done = acts_.apply_sync(sync, Deadline::after(kApply));
+  return [this, sync, done = std::move(done)](Own& own) {
+    if (!done.ok()) {
+      log::warn("synchronous_standby_names: " + done.error().message);
+      fail_until_ = Clock::now() + milliseconds(50);
+      return;
+    }
+    own.sync = sync;
+    own.sync_since = done->flushed;
+    own.sync_seen = Clock::now();
+    own.applying.reset();
+  };
+}
+
+void MemberAgent::restart(const ha::Decision& decision, std::function<void()> clear) {
+  const bool was_up = own_.up;
+  const ha::Epoch epoch = decision.epoch;
+  if (was_up) forget_server(own_);
+  own_.primary = epoch != 0;
+  begin(decision, [this, was_up, epoch, sync = own_.sync, clear = std::move(clear)]() -> After {
+    if (was_up) {
+      clear();
+      acts_.stop_cleanly(Deadline::after(kCleanStop));
+    }
+    Status up = epoch != 0 ? acts_.restart_in_place(sync) : acts_.start_standby();
+    if (up.ok() && give_up_) {
+      postmaster_.end_now(milliseconds(100), Deadline::after(std::chrono::seconds(2)));
+      up = Error(Code::kNotReady, "it was fenced meanwhile");
+    }
+    return started(std::move(up), epoch);
+  });
+}
+
+void MemberAgent::promote(const ha::Decision& decision) {
+  own_.sync = decision.sync;  // also if the server is gone before we hear that it was done
+  begin(decision, [this, decision]() -> After {
+    Status done = acts_.promote(decision.timeline, decision.epoch, decision.sync);
+    if (!done.ok()) {
+      postmaster_.end_now(milliseconds(200), Deadline::after(std::chrono::seconds(2)));
+      return [done = std::move(done)](Own& own) {
+        log::error("promotion failed: " + done.error().message);
+        own.ends_expected = true;
+        ++own.failed_starts;
+      };
+    }
+    return started(Status(), decision.epoch);
+  });
+}
+
+// A stream that begins and breaks off, over and over, because the histories differ.
+void MemberAgent::look_at_ladder(const ha::ClusterView& view) {
+  if (!own_.following || own_.trouble != ha::Trouble::kNone || !view.self.flushed) return;
+  const auto leader = view.peers.find(own_.following->leader);
+  const bool leads = leader != view.peers.end() && leader->second.server == ha::Server::kPrimary &&
+                     leader->second.epoch == own_.following->epoch && !leader->second.history.empty();
+  if (!leads || Clock::now() - own_.followed_at < kTroubleAfter) return;
+  if (ha::rejoin(view.self, leader->second).rung != ha::Rung::kFollow) own_.trouble = ha::Trouble::kDiverged;
+}
+
+// What is to be done that is no matter of who leads. True if it has begun.
+bool MemberAgent::beside_decisions(const ha::ClusterView& view, const ha::Decision& decision) {
+  const bool quiet = decision.action == Action::kWait || decision.action == Action::kKeepLease;
+  ha::Decision beside;
+  beside.action = Action::kWait;
+  if (!quiet) return false;
+  if (may_found(view)) {
+    begin(beside, [this]() -> After { return founded(found()); });
+    return true;
+  }
+  if (decision.state == ha::State::kLeading && own_.unfurnished) {
+    begin(beside, [this]() -> After { return furnished(furnish_primary(config_, dir_)); });
+    return true;
+  }
+  if (decision.state == ha::State::kLeading && own_.slots_of != own_.epoch && !own_.unfurnished) {
+    begin(beside, [this, epoch = own_.epoch]() -> After {
+      acts_.make_slots();
+      store_->trim_history();
+      return [epoch](Own& own) { own.slots_of = epoch; };
+    });
+    return true;
+  }
+  look_at_ladder(view);
+  const ha::Time now = Clock::now();
+  const bool dry = decision.state == ha::State::kFollowing && own_.trouble == ha::Trouble::kNone && own_.following &&
+                   now - std::max(own_.streamed_at, own_.followed_at) > kTroubleAfter && !view.self.streaming;
+  const Member* leader = dry ? config_.find_member(own_.following->leader) : nullptr;
+  if (leader == nullptr || !view.self.flushed || now < next_upstream_look_) return false;
+  next_upstream_look_ = now + milliseconds(1000);
+  begin(beside, [this, leader = *leader, mine = *view.self.flushed]() -> After {
+    const ha::Trouble trouble = acts_.trouble_with(leader, mine);
+    return [trouble](Own& own) { own.trouble = trouble; };
+  });
+  return true;
+}
+
+}  // namespace pgb::agent

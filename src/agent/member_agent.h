@@ -1,0 +1,159 @@
+// The agent of a group with a lease store: observe, decide, act, publish, over and over.
+//
+// The loop itself never waits for the store, for a peer, for the disk of the data or for a server; all of these have
+// threads of their own and leave their news. One act at a time runs on the worker; what it did to our knowledge is
+// taken over between two rounds. Fencing is done by the loop, at once, whatever the worker does.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "agent/config_files.h"
+#include "agent/memory.h"
+#include "agent/peers.h"
+#include "agent/server_acts.h"
+#include "agent/server_watch.h"
+#include "agent/store_link.h"
+#include "agent/wake.h"
+#include "agent/worker.h"
+#include "api/agent_api.h"
+#include "ha/decide.h"
+#include "os/signals.h"
+
+namespace pgb::agent {
+
+class MemberAgent {
+ public:
+  MemberAgent(const AgentConfig& config, std::string bin_dir, os::SignalFd signals);
+  ~MemberAgent();
+
+  int run();  // until SIGTERM or SIGINT; the program's exit code
+
+  // For the HTTP threads.
+  api::MemberAnswer answer(const api::MemberQuestion& question);
+  const Progress& progress() const { return progress_; }
+  const Postmaster& postmaster() const { return postmaster_; }
+
+ private:
+  using Revisions = std::pair<uint64_t, uint64_t>;  // of the leader key and of /sync
+  static Revisions revisions(const ha::StoreView& store);
+
+  // The loop's own knowledge, besides what the watchers have.
+  struct Own {
+    ha::Server server = ha::Server::kStopped;  // while none of ours runs
+    bool up = false;                           // our server has been started and has answered
+    bool primary = false;                      // it runs as one
+    bool ends_expected = false;                // we end it ourselves
+    bool foreign = false;
+    bool unfurnished = false;  // initdb is done, roles and init SQL are not
+    ha::Epoch slots_of = 0;    // it made the others' slots in this epoch
+    std::string system_id;
+    std::optional<ha::Position> at_rest;
+    ha::Lsn redo = 0, last_flushed = 0;
+    ha::Epoch epoch = 0;
+    std::optional<ha::Following> following;
+    ha::Trouble trouble = ha::Trouble::kNone;
+    ha::Time followed_at{}, streamed_at{};
+    int failed_rewinds = 0, failed_starts = 0;
+    ha::Fault fault = ha::Fault::kNone;
+    bool checkpointed = false;
+    uint64_t checkpointed_for = 0;  // the request's id
+    uint64_t lease = 0;
+    ha::Time up_since{};
+    ha::ServerSync sync;
+    ha::Lsn sync_since = 0;
+    ha::Time sync_seen{};  // when it was found in effect
+    std::optional<ha::ServerSync> applying;
+    std::optional<Revisions> recording;  // that the last kRecordSync compared
+    std::map<std::string, ha::Link> links;
+    std::vector<ha::Fork> history;
+    std::optional<ServerFacts> read;  // standby without a leader: its position, read after its walreceiver ended
+  };
+  using After = std::function<void(Own&)>;  // what an act that is done changes in our knowledge
+
+  Status prepare();
+  void round();
+  void take_done();
+  void wait();
+  void look_at_files();
+  int stop();
+  void hand_over();
+
+  // observe
+  ha::ClusterView look();
+  void look_at_server(ha::OwnView& self);
+  void look_at_links(const ServerFacts& facts, ha::Time now);
+  void look_at_sync(const ServerFacts& facts);
+  void look_at_standby(const ServerFacts& facts, ha::OwnView& self);
+  void look_at_ladder(const ha::ClusterView& view);
+  void look_at_key(const StoreNews& news, ha::ClusterView& view);
+  ha::Health health_of(const ServerWatch::State& state) const;
+  void take_end();
+  ha::Duration recovery() const;
+
+  // act
+  void act(const ha::ClusterView& view, const ha::Decision& decision);
+  void act_on_server(const ha::ClusterView& view, const ha::Decision& decision);
+  bool act_on_store(const ha::ClusterView& view, const ha::Decision& decision);
+  void fence(const ha::Decision& decision);
+  void begin(const ha::Decision& decision, std::function<After()> what);
+  bool beside_decisions(const ha::ClusterView& view, const ha::Decision& decision);
+  After started(Status done, ha::Epoch epoch);
+  void restart(const ha::Decision& decision, std::function<void()> clear);
+  void promote(const ha::Decision& decision);
+  After detached(Result<std::optional<ServerFacts>> done);
+  After rebuilt(Status done, bool rewind);
+  After rewound(const Member& to, ha::Epoch epoch);
+  After apply(const ha::ServerSync& sync);
+  bool may_found(const ha::ClusterView& view) const;
+  Status found();
+  After founded(Status done);
+  After furnished(Status done);
+  void forget_server(Own& own);
+  void at_rest(Own& own);
+  void say(const ha::ClusterView& view, const ha::Decision& decision);
+  static Publication publication(const ha::ClusterView& view, const ha::Decision& decision);
+  void tell_later(const std::string& action, const std::string& sentence);
+
+  AgentConfig config_;
+  std::string bin_dir_;
+  DataDir dir_;
+  Progress progress_;
+  Postmaster postmaster_;
+  Memory memory_;
+  ServerActs acts_;
+  os::SignalFd signals_;
+  ConfigFiles files_;
+  Wake wake_;
+
+  Own own_;
+  std::mutex mutex_;  // of what other threads read and write: the next six
+  ha::Epoch known_epoch_ = 0;
+  bool store_reachable_ = true;  // until we know better: it vouches for nobody
+  ha::Time vouched_until_{};
+  ha::Duration lease_{3000};
+  std::map<uint64_t, ha::Time> asked_;  // leases, when they were asked for
+  std::optional<After> done_;           // by the act that has just ended
+
+  std::optional<ha::Decision> doing_;
+  uint64_t life_ = 0;        // of our server: each one that ends counts
+  uint64_t doing_life_ = 0;  // the one that is acted on
+  ha::Time next_upstream_look_{}, next_renewal_{}, next_file_look_{};
+  std::vector<std::pair<std::string, std::string>> to_tell_;  // for the history
+  std::atomic<bool> give_up_{false};
+  std::string said_;
+  bool stopping_ = false;
+  bool begins_anew_ = false;  // after that, with another configuration
+  bool soon_ = false;
+  ha::Time fail_until_{};  // an act that failed is not tried again before
+
+  std::unique_ptr<StoreLink> store_;
+  std::unique_ptr<ServerWatch> watch_;
+  std::unique_ptr<Peers> peers_;
+  std::unique_ptr<Worker> worker_, teller_;  // last: they use all of them
+};
+
+}  // namespace pgb::agent

@@ -1,0 +1,54 @@
+// The other agents of the group, each asked over and over on a thread of its own.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "agent/agent_config.h"
+#include "ha/view.h"
+
+namespace pgb::agent {
+
+class Peers {
+ public:
+  // `on_change`: on our threads, when a peer's contact or epoch is another than before.
+  Peers(const AgentConfig& config, std::function<void()> on_change)
+      : name_(config.name), token_(config.token), on_change_(std::move(on_change)) {
+    follow(config.members);
+  }
+  ~Peers();
+
+  // From now on these are asked, and no others.
+  void follow(const std::vector<Member>& members);
+
+  // While this is above 0 the question is the failsafe's, too: may the leader of this epoch go on without the store?
+  void set_failsafe(ha::Epoch epoch) { failsafe_ = epoch; }
+
+  std::map<std::string, ha::Evidence> evidence() const;
+
+ private:
+  struct Peer {
+    Member member;
+    std::atomic<bool> ends{false};
+    std::thread thread;
+  };
+  void ask(Peer& peer);
+  void end(Peer& peer);
+
+  const std::string name_;
+  const Secret token_;
+  std::function<void()> on_change_;
+  std::atomic<ha::Epoch> failsafe_{0};
+  mutable std::mutex mutex_;
+  std::condition_variable ended_;
+  std::map<std::string, ha::Evidence> evidence_;
+  std::map<std::string, std::unique_ptr<Peer>> peers_;
+};
+
+}  // namespace pgb::agent

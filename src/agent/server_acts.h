@@ -1,0 +1,92 @@
+// What is done to the agent's own server and data, one act at a time, on the worker's thread. Each may be done again
+// after it failed or was cut off, and fails soon once the server is gone.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "agent/agent_config.h"
+#include "agent/data_dir.h"
+#include "agent/memory.h"
+#include "agent/pg_conf.h"
+#include "agent/postmaster.h"
+#include "agent/progress.h"
+#include "agent/server_watch.h"
+#include "agent/wal_files.h"
+
+namespace pgb::agent {
+
+class ServerActs {
+ public:
+  ServerActs(const AgentConfig& config, std::string bin_dir, const DataDir& dir, Postmaster& postmaster, Memory& memory,
+             Progress& progress)
+      : config_(config),
+        bin_dir_(std::move(bin_dir)),
+        dir_(dir),
+        postmaster_(postmaster),
+        memory_(memory),
+        progress_(progress) {}
+
+  // Ends what an agent before us left running on this data directory.
+  Status end_leftovers();
+
+  // Starts it as a standby that follows nobody; returns when it answers.
+  Status start_standby();
+  // Starts it as the primary it was, with the synchronous_standby_names that it had.
+  Status restart_in_place(const ha::ServerSync& sync);
+  // Writes down the promise, ends the walreceiver, then reads the position. A server that will not let go is ended,
+  // which is a success without a position.
+  Result<std::optional<ServerFacts>> detach(ha::Epoch epoch);
+  // Writes down the promise, makes the slot, turns to `leader`.
+  Status follow(const Member& leader, ha::Epoch epoch);
+  // From a standby that follows nobody. `led` is written when it is done. Once it is asked for it may happen at any
+  // time: whoever gets an error has to end the server.
+  Status promote(ha::Timeline timeline, ha::Epoch epoch, const ha::ServerSync& sync);
+  // In effect when it returns success: each walsender and each new commit goes by it. After an error it may come to be
+  // in effect at any time, until it is applied again or another one is.
+  Result<ServerFacts> apply_sync(const ha::ServerSync& sync, Deadline deadline);
+  // Afterwards the data is whole and the server follows `leader`: what is rewound is not consistent before it has
+  // read its WAL. The data was not touched if it says kNotReady; after another error it has to be copied.
+  Status rewind(const Member& leader, ha::Epoch epoch);
+  Status full_copy(const Member& leader);
+  Status checkpoint();
+  void stop_cleanly(Deadline deadline);
+  // Why a standby whose WAL ends at `mine` gets no stream from `leader`; kNone also if that does not say.
+  ha::Trouble trouble_with(const Member& leader, const ha::Position& mine) const;
+  // Slots that this server kept for others when it led: they would hold its WAL for ever.
+  void drop_slots();
+  // For each other member, so that it finds the WAL it needs when it comes back.
+  void make_slots();
+
+  // Of a server that is not running. Unclean ones have no position.
+  struct AtRest {
+    std::string system_id;
+    std::optional<ha::Position> flushed;
+    ha::Lsn redo = 0;
+  };
+  std::optional<AtRest> look_at_rest() const;
+
+  // What the server says just now; nothing if it does not answer.
+  std::optional<ServerFacts> ask() const;
+
+  pgclient::ConnInfo own_server() const;  // as whom the agent asks its own server
+
+ private:
+  Status start(const ServerRole& role, Deadline deadline = Deadline::never());
+  Status make_rewindable(const Member& leader) const;
+  Status start_rewound(const Member& leader, ha::Epoch epoch);
+  Status reload(const ServerRole& role) const;
+  Result<std::unique_ptr<pgclient::Connection>> connect() const;
+  pgclient::ConnInfo superuser_at(const std::string& host, uint16_t port) const;
+  bool all_have_reloaded(const ServerFacts& facts) const;
+  std::string closed_names() const;
+
+  const AgentConfig& config_;
+  std::string bin_dir_;
+  const DataDir& dir_;
+  Postmaster& postmaster_;
+  Memory& memory_;
+  Progress& progress_;
+};
+
+}  // namespace pgb::agent

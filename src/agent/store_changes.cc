@@ -1,0 +1,122 @@
+// The transactions that ha/decide.h asks for.
+#include <chrono>
+
+#include "agent/store_link.h"
+#include "base/log.h"
+#include "ha/decision.h"
+
+namespace pgb::agent {
+
+using dcs::Compare;
+using dcs::Op;
+using std::chrono::milliseconds;
+using Clock = std::chrono::steady_clock;
+
+namespace {
+
+constexpr milliseconds kCall{600};
+
+Compare at_revision(const std::string& key, uint64_t revision) {
+  return {key, Compare::Field::kModRevision, Compare::Relation::kEqual, static_cast<int64_t>(revision), {}};
+}
+
+uint64_t revision_of(const std::optional<ha::LeaderKey>& key) { return key ? key->revision : 0; }
+uint64_t revision_of(const std::optional<ha::SyncRecord>& record) { return record ? record->revision : 0; }
+
+bool done(const Result<dcs::TxnResult>& answer, const char* what) {
+  if (!answer.ok()) log::warn(std::string(what) + ": " + answer.error().message);
+  return answer.ok() && answer->succeeded;
+}
+
+}  // namespace
+
+dcs::Op StoreLink::history_op(ha::Epoch epoch, const std::string& action, const std::string& sentence) const {
+  const auto since = std::chrono::system_clock::now().time_since_epoch();
+  const auto millis = std::chrono::duration_cast<milliseconds>(since).count();
+  const std::string key =
+      keys_.history_entry(static_cast<int64_t>(epoch)) + "-" + std::to_string(millis) + "-" + config_.name;
+  return Op::put(key, history_json(config_.name, action, epoch, sentence));
+}
+
+bool StoreLink::acquire(const ha::ClusterView& seen, const ha::Decision& decision,
+                        const std::function<void(uint64_t, ha::Time)>& on_lease) {
+  const ha::Time asked = Clock::now();
+  const auto ttl = std::chrono::ceil<std::chrono::seconds>(seen.settings.lease);
+  auto lease = dcs_->grant(ttl, Deadline::after(kCall));
+  if (!lease.ok()) {
+    log::warn("no lease: " + lease.error().message);
+    return false;
+  }
+  on_lease(static_cast<uint64_t>(lease->id), asked);
+  const ha::StoreView& store = seen.store;
+  dcs::Txn txn;
+  txn.when = {at_revision(keys_.leader(), revision_of(store.leader)), at_revision(keys_.epoch(), store.epoch.revision),
+              at_revision(keys_.sync(), revision_of(store.sync))};
+  txn.then.push_back(Op::put(keys_.leader(), to_json(ha::LeaderKey{config_.name, decision.epoch, 0, 0}), lease->id));
+  const ha::Timeline timeline = std::max(store.epoch.timeline, decision.timeline);
+  const ha::EpochRecord epoch{decision.epoch, config_.name, timeline, 0, seen.self.system_id};
+  txn.then.push_back(Op::put(keys_.epoch(), to_json(epoch)));
+  txn.then.push_back(Op::remove({keys_.transfer(), false}));
+  if (decision.record) txn.then.push_back(Op::put(keys_.sync(), to_json(*decision.record)));
+  txn.then.push_back(history_op(decision.epoch, decision.lossy ? "forced" : "acquire", decision.sentence));
+  return done(dcs_->txn(txn, Deadline::after(kCall)), "taking the leader key");
+}
+
+bool StoreLink::record(const ha::ClusterView& seen, const ha::Decision& decision) {
+  if (!seen.store.leader || !decision.record) return false;
+  const ha::LeaderKey& key = *seen.store.leader;
+  dcs::Txn txn;
+  txn.when = {at_revision(keys_.leader(), key.revision), at_revision(keys_.sync(), revision_of(seen.store.sync))};
+  txn.then = {Op::put(keys_.sync(), to_json(*decision.record)), history_op(key.epoch, "record", decision.sentence)};
+  const auto answer = dcs_->txn(txn, Deadline::after(kCall));
+  done(answer, "recording the sync set");
+  return answer.ok() || dcs::outcome_of(answer.error()) == dcs::Outcome::kUnknown;
+}
+
+bool StoreLink::release(const ha::ClusterView& seen, const ha::Decision& decision, const Publication& publication) {
+  const ha::StoreView& store = seen.store;
+  if (!store.leader) return false;
+  dcs::Txn txn;
+  txn.when = {{keys_.leader(),
+               Compare::Field::kLease,
+               Compare::Relation::kEqual,
+               static_cast<int64_t>(store.leader->lease),
+               {}}};
+  // After a crash nobody knows who has most: then the best may take the role without waiting for the one that is named.
+  const std::string to = seen.self.flushed ? decision.node : "";
+  txn.then = {Op::remove({keys_.leader(), false}), Op::put(keys_.transfer(), to),
+              Op::put(keys_.member(config_.name), to_json(publication)),
+              history_op(store.leader->epoch, "release", decision.sentence)};
+  if (store.request && store.request->kind == ha::Request::Kind::kSwitchover) {
+    ha::Request request = *store.request;
+    request.node = decision.node;
+    const auto left = std::chrono::duration_cast<ha::Duration>(request.deadline - Clock::now());
+    txn.then.push_back(Op::put(keys_.failover(), to_json(request, std::max(left, ha::Duration(1000)))));
+  }
+  return done(dcs_->txn(txn, Deadline::after(kCall)), "releasing the leader key");
+}
+
+bool StoreLink::clear_request(uint64_t id, const std::string& sentence) {
+  const StoreNews now = news();
+  dcs::Txn txn;
+  txn.when = {at_revision(keys_.failover(), id)};
+  txn.then = {Op::remove({keys_.failover(), false}), history_op(now.view.epoch.epoch, "request", sentence)};
+  return done(dcs_->txn(txn, Deadline::after(kCall)), "clearing the request");
+}
+
+void StoreLink::trim_history() {
+  constexpr size_t kKept = 500;
+  auto all = dcs_->range({keys_.history(), true}, Deadline::after(kCall));
+  if (!all.ok() || all->kvs.size() <= kKept) return;
+  dcs::Txn txn;
+  for (size_t i = 0; i + kKept < all->kvs.size() && i < 100; ++i)
+    txn.then.push_back(Op::remove({all->kvs[i].key, false}));
+  (void)dcs_->txn(txn, Deadline::after(kCall));
+}
+
+void StoreLink::tell(ha::Epoch epoch, const std::string& action, const std::string& sentence) {
+  const Op line = history_op(epoch, action, sentence);
+  (void)dcs_->put(line.range.key, line.value, 0, Deadline::after(kCall));
+}
+
+}  // namespace pgb::agent

@@ -1,0 +1,208 @@
+#include "agent/store_link.h"
+
+#include <utility>
+
+#include "base/log.h"
+#include "dcs/etcd_client.h"
+
+namespace pgb::agent {
+
+using std::chrono::milliseconds;
+using Clock = std::chrono::steady_clock;
+
+namespace {
+
+constexpr milliseconds kCall{600};       // for a call to the store
+constexpr milliseconds kEvery{700};      // between two looks that nothing asked for
+constexpr milliseconds kSayAgain{1000};  // an unchanged publication
+constexpr milliseconds kPause{150};      // after a failure
+
+}  // namespace
+
+Result<std::unique_ptr<StoreLink>> StoreLink::open(const AgentConfig& config, std::function<void()> on_news) {
+  dcs::EtcdSettings settings;
+  settings.endpoints = config.store_endpoints;
+  settings.user = config.store_user;
+  settings.password = config.store_password;
+  settings.attempt_limit = kCall;
+  auto client = dcs::make_etcd_client(std::move(settings));
+  if (!client.ok()) return std::move(client).error();
+  std::unique_ptr<StoreLink> link(new StoreLink(config, std::move(on_news)));
+  link->dcs_ = std::move(*client);
+  link->start();
+  return link;
+}
+
+void StoreLink::start() {
+  watcher_ = std::thread([this] { watch(); });
+  refresher_ = std::thread([this] { keep_fresh(); });
+  renewer_ = std::thread([this] { keep_lease(); });
+}
+
+StoreLink::~StoreLink() {
+  {
+    const std::lock_guard lock(mutex_);
+    ends_ = true;
+  }
+  stop_watch_.cancel();
+  changed_.notify_all();
+  for (std::thread* thread : {&watcher_, &refresher_, &renewer_}) thread->join();
+}
+
+StoreNews StoreLink::news() const {
+  const std::lock_guard lock(mutex_);
+  return news_;
+}
+
+// A watch only says that there is news: what is read is one moment of the whole.
+void StoreLink::watch() {
+  for (;;) {
+    const Status ended =
+        dcs_->watch(keys_.root(), 0, Deadline::after(std::chrono::hours(1)), &stop_watch_, [this](const auto&) {
+          const std::lock_guard lock(mutex_);
+          dirty_ = true;
+          changed_.notify_all();
+          return !ends_;
+        });
+    std::unique_lock lock(mutex_);
+    if (ends_) return;
+    if (!ended.ok()) changed_.wait_for(lock, kPause, [this] { return ends_; });
+    if (ends_) return;
+  }
+}
+
+void StoreLink::keep_fresh() {
+  std::unique_lock lock(mutex_);
+  while (!ends_) {
+    const std::optional<std::string> text = std::exchange(publication_, std::nullopt);
+    dirty_ = false;
+    lock.unlock();
+    bool good = true;
+    if (text) good = dcs_->put(keys_.member(config_.name), *text, 0, Deadline::after(kCall)).ok();
+    good = refresh() && good;
+    lock.lock();
+    if (text && !good && !publication_) publication_ = text;
+    const auto wanted = [this] { return ends_ || dirty_ || publication_.has_value(); };
+    if (good) {
+      changed_.wait_for(lock, kEvery, wanted);
+    } else {
+      changed_.wait_for(lock, kPause, [this] { return ends_; });
+    }
+  }
+}
+
+void StoreLink::publish(const Publication& publication) {
+  // What changes all the time wakes nobody: it goes along with the next one that is due.
+  Publication steady = publication;
+  const bool moves = steady.node.server == ha::Server::kPrimary || steady.node.following;
+  if (moves) steady.node.flushed.reset();
+  steady.node.replayed = 0;
+  steady.node.free_disk >>= 28;
+  steady.sentence.clear();
+  std::string mark = to_json(steady);
+  const ha::Time now = Clock::now();
+  const std::lock_guard lock(mutex_);
+  if (mark == offered_ && now - offered_at_ < kSayAgain) return;
+  offered_ = std::move(mark);
+  offered_at_ = now;
+  publication_ = to_json(publication);
+  changed_.notify_all();
+}
+
+bool StoreLink::refresh() {
+  const ha::Time asked = Clock::now();
+  dcs::Txn all;
+  for (const std::string& key :
+       {keys_.leader(), keys_.epoch(), keys_.sync(), keys_.transfer(), keys_.failover(), keys_.paused()}) {
+    all.then.push_back(dcs::Op::get({key, false}));
+  }
+  all.then.push_back(dcs::Op::get({keys_.members(), true}));
+  auto answer = dcs_->txn(all, Deadline::after(kCall));
+  if (!answer.ok() || answer->results.size() != all.then.size()) return false;
+  take(*answer, asked);
+  on_news_();
+  return true;
+}
+
+void StoreLink::take_request(const std::vector<dcs::KeyValue>& kvs, ha::Time now) {
+  news_.request.reset();
+  news_.view.request.reset();
+  if (kvs.empty()) return;
+  news_.request = read_request(kvs[0]);
+  if (!news_.request) return;
+  if (request_made_ != kvs[0].create_revision) {
+    request_made_ = kvs[0].create_revision;
+    request_since_ = now;
+  }
+  news_.request->request.deadline = request_since_ + news_.request->patience;
+  news_.view.request = news_.request->request;
+}
+
+// What nodes had published in the copy that a store was restored from is no news of them.
+void StoreLink::take_nodes(const std::vector<dcs::KeyValue>& kvs, bool are_old, ha::Time now) {
+  for (const dcs::KeyValue& kv : kvs) {
+    int64_t& last = node_revisions_[kv.key];
+    if (std::exchange(last, kv.mod_revision) == kv.mod_revision || are_old) continue;
+    auto said = parse_publication(kv.value);
+    if (!said) continue;
+    const std::string name = said->node.name;
+    news_.nodes[name] = {std::move(*said), now};
+  }
+}
+
+void StoreLink::take(const dcs::TxnResult& answer, ha::Time asked) {
+  const ha::Time now = Clock::now();
+  const std::lock_guard lock(mutex_);
+  const StoreAge::Answer age = age_.take(answer.revision, answer.cluster, asked, now);
+  if (age == StoreAge::Answer::kOlder) return;
+  const bool back = age == StoreAge::Answer::kWentBack;
+  auto one = [&](size_t i) { return answer.results[i].kvs; };
+  ha::StoreView& view = news_.view;
+  const bool had = view.leader.has_value();
+  view.leader = one(0).empty() ? std::nullopt : read_leader(one(0)[0]);
+  if (had && !view.leader) view.leaderless_since = now;
+  view.epoch = one(1).empty() ? ha::EpochRecord{} : read_epoch(one(1)[0]).value_or(ha::EpochRecord{});
+  view.sync = one(2).empty() ? std::nullopt : read_sync(one(2)[0]);
+  view.transfer = one(3).empty() ? "" : one(3)[0].value;
+  take_request(one(4), now);
+  view.paused = !one(5).empty();
+  take_nodes(one(6), back, now);
+  view.restored = age_.restored(view.sync ? view.sync->revision : 0);
+  if (back) {
+    log::warn("the lease store went back to revision " + std::to_string(answer.revision) +
+              ": it was emptied or restored from a copy");
+  }
+  news_.ever = true;
+  news_.asked = asked;
+}
+
+void StoreLink::renew(uint64_t lease) {
+  const std::lock_guard lock(mutex_);
+  renew_ = lease;
+  changed_.notify_all();
+}
+
+ha::Time StoreLink::renewed(uint64_t lease) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = renewed_.find(lease);
+  return found == renewed_.end() ? ha::Time{} : found->second;
+}
+
+void StoreLink::keep_lease() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [this] { return ends_ || renew_ != 0; });
+    if (ends_) return;
+    const uint64_t lease = std::exchange(renew_, 0);
+    lock.unlock();
+    const ha::Time sent = Clock::now();
+    const bool done = dcs_->keep_alive(static_cast<dcs::LeaseId>(lease), Deadline::after(kCall)).ok();
+    lock.lock();
+    if (!done) continue;
+    for (auto it = renewed_.begin(); it != renewed_.end();)
+      it = it->first == lease ? std::next(it) : renewed_.erase(it);
+    renewed_[lease] = std::max(renewed_[lease], sent);
+  }
+}
+
+}  // namespace pgb::agent

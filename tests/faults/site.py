@@ -1,0 +1,102 @@
+"""A cluster under a ledger: what can be done to it, and what has to hold afterwards."""
+import contextlib
+import os
+import signal
+import time
+
+from harness import ledger
+from harness.commits import CommitLedger
+from harness.sandbox import Sandbox
+from harness.waiting import wait_until
+
+
+class Site:
+    def __init__(self, sandbox: Sandbox):
+        self.sandbox = sandbox
+        self.names = sandbox.hosts()
+        sandbox.wait_healthy()
+        self.wait_synchronous()
+        direct = {name: sandbox.url("--direct", name) for name in self.names}
+        self.direct = direct
+        self.ledger = CommitLedger(sandbox.url(), direct)
+        self.ledger.start()
+        wait_until(lambda: self.ledger.count_through_balancer() > 30, 20, "commits are acknowledged")
+        self.since = time.monotonic()
+
+    # --- who is who
+
+    def primary(self) -> str:
+        nodes = [n["name"] for b in self.sandbox.status()["balancers"] for n in b["nodes"]
+                 if n["role"] == "primary" and n["state"] == "accepting"]
+        assert len(nodes) == 1, f"primaries: {nodes}"
+        return nodes[0]
+
+    def wait_synchronous(self) -> None:
+        """Commits wait for one of the replicas."""
+        def look():
+            return self.sandbox.group()["durability"].startswith("ANY 1")
+        wait_until(look, 20, "the primary asks for a second copy")
+
+    def agent_pid(self, name: str) -> int:
+        pids = [pid for pid, command in self.sandbox.pids(name).items() if "pgbalancer_agent" in command.partition(" ")[0]]
+        first = [pid for pid in pids if ledger.parent_of(pid) not in pids]  # not what it has forked for a program
+        assert len(first) == 1, f"agents of {name}: {pids}"
+        return first[0]
+
+    # --- what happens to it
+
+    def kill(self, *pids: int) -> None:
+        self.since = time.monotonic()
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+
+    def freeze(self, pid: int) -> None:
+        self.since = time.monotonic()
+        os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self, pid: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+    # --- what has to hold
+
+    def wait_writes_by_another(self, old: str, limit: float) -> str:
+        """Somebody else acknowledges commits."""
+        port = self.port(old)
+
+        def look():
+            last = self.ledger.last_port()
+            return last if last != port else None
+        found = wait_until(look, limit, f"another server than {old} acknowledges commits", pause=0.01)
+        return next(name for name in self.names if self.port(name) == found)
+
+    def wait_writes_after(self, moment: float, limit: float) -> None:
+        wait_until(lambda: any(ack.sent > moment for ack in reversed(self.ledger.acks)), limit, "commits go on", pause=0.01)
+
+    def port(self, name: str) -> int:
+        group = self.sandbox.balancer()
+        return next(node["port"] for node in (group["primary"], *group["replicas"]) if node["host"] == name)
+
+    def check_end(self, most_owners: int, limit: float = 60) -> None:
+        """Everybody streams, commits are acknowledged, nothing acknowledged is lost, nobody acknowledged in turns."""
+        self.sandbox.wait_healthy(limit)
+        self.wait_synchronous()
+        before = self.ledger.count_through_balancer()
+        wait_until(lambda: self.ledger.count_through_balancer() > before + 20, 20, "commits through the balancer go on")
+        self.ledger.stop()
+        owners = self.ledger.owners()
+        print(self.sandbox.run("history", expect=None).out)
+        print(f"gap {self.ledger.gap(self.since):.2f} s, {len(self.ledger.acks)} commits, by {owners}")
+        assert len(owners) <= most_owners, f"servers acknowledged commits in turns: {owners}"
+        primary = self.primary()
+        assert owners[-1] == self.port(primary)
+        lost = self.ledger.lost(self.direct[primary])
+        assert not lost, f"{len(lost)} acknowledged commits are lost: {lost[:3]}"
+        for name in self.names:
+            if name == primary:
+                continue
+            wait_until(lambda n=name: not self.ledger.lost(self.direct[n]), 20, f"{name} has every commit")
+
+    def close(self) -> None:
+        with contextlib.suppress(AssertionError):
+            self.ledger.stop()

@@ -1,0 +1,163 @@
+"""What kills, stops and starts of local processes do to a group of three under `quorum`."""
+import contextlib
+import shutil
+import signal
+import subprocess
+import time
+
+from harness.waiting import wait_until
+
+
+def test_a_killed_postmaster_is_restarted_or_replaced(site):
+    old = site.primary()
+    site.kill(site.sandbox.postgres_pids(old)[0])
+    site.wait_writes_after(site.since + 0.001, 10)
+    assert site.ledger.gap(site.since) < 5
+    site.check_end(most_owners=2)
+
+
+def test_a_killed_agent_loses_the_role_and_comes_back_as_a_replica(site):
+    old = site.primary()
+    site.kill(site.agent_pid(old))
+    new = site.wait_writes_by_another(old, 10)
+    assert site.ledger.gap(site.since) < 3
+    wait_until(lambda: site.primary() == new, 10, f"status says that {new} is primary")
+    others = [name for name in site.names if name not in (old, new)]
+    wait_until(lambda: all(site.sandbox.node(name)["state"] == "streaming" for name in others), 20, "the others follow")
+    site.sandbox.run("start", old)
+    site.check_end(most_owners=2)
+    assert site.primary() == new, "who comes back follows"
+
+
+def test_a_stopped_agent_loses_the_role_and_no_commit(site):
+    old = site.primary()
+    pid = site.agent_pid(old)
+    site.freeze(pid)
+    try:
+        new = site.wait_writes_by_another(old, 15)
+        # The old server still runs; its clients' commits find no second copy.
+        moment = time.monotonic()
+        time.sleep(3)
+        assert not [ack for ack in site.ledger.acks if ack.port == site.port(old) and ack.sent > moment]
+    finally:
+        site.thaw(pid)
+    site.check_end(most_owners=2)
+    assert site.primary() == new
+
+
+def test_a_stopped_postmaster_loses_the_role(site):
+    old = site.primary()
+    site.freeze(site.sandbox.postgres_pids(old)[0])
+    site.wait_writes_by_another(old, 15)
+    assert site.ledger.gap(site.since) < 5
+    site.check_end(most_owners=2)
+
+
+def test_a_killed_replica_is_no_trouble(site):
+    primary = site.primary()
+    replica = next(name for name in site.names if name != primary)
+    site.sandbox.kill_unit(replica)
+    site.since = time.monotonic()
+    site.wait_writes_after(site.since + 1, 10)
+    assert site.ledger.gap(site.since) < 3, "the other replica has each commit"
+    site.sandbox.run("start", replica)
+    site.check_end(most_owners=1)
+
+
+def test_all_nodes_killed_at_once_come_back_in_any_order(site):
+    site.since = time.monotonic()
+    for name in site.names:
+        site.sandbox.kill_unit(name)
+    *others, last = reversed(site.names)
+    for name in others:  # what waits for a leader that nobody can be yet is not waited for
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            site.sandbox.run("start", name, expect=None, limit=4)
+    site.sandbox.run("start", last)
+    site.check_end(most_owners=2, limit=90)
+
+
+def test_all_nodes_and_the_balancer_with_the_lease_store_come_back(site):
+    for name in [*site.names, "lb1"]:
+        site.sandbox.kill_unit(name)
+    site.sandbox.run("start")
+    site.check_end(most_owners=2, limit=90)
+
+
+def test_two_failures_in_a_row(site):
+    first = site.primary()
+    site.kill(site.agent_pid(first))
+    second = site.wait_writes_by_another(first, 10)
+    site.sandbox.run("start", first)
+    site.sandbox.wait_healthy()
+    site.wait_synchronous()
+    site.kill(site.agent_pid(second))
+    site.wait_writes_by_another(second, 10)
+    site.sandbox.run("start", second)
+    site.check_end(most_owners=3)
+
+
+def test_the_balancer_is_restarted_and_the_servers_do_not_notice(site):
+    primary = site.primary()
+    site.sandbox.signal(site.sandbox.pids("lb1"), signal.SIGTERM)
+    time.sleep(5)  # longer than a lease: the others vouch for the primary
+    moment = time.monotonic()
+    site.wait_writes_after(moment, 5)
+    site.sandbox.run("start", "lb1")
+    site.check_end(most_owners=1)
+    assert site.primary() == primary
+
+
+def test_a_lease_store_that_is_restored_from_a_copy_brings_no_old_leader_back(site):
+    """The copy knows the leader before the last one: neither its key nor its record holds any more."""
+    store = site.sandbox.state_dir / site.sandbox.name / "units" / "lb1" / "store"
+    copy = site.sandbox.folder / "store-copy"
+    old = site.primary()
+    site.sandbox.kill_unit("lb1")
+    subprocess.run(["cp", "-a", store, copy], check=True)  # with its owner
+    site.sandbox.run("start", "lb1")
+    new = next(name for name in site.names if name != old)
+    site.sandbox.run("switchover", "--to", new)
+    site.sandbox.wait_healthy()
+    site.wait_synchronous()
+    site.sandbox.kill_unit("lb1")
+    shutil.rmtree(store)
+    subprocess.run(["cp", "-a", copy, store], check=True)
+    site.sandbox.run("start", "lb1")
+    site.check_end(most_owners=2)
+    assert site.primary() == new, "it goes on"
+
+
+def test_an_emptied_lease_store_is_filled_by_the_leader(site):
+    primary = site.primary()
+    site.sandbox.kill_unit("lb1")
+    shutil.rmtree(site.sandbox.state_dir / site.sandbox.name / "units" / "lb1" / "store")
+    site.sandbox.run("start", "lb1")
+    site.check_end(most_owners=1)
+    assert site.primary() == primary
+
+
+def test_a_switchover_moves_the_role_and_back(site):
+    old = site.primary()
+    wanted = next(name for name in reversed(site.names) if name != old)
+    site.since = time.monotonic()
+    done = site.sandbox.run("switchover", "--to", wanted)
+    assert f"{wanted} leads" in done.out, done
+    assert site.primary() == wanted
+    site.sandbox.wait_healthy()
+    site.wait_synchronous()
+    site.sandbox.run("switchover", "--to", old)
+    site.check_end(most_owners=3)
+    assert site.primary() == old
+    told = site.sandbox.run("history").out
+    assert f"in favour of {wanted}" in told and f"in favour of {old}" in told, told
+
+
+def test_a_switchover_to_who_cannot_lead_changes_nothing(site):
+    old = site.primary()
+    away = next(name for name in site.names if name != old)
+    site.sandbox.run("stop", away)
+    refused = site.sandbox.run("switchover", "--to", away, expect=None)
+    assert refused.code != 0 and away in refused.err, refused
+    site.sandbox.run("start", away)
+    site.check_end(most_owners=1)
+    assert site.primary() == old
