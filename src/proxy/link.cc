@@ -106,6 +106,7 @@ void Link::watch(net::EventLoop& loop, net::Pollable& owner, uint32_t events) {
   } else if (loop.add(stream->fd(), events, owner)) {
     loop_ = &loop;
     owner_ = &owner;
+    post_rest();  // what was posted while nobody watched, as between a request for TLS and the end of its handshake
   }
   interest_ = events;
 }

@@ -29,7 +29,7 @@ class Link final : public net::Outgoing {
   // Writes what the kernel takes and keeps the rest in `out`, in order. False when the peer is gone.
   bool send(std::string_view bytes);
   // The same at the end of the loop's round, together with what others have to send; what is large goes at once.
-  // A watched link only. A failure shows when reading.
+  // While nobody watches the link it waits for that. A failure shows when reading.
   void post(std::string_view bytes);
   // Keeps bytes for a later send(), post_rest() or flush().
   void append(std::string_view bytes);
