@@ -6,7 +6,7 @@ PROPERTY_SECONDS ?= 600
 
 .DEFAULT_GOAL := build
 PROGRAMS = pgbalancer pgbalancer_agent pgbalancer_cluster
-.PHONY: build compat property simulate demo test unit check format tidy fuzz leak soak asan tsan bench bench-proxy clean help deps deps-test deps-check \
+.PHONY: build compat faults property simulate demo test unit check format tidy fuzz leak soak asan tsan bench bench-proxy clean help deps deps-test deps-check \
   configure programs everything
 
 help: ## this list
@@ -80,6 +80,9 @@ compat: build ## PostgreSQL's own tests, directly and through the balancer (COMP
 property: build ## random statements through the balancer and at the primary alone must answer the same (PROPERTY_SECONDS=600, SEED=N)
 	@PGB_BIN=$(abspath $(BUILD))/bin PGB_PROPERTY_SECONDS=$$(( $(PROPERTY_SECONDS) / 2 )) PGB_SEED=$(or $(SEED),$$(date +%s)) /usr/bin/python3 -m pytest -q -rP \
 	  -p no:cacheprovider tests/e2e/test_property.py
+
+faults: build ## kills, stops and starts of a cluster that chooses its primary, under a ledger (FAULTS="-k killed_agent")
+	@PGB_BIN=$(abspath $(BUILD))/bin /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/faults $(FAULTS)
 
 leak: build ## 200 clients with random session state on 8 servers a node (LEAK="--minutes 10 --seed 1")
 	@PGB_BIN=$(abspath $(BUILD))/bin /usr/bin/python3 tests/load/leak.py $(LEAK)
