@@ -223,15 +223,15 @@ Session::Step Session::lost_step(Input& in, size_t total) {
     const std::string_view name = read_c_string(message, pgwire::kHeaderSize + portal.size() + 1, complete);
     return refuse_in_lost(in, total, complete ? look_at_statement(name).verdict : nullptr);
   }
-  if (tag == fe::kClose && message.size() > pgwire::kHeaderSize + 1 && message[pgwire::kHeaderSize] == 'S') {
+  if (tag == fe::kClose) {  // never refused; there are no portals any more
+    static constexpr std::string_view kCloseComplete("3\0\0\0\4", 5);
+    const bool statement = message.size() > pgwire::kHeaderSize && message[pgwire::kHeaderSize] == 'S';
     const std::string_view name = read_c_string(message, pgwire::kHeaderSize + 1, complete);
-    if (complete && statements_.erase(std::string(name)) != 0) {
-      static constexpr std::string_view kCloseComplete("3\0\0\0\4", 5);
-      last_text_ = nullptr;
-      drop(in, total);
-      send_client(kCloseComplete);
-      return Step::kOn;
-    }
+    if (statement && complete) statements_.erase(std::string(name));
+    last_text_ = nullptr;
+    drop(in, total);
+    send_client(kCloseComplete);
+    return Step::kOn;
   }
   return refuse_in_lost(in, total, nullptr);
 }
