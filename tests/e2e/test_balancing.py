@@ -242,18 +242,20 @@ def probes(server) -> int:
     return (server.folder / "log").read_text(encoding="utf-8", errors="replace").count("pg_is_in_recovery() AS standby")
 
 
-def test_servers_are_asked_little_when_nobody_writes_and_within_bounds_when_many_do(group, telling):
+def test_servers_are_asked_little_when_nobody_writes_or_reads_and_within_bounds_when_many_do(group, telling):
     def asked(seconds: float, work) -> float:
         before, begin = probes(telling), time.monotonic()
         while time.monotonic() < begin + seconds:
             work()
         return (probes(telling) - before) / (time.monotonic() - begin)
 
-    writer = group.client()
+    writer, reader = group.client(), group.client()
     idle = asked(4, lambda: time.sleep(0.1))
-    busy = asked(4, lambda: written(group, writer))
-    print(f"probes a second: {idle:.0f} with nobody writing, {busy:.0f} with one who never stops")
-    assert 2 < idle < 12 and idle < busy < 230
+    unread = asked(4, lambda: written(group, writer))
+    busy = asked(4, lambda: (written(group, writer), group.node(reader)))
+    print(f"probes a second: {idle:.0f} with nobody writing, {unread:.0f} with one who never stops, {busy:.0f} with one who reads beside")
+    assert 2 < idle < 12 and unread < 20
+    assert 2 * max(idle, unread) < busy < 230
 
 
 # --- servers in trouble

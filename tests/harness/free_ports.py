@@ -1,10 +1,21 @@
 """Ports for a cluster: below the range that the kernel gives to outgoing connections, so that nobody
 gets one of them by chance between our look and the server's bind."""
+import fcntl
+import os
 import random
 import socket
+import tempfile
 
-# One socket of no port for each port given out: no other process that asks here gets it while this one lives.
-_held: dict[int, socket.socket] = {}
+_held: set[int] = set()
+
+
+def _open_locks() -> int:
+    path = f"{tempfile.gettempdir()}/pgbalancer-test-ports.{os.geteuid()}"
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+# A byte of it is locked for each port given out: no other process that asks here gets it while this one lives.
+_locks = _open_locks()
 
 
 def is_free(port: int) -> bool:
@@ -18,13 +29,11 @@ def is_free(port: int) -> bool:
 
 
 def hold(port: int) -> bool:
-    mark = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
-        mark.bind(f"\0pgbalancer-test-port-{port}")
+        fcntl.lockf(_locks, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
     except OSError:
-        mark.close()
         return False
-    _held[port] = mark
+    _held.add(port)
     return True
 
 
@@ -33,7 +42,8 @@ def hold_all(ports: range) -> bool:
     if len(held) == len(ports):
         return True
     for port in held:
-        _held.pop(port).close()
+        fcntl.lockf(_locks, fcntl.LOCK_UN, 1, port)
+        _held.discard(port)
     return False
 
 
