@@ -24,6 +24,7 @@ class Address {
   const sockaddr* data() const { return reinterpret_cast<const sockaddr*>(&storage_); }
   socklen_t size() const { return size_; }
   int family() const { return storage_.ss_family; }
+  bool is_loopback() const;
   uint16_t port() const;
   std::string host() const;  // "127.0.0.1", "::1"
   std::string str() const;   // "127.0.0.1:5432", "[::1]:5432"

@@ -1,4 +1,6 @@
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -202,6 +204,32 @@ TEST(Socket, ConnectsAndCarriesBytesAndSeesTheEnd) {
   far.reset();
   ASSERT_EQ(::poll(&waiting, 1, 5000), 1);
   EXPECT_EQ(near->read(bytes, sizeof bytes).kind, Kind::kClosed);
+}
+
+// Whatever the machine uses by default.
+TEST(Socket, PacesNothingThatStaysOnThisMachine) {
+  auto listener = listen_on(*Address::parse("127.0.0.1", 0));
+  ASSERT_TRUE(listener);
+  auto near = start_connect(Address::local_of(listener->get()));
+  ASSERT_TRUE(near);
+  pollfd waiting = {listener->get(), POLLIN, 0};
+  ASSERT_EQ(::poll(&waiting, 1, 5000), 1);
+  const os::UniqueFd far = accept_one(listener->get());
+  for (const int fd : {near->get(), far.get()}) {
+    char name[16] = {};
+    socklen_t size = sizeof name;
+    ASSERT_EQ(getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &size), 0);
+    EXPECT_EQ(std::string(name).find("bbr"), std::string::npos);
+  }
+}
+
+TEST(Address, KnowsWhatIsOnThisMachine) {
+  for (const char* host : {"127.0.0.1", "127.8.9.10", "localhost", "::1", "::ffff:127.0.0.1"}) {
+    EXPECT_TRUE(Address::parse(host, 1)->is_loopback()) << host;
+  }
+  for (const char* host : {"10.0.0.1", "128.0.0.1", "0.0.0.0", "::", "::ffff:10.0.0.1", "fe80::1"}) {
+    EXPECT_FALSE(Address::parse(host, 1)->is_loopback()) << host;
+  }
 }
 
 // What was written to a peer that had closed before stays unconfirmed; what it could read does not.

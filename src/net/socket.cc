@@ -17,6 +17,22 @@ constexpr int kStreamFlags = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
 
 void set_option(int fd, int level, int option, int value) { setsockopt(fd, level, option, &value, sizeof value); }
 
+// Algorithms that space packets out in time, as BBR does, arm a timer for what goes to the same machine, too.
+bool is_paced() {
+  static const bool kPaced = [] {
+    const os::UniqueFd fd(::socket(AF_INET, kStreamFlags, 0));
+    char name[16] = {};
+    socklen_t size = sizeof name;
+    return getsockopt(fd.get(), IPPROTO_TCP, TCP_CONGESTION, name, &size) == 0 && std::strncmp(name, "bbr", 3) == 0;
+  }();
+  return kPaced;
+}
+
+void unpace(int fd, const Address& peer) {
+  constexpr char kPlain[] = "reno";  // which anybody may choose
+  if (peer.is_loopback()) setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, kPlain, sizeof kPlain - 1);
+}
+
 void tune(int fd) {
   set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
   set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
@@ -59,6 +75,7 @@ os::UniqueFd accept_one(int listener) {
     os::UniqueFd fd(::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!fd && (errno == EINTR || errno == ECONNABORTED)) continue;
     if (fd) tune(fd.get());
+    if (fd && is_paced()) unpace(fd.get(), Address::peer_of(fd.get()));
     return fd;
   }
 }
@@ -69,6 +86,7 @@ Result<os::UniqueFd> start_connect(const Address& address) {
   os::UniqueFd fd(::socket(address.family(), kStreamFlags, 0));
   if (fd) {
     tune(fd.get());
+    if (is_paced()) unpace(fd.get(), address);
     if (::connect(fd.get(), address.data(), address.size()) == 0 || errno == EINPROGRESS) return fd;
   }
   return Error(Code::kUnreachable, "cannot connect to " + address.str() + ": " + std::strerror(errno));
