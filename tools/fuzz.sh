@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
 CXX=clang++-14 cmake -S . -B build-fuzz -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DPGB_FUZZ=ON \
-  -DPGB_SANITIZE=fuzzer-no-link,address >/dev/null
+  -DPGB_SANITIZE=fuzzer-no-link,address,undefined >/dev/null
 targets=$(cd tests/fuzz && ls ./*_fuzz.cc | sed 's|^\./||; s|\.cc$||')
 # shellcheck disable=SC2086
 cmake --build build-fuzz --target $targets

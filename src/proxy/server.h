@@ -59,7 +59,8 @@ class ServerUser {
   virtual void server_says(std::string_view bytes) = 0;  // to be passed on to the client
   virtual bool congested() const = 0;                    // the client is slow: read no more for it
   virtual void server_drained() = 0;                     // it takes again what we send
-  virtual void server_ready(Server& server) = 0;         // a ReadyForQuery for the client was passed on, or held
+  virtual void server_skips() {}  // after an error it throws away what comes, up to a Sync that it has not got yet
+  virtual void server_ready(Server& server) = 0;  // a ReadyForQuery for the client was passed on, or held
   // A ReadyForQuery has come. True: it is not passed on; the user tells the client itself, when it is time.
   virtual bool holds_ready(Server& /*server*/) { return false; }
   // The server says that it is shut down. True: that is not passed on, for the client goes on without it.

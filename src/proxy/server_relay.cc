@@ -29,12 +29,14 @@ void Server::read_some() {
                   got.kind == IoKind::kClosed);
     }
     context_->stats.bytes_from_servers += got.count;
-    const bool was_behind = is_behind();
+    const bool was_behind = is_behind(), was_skipping = skipping_;
     const bool was_idle = user_ == nullptr;
     consume(std::string_view(scratch.data(), got.count));
     if (state_ == State::kClosed || context_ == nullptr) return;
     // A pipeline may go on for long before its first Sync.
     if (was_behind && !is_behind() && user_ != nullptr) user_->server_drained();
+    if (state_ == State::kClosed || context_ == nullptr) return;
+    if (!was_skipping && skipping_ && user_ != nullptr) user_->server_skips();
     if (state_ == State::kClosed || context_ == nullptr) return;
     // That was all there is. But one that says something while nobody asks says goodbye: it must not be given to who
     // asks for a server now.

@@ -296,6 +296,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   void server_says(std::string_view bytes) override;
   bool congested() const override { return client_.congested(); }
   void server_drained() override;
+  void server_skips() override;
   void server_ready(Server& server) override;
   void server_skipped(uint32_t change, bool failed) override;
   void server_answered(Server& server, Purpose purpose, InternalAnswer answer) override;

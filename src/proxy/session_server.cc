@@ -182,6 +182,14 @@ void Session::server_drained() {
   update_interest();
 }
 
+// It will be quiet again only after the Sync that may stand behind what waits for that.
+void Session::server_skips() {
+  if (state_ != State::kReady || !waiting_quiet_ || leaving_) return;
+  waiting_ = waiting_quiet_ = false;
+  resume();
+  update_interest();
+}
+
 void Session::server_ready(Server& server) {
   note_answered(server);
   last_active_ = context_.loop.now();

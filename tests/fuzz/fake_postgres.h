@@ -124,7 +124,11 @@ class FakePostgres {
 
   // Somebody's statement has come.
   void used_by(const std::string& mark) {
-    if (!honest_ || mark.empty()) return;
+    if (!honest_) return;
+    if (mark.empty()) {  // a text that all have in common: whose it is shows with what follows
+      if (is_clean()) owner_.clear();
+      return;
+    }
     if (!owner_.empty() && owner_ != mark && !is_clean()) {
       found("the server of " + owner_ + " serves " + mark + ": status " + status_ + (implicit_ ? ", not synced" : "") +
             (skipping_ ? ", skipping" : "") + (copying_ ? ", in COPY" : "") + (pins_.empty() ? "" : ", pinned"));

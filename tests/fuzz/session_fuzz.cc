@@ -88,6 +88,8 @@ struct World {
   ParameterSets sets;
   Quotas quotas;
   Greetings greetings;
+  Reasons reasons;
+  CurrentConsole console;
   std::unique_ptr<AuthDirectory> auth;
   std::unique_ptr<CurrentHba> hba;
   std::unique_ptr<CatalogDirectory> catalogs;
@@ -108,11 +110,13 @@ struct World {
     auth = std::make_unique<AuthDirectory>(settings, mock, nobody);
     hba = std::make_unique<CurrentHba>(settings.hba);
     catalogs = std::make_unique<CatalogDirectory>(settings, nobody, [](const std::string&, const sql::CatalogPtr&) {});
-    shared.reset(
-        new Shared{settings, counters, cancels, *auth, *hba, mock, sets, quotas, greetings, catalogs.get(),
-                   [this](unsigned, std::function<void(ReactorContext&)> action) { reactor->run(std::move(action)); }});
-    reactor = std::move(*Reactor::create(0, front.release(), *shared, topology));
-    reactor->start();
+    shared.reset(new Shared{
+        settings, counters, cancels, *auth, *hba, console, mock, sets, quotas, greetings, reasons, catalogs.get(),
+        [this](unsigned, std::function<void(ReactorContext&)> action) { reactor->run(std::move(action)); }});
+    std::vector<os::UniqueFd> listeners;
+    listeners.push_back(front.release());
+    reactor = std::move(*Reactor::create(0, std::move(listeners), *shared, topology));
+    reactor->start(true);
   }
 };
 
