@@ -10,7 +10,7 @@ PROGRAMS = pgbalancer pgbalancer_agent pgbalancer_cluster
   configure programs everything
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 deps:
 	@tools/install_deps.sh

@@ -143,6 +143,8 @@ def inside(options: argparse.Namespace) -> int:
         benchmark.measure()
     except KeyboardInterrupt:
         print("stopped: what there is so far", flush=True)
+        benchmark.report()
+        return 130
     except Failed as wrong:
         print(f"error: {wrong}: what there is so far", flush=True)
         benchmark.report()
@@ -152,6 +154,7 @@ def inside(options: argparse.Namespace) -> int:
 
 def main() -> int:
     options = parse()
+    failover_root.end_on_sigterm()
     try:
         return inside(options) if failover_root.is_inside() else outside(options)
     except Failed as wrong:

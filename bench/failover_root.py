@@ -26,11 +26,11 @@ INSIDE = "PGB_FAILOVER_INSIDE"
 SCRIPT = """set -e
 mount -t proc proc "$ROOT/proc"
 mount -t tmpfs -o mode=1777 tmpfs "$ROOT/dev/shm"
+mount --bind "$FROM_LOGS" "$ROOT$TO_LOGS"
 mount --bind "$WORK" "$ROOT/tmp"
 mount --bind "$FROM_REPOSITORY" "$ROOT$TO_REPOSITORY"
 mount --bind "$FROM_PROGRAMS" "$ROOT$TO_PROGRAMS"
-mount --bind "$FROM_LOGS" "$ROOT$TO_LOGS"
-trap : INT
+trap : TERM
 chroot "$ROOT" /usr/bin/env -i PATH="$PATH" LC_ALL=C.UTF-8 PGB_BIN="$TO_PROGRAMS" """ + INSIDE + """=1 \
   /usr/bin/python3 -B "$TO_REPOSITORY/bench/failover.py" "$@"
 """
@@ -43,6 +43,11 @@ def is_inside() -> bool:
 def _end_with_parent() -> None:
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, int(signal.SIGKILL))
+
+
+def end_on_sigterm() -> None:
+    """As Ctrl-C would, which a job in the background ignores."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def raise_loopback() -> None:
@@ -67,6 +72,26 @@ def _remove(folder: pathlib.Path, prefix: str) -> None:
             time.sleep(0.1)
 
 
+def _lock(folder: pathlib.Path) -> int | None:
+    """Held by the run whose folder it is, for as long as that lives."""
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return lock
+    except OSError:
+        os.close(lock)
+        return None
+
+
+def _sweep(prefix: str) -> None:
+    """Folders of runs that were killed."""
+    for folder in pathlib.Path(prefix).parent.glob(f"{PREFIX}*"):
+        lock = _lock(folder)
+        if lock is not None:
+            _remove(folder, prefix)
+            os.close(lock)
+
+
 def _root() -> pathlib.Path:
     if os.geteuid() != 0:
         raise Failed("only root can make namespaces and change into another root file system; try: sudo")
@@ -82,14 +107,15 @@ def run_inside(arguments: list[str], programs: pathlib.Path, logs: pathlib.Path 
     """bench/failover.py again, with these arguments; `logs`: what it writes to LOGS goes there. Gives its exit code."""
     root = _root()
     prefix = f"{root}/tmp/{PREFIX}"
+    _sweep(prefix)
     work = pathlib.Path(tempfile.mkdtemp(prefix=PREFIX, dir=root / "tmp"))
+    lock = _lock(work)
     work.chmod(0o1777)
     unused = work / "unused"
     unused.mkdir()
     environment = {"PATH": PATH, "ROOT": str(root), "WORK": str(work), "FROM_REPOSITORY": str(ROOT), "TO_REPOSITORY": REPOSITORY,
                    "FROM_PROGRAMS": str(programs), "TO_PROGRAMS": PROGRAMS, "FROM_LOGS": str(logs or unused), "TO_LOGS": LOGS}
     unshare = [shutil.which("unshare") or "unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--net"]
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     run = None
     try:
         run = subprocess.Popen([*unshare, "sh", "-c", SCRIPT, "failover", *arguments], env=environment, stdin=subprocess.DEVNULL,
@@ -98,7 +124,7 @@ def run_inside(arguments: list[str], programs: pathlib.Path, logs: pathlib.Path 
             return run.wait()
         except KeyboardInterrupt:
             try:
-                os.killpg(run.pid, signal.SIGINT)  # those inside tell what they have
+                os.killpg(run.pid, signal.SIGTERM)  # those inside tell what they have
                 return run.wait(60)
             except (subprocess.TimeoutExpired, KeyboardInterrupt):
                 return 130
@@ -107,3 +133,5 @@ def run_inside(arguments: list[str], programs: pathlib.Path, logs: pathlib.Path 
             run.kill()
             run.wait()
         _remove(work, prefix)
+        if lock is not None:
+            os.close(lock)
