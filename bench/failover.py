@@ -105,7 +105,7 @@ class Benchmark:
                       f"all stream after {result.get('streams_s', float('inf')):.1f} s" + ("" if result.get("noticed") else "; not noticed"))
         for wrong in result["wrong"]:
             self.said(f"! {system.title}, {EVENTS[event].title}, {run + 1}: {wrong}")
-        if self.options.logs and (result["wrong"] or name == "ours" and self.is_slow(event, result)):
+        if self.options.logs and (result["wrong"] or not result.get("noticed") or name == "ours" and self.is_slow(event, result)):
             folder = pathlib.Path(self.options.logs) / f"{name}-{event}-{run + 1}"
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "result.json").write_text(json.dumps(result, indent=1))

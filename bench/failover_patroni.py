@@ -148,9 +148,11 @@ listen primary
 
     def wait_streaming(self, limit: float) -> None:
         def look():
-            standbys = self._state(self.primary()).get("replication", [])
-            found = [(row["application_name"], row["state"], row["sync_state"]) for row in standbys]
-            return len(found) == 2 and all(row[1:] == ("streaming", "quorum") for row in found)
+            """The server asks for one of both, and etcd says that each of them may be promoted."""
+            primary = self.primary()
+            asked = [(row["state"], row["sync_state"]) for row in self._state(primary).get("replication", [])]
+            recorded = [member["role"] for member in self._get(self.rest[primary], "/cluster")["members"]]
+            return asked == [("streaming", "quorum")] * 2 and recorded.count("quorum_standby") == 2
         wait_until(look, limit, "both replicas stream and are part of the quorum", pause=0.1)
 
     def port(self, node: str) -> int:
