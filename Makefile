@@ -6,11 +6,11 @@ PROPERTY_SECONDS ?= 600
 
 .DEFAULT_GOAL := build
 PROGRAMS = pgbalancer pgbalancer_agent pgbalancer_cluster
-.PHONY: build compat faults property simulate demo test unit check format tidy fuzz leak soak asan tsan bench bench-proxy clean help deps deps-test deps-check \
+.PHONY: build compat faults property simulate demo test unit check format tidy fuzz leak soak asan tsan bench bench-proxy bench-failover clean help deps deps-test deps-check \
   configure programs everything
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 deps:
 	@tools/install_deps.sh
@@ -99,6 +99,9 @@ bench: build ## time the life cycle against the bare PostgreSQL tools
 
 bench-proxy: build ## compare the balancer with PgBouncer, Odyssey, pgpool-II, HAProxy (BENCH="--only tls --runs 1")
 	@/usr/bin/python3 bench/proxy.py $(BENCH) $(BUILD)
+
+bench-failover: build ## how long a lost primary is felt, beside Patroni with HAProxy (FAILOVER="--systems ours --json FILE --logs DIR")
+	@/usr/bin/python3 bench/failover.py $(FAILOVER) $(BUILD)
 
 clean: ## remove the build folders
 	rm -rf build build-*

@@ -21,8 +21,9 @@ import subprocess
 import sys
 import time
 
+from debian_root import Failed
 from proxy_peers import DATABASE, PASSWORD, PEERS, POOL, USER, Direct, Peer, Server, client_env, make_certificate
-from proxy_root import Failed, Workplace, cpu_seconds, pss_bytes, rss_bytes
+from proxy_root import Workplace, cpu_seconds, pss_bytes, rss_bytes
 from proxy_wire import Refused, WireClient
 
 SCALE = 10

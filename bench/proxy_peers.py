@@ -7,7 +7,8 @@ import signal
 import socket
 import time
 
-from proxy_root import Failed, Process, Workplace
+from debian_root import Failed
+from proxy_root import Process, Workplace
 from proxy_wire import Refused, WireClient
 
 USER, PASSWORD, DATABASE = "bench", "bench-secret", "bench"

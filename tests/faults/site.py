@@ -10,20 +10,15 @@ from harness.sandbox import Sandbox
 from harness.waiting import wait_until
 
 
-class Site:
+class Members:
+    """Who is who in a cluster of three whose commits wait for a second copy."""
+
     def __init__(self, sandbox: Sandbox):
         self.sandbox = sandbox
         self.names = sandbox.hosts()
         sandbox.wait_healthy()
         self.wait_synchronous()
-        direct = {name: sandbox.url("--direct", name) for name in self.names}
-        self.direct = direct
-        self.ledger = CommitLedger(sandbox.url(), direct)
-        self.ledger.start()
-        wait_until(lambda: self.ledger.count_through_balancer() > 30, 20, "commits are acknowledged")
-        self.since = time.monotonic()
-
-    # --- who is who
+        self.direct = {name: sandbox.url("--direct", name) for name in self.names}
 
     def primary(self) -> str:
         nodes = [n["name"] for b in self.sandbox.status()["balancers"] for n in b["nodes"]
@@ -42,6 +37,19 @@ class Site:
         first = [pid for pid in pids if ledger.parent_of(pid) not in pids]  # not what it has forked for a program
         assert len(first) == 1, f"agents of {name}: {pids}"
         return first[0]
+
+    def port(self, name: str) -> int:
+        group = self.sandbox.balancer()
+        return next(node["port"] for node in (group["primary"], *group["replicas"]) if node["host"] == name)
+
+
+class Site(Members):
+    def __init__(self, sandbox: Sandbox):
+        super().__init__(sandbox)
+        self.ledger = CommitLedger(sandbox.url(), self.direct)
+        self.ledger.start()
+        wait_until(lambda: self.ledger.count_through_balancer() > 30, 20, "commits are acknowledged")
+        self.since = time.monotonic()
 
     # --- what happens to it
 
@@ -72,10 +80,6 @@ class Site:
 
     def wait_writes_after(self, moment: float, limit: float) -> None:
         wait_until(lambda: any(ack.sent > moment for ack in reversed(self.ledger.acks)), limit, "commits go on", pause=0.01)
-
-    def port(self, name: str) -> int:
-        group = self.sandbox.balancer()
-        return next(node["port"] for node in (group["primary"], *group["replicas"]) if node["host"] == name)
 
     def check_end(self, most_owners: int, limit: float = 60) -> None:
         """Everybody streams, commits are acknowledged, nothing acknowledged is lost, nobody acknowledged in turns."""

@@ -9,6 +9,9 @@ import psycopg2
 import psycopg2.extensions
 
 PATIENCE = 3.0  # seconds that a writer waits for one answer
+LOGIN = 2.0  # … and for a login; libpq's connect_timeout does not reach what waits here
+PAUSE = 0.005  # seconds between an answer and the next commit
+PAUSE_ANEW = 0.02  # … of one who logs in for each
 TABLE = "ledger"
 
 
@@ -21,13 +24,25 @@ class Ack:
     came: float
 
 
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    writer: int
+    when: float
+    kind: str  # a SQLSTATE, or what the client saw instead of one: connect, silence, closed
+    text: str
+
+
 class Silent(psycopg2.OperationalError):
     pass
 
 
+class _Patient(psycopg2.extensions.connection):
+    patience = LOGIN
+
+
 def _wait(connection) -> None:
     """Blocks, but not for ever: an old primary that is cut off answers no commit any more."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + getattr(connection, "patience", PATIENCE)
     while True:
         state = connection.poll()
         if state == psycopg2.extensions.POLL_OK:
@@ -40,15 +55,24 @@ def _wait(connection) -> None:
         select.select(reads, writes, [], min(left, 0.5))
 
 
-class CommitLedger:
-    """`through`: the balancer's URL; `direct`: URL by server. Runs from start() to stop()."""
+def _kind(error: psycopg2.Error, connection) -> str:
+    if isinstance(error, Silent):
+        return "silence"
+    return error.pgcode or ("closed" if connection else "connect")
 
-    def __init__(self, through: str, direct: dict[str, str], writers: int = 3):
+
+class CommitLedger:
+    """`through`: the balancer's URL; `direct`: URL by server. `anew`: how many more writers through the balancer log in for each
+    commit. `patience`: seconds that those through the balancer wait for an answer. Runs from start() to stop()."""
+
+    def __init__(self, through: str, direct: dict[str, str], writers: int = 3, anew: int = 0, patience: float = PATIENCE):
         self.through = through
-        self.targets = [through] * writers + list(direct.values())
-        self.by_balancer = writers
+        self.targets = [through] * (writers + anew) + list(direct.values())
+        self.by_balancer = writers + anew
+        self.anew = range(writers, writers + anew)
+        self.patience = patience
         self.acks: list[Ack] = []
-        self.errors: list[tuple[float, str]] = []
+        self.errors: list[Failure] = []
         self._lock = threading.Lock()
         self._ends = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -58,6 +82,7 @@ class CommitLedger:
         try:
             connection.autocommit = True
             with connection.cursor() as cursor:
+                cursor.execute(f"DROP TABLE IF EXISTS {TABLE}")
                 cursor.execute(f"CREATE TABLE {TABLE} (writer int, number int, PRIMARY KEY (writer, number))")
         finally:
             connection.close()
@@ -72,33 +97,38 @@ class CommitLedger:
     def stop(self) -> None:
         self._ends.set()
         for thread in self._threads:
-            thread.join(PATIENCE * 3)
+            thread.join(max(self.patience, PATIENCE) * 3)
             assert not thread.is_alive(), "a writer hangs"
         psycopg2.extensions.set_wait_callback(None)
 
     def _write(self, writer: int, target: str) -> None:
         connection, number = None, 0
+        pause = PAUSE_ANEW if writer in self.anew else PAUSE
         while not self._ends.is_set():
             number += 1  # one whose answer did not come is in doubt: never used again
             sent = time.monotonic()
             try:
                 if connection is None:
-                    connection = psycopg2.connect(target, connect_timeout=2)
+                    connection = psycopg2.connect(target, connection_factory=_Patient)
+                    connection.patience = self.patience if writer < self.by_balancer else PATIENCE
                     connection.autocommit = True
                 with connection.cursor() as cursor:
                     cursor.execute(f"INSERT INTO {TABLE} VALUES (%s, %s) RETURNING inet_server_port()", (writer, number))
                     port = cursor.fetchone()[0]
                 with self._lock:
                     self.acks.append(Ack(writer, number, port, sent, time.monotonic()))
+                if writer in self.anew:
+                    connection.close()
+                    connection = None
             except psycopg2.Error as error:
                 with self._lock:
-                    self.errors.append((time.monotonic(), str(error).strip()))
+                    self.errors.append(Failure(writer, time.monotonic(), _kind(error, connection), str(error).strip()))
                 read_only = isinstance(error, psycopg2.errors.ReadOnlySqlTransaction)
                 if connection is not None and not read_only:
                     connection.close()
                     connection = None
                 time.sleep(0.05)
-            time.sleep(0.005)
+            time.sleep(pause)
 
     def count(self) -> int:
         with self._lock:
@@ -112,10 +142,12 @@ class CommitLedger:
         with self._lock:
             return max(self.acks, key=lambda ack: ack.came).port
 
-    def gap(self, since: float) -> float:
-        """The longest time after `since` without an acknowledgement by any server."""
+    def gap(self, since: float, writers=None, until: float | None = None) -> float:
+        """The longest time after `since`, and before `until`, in which nobody, or none of these writers, got an acknowledgement."""
         with self._lock:
-            times = sorted(ack.came for ack in self.acks if ack.came >= since)
+            times = sorted(ack.came for ack in self.acks if ack.came >= since and (writers is None or ack.writer in writers))
+        if until is not None:
+            times = [*(came for came in times if came < until), until]
         return max((later - earlier for earlier, later in zip([since, *times], times)), default=float("inf"))
 
     def owners(self) -> list[int]:
@@ -125,6 +157,19 @@ class CommitLedger:
             if not owners or owners[-1] != ack.port:
                 owners.append(ack.port)
         return owners
+
+    def turned_back(self) -> list[Ack]:
+        """Commits that a server acknowledged though they were begun when another one, which had begun later, already had
+        acknowledged some: two primaries, or a role that came back."""
+        first_sent: dict[int, float] = {}
+        first_came: dict[int, float] = {}
+        found = []
+        for ack in sorted(self.acks, key=lambda ack: ack.came):
+            first_sent.setdefault(ack.port, ack.sent)
+            first_came.setdefault(ack.port, ack.came)
+            if any(first_sent[port] > first_came[ack.port] and came < ack.sent for port, came in first_came.items() if port != ack.port):
+                found.append(ack)
+        return found
 
     def lost(self, url: str) -> list[Ack]:
         connection = psycopg2.connect(url, connect_timeout=5)
