@@ -19,6 +19,7 @@ namespace {
 constexpr milliseconds kCleanStop{8000};
 constexpr milliseconds kApply{3000};
 constexpr milliseconds kTroubleAfter{1500};  // without a stream
+constexpr milliseconds kOthersFirst{1000};   // after it gave the role up
 
 }  // namespace
 
@@ -148,9 +149,15 @@ void MemberAgent::act(const ha::ClusterView& view, const ha::Decision& decision)
     return fence(late);
   }
   if (doing_ || Clock::now() < fail_until_ || own_.foreign) return;
-  if (beside_decisions(view, decision)) return;
+  if (lets_others_first(decision) || beside_decisions(view, decision)) return;
   if (decision.action == Action::kWait || decision.action == Action::kKeepLease) return;
   if (!act_on_store(view, decision)) act_on_server(view, decision);
+}
+
+// Where it stands at rest is the proof that its successor has everything, and its start takes disk and processor from
+// those that clients wait for.
+bool MemberAgent::lets_others_first(const ha::Decision& decision) const {
+  return decision.action == Action::kStartStandby && decision.node.empty() && Clock::now() < own_.others_first;
 }
 
 bool MemberAgent::act_on_store(const ha::ClusterView& view, const ha::Decision& decision) {
@@ -187,7 +194,10 @@ bool MemberAgent::act_on_store(const ha::ClusterView& view, const ha::Decision& 
           store_->release(view, decision, said);
         }
         store_->refresh();
-        return postmaster_.pid() == 0 ? After([](Own&) {}) : detached(std::move(done));
+        if (postmaster_.pid() != 0) return detached(std::move(done));
+        return [named = !decision.node.empty()](Own& own) {
+          if (named) own.others_first = Clock::now() + kOthersFirst;
+        };
       });
       return true;
     case Action::kClearRequest:

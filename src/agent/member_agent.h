@@ -57,6 +57,7 @@ class MemberAgent {
     std::optional<ha::Following> following;
     ha::Trouble trouble = ha::Trouble::kNone;
     ha::Time followed_at{}, streamed_at{};
+    ha::Time others_first{};  // it gave the role up in favour of another: until then that one comes first
     int failed_rewinds = 0, failed_starts = 0;
     ha::Fault fault = ha::Fault::kNone;
     bool checkpointed = false;
@@ -108,6 +109,7 @@ class MemberAgent {
   After rebuilt(Status done, bool rewind);
   After rewound(const Member& to, ha::Epoch epoch);
   After apply(const ha::ServerSync& sync);
+  bool lets_others_first(const ha::Decision& decision) const;
   bool may_found(const ha::ClusterView& view) const;
   Status found();
   After founded(Status done);

@@ -25,7 +25,7 @@ constexpr milliseconds kLetGo{1500};  // for a walreceiver to end
 constexpr milliseconds kPromotion{10000};
 constexpr milliseconds kConsistent{30000};  // for a rewound server
 constexpr milliseconds kSettle{60};         // from a reload that is seen to each process' own
-constexpr const char* kRetry = "500ms";     // a reload or a promotion ends the pause
+constexpr const char* kRetry = "200ms";     // a reload or a promotion ends the pause
 
 std::string real_path(const std::string& path) {
   std::unique_ptr<char, void (*)(void*)> real(::realpath(path.c_str(), nullptr), ::free);
@@ -212,6 +212,14 @@ bool ServerActs::all_have_reloaded(const ServerFacts& facts) const {
   return true;
 }
 
+// A walsender lets waiting commits go when its standby reports, and that one reports when it gets WAL: where all
+// writers wait there is none. So some is made, by a commit that waits for nobody.
+void ServerActs::nudge(Connection& connection) {
+  (void)connection.query(
+      "BEGIN; SET LOCAL synchronous_commit = local; SELECT pg_logical_emit_message(true, 'pgbalancer', ''); COMMIT",
+      Deadline::after(kQuery));
+}
+
 Result<ServerFacts> ServerActs::apply_sync(const ha::ServerSync& sync, Deadline deadline) {
   ServerRole role;
   role.sync_names = ha::standby_names(sync);
@@ -224,6 +232,7 @@ Result<ServerFacts> ServerActs::apply_sync(const ha::ServerSync& sync, Deadline 
     if (!facts.ok()) return std::move(facts).error();
     if (deadline.expired()) return Error(Code::kTimeout, "not every process of the server has taken it yet");
     const bool taken = facts->sync_names == role.sync_names && all_have_reloaded(*facts);
+    if (taken) nudge(**connection);
     // Twice, with a pause: a signal that was taken is acted on at the process' next turn.
     if (taken && seen) return std::move(*facts);
     seen = taken;

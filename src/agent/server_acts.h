@@ -73,6 +73,7 @@ class ServerActs {
 
  private:
   Status start(const ServerRole& role, Deadline deadline = Deadline::never());
+  static void nudge(pgclient::Connection& connection);
   Status make_rewindable(const Member& leader) const;
   Status start_rewound(const Member& leader, ha::Epoch epoch);
   Status reload(const ServerRole& role) const;
