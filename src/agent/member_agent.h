@@ -102,7 +102,7 @@ class MemberAgent {
   void fence(const ha::Decision& decision);
   void begin(const ha::Decision& decision, std::function<After()> what);
   bool beside_decisions(const ha::ClusterView& view, const ha::Decision& decision);
-  After started(Status done, ha::Epoch epoch);
+  After started(Status done, ha::Epoch epoch, std::optional<ServerFacts> known = std::nullopt);
   void restart(const ha::Decision& decision, std::function<void()> clear);
   void promote(const ha::Decision& decision);
   After detached(Result<std::optional<ServerFacts>> done);

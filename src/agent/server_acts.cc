@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <cstdlib>
+#include <future>
 
 #include "agent/bootstrap.h"
 #include "agent/tool.h"
@@ -143,15 +144,19 @@ Result<std::optional<ServerFacts>> ServerActs::detach(ha::Epoch epoch) {
 }
 
 Status ServerActs::follow(const Member& leader, ha::Epoch epoch) {
-  PGB_TRY(memory_.promise_and_follow(epoch));
   const ServerRole role{true, leader.host, leader.port, config_.slot, closed_names(), kRetry};
-  PGB_TRY(make_slot(config_, role, Deadline::after(kQuery)));
-  PGB_TRY(reload(role));
+  // Clients wait for this: what takes time at the other server goes on beside what takes time here.
+  auto slot = std::async(std::launch::async, [&] { return make_slot(config_, role, Deadline::after(kQuery)); });
+  Status written = memory_.promise_and_follow(epoch);
+  if (written.ok()) written = write_server_files(config_, dir_, role);
+  PGB_TRY(slot.get());
+  PGB_TRY(std::move(written));
+  postmaster_.signal(SIGHUP);
   drop_slots();
   return {};
 }
 
-Status ServerActs::promote(ha::Timeline timeline, ha::Epoch epoch, const ha::ServerSync& sync) {
+Result<ServerFacts> ServerActs::promote(ha::Timeline timeline, ha::Epoch epoch, const ha::ServerSync& sync) {
   auto connection = connect();
   if (!connection.ok()) return std::move(connection).error();
   const std::string names = ha::standby_names(sync);
@@ -183,9 +188,7 @@ Status ServerActs::promote(ha::Timeline timeline, ha::Epoch epoch, const ha::Ser
     if (facts->in_recovery) continue;
     if (facts->timeline == timeline) {
       PGB_TRY(memory_.set_led(epoch));
-      ServerRole role;
-      role.sync_names = names;
-      return reload(role);
+      return std::move(*facts);  // its files are written when it opens, or is started again
     }
     return Error(Code::kInternal, "it was promoted to timeline " + std::to_string(facts->timeline) + " in place of " +
                                       std::to_string(timeline));
@@ -236,7 +239,7 @@ Result<ServerFacts> ServerActs::apply_sync(const ha::ServerSync& sync, Deadline 
     // Twice, with a pause: a signal that was taken is acted on at the process' next turn.
     if (taken && seen) return std::move(*facts);
     seen = taken;
-    poll(nullptr, 0, taken ? static_cast<int>(kSettle.count()) : 10);
+    poll(nullptr, 0, taken ? static_cast<int>(kSettle.count()) : 4);
   }
   return gone();
 }
