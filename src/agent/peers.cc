@@ -1,16 +1,36 @@
 #include "agent/peers.h"
 
+#include <poll.h>
+
 #include "api/agent_api.h"
+#include "net/socket.h"
 
 namespace pgb::agent {
 
 using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
+using Contact = ha::Evidence::Contact;
 
 namespace {
 
 constexpr milliseconds kEvery{250};
+constexpr milliseconds kEveryWithLine{500};  // while a line tells of its end
+constexpr milliseconds kAgain{15};           // after the line broke, until it is clear what that means
+constexpr int kMostAgain = 8;
 constexpr milliseconds kPatience{700};
+
+// A connection that nothing is said on: the kernel ends it as soon as the agent at its other end is gone. (Or its
+// server, after a while, because nothing is said.) Not valid if it cannot be had.
+os::UniqueFd open_line(const Member& member) {
+  const auto address = net::Address::parse(member.agent_host, member.agent_port);
+  if (!address.ok()) return {};
+  auto socket = net::start_connect(*address);
+  if (!socket.ok()) return {};
+  pollfd decided{socket->get(), POLLOUT, 0};
+  const bool connected =
+      poll(&decided, 1, static_cast<int>(kPatience.count())) == 1 && net::connect_result(socket->get(), *address).ok();
+  return connected ? std::move(*socket) : os::UniqueFd();
+}
 
 }  // namespace
 
@@ -37,11 +57,8 @@ void Peers::follow(const std::vector<Member>& members) {
 }
 
 void Peers::end(Peer& peer) {
-  {
-    const std::lock_guard lock(mutex_);
-    peer.ends = true;
-  }
-  ended_.notify_all();
+  peer.ends = true;
+  peer.wake.ring();
   peer.thread.join();
   const std::lock_guard lock(mutex_);
   evidence_.erase(peer.member.name);
@@ -52,30 +69,51 @@ std::map<std::string, ha::Evidence> Peers::evidence() const {
   return evidence_;
 }
 
-void Peers::ask(Peer& peer) {
+void Peers::set_failsafe(ha::Epoch epoch) {
+  if (failsafe_.exchange(epoch) == epoch) return;
+  for (const auto& [name, peer] : peers_) peer->wake.ring();
+}
+
+Contact Peers::ask_once(const Peer& peer) {
+  ha::Evidence said;
+  said.asked = Clock::now();
   const api::AgentAddress address{peer.member.agent_host, peer.member.agent_port, token_};
-  while (!peer.ends) {
-    ha::Evidence said;
-    said.asked = Clock::now();
-    const auto answer = api::ask_member(address, {name_, failsafe_}, Deadline::after(kPatience));
-    using Contact = ha::Evidence::Contact;
-    if (answer.ok()) {
-      said.contact = Contact::kAnswers;
-      said.epoch = answer->epoch;
-      said.store_reachable = answer->store_reachable;
-    } else {
-      said.contact = answer.error().code == Code::kUnreachable && api::says_refused(answer.error()) ? Contact::kRefused
-                                                                                                    : Contact::kSilent;
-    }
-    std::unique_lock lock(mutex_);
+  const auto answer = api::ask_member(address, {name_, failsafe_}, Deadline::after(kPatience));
+  if (answer.ok()) {
+    said.contact = Contact::kAnswers;
+    said.epoch = answer->epoch;
+    said.store_reachable = answer->store_reachable;
+  } else {
+    const bool refused = answer.error().code == Code::kUnreachable && api::says_refused(answer.error());
+    said.contact = refused ? Contact::kRefused : Contact::kSilent;
+  }
+  bool news = false;
+  {
+    const std::lock_guard lock(mutex_);
     ha::Evidence& before = evidence_[peer.member.name];
-    const bool news =
+    news =
         before.contact != said.contact || before.epoch != said.epoch || before.store_reachable != said.store_reachable;
     before = said;
-    lock.unlock();
-    if (news) on_change_();
-    lock.lock();
-    ended_.wait_for(lock, kEvery, [&] { return peer.ends.load(); });
+  }
+  if (news) on_change_();
+  return said.contact;
+}
+
+void Peers::ask(Peer& peer) {
+  os::UniqueFd line;
+  int again = 0;  // a process that ends closes its line before its port, or the other way round
+  while (!peer.ends) {
+    const Contact contact = ask_once(peer);
+    if (contact != Contact::kAnswers) line.reset();
+    if (contact == Contact::kAnswers && !line) line = open_line(peer.member);
+    const bool unclear = contact == Contact::kSilent && again-- > 0;
+    const bool usual = line && failsafe_ == 0;
+    pollfd ready[] = {{peer.wake.fd(), POLLIN, 0}, {line ? line.get() : -1, POLLIN | POLLRDHUP, 0}};
+    poll(ready, 2, static_cast<int>((unclear ? kAgain : usual ? kEveryWithLine : kEvery).count()));
+    peer.wake.clear();
+    if (ready[1].revents == 0) continue;
+    line.reset();
+    again = kMostAgain;
   }
 }
 

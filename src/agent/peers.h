@@ -1,8 +1,7 @@
-// The other agents of the group, each asked over and over on a thread of its own.
+// The other agents of the group, each asked over and over on a thread of its own, and at once when it is gone.
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
@@ -11,6 +10,7 @@
 #include <thread>
 
 #include "agent/agent_config.h"
+#include "agent/wake.h"
 #include "ha/view.h"
 
 namespace pgb::agent {
@@ -28,7 +28,7 @@ class Peers {
   void follow(const std::vector<Member>& members);
 
   // While this is above 0 the question is the failsafe's, too: may the leader of this epoch go on without the store?
-  void set_failsafe(ha::Epoch epoch) { failsafe_ = epoch; }
+  void set_failsafe(ha::Epoch epoch);
 
   std::map<std::string, ha::Evidence> evidence() const;
 
@@ -36,9 +36,11 @@ class Peers {
   struct Peer {
     Member member;
     std::atomic<bool> ends{false};
+    Wake wake;
     std::thread thread;
   };
   void ask(Peer& peer);
+  ha::Evidence::Contact ask_once(const Peer& peer);
   void end(Peer& peer);
 
   const std::string name_;
@@ -46,7 +48,6 @@ class Peers {
   std::function<void()> on_change_;
   std::atomic<ha::Epoch> failsafe_{0};
   mutable std::mutex mutex_;
-  std::condition_variable ended_;
   std::map<std::string, ha::Evidence> evidence_;
   std::map<std::string, std::unique_ptr<Peer>> peers_;
 };
