@@ -58,8 +58,8 @@ static http::Response drop_slot(const AgentConfig& config, const std::string& sl
 }
 
 Result<std::unique_ptr<http::Server>> serve(const AgentConfig& config, const Progress& progress,
-                                            const Postmaster& postmaster, AnswerMember answer) {
-  auto handler = [&, answer = std::move(answer)](const http::Request& request) {
+                                            const Postmaster& postmaster, AnswerMember answer, Explain explain) {
+  auto handler = [&, answer = std::move(answer), explain = std::move(explain)](const http::Request& request) {
     if (!http::has_bearer(request, config.token.reveal())) return http::problem(401, "a bearer token is needed");
     if (request.method == "GET" && request.target == "/v1/state") {
       return http::Response{
@@ -67,6 +67,9 @@ Result<std::unique_ptr<http::Server>> serve(const AgentConfig& config, const Pro
     }
     if (const auto question = api::parse_member_question(request.target); question && answer) {
       return http::Response{200, {{"content-type", "application/json"}}, api::to_json(answer(*question))};
+    }
+    if (request.method == "GET" && request.target == "/v1/why" && explain) {
+      return http::Response{200, {{"content-type", "application/json"}}, api::to_json(explain())};
     }
     const std::string drop = "/v1/slots/drop?";
     if (request.method == "POST" && request.target.rfind(drop, 0) == 0) {

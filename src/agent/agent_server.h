@@ -15,8 +15,12 @@ namespace pgb::agent {
 // How a member of a group answers another one; empty: there is no group.
 using AnswerMember = std::function<api::MemberAnswer(const api::MemberQuestion&)>;
 
+// What it knows of its group; empty: there is no group.
+using Explain = std::function<api::Explanation()>;
+
 // Serves until the result is destroyed. The arguments must outlive it. kPortInUse, kIo.
 Result<std::unique_ptr<http::Server>> serve(const AgentConfig& config, const Progress& progress,
-                                            const Postmaster& postmaster, AnswerMember answer = nullptr);
+                                            const Postmaster& postmaster, AnswerMember answer = nullptr,
+                                            Explain explain = nullptr);
 
 }  // namespace pgb::agent

@@ -74,7 +74,9 @@ Status MemberAgent::prepare() {
 
 int MemberAgent::run() {
   // First of all it answers that it is there.
-  auto server = serve(config_, progress_, postmaster_, [this](const auto& question) { return answer(question); });
+  auto server = serve(
+      config_, progress_, postmaster_, [this](const auto& question) { return answer(question); },
+      [this] { return explain(); });
   Status ready = server.ok() ? prepare() : Status(std::move(server).error());
   if (!ready.ok()) {
     log::error(ready.error().message);
@@ -121,6 +123,7 @@ void MemberAgent::round() {
   const ha::ClusterView view = look();
   const ha::Decision decision = ha::decide(view, Clock::now());
   if (decision.action == Action::kFence) act(view, decision);
+  show(view, decision);
   say(view, decision);
   store_->publish(publication(view, decision));
   const bool asks = view.self.server == ha::Server::kPrimary && !view.store.reachable;

@@ -34,6 +34,7 @@ class MemberAgent {
 
   // For the HTTP threads.
   api::MemberAnswer answer(const api::MemberQuestion& question);
+  api::Explanation explain() const;
   const Progress& progress() const { return progress_; }
   const Postmaster& postmaster() const { return postmaster_; }
 
@@ -117,6 +118,7 @@ class MemberAgent {
   void forget_server(Own& own);
   void at_rest(Own& own);
   void say(const ha::ClusterView& view, const ha::Decision& decision);
+  void show(const ha::ClusterView& view, const ha::Decision& decision);
   static Publication publication(const ha::ClusterView& view, const ha::Decision& decision);
   void tell_later(const std::string& action, const std::string& sentence);
 
@@ -132,13 +134,18 @@ class MemberAgent {
   Wake wake_;
 
   Own own_;
-  std::mutex mutex_;  // of what other threads read and write: the next six
+  mutable std::mutex mutex_;  // of what other threads read and write: the next seven
   ha::Epoch known_epoch_ = 0;
   bool store_reachable_ = true;  // until we know better: it vouches for nobody
   ha::Time vouched_until_{};
   ha::Duration lease_{3000};
   std::map<uint64_t, ha::Time> asked_;  // leases, when they were asked for
   std::optional<After> done_;           // by the act that has just ended
+  struct Sight {                        // of the last round
+    ha::ClusterView view;
+    std::string state, sentence;
+  };
+  std::shared_ptr<const Sight> sight_;
 
   std::optional<ha::Decision> doing_;
   uint64_t life_ = 0;        // of our server: each one that ends counts

@@ -1,5 +1,6 @@
 #include "agent/records.h"
 
+#include <algorithm>
 #include <chrono>
 #include <ctime>
 #include <nlohmann/json.hpp>
@@ -9,6 +10,9 @@ namespace pgb::agent {
 using nlohmann::json;
 
 namespace {
+
+// In the order of ha::Request::Kind.
+constexpr std::string_view kKinds[] = {"switchover", "failover", "reinit", "restart", "resume"};
 
 // What a reader has to give back a value for; a text that it does not understand gives nothing.
 template <class Read>
@@ -151,14 +155,12 @@ std::optional<ha::SyncRecord> read_sync(const dcs::KeyValue& kv) {
 }
 
 std::optional<ReadRequest> read_request(const dcs::KeyValue& kv) {
+  const auto word = read_json(kv.value, [](const json& doc) { return doc.at("kind").get<std::string>(); });
+  const auto kind = std::find(std::begin(kKinds), std::end(kKinds), word.value_or(""));
+  if (kind == std::end(kKinds)) return std::nullopt;  // of a later manager, perhaps: not ours to guess
   return read_json(kv.value, [&](const json& doc) {
     ReadRequest result;
-    const std::string kind = doc.at("kind").get<std::string>();
-    using Kind = ha::Request::Kind;
-    result.request.kind = kind == "failover"  ? Kind::kFailover
-                          : kind == "reinit"  ? Kind::kReinit
-                          : kind == "restart" ? Kind::kRestart
-                                              : Kind::kSwitchover;
+    result.request.kind = static_cast<ha::Request::Kind>(kind - std::begin(kKinds));
     result.request.node = doc.value("node", "");
     result.request.force = doc.value("force", false);
     result.request.id = static_cast<uint64_t>(kv.mod_revision);
@@ -168,8 +170,7 @@ std::optional<ReadRequest> read_request(const dcs::KeyValue& kv) {
 }
 
 std::string to_json(const ha::Request& request, ha::Duration patience) {
-  static const char* const kKinds[] = {"switchover", "failover", "reinit", "restart"};
-  return json{{"kind", kKinds[static_cast<int>(request.kind)]},
+  return json{{"kind", kKinds[static_cast<size_t>(request.kind)]},
               {"node", request.node},
               {"force", request.force},
               {"seconds", static_cast<double>(patience.count()) / 1000}}

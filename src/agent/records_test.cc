@@ -55,5 +55,17 @@ TEST(Records, ARequestHasItsTime) {
   EXPECT_TRUE(request->request.force);
 }
 
+TEST(Records, EveryKindOfRequestIsReadAsItWasWrittenAndNoOther) {
+  using Kind = ha::Request::Kind;
+  for (const Kind kind : {Kind::kSwitchover, Kind::kFailover, Kind::kReinit, Kind::kRestart, Kind::kResume}) {
+    ha::Request request;
+    request.kind = kind;
+    const auto read = read_request({"k", to_json(request, ha::Duration(1000)), 5, 9, 1, 0});
+    ASSERT_TRUE(read);
+    EXPECT_EQ(read->request.kind, kind);
+  }
+  EXPECT_FALSE(read_request({"k", R"({"kind": "of a later version", "node": ""})", 5, 9, 1, 0}));
+}
+
 }  // namespace
 }  // namespace pgb::agent

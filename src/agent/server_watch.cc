@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "agent/wal_files.h"
+#include "base/strings.h"
 
 namespace pgb::agent {
 

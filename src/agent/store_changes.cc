@@ -122,6 +122,9 @@ bool StoreLink::clear_request(uint64_t id, const std::string& sentence) {
   dcs::Txn txn;
   txn.when = {at_revision(keys_.failover(), id)};
   txn.then = {Op::remove({keys_.failover(), false}), history_op(now.view.epoch.epoch, "request", sentence)};
+  const auto& request = now.view.request;
+  const bool resumes = request && request->id == id && request->kind == ha::Request::Kind::kResume;
+  if (resumes) txn.then.push_back(Op::remove({keys_.paused(), false}));
   return done(dcs_->txn(txn, Deadline::after(kCall)), "clearing the request");
 }
 

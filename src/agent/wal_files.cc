@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "agent/tool.h"
 #include "base/strings.h"
@@ -13,27 +12,11 @@ namespace pgb::agent {
 
 namespace {
 
-std::optional<uint64_t> parse_hex(std::string_view text) {
-  uint64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
-  if (text.empty() || error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
-
 std::string history_file(const std::string& data_dir, ha::Timeline timeline) {
   return fmt::format("{}/pg_wal/{:08X}.history", data_dir, timeline);
 }
 
 }  // namespace
-
-std::optional<ha::Lsn> parse_lsn(const std::string& text) {
-  const size_t slash = text.find('/');
-  if (slash == std::string::npos) return std::nullopt;
-  const auto high = parse_hex(std::string_view(text).substr(0, slash));
-  const auto low = parse_hex(std::string_view(text).substr(slash + 1));
-  if (!high || !low) return std::nullopt;
-  return (*high << 32) | *low;
-}
 
 // Each line is a timeline, where it ended, and why; lines that begin with # say nothing.
 std::vector<ha::Fork> parse_history(const std::string& text, ha::Timeline timeline) {

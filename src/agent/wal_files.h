@@ -10,9 +10,6 @@
 
 namespace pgb::agent {
 
-// "0/3000060"; nothing if it is no LSN.
-std::optional<ha::Lsn> parse_lsn(const std::string& text);
-
 // The history of `timeline` from its file in pg_wal, oldest first, itself last. Empty if the file is not there.
 std::vector<ha::Fork> read_history(const std::string& data_dir, ha::Timeline timeline);
 // From the text of such a file.

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/strings.h"
 #include "os/file.h"
 #include "os/test_dir.h"
 

@@ -87,6 +87,64 @@ Result<MemberAnswer> ask_member(const AgentAddress& address, const MemberQuestio
   return MemberAnswer{doc["epoch"].get<uint64_t>(), doc["store_reachable"].get<bool>()};
 }
 
+static json to_doc(const Explanation::Member& member) {
+  json doc{{"name", member.name},   {"may_lead", member.may_lead}, {"reason", member.reason}, {"cost", member.cost},
+           {"state", member.state}, {"sentence", member.sentence}, {"age", member.age}};
+  if (member.behind) doc["behind"] = *member.behind;
+  return doc;
+}
+
+std::string to_json(const Explanation& e) {
+  json members = json::array();
+  for (const Explanation::Member& member : e.members) members.push_back(to_doc(member));
+  return json{{"node", e.node},     {"store_reachable", e.store_reachable},
+              {"paused", e.paused}, {"leader", e.leader},
+              {"epoch", e.epoch},   {"summary", e.summary},
+              {"members", members}}
+      .dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+Result<Explanation> parse_explanation(const std::string& text) {
+  const json doc = json::parse(text, nullptr, false);
+  if (!doc.is_object()) return Error(Code::kProtocol, "the agent's answer is not a JSON object");
+  try {
+    Explanation e;
+    doc.at("node").get_to(e.node);
+    doc.at("store_reachable").get_to(e.store_reachable);
+    doc.at("paused").get_to(e.paused);
+    doc.at("leader").get_to(e.leader);
+    doc.at("epoch").get_to(e.epoch);
+    doc.at("summary").get_to(e.summary);
+    for (const json& one : doc.at("members")) {
+      Explanation::Member member;
+      one.at("name").get_to(member.name);
+      one.at("may_lead").get_to(member.may_lead);
+      one.at("reason").get_to(member.reason);
+      one.at("cost").get_to(member.cost);
+      one.at("state").get_to(member.state);
+      one.at("sentence").get_to(member.sentence);
+      one.at("age").get_to(member.age);
+      if (one.contains("behind")) member.behind = one.at("behind").get<uint64_t>();
+      e.members.push_back(std::move(member));
+    }
+    return e;
+  } catch (const json::exception& e) {
+    return Error(Code::kProtocol, std::string("the agent's answer lacks a field: ") + e.what());
+  }
+}
+
+Result<Explanation> agent_why(const AgentAddress& address, Deadline deadline) {
+  http::Request request;
+  request.target = "/v1/why";
+  auto response = ask(address, request, deadline);
+  if (!response.ok()) return std::move(response).error();
+  if (response->status == 404) return Error(Code::kNotFound, "the agent chooses no primary");
+  if (response->status != 200) {
+    return Error(Code::kProtocol, "the agent answered with HTTP " + std::to_string(response->status));
+  }
+  return parse_explanation(response->body);
+}
+
 bool says_refused(const Error& error) { return error.message.find("Connection refused") != std::string::npos; }
 
 Status drop_slot(const AgentAddress& address, const std::string& slot, Deadline deadline) {

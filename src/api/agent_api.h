@@ -1,12 +1,14 @@
 // What the agent answers and what it can be asked: HTTP/1.1 with JSON bodies and a bearer token.
 //   GET  /v1/state              the state of the agent and its server, asked at that moment
 //   GET  /v1/member?from=NAME&failsafe=EPOCH   what a member of the group asks another one
+//   GET  /v1/why                who may lead its group and what each member lacks, as this one knows it
 //   POST /v1/slots/drop?NAME    drops a replication slot of the (primary) server
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/deadline.h"
 #include "base/result.h"
@@ -55,6 +57,31 @@ std::string to_json(const MemberAnswer& answer);
 std::optional<MemberQuestion> parse_member_question(const std::string& target);
 Result<MemberAnswer> ask_member(const AgentAddress& address, const MemberQuestion& question, Deadline deadline);
 bool says_refused(const Error& error);  // nobody listens at the address, and its host says so
+
+// What one agent knows of its group.
+struct Explanation {
+  std::string node;  // whose view it is
+  bool store_reachable = false;
+  bool paused = false;
+  std::string leader;  // empty: nobody
+  uint64_t epoch = 0;
+  std::string summary;  // one sentence
+  struct Member {
+    std::string name;
+    bool may_lead = false;
+    std::string reason;              // why it may, or what holds it back
+    std::string cost;                // if failover is forced to it; empty: nothing acknowledged is lost
+    std::optional<uint64_t> behind;  // bytes of WAL that somebody was known to have, and it has not
+    std::string state, sentence;     // what it said it is and does; empty: it was never heard of
+    double age = -1;                 // seconds since then
+  };
+  std::vector<Member> members;  // the best to force first
+};
+
+std::string to_json(const Explanation& explanation);
+Result<Explanation> parse_explanation(const std::string& json);  // kProtocol
+// kNotFound: the agent belongs to no group that chooses its primary. Else as agent_state().
+Result<Explanation> agent_why(const AgentAddress& address, Deadline deadline);
 
 // Drops the slot; a slot that is not there is a success. kSql with the server's sentence otherwise.
 Status drop_slot(const AgentAddress& address, const std::string& slot, Deadline deadline);

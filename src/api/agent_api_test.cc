@@ -37,5 +37,23 @@ TEST(AgentState, IsHealthyOnlyWhenTheServerAnswers) {
   EXPECT_FALSE(state.healthy());
 }
 
+TEST(AgentApi, AnExplanationComesBackAsItWasSent) {
+  Explanation sent;
+  sent.node = "a";
+  sent.store_reachable = sent.paused = true;
+  sent.leader = "b";
+  sent.epoch = 7;
+  sent.summary = "b leads";
+  sent.members = {{"a", true, "it may", "", 12, "following", "a follows b", 0.5},
+                  {"c", false, "unheard", "all", {}, "", "", -1}};
+  const auto got = parse_explanation(to_json(sent));
+  ASSERT_TRUE(got.ok()) << got.error().message;
+  EXPECT_EQ(to_json(*got), to_json(sent));
+  EXPECT_EQ(got->members[0].behind, 12U);
+  EXPECT_FALSE(got->members[1].behind);
+  EXPECT_EQ(parse_explanation("{}").error().code, Code::kProtocol);
+  EXPECT_EQ(parse_explanation("[").error().code, Code::kProtocol);
+}
+
 }  // namespace
 }  // namespace pgb::api

@@ -28,22 +28,23 @@ enum class Code {
   kNoCluster,
   kNoNode,
   kNoBalancer,
-  kProtected,    // "protect": true
-  kNeedsYes,     // a dangerous verb without --yes
-  kIsPrimary,    // remove-replica on the primary
-  kForeign,      // something of that name exists and is not ours
-  kBusy,         // another command works on this cluster
-  kInterrupted,  // SIGINT
-  kTerminated,   // SIGTERM
-  kProtocol,     // a peer broke the wire protocol
-  kAuth,         // authentication failed
-  kUnreachable,  // nobody answers at an address
-  kSql,          // the server answered with an error
-  kTool,         // a PostgreSQL program failed
-  kNotReady,     // asked too early
-  kNotFound,     // HTTP 404 and the like
-  kInDoubt,      // a request was sent and no answer came: it may have been executed
-  kCompacted,    // a watch asks for changes that the lease store no longer has
+  kProtected,        // "protect": true
+  kNeedsYes,         // a dangerous verb without --yes
+  kIsPrimary,        // remove-replica, reinit on the primary
+  kNoSafeCandidate,  // whoever could lead may lack acknowledged commits
+  kForeign,          // something of that name exists and is not ours
+  kBusy,             // another command works on this cluster
+  kInterrupted,      // SIGINT
+  kTerminated,       // SIGTERM
+  kProtocol,         // a peer broke the wire protocol
+  kAuth,             // authentication failed
+  kUnreachable,      // nobody answers at an address
+  kSql,              // the server answered with an error
+  kTool,             // a PostgreSQL program failed
+  kNotReady,         // asked too early
+  kNotFound,         // HTTP 404 and the like
+  kInDoubt,          // a request was sent and no answer came: it may have been executed
+  kCompacted,        // a watch asks for changes that the lease store no longer has
 };
 
 // One row of the error table.

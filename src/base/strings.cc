@@ -35,12 +35,24 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
   return out;
 }
 
-std::optional<uint64_t> parse_u64(std::string_view text) {
+static std::optional<uint64_t> parse_number(std::string_view text, int base) {
   uint64_t value = 0;
   const char* end = text.data() + text.size();
-  const auto [rest, failure] = std::from_chars(text.data(), end, value);
+  const auto [rest, failure] = std::from_chars(text.data(), end, value, base);
   if (failure != std::errc() || rest != end || text.empty()) return std::nullopt;
   return value;
+}
+
+std::optional<uint64_t> parse_u64(std::string_view text) { return parse_number(text, 10); }
+std::optional<uint64_t> parse_hex(std::string_view text) { return parse_number(text, 16); }
+
+std::optional<uint64_t> parse_lsn(std::string_view text) {
+  const size_t slash = text.find('/');
+  if (slash == std::string_view::npos) return std::nullopt;
+  const auto high = parse_hex(text.substr(0, slash));
+  const auto low = parse_hex(text.substr(slash + 1));
+  if (!high || !low) return std::nullopt;
+  return (*high << 32) | *low;
 }
 
 std::optional<uint16_t> parse_port(std::string_view text) {

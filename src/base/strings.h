@@ -15,7 +15,11 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
 
 // The whole text as a decimal number that fits; nothing otherwise (no sign, blanks or rest).
 std::optional<uint64_t> parse_u64(std::string_view text);
+std::optional<uint64_t> parse_hex(std::string_view text);   // the same, to the base of 16
 std::optional<uint16_t> parse_port(std::string_view text);  // 1..65535
+
+// A position in the WAL, "0/3000060"; nothing if it is none.
+std::optional<uint64_t> parse_lsn(std::string_view text);
 
 // "250ms", "3s", "2m", "1h", "1d"; a bare number is seconds. Milliseconds.
 std::optional<int64_t> parse_duration_ms(std::string_view text);

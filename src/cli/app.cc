@@ -57,6 +57,11 @@ constexpr Row kFunctions[] = {
     {"switchover", verb_switchover},
     {"failover", verb_failover},
     {"history", verb_history},
+    {"pause", verb_pause},
+    {"resume", verb_resume},
+    {"reinit", verb_reinit},
+    {"why", verb_why},
+    {"drill", verb_drill},
 };
 
 // Of words that could not be understood: is a program to read the answer?

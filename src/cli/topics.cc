@@ -87,6 +87,27 @@ constexpr std::string_view kState =
     "\n"
     "  `destroy` removes all of it; `list` names the clusters of this machine.\n";
 
+constexpr std::string_view kMaintenance =
+    "Maintenance\n"
+    "\n"
+    "  For groups whose agents choose the primary (\"ha\": {\"failover\": true}).\n"
+    "\n"
+    "    restart           replicas one after the other, then the primary hands\n"
+    "                      over to one of them and is restarted; balancers go on\n"
+    "    switchover        another primary, planned; prints how long writes waited\n"
+    "    reinit NODE       a replica that is not to be mended: its data are thrown\n"
+    "                      away and copied anew; goes on by itself once begun\n"
+    "    pause, resume     in between nobody is elected and nobody loses the role:\n"
+    "                      the primary goes on even if the lease store is away, and\n"
+    "                      a server that stops is not replaced. switchover works,\n"
+    "                      failover does not. Agents may be restarted; the pause is\n"
+    "                      kept in the lease store. If that is emptied, it is over.\n"
+    "    drill KIND NODE   a failure on purpose: what it did to clients\n"
+    "\n"
+    "  resume is carried out by the primary. If it cannot be heard, it may still run\n"
+    "  somewhere as one: resume refuses, and says who does not answer. Once you have\n"
+    "  made sure that it is off: resume --force.\n";
+
 std::string exit_code_text() {
   std::string out = "Exit codes\n\n";
   for (const Meaning& one : exit_codes()) out += "  " + padded(one.name, 12) + std::string(one.text) + "\n";
@@ -119,6 +140,7 @@ const std::vector<Topic>& topics() {
       {"images", "of servers and balancers; with and without registry"},
       {"passwords", "where they come from and how to get at them"},
       {"state", "what is kept where"},
+      {"maintenance", "pause, restart, switchover, reinit, drill"},
       {"environment", "variables that are read"},
       {"exit-codes", "what they mean"},
       {"errors", "all of them, with their exit codes"},
@@ -132,6 +154,7 @@ std::string topic_text(std::string_view name) {
   if (name == "images") return std::string(kImages);
   if (name == "passwords") return std::string(kPasswords);
   if (name == "state") return std::string(kState);
+  if (name == "maintenance") return std::string(kMaintenance);
   if (name == "environment") return environment_text();
   if (name == "exit-codes") return exit_code_text();
   if (name == "errors") return error_text();

@@ -1,13 +1,11 @@
 // init, plan, destroy, stop, start, restart: what changes a whole cluster.
-#include <poll.h>
-#include <unistd.h>
-
 #include <cstdio>
-#include <iostream>
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "cli/ask.h"
 #include "cli/context.h"
+#include "cluster/rolling_restart.h"
 #include "cluster/verbs.h"
 
 namespace pgb::cli {
@@ -106,18 +104,6 @@ int verb_plan(Context& context) {
   return context.line.has("--exit-code") && !steps->empty() ? 20 : 0;
 }
 
-static Result<std::string> read_answer(const cluster::Session& session) {
-  pollfd input{STDIN_FILENO, POLLIN, 0};
-  do {
-    if (Status ended = session.check_interrupted(); !ended.ok()) {
-      return std::move(ended).error().with("changed", "nothing");
-    }
-  } while (poll(&input, 1, 100) <= 0);
-  std::string answer;
-  std::getline(std::cin, answer);
-  return answer;
-}
-
 // The verb asks where somebody can answer; the old flag never did.
 static Status confirm(const Context& context, const cluster::Session& session, const std::string& name,
                       const cluster::DestroyPreview& preview) {
@@ -125,7 +111,7 @@ static Status confirm(const Context& context, const cluster::Session& session, c
   const Error refused = Error(Code::kNeedsYes, "destroy removes cluster " + name + " and all its data")
                             .with("changed", "nothing")
                             .with("try", context.again("destroy --yes"));
-  if (isatty(STDIN_FILENO) == 0 || context.line.has("--no-input")) return refused;
+  if (!can_ask(context)) return refused;
   std::fprintf(stderr, "This removes cluster %s and all its data:\n", name.c_str());
   for (const auto& [label, text] : preview.what) {
     std::fprintf(stderr, "  %-11s %s\n", label.c_str(), visible(text).c_str());
@@ -195,6 +181,15 @@ static int on_units(Context& context, Status (*verb)(cluster::Session&, const st
 
 int verb_stop(Context& context) { return on_units(context, cluster::stop); }
 int verb_start(Context& context) { return on_units(context, cluster::start); }
-int verb_restart(Context& context) { return on_units(context, cluster::restart); }
+
+int verb_restart(Context& context) {
+  auto session = context.open();
+  if (!session.ok()) return context.fail(session.error());
+  const std::string name = context.line.words.empty() ? "" : context.line.words[0];
+  if (!cluster::restarts_in_turn(**session, name)) return on_units(context, cluster::restart);
+  if (!context.line.has("--dry-run")) return context.done(cluster::restart_in_turn(**session, name));
+  auto steps = cluster::plan_restart_in_turn(**session, name);
+  return steps.ok() ? context.print_steps(*steps) : context.fail(steps.error());
+}
 
 }  // namespace pgb::cli

@@ -3,8 +3,10 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "cli/ask.h"
 #include "cli/context.h"
 #include "cli/since.h"
+#include "cli/status_view.h"
 #include "cli/terminal.h"
 #include "cluster/roles.h"
 
@@ -12,25 +14,93 @@ namespace pgb::cli {
 
 using nlohmann::json;
 
+static json to_doc(const cluster::RoleChange& change) {
+  json doc{{"v", 1},
+           {"event", "role"},
+           {"group", change.group},
+           {"from", change.from},
+           {"to", change.to},
+           {"epoch", change.epoch},
+           {"seconds", change.seconds},
+           {"text", change.sentence},
+           {"trouble", change.trouble},
+           {"measured", nullptr}};
+  if (change.measured) {
+    doc["measured"] = {{"pause_s", change.measured->pause},
+                       {"commits", change.measured->commits},
+                       {"errors", change.measured->errors},
+                       {"first_error", change.measured->first_error},
+                       {"lost", change.measured->lost ? json(*change.measured->lost) : json(nullptr)}};
+  }
+  return doc;
+}
+
+static std::string measured_text(const cluster::Measured& measured) {
+  char text[160];
+  std::snprintf(text, sizeof text, "Measured: writes paused %.2f s, %llu client errors, ", measured.pause,
+                static_cast<unsigned long long>(measured.errors));
+  std::string lost = "whether commits are lost is not known";
+  if (measured.lost)
+    lost = std::to_string(*measured.lost) + " of " + std::to_string(measured.commits) + " commits lost";
+  return text + lost + ".";
+}
+
 static int print_change(Context& context, const Result<cluster::RoleChange>& change) {
   context.end_progress();
   if (!change.ok()) return context.fail(change.error());
   if (context.json) {
+    std::printf("%s\n", to_doc(*change).dump(-1, ' ', false, json::error_handler_t::replace).c_str());
+    return 0;
+  }
+  if (change->from == change->to) {
+    std::printf("%s leads %s already.\n", change->to.c_str(), change->group.c_str());
+    return 0;
+  }
+  std::printf("%s leads %s after %.2f s.\n", change->to.c_str(), change->group.c_str(), change->seconds);
+  if (change->measured) {
+    std::printf("%s\n", measured_text(*change->measured).c_str());
+    if (!change->measured->first_error.empty()) {
+      std::printf("  error  %s\n", visible(change->measured->first_error).c_str());
+    }
+  }
+  std::printf("  why    %s\n", visible(change->sentence).c_str());
+  if (!change->trouble.empty()) std::printf("  but    %s\n", visible(change->trouble).c_str());
+  return 0;
+}
+
+// What it will do, and what is known of that.
+static std::string dialog(const std::string& cluster, const cluster::SwitchoverPlan& plan) {
+  const std::string behind = size_text(plan.lag_bytes) + " behind";
+  std::string out = cluster + ": " + plan.from + " -> " + plan.to + " (planned)\n";
+  out += "  loss      none: " + plan.to + " is " + (plan.async ? "" : "in the sync set and ") + behind + ", and " +
+         plan.from + " stops first\n";
+  out += "  pause     writes wait ";
+  if (plan.last_pause) {
+    char text[64];
+    std::snprintf(text, sizeof text, "about %.2f s at %s, as last time", *plan.last_pause, plan.group.c_str());
+    out += text;
+  } else {
+    out += "at " + plan.group + ": how long was not measured here yet";
+  }
+  return out + "; reads go on\n  open      transactions that are not done by then end with an error (40001)\n";
+}
+
+static int print_plan(Context& context, const std::string& cluster, const cluster::SwitchoverPlan& plan) {
+  context.end_progress();
+  if (context.json) {
     std::printf("%s\n", json{{"v", 1},
-                             {"event", "role"},
-                             {"group", change->group},
-                             {"from", change->from},
-                             {"to", change->to},
-                             {"epoch", change->epoch},
-                             {"seconds", change->seconds},
-                             {"text", change->sentence}}
+                             {"event", "plan"},
+                             {"group", plan.group},
+                             {"from", plan.from},
+                             {"to", plan.to},
+                             {"lag_bytes", plan.lag_bytes},
+                             {"last_pause_s", plan.last_pause ? json(*plan.last_pause) : json(nullptr)}}
                             .dump()
                             .c_str());
-  } else if (change->from == change->to) {
-    std::printf("%s leads %s already.\n", change->to.c_str(), change->group.c_str());
+  } else if (plan.from == plan.to) {
+    std::printf("%s leads %s already.\n", plan.to.c_str(), plan.group.c_str());
   } else {
-    std::printf("%s leads %s after %.2f s.\n  why  %s\n", change->to.c_str(), change->group.c_str(), change->seconds,
-                visible(change->sentence).c_str());
+    std::fputs(dialog(cluster, plan).c_str(), stdout);
   }
   return 0;
 }
@@ -38,8 +108,19 @@ static int print_change(Context& context, const Result<cluster::RoleChange>& cha
 int verb_switchover(Context& context) {
   auto session = context.open();
   if (!session.ok()) return context.fail(session.error());
-  return print_change(context,
-                      cluster::switchover(**session, context.line.get("--balancer"), context.line.get("--to")));
+  const std::string balancer = context.line.get("--balancer"), to = context.line.get("--to");
+  const std::string& cluster = (*session)->wanted.cluster_name;
+  const bool asks = can_ask(context);  // nothing is lost, so that a script need not say --yes
+  if (asks || context.line.has("--dry-run")) {
+    auto plan = cluster::plan_switchover(**session, balancer, to);
+    if (!plan.ok()) return context.fail(plan.error());
+    if (context.line.has("--dry-run")) return print_plan(context, cluster, *plan);
+    if (plan->from != plan->to) {
+      std::fputs(dialog(cluster, *plan).c_str(), stderr);
+      if (Status yes = ask_to_go_on(**session); !yes.ok()) return context.fail(yes.error());
+    }
+  }
+  return print_change(context, cluster::switchover(**session, balancer, to));
 }
 
 int verb_failover(Context& context) {

@@ -25,16 +25,25 @@ const std::vector<VerbRow>& verb_table() {
        "add-replica --balancer lb1 --count 2"},
       {"remove-replica", "Nodes", "", "remove a replica with its data and slot", "--balancer --node --dry-run",
        "remove-replica --balancer lb1 --node 3"},
-      {"restart", "Nodes", "[NAME]", "stop and start", "--dry-run", "restart replica1"},
+      {"restart", "Nodes", "[NAME]", "stop and start; with failover one after the other", "--dry-run",
+       "restart replica1"},
+      {"reinit", "Nodes", "NODE", "throw a replica's data away and copy them anew", "--balancer --dry-run",
+       "reinit replica1 --yes"},
       {"logs", "Nodes", "NAME", "the last lines of a server or balancer", "--lines --since --follow",
        "logs primary1 --since 10m"},
-      {"switchover", "Roles", "", "move the primary's role; nothing is lost", "--to --balancer",
+      {"switchover", "Roles", "", "move the primary's role; nothing is lost", "--to --balancer --dry-run",
        "switchover --to replica1"},
-      {"failover", "Roles", "", "give a group a primary; --force may lose",
-       "--to --balancer --force", "failover --to replica1"},
+      {"failover", "Roles", "", "give a group a primary; --force may lose", "--to --balancer --force",
+       "failover --to replica1"},
+      {"pause", "Roles", "", "maintenance: the agents leave roles alone", "--balancer --dry-run", "pause"},
+      {"resume", "Roles", "", "the end of that", "--balancer --force --dry-run", "resume"},
       {"history", "Roles", "", "what changed in a group, and why", "--balancer --since", "history"},
+      {"why", "Understand", "[NODE|SQL]", "no leader? this state? where would SQL go?", "--balancer --exit-code",
+       "why replica1"},
       {"doctor", "Understand", "", "can this machine run a cluster?", "", "doctor"},
       {"events", "Understand", "", "what was done when", "--since --follow", "events"},
+      {"drill", "Understand", "KIND [NODE]", "kill, stop or store-loss under load; what it did", "--balancer --dry-run",
+       "drill kill primary1 --yes"},
       {"url", "Use", "", "how to connect; tried once before it is printed",
        "--role --direct --balancer --format --show-password", "url --format jdbc"},
       {"psql", "Use", "[ARGUMENT...]", "psql, connected", "--role --direct --balancer", "psql -- -c 'SELECT 1'"},
@@ -64,7 +73,7 @@ const std::vector<OptionRow>& option_table() {
       {"--version", "", "", "the version"},
       {"--dry-run", "-n", "", "only say what would be done"},
       {"--yes", "-y", "", "do not ask"},
-      {"--exit-code", "", "", "status: 10 degraded, 11 no primary, 12 not created; plan: 20 something to do"},
+      {"--exit-code", "", "", "status, why: 10 degraded, 11 no primary, 12 not created; plan: 20 something to do"},
       {"--watch", "", "[SEC]", "again every second, or every SEC seconds"},
       {"--wait", "", "STATE", "until it is healthy", "healthy"},
       {"--strict", "", "", "doubtful settings are mistakes, too: exit 3"},
@@ -75,7 +84,7 @@ const std::vector<OptionRow>& option_table() {
       {"--balancer", "", "NAME", "which balancer"},
       {"--node", "", "NODE", "a server's id or name"},
       {"--to", "", "NODE", "who is to lead; else the best candidate"},
-      {"--force", "", "", "failover: also to a server that may lack acknowledged commits"},
+      {"--force", "", "", "failover: also if commits are lost; resume: whoever may still lead"},
       {"--count", "", "N", "how many, 1 to 64"},
       {"--save", "", "", "write the change into the cluster file, too"},
       {"--since", "", "TIME", "only after 10m ago, or after 2026-01-31T12:00 (UTC)"},
@@ -123,7 +132,7 @@ bool takes(const VerbRow& verb, std::string_view option) {
 
 size_t most_words(const VerbRow& verb) {
   if (verb.arguments.empty()) return 0;
-  return verb.arguments.find("...") == std::string_view::npos ? 1 : SIZE_MAX;
+  return verb.arguments.find("...") == std::string_view::npos ? split(verb.arguments, ' ').size() : SIZE_MAX;
 }
 
 static std::string padded(std::string text, size_t width) {

@@ -3,158 +3,201 @@
 #include <poll.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "cluster/primary.h"
-#include "cluster/units.h"
-#include "dcs/etcd_client.h"
-#include "dcs/keys.h"
+#include "cluster/probe.h"
+#include "cluster/role_probe.h"
+#include "cluster/wait.h"
+#include "cluster/why.h"
+#include "os/file.h"
 #include "os/lock_file.h"
 
 namespace pgb::cluster {
 
-using dcs::Compare;
-using dcs::Op;
-using nlohmann::json;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+using Clock = Deadline::Clock;
 
 namespace {
 
-constexpr seconds kPatience{30};  // for the agents to begin
-constexpr milliseconds kCall{2000};
+constexpr milliseconds kServer{2000};
 
-// One group and its store.
-struct Group {
-  model::Cluster cluster;
-  Secrets secrets;
-  model::Balancer balancer;
-  std::unique_ptr<dcs::Dcs> store;
-  dcs::Keys keys;
+std::string text_of(double number) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2f", number);
+  return text;
+}
+
+// The pause that the last switchover of the group told of in the events.
+std::optional<double> last_pause(const Session& session, const std::string& group) {
+  const auto events = os::read_file(session.events_file());
+  if (!events.ok()) return std::nullopt;
+  const size_t line = events->rfind("switchover of " + group + ": ");
+  const std::string mark = "writes paused ";
+  const size_t at = line == std::string::npos ? line : events->find(mark, line);
+  if (at == std::string::npos || at > events->find('\n', line)) return std::nullopt;
+  return std::strtod(events->c_str() + at + mark.size(), nullptr);
+}
+
+Error cannot_take_over(const std::string& node, const std::string& why) {
+  return Error(Code::kNotReady, node + " cannot take over: it " + why)
+      .with("changed", "nothing")
+      .with("look", "pgbalancer_cluster why " + node);
+}
+
+struct Chances {
+  const GroupState& state;
+  const ServerFacts& primary;
+
+  // What holds it back; empty: nothing that is known here. The leader has the last word.
+  std::string obstacle(const std::string& node) const {
+    const auto follower = primary.followers.find(node);
+    if (follower == primary.followers.end() || follower->second.state != "streaming") return "does not stream";
+    const bool recorded = std::find(state.members.begin(), state.members.end(), node) != state.members.end();
+    if (state.durability != "async" && !recorded) return "is not among those that have each commit";
+    return "";
+  }
+  int64_t lag(const std::string& node) const {
+    const auto follower = primary.followers.find(node);
+    return follower == primary.followers.end() ? 0 : follower->second.lag_bytes.value_or(0);
+  }
 };
 
-Result<std::vector<std::string>> endpoints_of(const Session& session, const model::Cluster& cluster,
-                                              const model::Balancer& balancer) {
-  if (!cluster.dcs_etcd.empty()) return cluster.dcs_etcd;
-  auto units = existing_units(session, Deadline::after(seconds(30)));
-  if (!units.ok()) return std::move(units).error();
-  const auto unit = units->find(balancer.name);
-  const auto port =
-      unit == units->end() ? std::map<uint16_t, uint16_t>::const_iterator() : unit->second.ports.find(kStorePort);
-  if (unit == units->end() || port == unit->second.ports.end()) {
-    return Error(Code::kNotReady, balancer.name + " keeps no lease store: its agents do not choose a primary")
+Result<std::string> choose(const Group& group, const Chances& chances, const std::string& wanted) {
+  if (!wanted.empty()) {
+    const std::string why = chances.obstacle(wanted);
+    return why.empty() ? Result<std::string>(wanted) : cannot_take_over(wanted, why);
+  }
+  std::string best, why_not;
+  for (const model::Node& node : group.balancer.nodes()) {
+    if (node.name == chances.state.leader) continue;
+    const std::string why = chances.obstacle(node.name);
+    if (!why.empty()) {
+      why_not += (why_not.empty() ? "" : "; ") + node.name + " " + why;
+    } else if (best.empty() || chances.lag(node.name) < chances.lag(best)) {
+      best = node.name;
+    }
+  }
+  if (!best.empty()) return best;
+  return Error(Code::kNotReady, "nobody can take over from " + chances.state.leader + ": " +
+                                    (why_not.empty() ? "there is no other node" : why_not))
+      .with("changed", "nothing");
+}
+
+Result<SwitchoverPlan> make_plan(const Session& session, Group& group, const std::string& to) {
+  PGB_TRY(check_node(group, to));
+  auto state = read_state(group);
+  if (!state.ok()) return std::move(state).error();
+  if (state->leader.empty()) {
+    return Error(Code::kNotReady, "nobody leads " + group.balancer.name + " just now")
         .with("changed", "nothing")
-        .with("try", "\"ha\": {\"failover\": true} in the cluster file, before it is made");
+        .with("try", "pgbalancer_cluster why");
   }
-  return std::vector<std::string>{"http://" + reachable_host(cluster) + ":" + std::to_string(port->second)};
-}
-
-Result<Group> open_group(const Session& session, const std::string& name) {
-  auto cluster = session.recorded();
-  if (!cluster.ok()) return std::move(cluster).error();
-  auto secrets = session.secrets(false);
-  if (!secrets.ok()) return std::move(secrets).error();
-  const bool only = name.empty() && cluster->balancers.size() == 1;
-  const model::Balancer* balancer = only ? &cluster->balancers[0] : cluster->find_balancer(name);
-  if (balancer == nullptr) {
-    return Error(Code::kNoBalancer,
-                 name.empty() ? "which balancer? the cluster has several" : "there is no balancer " + name)
-        .with("try", "--balancer " + cluster->balancers[0].name);
-  }
-  auto endpoints = endpoints_of(session, *cluster, *balancer);
-  if (!endpoints.ok()) return std::move(endpoints).error();
-  dcs::EtcdSettings settings;
-  settings.endpoints = *endpoints;
-  if (cluster->dcs_etcd.empty()) {
-    settings.user = "pgbalancer";
-    settings.password = secrets->store_password;
-  }
-  auto store = dcs::make_etcd_client(std::move(settings));
-  if (!store.ok()) return std::move(store).error();
-  dcs::Keys keys(cluster->cluster_name, balancer->name);
-  return Group{*cluster, *secrets, *balancer, std::move(*store), std::move(keys)};
-}
-
-// A record's JSON; an empty object if there is none.
-Result<json> read(Group& group, const std::string& key) {
-  auto found = group.store->range({key, false}, Deadline::after(kCall));
-  if (!found.ok()) return std::move(found).error().in("lease store of " + group.balancer.name);
-  if (found->kvs.empty()) return json::object();
-  json doc = json::parse(found->kvs[0].value, nullptr, false);
-  return doc.is_object() ? doc : json::object();
-}
-
-Result<std::string> leader_of(Group& group) {
-  auto leader = read(group, group.keys.leader());
-  if (!leader.ok()) return std::move(leader).error();
-  return leader->value("holder", "");
-}
-
-Status check_node(const Group& group, const std::string& to) {
-  if (to.empty()) return {};
+  SwitchoverPlan plan{group.balancer.name, state->leader, to, group.balancer.name, state->durability == "async", 0, {}};
+  if (to == state->leader) return plan;
   const auto nodes = group.balancer.nodes();
-  std::string known;
-  for (const model::Node& node : nodes) {
-    if (node.name == to) return {};
-    known += (known.empty() ? "" : ", ") + node.name;
+  const auto leader =
+      std::find_if(nodes.begin(), nodes.end(), [&](const model::Node& node) { return node.name == state->leader; });
+  if (leader == nodes.end()) return Error(Code::kNotReady, state->leader + ", which leads, is no node of the record");
+  pgclient::ConnInfo info = server_conninfo(group.cluster, group.secrets, leader->port);
+  info.database = "postgres";
+  auto facts = probe_server(info, Deadline::after(kServer));
+  if (!facts.ok()) return std::move(facts).error().in(state->leader);
+  const Chances chances{*state, *facts};
+  auto target = choose(group, chances, to);
+  if (!target.ok()) return std::move(target).error();
+  plan.to = *target;
+  plan.lag_bytes = chances.lag(*target);
+  plan.last_pause = last_pause(session, group.balancer.name);
+  return plan;
+}
+
+// Tells the steps of a change of roles as they are seen in the store.
+class Steps {
+ public:
+  Steps(const Session& session, const std::string& from) : session_(session), from_(from) {
+    if (!from_.empty()) session_.tell("demote", Event::State::kRunning, from_ + " lets its clients finish and stops");
   }
-  return Error(Code::kNoNode, group.balancer.name + " has no node " + to)
-      .with("known", known)
-      .with("changed", "nothing");
-}
-
-Status leave_request(Group& group, const char* kind, const std::string& to, bool force) {
-  dcs::Txn txn;
-  txn.when = {Compare::absent(group.keys.failover())};
-  const json request{{"kind", kind}, {"node", to}, {"force", force}, {"seconds", kPatience.count()}};
-  txn.then = {Op::put(group.keys.failover(), request.dump())};
-  auto done = group.store->txn(txn, Deadline::after(kCall));
-  if (!done.ok()) return std::move(done).error().in("lease store of " + group.balancer.name);
-  if (done->succeeded) return {};
-  return Error(Code::kBusy, "another request to change roles stands in " + group.balancer.name)
-      .with("changed", "nothing");
-}
-
-std::vector<Change> read_history(Group& group) {
-  std::vector<Change> changes;
-  auto found = group.store->range({group.keys.history(), true}, Deadline::after(seconds(10)));
-  if (!found.ok()) return changes;
-  for (const dcs::KeyValue& kv : found->kvs) {
-    const json doc = json::parse(kv.value, nullptr, false);
-    if (!doc.is_object()) continue;
-    changes.push_back({doc.value("time", ""), group.balancer.name, doc.value("node", ""), doc.value("action", ""),
-                       doc.value("epoch", uint64_t{0}), doc.value("text", "")});
+  void see(const GroupState& state) {
+    if (!let_go_ && state.leader != from_) {
+      let_go_ = true;
+      if (!from_.empty()) session_.tell("demote", Event::State::kOk, from_ + " has stopped and let go");
+      session_.tell("promote", Event::State::kRunning, "somebody takes over");
+    }
+    if (!took_ && !state.leader.empty() && state.leader != from_) {
+      took_ = true;
+      session_.tell("promote", Event::State::kOk, state.leader + ", epoch " + std::to_string(state.epoch));
+      session_.tell("resume", Event::State::kRunning, state.leader + " begins to take writes");
+    }
   }
-  return changes;
+
+ private:
+  const Session& session_;
+  const std::string from_;
+  bool let_go_ = false, took_ = false;
+};
+
+struct Asked {
+  int64_t request;
+  std::string from;
+  bool election;  // nobody led
+};
+
+Error interrupted(Group& group, const Asked& asked, Error why) {
+  if (withdraw_request(group, asked.request))
+    return std::move(why).with("changed", "nothing: the request is taken back");
+  return std::move(why)
+      .with("standing", "the agents carry it out by themselves")
+      .with("look", "pgbalancer_cluster history");
 }
 
-// The sentence of the newest line of that kind; empty if there is none.
-std::string last_words(Group& group, const std::string& action) {
-  const auto changes = read_history(group);
-  const auto found =
-      std::find_if(changes.rbegin(), changes.rend(), [&](const Change& change) { return change.action == action; });
-  return found == changes.rend() ? "" : found->text;
+// An election that can find nobody.
+std::optional<Error> no_safe_candidate(const Session& session, Group& group, const Asked& asked) {
+  auto said = why(session, group);
+  if (!said.ok() || !said->view.store_reachable || !said->view.leader.empty()) return std::nullopt;
+  Error error(Code::kNoSafeCandidate, "a failover now could lose acknowledged commits");
+  for (const auto& member : said->view.members) {
+    if (member.may_lead) return std::nullopt;
+    error.with(member.name, member.reason + (member.cost.empty() ? "" : "; forced, it would lose " + member.cost));
+  }
+  if (!withdraw_request(group, asked.request)) return std::nullopt;
+  return std::move(error)
+      .with("changed", "nothing")
+      .with("try", "bring back who is missing: pgbalancer_cluster start")
+      .with("or accept the loss", "pgbalancer_cluster failover --force");
 }
 
 // Until another one than `from` leads, takes writes, and the request is done with.
-Result<RoleChange> wait_for_change(const Session& session, Group& group, const std::string& from) {
-  const auto began = Deadline::Clock::now();
-  const Deadline deadline = Deadline::after(kPatience + seconds(10));
-  for (; !deadline.expired(); poll(nullptr, 0, 20)) {
-    PGB_TRY(session.check_interrupted());
-    auto leader = read(group, group.keys.leader());
-    auto sync = read(group, group.keys.sync());
-    auto request = read(group, group.keys.failover());
-    if (!leader.ok() || !sync.ok() || !request.ok()) continue;
-    const std::string holder = leader->value("holder", "");
-    const uint64_t epoch = leader->value("epoch", uint64_t{0});
-    const bool opened = sync->value("leader", "") == holder && sync->value("epoch", uint64_t{0}) == epoch;
-    if (!holder.empty() && holder != from && opened) {
-      const std::chrono::duration<double> took = Deadline::Clock::now() - began;
-      return RoleChange{group.balancer.name, from, holder, epoch, took.count(), last_words(group, "acquire")};
+Result<RoleChange> wait_for_change(const Session& session, Group& group, const Asked& asked) {
+  constexpr seconds kElection{5};
+  const auto began = Clock::now();
+  const Deadline deadline = Deadline::after(kRequestPatience + seconds(10));
+  Deadline look_closer = Deadline::after(kElection);
+  Steps steps(session, asked.from);
+  for (; !deadline.expired(); poll(nullptr, 0, 10)) {
+    if (Status on = session.check_interrupted(); !on.ok()) return interrupted(group, asked, std::move(on).error());
+    auto state = read_state(group);
+    if (!state.ok()) continue;
+    steps.see(*state);
+    if (state->opened && state->leader != asked.from) {
+      const std::chrono::duration<double> took = Clock::now() - began;
+      RoleChange change;
+      change.group = group.balancer.name;
+      change.from = asked.from;
+      change.to = state->leader;
+      change.epoch = state->epoch;
+      change.seconds = took.count();
+      change.sentence = last_words(group, "acquire");
+      return change;
     }
-    if (request->empty() && !from.empty() && holder == from) {
-      return Error(Code::kNotReady, last_words(group, "request")).with("changed", "nothing: " + from + " leads on");
+    if (!state->request && !asked.from.empty() && state->leader == asked.from) {
+      const auto said = answer_to(group, asked.request);
+      return Error(Code::kNotReady, said ? said->text : "the request is gone, and nobody says why")
+          .with("changed", "nothing: " + asked.from + " leads on");
+    }
+    if (asked.election && look_closer.expired()) {
+      look_closer = Deadline::after(seconds(2));
+      if (auto error = no_safe_candidate(session, group, asked)) return std::move(*error);
     }
   }
   return Error(Code::kTimeout,
@@ -162,7 +205,37 @@ Result<RoleChange> wait_for_change(const Session& session, Group& group, const s
       .with("look", "pgbalancer_cluster history");
 }
 
+// The former primary, and all others, stream from the new one. What is not so after a while is told, and no failure.
+std::string wait_for_rejoin(const Session& session, const Group& group, const std::string& from) {
+  constexpr seconds kPatience{60};
+  const auto nodes = group.balancer.nodes();
+  const auto node = std::find_if(nodes.begin(), nodes.end(), [&](const auto& one) { return one.name == from; });
+  if (node == nodes.end()) return "";
+  session.tell("rejoin", Event::State::kRunning, from + " comes back as a replica");
+  const Deadline deadline = Deadline::after(kPatience);
+  for (; !deadline.expired(); poll(nullptr, 0, 50)) {
+    if (!session.check_interrupted().ok()) return from + " had not come back yet";
+    auto primary = find_primary(group.cluster, group.secrets, group.balancer);
+    if (!primary.ok() || primary->name == from) continue;
+    pgclient::ConnInfo info = server_conninfo(group.cluster, group.secrets, primary->port);
+    info.database = "postgres";
+    const auto facts = probe_server(info, Deadline::after(kServer));
+    const auto follower = facts.ok() ? facts->followers.find(from) : std::map<std::string, Follower>::const_iterator();
+    if (!facts.ok() || follower == facts->followers.end() || follower->second.state != "streaming") continue;
+    session.tell("rejoin", Event::State::kOk, from + " streams from " + primary->name);
+    return "";
+  }
+  session.tell("rejoin", Event::State::kFailed, from + " does not stream yet");
+  return from + " does not stream yet: pgbalancer_cluster why " + from;
+}
+
 }  // namespace
+
+Result<SwitchoverPlan> plan_switchover(Session& session, const std::string& balancer, const std::string& to) {
+  auto group = open_group(session, balancer);
+  if (!group.ok()) return std::move(group).error();
+  return make_plan(session, *group, to);
+}
 
 Result<RoleChange> switchover(Session& session, const std::string& balancer, const std::string& to) {
   if (!session.has_record()) return session.recorded().error();
@@ -170,18 +243,36 @@ Result<RoleChange> switchover(Session& session, const std::string& balancer, con
   if (!lock.ok()) return std::move(lock).error();
   auto group = open_group(session, balancer);
   if (!group.ok()) return std::move(group).error();
-  PGB_TRY(check_node(*group, to));
-  auto from = leader_of(*group);
-  if (!from.ok()) return std::move(from).error();
-  if (from->empty()) {
-    return Error(Code::kNotReady, "nobody leads " + group->balancer.name + " just now")
-        .with("try", "pgbalancer_cluster failover");
+  auto plan = make_plan(session, *group, to);
+  if (!plan.ok()) return std::move(plan).error();
+  if (plan->from == plan->to) {
+    RoleChange none;
+    none.group = plan->group;
+    none.from = none.to = to;
+    none.sentence = to + " leads already";
+    return none;
   }
-  if (*from == to) return RoleChange{group->balancer.name, to, to, 0, 0, to + " leads already"};
-  PGB_TRY(leave_request(*group, "switchover", to, false));
-  session.tell(group->balancer.name, Event::State::kRunning, *from + " hands over");
-  auto change = wait_for_change(session, *group, *from);
-  if (change.ok()) session.log_event("switchover of " + group->balancer.name + ": " + *from + " -> " + change->to);
+  RoleProbe probe(balancer_conninfo(group->cluster, group->secrets, group->balancer));
+  probe.begin();
+  PGB_TRY(session.check_interrupted());
+  auto request = leave_request(*group, "switchover", to, false);
+  if (!request.ok()) return std::move(request).error();
+  auto change = wait_for_change(session, *group, {*request, plan->from, false});
+  if (!change.ok()) return change;
+  probe.wait_for_writes();
+  session.tell("resume", Event::State::kOk, group->balancer.name + " sends writes to " + change->to);
+  const auto nodes = group->balancer.nodes();
+  const auto now = std::find_if(nodes.begin(), nodes.end(), [&](const auto& one) { return one.name == change->to; });
+  if (now != nodes.end()) {
+    change->measured = probe.end(server_conninfo(group->cluster, group->secrets, now->port));
+  }
+  std::string event = "switchover of " + group->balancer.name + ": " + plan->from + " -> " + change->to;
+  if (change->measured) {
+    event += ", writes paused " + text_of(change->measured->pause) + " s, " + std::to_string(change->measured->errors) +
+             " client errors";
+  }
+  session.log_event(event);
+  change->trouble = wait_for_rejoin(session, *group, plan->from);
   return change;
 }
 
@@ -197,11 +288,17 @@ Result<RoleChange> failover(Session& session, const std::string& balancer, const
         .with("changed", "nothing")
         .with("try", "pgbalancer_cluster switchover");
   }
-  auto from = leader_of(*group);
-  if (!from.ok()) return std::move(from).error();
-  PGB_TRY(leave_request(*group, "failover", to, force));
+  auto state = read_state(*group);
+  if (!state.ok()) return std::move(state).error();
+  if (state->pause) {  // its primary may go on without its lease: who took over would be a second one
+    return Error(Code::kNotReady, group->balancer.name + " is paused since " + state->pause->since)
+        .with("changed", "nothing")
+        .with("try", "pgbalancer_cluster resume: the agents elect by themselves then");
+  }
+  auto request = leave_request(*group, "failover", to, force);
+  if (!request.ok()) return std::move(request).error();
   session.tell(group->balancer.name, Event::State::kRunning, "electing");
-  auto change = wait_for_change(session, *group, *from);
+  auto change = wait_for_change(session, *group, {*request, state->leader, !force});
   if (change.ok()) session.log_event("failover of " + group->balancer.name + " to " + change->to);
   return change;
 }

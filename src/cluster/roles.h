@@ -1,34 +1,52 @@
 // Who leads a group: asked of its lease store, changed by a request that is left there for the agents.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "cluster/group_store.h"
 #include "cluster/session.h"
 
 namespace pgb::cluster {
 
+// What a client that wrote through the balancer all the time was told.
+struct Measured {
+  double pause = 0;  // seconds without an acknowledged commit
+  uint64_t commits = 0, errors = 0;
+  std::optional<uint64_t> lost;  // of these commits; nothing: the new primary could not be asked
+  std::string first_error;
+};
+
 struct RoleChange {
   std::string group, from, to;
   uint64_t epoch = 0;
-  double seconds = 0;    // until the new primary takes writes
-  std::string sentence;  // of whoever took over
+  double seconds = 0;                // until the new primary takes writes
+  std::string sentence;              // of whoever took over
+  std::optional<Measured> measured;  // nothing: no write went through the balancer before
+  std::string trouble;               // what is not as it should be although the role has moved; empty: nothing
 };
+
+// What a switchover would do, by what is known now.
+struct SwitchoverPlan {
+  std::string group, from, to;  // to == from: there is nothing to do
+  std::string balancer;
+  bool async = false;
+  int64_t lag_bytes = 0;             // of `to`, as the primary sees it
+  std::optional<double> last_pause;  // seconds, as measured at this group's last switchover
+};
+// kNoNode, kNotReady: nobody leads, or nobody (or not `to`) can take over, and why.
+Result<SwitchoverPlan> plan_switchover(Session& session, const std::string& balancer, const std::string& to);
 
 // Moves the role to `to`, or to the best candidate if that is empty; planned, nothing is lost. Returns when the new
-// primary takes writes. kNoNode, kNotReady (with the leader's reason; then nothing has changed), kBusy (another request
-// stands), kTimeout (the request may still be carried out).
+// primary takes writes and the former one follows it. kNoNode, kNotReady (with the leader's reason; then nothing has
+// changed), kBusy (another request stands), kTimeout (the request may still be carried out), kInterrupted (says which).
 Result<RoleChange> switchover(Session& session, const std::string& balancer, const std::string& to);
 
-// Gives a group without a leader one; `force`: also one that may lack acknowledged commits. kNotReady: it has one.
+// Gives a group without a leader one; `force`: also one that may lack acknowledged commits. kNotReady: it has one, or
+// is paused. kNoSafeCandidate: who could lead would lose commits; nothing has changed.
 Result<RoleChange> failover(Session& session, const std::string& balancer, const std::string& to, bool force);
 
-struct Change {
-  std::string time;  // RFC 3339 UTC, by the clock of the node that wrote it
-  std::string group, node, action;
-  uint64_t epoch = 0;
-  std::string text;
-};
 // Oldest first.
 Result<std::vector<Change>> history(Session& session, const std::string& balancer);
 

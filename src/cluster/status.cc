@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "cluster/group_store.h"
 #include "cluster/parallel.h"
 #include "cluster/probe.h"
 #include "cluster/time_text.h"
@@ -167,19 +168,37 @@ void ask_balancer(const model::Cluster& cluster, const Secrets& secrets, const U
   }
 }
 
+// Whether the group's agents leave roles alone. Reads the lease store, which takes no other form of reading than POST.
+void ask_store(const model::Cluster& cluster, const Secrets& secrets, const UnitMap& units,
+               const model::Balancer& balancer, std::optional<BalancerStatus::Paused>& paused) {
+  const auto unit = units.find(balancer.name);
+  const bool runs = unit != units.end() && unit->second.state == runtime::UnitState::kRunning;
+  if (!runs && cluster.dcs_etcd.empty()) return;  // it is gone with its balancer
+  auto group = group_of(cluster, secrets, balancer, units);
+  if (!group.ok()) return;
+  const auto state = read_state(*group, Deadline::after(kServerDeadline));
+  if (!state.ok()) return;
+  paused.emplace();
+  if (state->pause) paused = BalancerStatus::Paused{state->pause->since, state->pause->by};
+}
+
 // Asks a balancer and its servers, all at once.
 BalancerStatus ask_group(const model::Cluster& cluster, const Secrets& secrets, const UnitMap& units,
                          const model::Balancer& balancer) {
   const std::vector<model::Node> nodes = balancer.nodes();
   std::vector<NodeEvidence> evidence(nodes.size());
   BalancerStatus status;
-  in_parallel(nodes.size() + 1, [&](size_t i) {
-    if (i == nodes.size()) {
+  std::optional<BalancerStatus::Paused> paused;
+  in_parallel(nodes.size() + 2, [&](size_t i) {
+    if (i == nodes.size() + 1) {
+      ask_store(cluster, secrets, units, balancer, paused);
+    } else if (i == nodes.size()) {
       ask_balancer(cluster, secrets, units, balancer, status);
     } else {
       evidence[i] = ask_node(cluster, secrets, units, nodes[i]);
     }
   });
+  status.paused = std::move(paused);
   const ServerFacts* primary = nullptr;
   for (const NodeEvidence& one : evidence) {
     if (one.server.ok() && !one.server->in_recovery) primary = &*one.server;
@@ -197,6 +216,11 @@ void judge_cluster(StatusDocument& document) {
   document.state = "healthy";
   for (const BalancerStatus& balancer : document.balancers) {
     bool primary = false;
+    if (balancer.paused && !balancer.paused->since.empty()) {
+      document.notes.push_back(balancer.name + " is PAUSED since " + balancer.paused->since + " by " +
+                               balancer.paused->by +
+                               ": nobody takes over, whatever happens; pgbalancer_cluster resume ends it");
+    }
     if (balancer.state != "serving") document.notes.push_back(balancer.name + ": " + balancer.reason);
     for (const NodeStatus& node : balancer.nodes) {
       primary = primary || (node.role == "primary" && node.state == "accepting");

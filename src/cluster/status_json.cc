@@ -29,6 +29,12 @@ static json to_doc(const NodeStatus& node) {
               {"age_s", node.age_s}};
 }
 
+static json to_doc(const std::optional<BalancerStatus::Paused>& paused) {
+  if (!paused) return nullptr;
+  if (paused->since.empty()) return false;
+  return json{{"since", paused->since}, {"by", paused->by}};
+}
+
 static json to_doc(const BalancerStatus& balancer) {
   json nodes = json::array();
   for (const NodeStatus& node : balancer.nodes) nodes.push_back(to_doc(node));
@@ -41,6 +47,7 @@ static json to_doc(const BalancerStatus& balancer) {
               {"rest_api_port", balancer.rest_api_port},
               {"query", {{"ok", balancer.query_ok}, {"ms", balancer.query_ms}, {"error", balancer.query_error}}},
               {"durability", balancer.durability},
+              {"paused", to_doc(balancer.paused)},
               {"nodes", nodes}};
 }
 

@@ -52,6 +52,15 @@ TEST(OnlyNode, IsJudgedByItselfAlone) {
   EXPECT_EQ(one.state, "no_primary");
 }
 
+TEST(StatusJson, APauseIsKnownNotThereOrNotKnown) {
+  StatusDocument one = document();
+  EXPECT_NE(to_json(one).find("\"paused\":null"), std::string::npos);
+  one.balancers[0].paused.emplace();
+  EXPECT_NE(to_json(one).find("\"paused\":false"), std::string::npos);
+  one.balancers[0].paused = BalancerStatus::Paused{"2026-01-31T12:00:00.000Z", "alice"};
+  EXPECT_NE(to_json(one).find(R"("paused":{"since":"2026-01-31T12:00:00.000Z","by":"alice"})"), std::string::npos);
+}
+
 TEST(OnlyNode, AnIdMayStandForOneInEachGroup) {
   StatusDocument one = document();
   ASSERT_TRUE(only_node(one, "1").ok());

@@ -89,6 +89,11 @@ Decision Look::row(Event event, std::string sentence) const {
   return decision;
 }
 
+bool Look::paused() const {
+  bool resumes = store().request && store().request->kind == Request::Kind::kResume;
+  return store().paused && !(resumes && self().server != Server::kStandby);
+}
+
 const LeaderKey* Look::leader() const {
   const auto& key = store().leader;
   return store().reachable && key && key->holder != self().name ? &*key : nullptr;

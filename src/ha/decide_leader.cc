@@ -71,7 +71,7 @@ std::optional<Decision> in_trouble(const Look& look) {
   const OwnView& self = look.self();
   bool stalled = self.health != Health::kGood;
   bool full = self.free_disk < look.settings().min_free_disk;
-  if (look.store().paused || (!stalled && !full)) return std::nullopt;
+  if (look.paused() || (!stalled && !full)) return std::nullopt;
   Successor next = successor(look.view, "", look.now);
   if (!next.node) return std::nullopt;
   std::string what = stalled ? "its server does not write" : fmt::format("its disk has {} left", bytes(self.free_disk));
@@ -130,7 +130,12 @@ std::optional<Decision> asked_of_another(const Look& look, const Request& reques
 
 std::optional<Decision> requested(const Look& look) {
   const auto& request = look.store().request;
-  if (look.state != State::kLeading || !request) return std::nullopt;
+  if (!request) return std::nullopt;
+  if (request->kind == Request::Kind::kResume) {
+    return settle(look, fmt::format("resumed: {} leads under epoch {}, roles are kept by the agents again",
+                                    look.self().name, look.self().epoch));
+  }
+  if (look.state != State::kLeading) return std::nullopt;
   if (request->kind == Request::Kind::kSwitchover) return switchover(look, *request);
   if (request->kind == Request::Kind::kFailover) {
     return settle(look, fmt::format("failover settled: {} leads under epoch {}; to move the role ask for a switchover",
@@ -150,7 +155,7 @@ std::optional<Decision> requested(const Look& look) {
 Decision decide_leader(const Look& look) {
   const OwnView& self = look.self();
   if (std::string by = replaced_by(look); !by.empty()) return fence_replaced(look, by);
-  if (!look.store().paused && look.late()) return fence_late(look);
+  if (!look.paused() && look.late()) return fence_late(look);
   if (Epoch promise = highest_promise(look); promise > self.epoch) {
     return reacquire(look, Event::kPromisedElsewhere,
                      fmt::format("a member that took it for gone promised epoch {}", promise));
@@ -172,7 +177,7 @@ Decision decide_uncovered(const Look& look) {
       by = fmt::format("{} holds the leader key for epoch {}", other->holder, other->epoch);
     }
     if (!by.empty()) return fence_replaced(look, by);
-    if (look.store().paused) return reacquire(look, Event::kPaused, "paused, and nobody leads");
+    if (look.paused()) return reacquire(look, Event::kPaused, "paused, and nobody leads");
     if (look.late()) return fence_late(look);
     return reacquire(look, Event::kKeyGone, "its key is gone, but it was covered all the time");
   }
@@ -182,8 +187,7 @@ Decision decide_uncovered(const Look& look) {
     }
   }
   if (!by.empty()) return fence_replaced(look, by);
-  if (look.store().paused)
-    return look.row(Event::kPaused, fmt::format("paused: {} goes on without the store", self.name));
+  if (look.paused()) return look.row(Event::kPaused, fmt::format("paused: {} goes on without the store", self.name));
   if (look.late()) return fence_late(look);
   bool lease_runs = self.lease != 0 && look.now < self.renewed + look.settings().lease - look.settings().margin;
   if (lease_runs)

@@ -150,6 +150,15 @@ Decision elect(const Look& look, const std::string& why) {
   return decision;
 }
 
+// In a pause a primary goes on without its lease, so that nobody else may lead before it has let go itself: for a
+// switchover, or because it is the one that asks, its agent having been restarted.
+bool may_elect_in_pause(const Look& look) {
+  const StoreView& store = look.store();
+  if (asked(look, Request::Kind::kSwitchover) && !store.transfer.empty()) return true;
+  bool mine = store.sync && store.sync->leader == look.self().name && look.self().led >= store.sync->epoch;
+  return mine && store.epoch.holder == look.self().name;
+}
+
 // The reinit or restart that was asked of this node; kNothing-like: none.
 std::optional<Decision> asked_of_me(const Look& look, const NodeView& leader, Epoch epoch) {
   const auto& request = look.store().request;
@@ -202,7 +211,9 @@ Decision decide_standby(const Look& look) {
   }
   std::string gone = leaderless(look);
   if (gone.empty()) return under_leader(look, *look.store().leader);
-  if (look.store().paused) return look.row(Event::kPaused, fmt::format("paused: no election, although {}", gone));
+  if (look.paused() && !may_elect_in_pause(look)) {
+    return look.row(Event::kPaused, fmt::format("paused: no election, although {}", gone));
+  }
   if (look.now < self.vouched_until) {
     return look.row(Event::kVouched, fmt::format("{} vouched for the leader {} ago, which may still lead", self.name,
                                                  seconds(look.settings().lease)));

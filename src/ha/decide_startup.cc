@@ -49,7 +49,9 @@ Decision decide_startup(const Look& look) {
   if (look.state == State::kStarting) return look.row(Event::kStarts, fmt::format("{} starts its server", name));
   const NodeView* leader = ready_leader(look);
   if (look.state == State::kStopped) {
-    if (look.store().paused) return look.row(Event::kPaused, fmt::format("paused: {} stays stopped", name));
+    // What was started with its agent comes up; a server that was stopped while its agent went on is left alone.
+    bool stays = look.self().up_since != Time{} && leader == nullptr && look.store().epoch.holder != name;
+    if (look.paused() && stays) return look.row(Event::kPaused, fmt::format("paused: {} stays stopped", name));
     if (leader == nullptr && is_foreign(look.view, look.self())) {
       return look.row(Event::kForeign, fmt::format("{} does not start: its system identifier {} is not {}, that of the "
                                                    "group; put its own data back, or remove them to get a copy",
@@ -71,7 +73,8 @@ Decision decide_startup(const Look& look) {
 Decision decide_down(const Look& look) {
   const std::string& name = look.self().name;
   Epoch epoch = look.store().leader->epoch;
-  if (look.store().paused)
+  bool moves = look.store().request && look.store().request->kind == Request::Kind::kSwitchover;
+  if (look.paused() && !moves)
     return look.row(Event::kPaused, fmt::format("paused: {} stays as it is: {}", name, down_text(look)));
   if (look.store().epoch.epoch > epoch) {
     return look.row(Event::kReplaced, fmt::format("{} leads epoch {}: {} starts as a standby",

@@ -51,6 +51,82 @@ TEST(Decide, FailsafeHoldsWhileAMemberItNeedsAnswersThatTheStoreIsSilentToItToo)
   EXPECT_EQ(decide(view, kNow).action, Action::kFence) << "it promised another";
 }
 
+TEST(Pause, APrimaryGoesOnWithoutTheStoreAndNobodyElseIsElected) {
+  ClusterView view = leading();
+  view.store.paused = true;
+  view.store.reachable = false;
+  view.self.renewed = kNow - std::chrono::minutes(1);
+  Decision decision = decide(view, kNow);
+  EXPECT_EQ(decision.action, Action::kWait);
+  EXPECT_EQ(decision.sentence, "paused: a goes on without the store");
+  ClusterView other = electing();
+  other.store.paused = true;
+  EXPECT_EQ(decide(other, kNow).action, Action::kWait);
+  EXPECT_NE(decide(other, kNow).sentence.find("paused: no election"), std::string::npos);
+}
+
+TEST(Pause, ALeaderThatIsAskedToResumeKeepsToItsLeaseFromThatMomentOn) {
+  ClusterView view = leading();
+  view.store.paused = true;
+  view.store.request = Request{Request::Kind::kResume, "", false, kNow + milliseconds(9000), 7};
+  Decision settled = decide(view, kNow);
+  EXPECT_EQ(settled.action, Action::kClearRequest) << settled.sentence;
+  view.store.reachable = false;  // the pause may be over by now: others may elect
+  view.self.renewed = kNow - std::chrono::minutes(1);
+  EXPECT_EQ(decide(view, kNow).action, Action::kFence);
+}
+
+TEST(Pause, OthersKeepThePauseUntilTheLeaderHasEndedIt) {
+  ClusterView view = electing();
+  view.store.paused = true;
+  view.store.request = Request{Request::Kind::kResume, "", false, kNow + milliseconds(9000), 7};
+  EXPECT_EQ(decide(view, kNow).action, Action::kWait);
+  view.store.paused = false;
+  EXPECT_EQ(decide(view, kNow).action, Action::kAcquire);
+}
+
+TEST(Pause, WhoWasNamedByALeaderThatLetGoTakesOverForASwitchover) {
+  ClusterView view = electing();
+  view.store.paused = true;
+  view.store.request = Request{Request::Kind::kSwitchover, view.self.name, false, kNow + milliseconds(9000), 7};
+  EXPECT_EQ(decide(view, kNow).action, Action::kWait) << "its key may only have run out: it may lead on";
+  view.store.transfer = view.self.name;
+  EXPECT_EQ(decide(view, kNow).action, Action::kAcquire);
+  view.store.request->kind = Request::Kind::kFailover;
+  EXPECT_EQ(decide(view, kNow).action, Action::kWait) << "a failover cannot know that nobody leads on";
+}
+
+TEST(Pause, ALeaderWhoseAgentWasRestartedTakesItsRoleBack) {
+  ClusterView view = electing();
+  view.store.paused = true;
+  view.store.sync = SyncRecord{view.self.name, 1, Durability::kQuorum, {{"a", "c"}, 1}, 5};
+  view.store.epoch.holder = view.self.name;
+  view.self.led = 1;
+  EXPECT_EQ(decide(view, kNow).action, Action::kAcquire) << decide(view, kNow).sentence;
+  view.store.epoch.holder = "c";
+  EXPECT_EQ(decide(view, kNow).action, Action::kWait) << "another was elected since";
+}
+
+TEST(Pause, AServerStaysStoppedUnlessItsAgentIsNewOrThereIsALeader) {
+  ClusterView view = group(standby("b", 100), {standby("c", 90)});
+  view.self.server = Server::kStopped;
+  view.store.leader.reset();
+  view.store.paused = true;
+  EXPECT_EQ(decide(view, kNow).action, Action::kStartStandby) << "its agent has just been started";
+  view.self.up_since = kNow - milliseconds(5000);
+  EXPECT_EQ(decide(view, kNow).action, Action::kWait);
+}
+
+TEST(Pause, ASwitchoverGoesOnAfterTheLeaderHasStopped) {
+  ClusterView view = leading();
+  view.self.server = Server::kStopped;
+  view.self.led = view.store.leader->epoch;
+  view.store.paused = true;
+  EXPECT_EQ(decide(view, kNow).action, Action::kWait) << decide(view, kNow).sentence;
+  view.store.request = Request{Request::Kind::kSwitchover, "b", false, kNow + milliseconds(9000), 7};
+  EXPECT_EQ(decide(view, kNow).action, Action::kRelease) << decide(view, kNow).sentence;
+}
+
 TEST(Decide, AStandbyNeverStopsStreamingBecauseTheStoreIsSilent) {
   ClusterView view = group(standby("b", 100), {primary("a", 100), standby("c", 90)});
   view.store.reachable = false;

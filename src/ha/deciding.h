@@ -21,6 +21,9 @@ struct Look {
   // The other node that leads by the store; null if nobody does.
   const LeaderKey* leader() const;
   bool late() const { return now >= covered_until(view); }
+  // Roles are left alone. A leader that is asked to resume takes the group for resumed from that moment on, before the
+  // pause can be over for anybody else: whoever may lead on without its lease never learns too late that others elect.
+  bool paused() const;
 };
 
 Decision decide_startup(const Look& look);  // absent, building, stopped, starting

@@ -85,6 +85,7 @@ const std::vector<Row>& transitions() {
       {S::kOpening, E::kPromisedElsewhere, A::kAcquire, S::kOpening, "a higher epoch was promised"},
       {S::kOpening, E::kStalled, A::kFence, S::kDown, "stalled"},
       {S::kOpening, E::kDiskFull, A::kFence, S::kDown, "disk full, another has room"},
+      {S::kOpening, E::kRequestSettled, A::kClearRequest, S::kOpening, "resume asked for"},
       {S::kOpening, E::kApply, A::kApplySync, S::kOpening, "to be closed"},
       {S::kOpening, E::kRecord, A::kRecordSync, S::kLeading, "the copies have all"},
       {S::kOpening, E::kWaitsForCopies, A::kKeepLease, S::kOpening, "copies behind"},

@@ -175,7 +175,7 @@ struct SyncRecord {
 };
 
 struct Request {
-  enum class Kind { kSwitchover, kFailover, kReinit, kRestart } kind = Kind::kSwitchover;
+  enum class Kind { kSwitchover, kFailover, kReinit, kRestart, kResume } kind = Kind::kSwitchover;
   std::string node;  // switchover, failover: to whom, empty: the best; else which one
   bool force = false;
   Time deadline{};  // by the observer's clock, from the time left when it was written
@@ -195,7 +195,7 @@ struct StoreView {
   std::optional<SyncRecord> sync;
   std::string transfer;  // the last leader let go in favour of this node
   std::optional<Request> request;
-  bool paused = false;
+  bool paused = false;  // the key is there; what it means to a node: ARCHITECTURE.md, Pause
   bool operator==(const StoreView&) const = default;
 };
 

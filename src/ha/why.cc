@@ -23,13 +23,25 @@ std::string cost_of(const ClusterView& view, const NodeView& node, const Eligibi
   return fmt::format("{} that is only on {}", beyond, fmt::join(may.missing, ", "));
 }
 
+// Of timelines that come one after the other the positions go on counting.
+std::optional<uint64_t> behind(const ClusterView& view, const NodeView& node) {
+  if (!node.flushed) return std::nullopt;
+  uint64_t most = node.flushed->lsn;
+  auto take = [&](const NodeView& other) {
+    if (other.flushed && *other.flushed > *node.flushed) most = std::max(most, other.flushed->lsn);
+  };
+  take(view.self);
+  for (const auto& [name, peer] : view.peers) take(peer);
+  return most - node.flushed->lsn;
+}
+
 Candidacy candidacy(const ClusterView& view, const std::string& name, Time now) {
   const NodeView* node = find_node(view, name);
   if (node == nullptr)
-    return {name, false, fmt::format("{} was never heard of", name), "it cannot be forced: nothing is known of it"};
+    return {name, false, fmt::format("{} was never heard of", name), "it cannot be forced: nothing is known of it", {}};
   Eligibility may = eligible(view, *node, next_epoch(view));
   Candidacy result{name, may.ok, fmt::format("{} {} lead: {}", name, may.ok ? "may" : "may not", may.why),
-                   cost_of(view, *node, may)};
+                   cost_of(view, *node, may), behind(view, *node)};
   auto age = std::chrono::duration_cast<Duration>(now - node->seen);
   if (name != view.self.name && age > view.settings.fresh) {
     result.may_lead = false;

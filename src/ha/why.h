@@ -1,6 +1,7 @@
 // Why there is no leader: what each node lacks, and what it would cost to force one.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,8 @@ struct Candidacy {
   std::string reason;  // the sentence of what holds it back, or why it may
   // If failover is forced to it. Empty: nothing acknowledged is lost.
   std::string cost;
+  // Bytes of WAL that another was known to have, by what it published last, and this one has not; none: not known.
+  std::optional<uint64_t> behind;
   bool operator==(const Candidacy&) const = default;
 };
 

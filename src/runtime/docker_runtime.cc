@@ -112,6 +112,13 @@ class DockerRuntime : public Runtime {
     return named(client_.start_container(container->id, deadline), name);
   }
 
+  Status kill(const std::string& cluster, const std::string& name, Deadline deadline) override {
+    auto container = find(cluster, name, deadline);
+    if (!container.ok()) return std::move(container).error().in(name);
+    if (!container->has_value() || (*container)->state != "running") return {};
+    return named(client_.kill_container((*container)->id, "SIGKILL", deadline), name);
+  }
+
   Status remove(const std::string& cluster, const std::string& name, bool keep_data, Deadline deadline) override {
     auto container = find(cluster, name, deadline);
     if (!container.ok()) return std::move(container).error().in(name);

@@ -92,6 +92,13 @@ class FakeRuntime : public Runtime {
     return {};
   }
 
+  Status kill(const std::string& cluster, const std::string& name, Deadline) override {
+    note("kill", name);
+    std::lock_guard lock(mutex_);
+    if (Unit* unit = find(cluster, name)) unit->running = false;
+    return {};
+  }
+
   Status start(const std::string& cluster, const std::string& name, Deadline) override {
     note("start", name);
     std::lock_guard lock(mutex_);

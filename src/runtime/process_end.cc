@@ -72,16 +72,11 @@ std::vector<Target> open_followers(const UnitDir& dir, std::optional<pid_t> lead
   return targets;
 }
 
-Status end_followers(const UnitDir& dir, std::optional<pid_t> leader, Deadline deadline) {
-  std::vector<Target> targets = open_followers(dir, leader);
-  if (targets.empty()) return {};
-  // SIGQUIT is postgres' immediate shutdown, which recovery mends.
-  for (const Target& target : targets) send(target.fd, is_postgres(target.pid) ? SIGQUIT : SIGTERM);
-  Deadline grace = deadline.sooner(kGraceWait);
-  for (const Target& target : targets) wait_end(target.fd, grace);
+// Again and again, since a server may start a process while we look.
+Status kill_followers(const UnitDir& dir, std::optional<pid_t> leader) {
   Deadline limit = Deadline::after(kKillWait);
-  // Again and again, since a server may start a process while we look.
-  for (targets = open_followers(dir, leader); !targets.empty(); targets = open_followers(dir, leader)) {
+  std::vector<Target> targets = open_followers(dir, leader);
+  for (; !targets.empty(); targets = open_followers(dir, leader)) {
     for (const Target& target : targets) send(target.fd, SIGKILL);
     for (const Target& target : targets) {
       if (wait_end(target.fd, limit)) continue;
@@ -91,6 +86,16 @@ Status end_followers(const UnitDir& dir, std::optional<pid_t> leader, Deadline d
     if (limit.expired()) return Error(Code::kTimeout, "processes of " + dir.name() + " keep coming back");
   }
   return {};
+}
+
+Status end_followers(const UnitDir& dir, std::optional<pid_t> leader, Deadline deadline) {
+  std::vector<Target> targets = open_followers(dir, leader);
+  if (targets.empty()) return {};
+  // SIGQUIT is postgres' immediate shutdown, which recovery mends.
+  for (const Target& target : targets) send(target.fd, is_postgres(target.pid) ? SIGQUIT : SIGTERM);
+  Deadline grace = deadline.sooner(kGraceWait);
+  for (const Target& target : targets) wait_end(target.fd, grace);
+  return kill_followers(dir, leader);
 }
 
 }  // namespace
@@ -116,6 +121,20 @@ std::optional<pid_t> find_program_of(const UnitDir& dir, const std::vector<std::
   auto pid = look_for_program(dir, argv);
   if (pid && os::live_pid(dir.pid_file()) != pid && !os::write_pidfile(dir.pid_file(), *pid).ok()) return std::nullopt;
   return pid;
+}
+
+Status kill_unit(const UnitDir& dir) {
+  auto pid = os::live_pid(dir.pid_file());
+  os::UniqueFd fd(pid ? os::open_pidfile(dir.pid_file()) : -1);
+  const std::optional<pid_t> leader = fd ? pid : std::nullopt;
+  const std::vector<Target> targets = open_followers(dir, leader);
+  if (fd) send(fd, SIGKILL);
+  for (const Target& target : targets) send(target.fd, SIGKILL);
+  if (fd && !wait_end(fd, Deadline::after(kKillWait))) {
+    return Error(Code::kTimeout, "process " + std::to_string(*pid) + " of " + dir.name() + " survives SIGKILL");
+  }
+  PGB_TRY(kill_followers(dir, leader));
+  return os::remove_tree(dir.pid_file());
 }
 
 Status end_unit(const UnitDir& dir, Deadline deadline) {

@@ -18,6 +18,9 @@ namespace pgb::runtime {
 // something survives SIGKILL for some seconds (a hung disk).
 Status end_unit(const UnitDir& dir, Deadline deadline);
 
+// SIGKILL to the program and all that belongs to it, at once. Not running: success. kTimeout as above.
+Status kill_unit(const UnitDir& dir);
+
 // The unit's processes besides its program: members of its session (if `leader` is given, which must be alive or
 // have been so a moment ago) and postgres processes whose working directory is in the data directory.
 std::vector<pid_t> followers(const UnitDir& dir, std::optional<pid_t> leader);

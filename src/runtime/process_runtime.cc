@@ -40,6 +40,7 @@ class ProcessRuntime final : public Runtime {
   Status ensure(const UnitSpec& unit, Deadline deadline) override;
   Status stop(const std::string& cluster, const std::string& name, Deadline deadline) override;
   Status start(const std::string& cluster, const std::string& name, Deadline deadline) override;
+  Status kill(const std::string& cluster, const std::string& name, Deadline deadline) override;
   Status remove(const std::string& cluster, const std::string& name, bool keep_data, Deadline deadline) override;
   Result<std::vector<UnitInfo>> list(const std::string& cluster, Deadline deadline) override;
   Result<std::vector<std::string>> clusters(Deadline deadline) override;
@@ -157,6 +158,18 @@ Status ProcessRuntime::end(const UnitDir& dir, UnitSpec::Kind unit_kind, Deadlin
   auto pid = find_program_of(dir, argv_of(dir, unit_kind));
   PGB_TRY(end_unit(dir, deadline));
   if (pid) trace("stop " + dir.name() + " (pid " + std::to_string(*pid) + ")", since);
+  return {};
+}
+
+Status ProcessRuntime::kill(const std::string& cluster, const std::string& name, Deadline) {
+  auto dir = dir_of(cluster, name);
+  if (!dir.ok()) return std::move(dir).error();
+  auto record = dir->record();
+  if (!record) return {};
+  auto since = Deadline::Clock::now();
+  auto pid = find_program_of(*dir, argv_of(*dir, record->kind));
+  PGB_TRY(kill_unit(*dir));
+  if (pid) trace("kill " + name + " (pid " + std::to_string(*pid) + ")", since);
   return {};
 }
 

@@ -105,6 +105,8 @@ class Runtime {
   // SIGTERM, then waits until it is gone; kills it at the deadline. Absent or stopped: success.
   virtual Status stop(const std::string& cluster, const std::string& name, Deadline deadline) = 0;
   virtual Status start(const std::string& cluster, const std::string& name, Deadline deadline) = 0;
+  // SIGKILL to all of it at once, as a power cut would. It stays down until it is started. Absent or stopped: success.
+  virtual Status kill(const std::string& cluster, const std::string& name, Deadline deadline) = 0;
 
   // Stops and removes it with its data, or keeps the data. Absent: success.
   virtual Status remove(const std::string& cluster, const std::string& name, bool keep_data, Deadline deadline) = 0;

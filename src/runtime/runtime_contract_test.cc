@@ -132,6 +132,19 @@ TEST_P(RuntimeContract, RemovedWithItsDataNothingIsLeft) {
   EXPECT_OK(runtime().remove_shared(cluster_name(), false, soon()));  // again: success
 }
 
+TEST_P(RuntimeContract, WhatIsKilledStaysDownUntilItIsStarted) {
+  UnitSpec spec = unit("node1");
+  EXPECT_OK(runtime().prepare(
+      harness_->cluster(), {spec}, [](const std::string&) {}, soon()));
+  EXPECT_OK(runtime().ensure(spec, soon()));
+  EXPECT_OK(runtime().kill(cluster_name(), "node1", soon()));
+  EXPECT_EQ(info("node1").state, UnitState::kStopped);
+  EXPECT_OK(runtime().kill(cluster_name(), "node1", soon()));  // again: success
+  EXPECT_OK(runtime().kill(cluster_name(), "nobody", soon()));
+  EXPECT_OK(runtime().start(cluster_name(), "node1", soon()));
+  EXPECT_EQ(info("node1").state, UnitState::kRunning);
+}
+
 TEST_P(RuntimeContract, KeptDataCountsAsTheClusterUntilItIsRemoved) {
   UnitSpec spec = unit("node1");
   EXPECT_OK(runtime().prepare(

@@ -215,6 +215,7 @@ void World::act(SimNode& node, const Decision& decision) {
           node,
           [this, id = node.store.request ? node.store.request->id : 0] {
             if (!store_.request || store_.request->id != id) return false;
+            if (store_.request->kind == Request::Kind::kResume) store_.paused = false;
             return store_.request.reset(), true;
           },
           [] {});

@@ -132,7 +132,7 @@ void World::fault() {
     case 19:
       if (chance(0.5)) return lose_disk(node, lasts);
       store_.paused = true;
-      later(lasts, [this] { store_.paused = false; });
+      later(lasts, [this] { resume(); });
       break;
     case 20: slow_down(any_node(), lasts); break;
     case 21: force_failover(node, lasts); break;

@@ -20,6 +20,20 @@ void World::any_request() {
   }
 }
 
+// As the manager does: the leader ends the pause; without one it ends when nobody runs as a primary any more.
+void World::resume() {
+  if (!store_.paused) return;
+  bool leads = std::any_of(nodes_.begin(), nodes_.end(),
+                           [](const SimNode& node) { return node.server.state == Server::kPrimary; });
+  if (!store_.leader && !leads) {
+    store_.paused = false;
+    ++store_.revision;
+    return wake();
+  }
+  if (store_.leader && !store_.request) request(Request::Kind::kResume, "", false);
+  later(1000, [this] { resume(); });
+}
+
 // The leader and another are gone for long; whoever is there shall lead, at any price.
 void World::force_failover(SimNode& leader, Ms lasts) {
   for (SimNode* node : {&leader, &any_node()}) {

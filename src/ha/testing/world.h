@@ -229,6 +229,7 @@ class World {
   // requests.cc
   void request(Request::Kind kind, const std::string& node, bool force);
   void any_request();
+  void resume();
   void force_failover(SimNode& leader, Ms lasts);
   void last_resort();
 

@@ -1,0 +1,200 @@
+#include "cluster/group_store.h"
+
+#include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "cluster/time_text.h"
+#include "dcs/etcd_client.h"
+
+namespace pgb::cluster {
+
+using dcs::Compare;
+using dcs::Op;
+using nlohmann::json;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+namespace {
+
+constexpr milliseconds kCall{2000};
+
+json object_of(const dcs::OpResult& result) {
+  if (result.kvs.empty()) return json::object();
+  json doc = json::parse(result.kvs[0].value, nullptr, false);
+  return doc.is_object() ? doc : json::object();
+}
+
+// A value of another kind than ours counts as none.
+template <class T>
+T value_of(const json& doc, const char* key, T none) {
+  const auto found = doc.find(key);
+  if (found == doc.end()) return none;
+  try {
+    return found->get<T>();
+  } catch (const json::exception&) {
+    return none;
+  }
+}
+
+Error no_failover(const std::string& balancer) {
+  return Error(Code::kNotReady, balancer + " keeps no lease store: its agents do not choose a primary")
+      .with("changed", "nothing")
+      .with("try", "\"ha\": {\"failover\": true} in the cluster file, before it is made");
+}
+
+std::vector<std::string> endpoints_of(const model::Cluster& cluster, const model::Balancer& balancer,
+                                      const UnitMap& units) {
+  if (!cluster.dcs_etcd.empty()) return cluster.dcs_etcd;
+  const uint16_t port = units.at(balancer.name).ports.at(kStorePort);
+  return {"http://" + reachable_host(cluster) + ":" + std::to_string(port)};
+}
+
+}  // namespace
+
+bool chooses_primary(const model::Cluster& cluster, const model::Balancer& balancer, const UnitMap& units) {
+  if (!cluster.dcs_etcd.empty()) return cluster.ha.failover;
+  const auto unit = units.find(balancer.name);
+  return unit != units.end() && unit->second.ports.contains(kStorePort);
+}
+
+Result<Group> open_group(const Session& session, const std::string& name) {
+  auto cluster = session.recorded();
+  if (!cluster.ok()) return std::move(cluster).error();
+  auto secrets = session.secrets(false);
+  if (!secrets.ok()) return std::move(secrets).error();
+  const bool only = name.empty() && cluster->balancers.size() == 1;
+  const model::Balancer* balancer = only ? &cluster->balancers[0] : cluster->find_balancer(name);
+  if (balancer == nullptr) {
+    return Error(Code::kNoBalancer,
+                 name.empty() ? "which balancer? the cluster has several" : "there is no balancer " + name)
+        .with("try", "--balancer " + cluster->balancers[0].name);
+  }
+  auto units = existing_units(session, Deadline::after(seconds(30)));
+  if (!units.ok()) return std::move(units).error();
+  return group_of(*cluster, *secrets, *balancer, *units);
+}
+
+Result<Group> group_of(const model::Cluster& cluster, const Secrets& secrets, const model::Balancer& balancer,
+                       const UnitMap& units) {
+  if (!chooses_primary(cluster, balancer, units)) return no_failover(balancer.name);
+  dcs::EtcdSettings settings;
+  settings.endpoints = endpoints_of(cluster, balancer, units);
+  if (cluster.dcs_etcd.empty()) {
+    settings.user = "pgbalancer";
+    settings.password = secrets.store_password;
+  }
+  auto store = dcs::make_etcd_client(std::move(settings));
+  if (!store.ok()) return std::move(store).error();
+  dcs::Keys keys(cluster.cluster_name, balancer.name);
+  return Group{cluster, secrets, balancer, std::move(*store), std::move(keys)};
+}
+
+Result<GroupState> read_state(Group& group, Deadline deadline) {
+  const dcs::Keys& keys = group.keys;
+  dcs::Txn txn;
+  for (const std::string& key :
+       {keys.leader(), keys.epoch(), keys.sync(), keys.transfer(), keys.failover(), keys.paused()}) {
+    txn.then.push_back(Op::get({key, false}));
+  }
+  auto answer = group.store->txn(txn, deadline);
+  if (!answer.ok()) return std::move(answer).error().in("lease store of " + group.balancer.name);
+  if (answer->results.size() != txn.then.size()) {
+    return Error(Code::kProtocol, "the lease store of " + group.balancer.name + " does not answer what it was asked");
+  }
+  const auto& results = answer->results;
+  const json leader = object_of(results[0]), epoch = object_of(results[1]), sync = object_of(results[2]);
+  GroupState state;
+  state.leader = value_of<std::string>(leader, "holder", "");
+  state.epoch = value_of<uint64_t>(state.leader.empty() ? epoch : leader, "epoch", 0);
+  state.leader_revision = results[0].kvs.empty() ? 0 : results[0].kvs[0].mod_revision;
+  state.recorded_leader = value_of<std::string>(sync, "leader", "");
+  state.opened = !state.leader.empty() && state.recorded_leader == state.leader &&
+                 value_of<uint64_t>(sync, "epoch", 0) == state.epoch;
+  state.durability = value_of<std::string>(sync, "durability", "");
+  state.members = value_of<std::vector<std::string>>(sync, "members", {});
+  state.required = value_of<unsigned>(sync, "required", 0);
+  if (!results[3].kvs.empty()) state.transfer = results[3].kvs[0].value;
+  if (!results[4].kvs.empty()) state.request = results[4].kvs[0].mod_revision;
+  if (!results[5].kvs.empty()) {
+    const json pause = object_of(results[5]);
+    state.pause = Pause{value_of<std::string>(pause, "since", ""), value_of<std::string>(pause, "by", "")};
+  }
+  return state;
+}
+
+Result<GroupState> read_state(Group& group) { return read_state(group, Deadline::after(kCall)); }
+
+Status check_node(const Group& group, const std::string& node) {
+  if (node.empty()) return {};
+  std::string known;
+  for (const model::Node& one : group.balancer.nodes()) {
+    if (one.name == node) return {};
+    known += (known.empty() ? "" : ", ") + one.name;
+  }
+  return Error(Code::kNoNode, group.balancer.name + " has no node " + node)
+      .with("known", known)
+      .with("changed", "nothing");
+}
+
+Result<int64_t> leave_request(Group& group, const char* kind, const std::string& node, bool force) {
+  dcs::Txn txn;
+  txn.when = {Compare::absent(group.keys.failover())};
+  const json request{{"kind", kind}, {"node", node}, {"force", force}, {"seconds", kRequestPatience.count()}};
+  txn.then = {Op::put(group.keys.failover(), request.dump())};
+  auto done = group.store->txn(txn, Deadline::after(kCall));
+  if (!done.ok()) return std::move(done).error().in("lease store of " + group.balancer.name);
+  if (done->succeeded) return done->revision;
+  return Error(Code::kBusy, "another request to the agents of " + group.balancer.name + " stands")
+      .with("changed", "nothing")
+      .with("look", "pgbalancer_cluster history");
+}
+
+bool withdraw_request(Group& group, int64_t revision) {
+  dcs::Txn txn;
+  txn.when = {{group.keys.failover(), Compare::Field::kModRevision, Compare::Relation::kEqual, revision, {}}};
+  txn.then = {Op::remove({group.keys.failover(), false})};
+  auto done = group.store->txn(txn, Deadline::after(kCall));
+  return done.ok() && done->succeeded;
+}
+
+std::vector<Change> read_history(Group& group) {
+  std::vector<Change> changes;
+  auto found = group.store->range({group.keys.history(), true}, Deadline::after(seconds(10)));
+  if (!found.ok()) return changes;
+  for (const dcs::KeyValue& kv : found->kvs) {
+    const json doc = json::parse(kv.value, nullptr, false);
+    if (!doc.is_object()) continue;
+    changes.push_back({value_of<std::string>(doc, "time", ""), group.balancer.name,
+                       value_of<std::string>(doc, "node", ""), value_of<std::string>(doc, "action", ""),
+                       value_of<uint64_t>(doc, "epoch", 0), value_of<std::string>(doc, "text", ""), kv.mod_revision});
+  }
+  return changes;
+}
+
+std::optional<Change> answer_to(Group& group, int64_t request) {
+  const auto changes = read_history(group);
+  const auto found = std::find_if(changes.rbegin(), changes.rend(), [&](const Change& change) {
+    return change.action == "request" && change.revision > request;
+  });
+  return found == changes.rend() ? std::nullopt : std::optional(*found);
+}
+
+std::string last_words(Group& group, const std::string& action) {
+  const auto changes = read_history(group);
+  const auto found =
+      std::find_if(changes.rbegin(), changes.rend(), [&](const Change& change) { return change.action == action; });
+  return found == changes.rend() ? "" : found->text;
+}
+
+dcs::Op history_line(const Group& group, uint64_t epoch, const std::string& action, const std::string& text) {
+  const auto since = std::chrono::system_clock::now().time_since_epoch();
+  const auto millis = std::chrono::duration_cast<milliseconds>(since).count();
+  const std::string key =
+      group.keys.history_entry(static_cast<int64_t>(epoch)) + "-" + std::to_string(millis) + "-manager";
+  return Op::put(
+      key, json{{"time", utc_now()}, {"node", "manager"}, {"action", action}, {"epoch", epoch}, {"text", text}}.dump(
+               -1, ' ', false, json::error_handler_t::replace));
+}
+
+}  // namespace pgb::cluster
