@@ -1,5 +1,6 @@
 #include "agent/peers.h"
 
+#include "agent/tether.h"
 #include "api/agent_api.h"
 
 namespace pgb::agent {
@@ -11,6 +12,8 @@ namespace {
 
 constexpr milliseconds kEvery{250};
 constexpr milliseconds kPatience{700};
+constexpr milliseconds kShortPatience{250};  // with one that has let go of its connection
+constexpr milliseconds kGone{3000};          // for so long that proves something
 
 }  // namespace
 
@@ -37,11 +40,8 @@ void Peers::follow(const std::vector<Member>& members) {
 }
 
 void Peers::end(Peer& peer) {
-  {
-    const std::lock_guard lock(mutex_);
-    peer.ends = true;
-  }
-  ended_.notify_all();
+  peer.ends = true;
+  peer.wake.ring();
   peer.thread.join();
   const std::lock_guard lock(mutex_);
   evidence_.erase(peer.member.name);
@@ -54,29 +54,37 @@ std::map<std::string, ha::Evidence> Peers::evidence() const {
 
 void Peers::ask(Peer& peer) {
   const api::AgentAddress address{peer.member.agent_host, peer.member.agent_port, token_};
+  Tether tether(address.host, address.port);
   while (!peer.ends) {
     ha::Evidence said;
     said.asked = Clock::now();
-    const auto answer = api::ask_member(address, {name_, failsafe_}, Deadline::after(kPatience));
+    const auto patience = tether.let_go() ? kShortPatience : kPatience;
+    const auto answer = api::ask_member(address, {name_, failsafe_}, Deadline::after(patience));
     using Contact = ha::Evidence::Contact;
     if (answer.ok()) {
       said.contact = Contact::kAnswers;
       said.epoch = answer->epoch;
       said.store_reachable = answer->store_reachable;
+      tether.renew();
     } else {
-      said.contact = answer.error().code == Code::kUnreachable && api::says_refused(answer.error()) ? Contact::kRefused
-                                                                                                    : Contact::kSilent;
+      const bool refused = answer.error().code == Code::kUnreachable && api::says_refused(answer.error());
+      const auto let_go = tether.let_go();
+      const bool gone = let_go && Clock::now() - *let_go < kGone;
+      said.contact = refused || gone ? Contact::kRefused : Contact::kSilent;
     }
-    std::unique_lock lock(mutex_);
-    ha::Evidence& before = evidence_[peer.member.name];
-    const bool news =
-        before.contact != said.contact || before.epoch != said.epoch || before.store_reachable != said.store_reachable;
-    before = said;
-    lock.unlock();
-    if (news) on_change_();
-    lock.lock();
-    ended_.wait_for(lock, kEvery, [&] { return peer.ends.load(); });
+    tell(peer.member.name, said);
+    tether.wait(kEvery, peer.wake);
   }
+}
+
+void Peers::tell(const std::string& peer, const ha::Evidence& said) {
+  std::unique_lock lock(mutex_);
+  ha::Evidence& before = evidence_[peer];
+  const bool news =
+      before.contact != said.contact || before.epoch != said.epoch || before.store_reachable != said.store_reachable;
+  before = said;
+  lock.unlock();
+  if (news) on_change_();
 }
 
 }  // namespace pgb::agent

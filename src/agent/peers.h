@@ -2,7 +2,6 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
@@ -11,6 +10,7 @@
 #include <thread>
 
 #include "agent/agent_config.h"
+#include "agent/wake.h"
 #include "ha/view.h"
 
 namespace pgb::agent {
@@ -36,9 +36,11 @@ class Peers {
   struct Peer {
     Member member;
     std::atomic<bool> ends{false};
+    Wake wake;
     std::thread thread;
   };
   void ask(Peer& peer);
+  void tell(const std::string& peer, const ha::Evidence& said);
   void end(Peer& peer);
 
   const std::string name_;
@@ -46,7 +48,6 @@ class Peers {
   std::function<void()> on_change_;
   std::atomic<ha::Epoch> failsafe_{0};
   mutable std::mutex mutex_;
-  std::condition_variable ended_;
   std::map<std::string, ha::Evidence> evidence_;
   std::map<std::string, std::unique_ptr<Peer>> peers_;
 };
