@@ -1,5 +1,6 @@
 """A ledger of acknowledged commits: writers through the balancer and at each server itself, as fast as they are answered. What
-was acknowledged must be there at the end, and at no time may two servers acknowledge in turns."""
+was acknowledged must be there at the end, at no time may two servers acknowledge in turns, and a session of the balancer reads
+what it wrote."""
 import dataclasses
 import select
 import threading
@@ -16,7 +17,7 @@ TABLE = "ledger"
 class Ack:
     writer: int
     number: int
-    port: int  # of the server that acknowledged it
+    port: int  # of the server that acknowledged it, as clients reach it
     sent: float
     came: float
 
@@ -47,6 +48,9 @@ class CommitLedger:
         self.through = through
         self.targets = [through] * writers + list(direct.values())
         self.by_balancer = writers
+        self.ports = {name: int(psycopg2.extensions.parse_dsn(url)["port"]) for name, url in direct.items()}
+        self.reads = 0
+        self.stale: list[tuple[int, int]] = []  # writer and number that its own session did not find
         self.acks: list[Ack] = []
         self.errors: list[tuple[float, str]] = []
         self._lock = threading.Lock()
@@ -86,10 +90,12 @@ class CommitLedger:
                     connection = psycopg2.connect(target, connect_timeout=2)
                     connection.autocommit = True
                 with connection.cursor() as cursor:
-                    cursor.execute(f"INSERT INTO {TABLE} VALUES (%s, %s) RETURNING inet_server_port()", (writer, number))
-                    port = cursor.fetchone()[0]
+                    cursor.execute(f"INSERT INTO {TABLE} VALUES (%s, %s) RETURNING current_setting('cluster_name')", (writer, number))
+                    port = self.ports[cursor.fetchone()[0]]
                 with self._lock:
                     self.acks.append(Ack(writer, number, port, sent, time.monotonic()))
+                if writer < self.by_balancer:
+                    self._read_back(connection, writer, number)
             except psycopg2.Error as error:
                 with self._lock:
                     self.errors.append((time.monotonic(), str(error).strip()))
@@ -99,6 +105,15 @@ class CommitLedger:
                     connection = None
                 time.sleep(0.05)
             time.sleep(0.005)
+
+    def _read_back(self, connection, writer: int, number: int) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT 1 FROM {TABLE} WHERE writer = %s AND number = %s", (writer, number))
+            there = bool(cursor.fetchall())
+        with self._lock:
+            self.reads += 1
+            if not there:
+                self.stale.append((writer, number))
 
     def count(self) -> int:
         with self._lock:
