@@ -21,16 +21,22 @@ Status make_primary_dir(const AgentConfig& config, const std::string& bin_dir, c
   return dir.set_stage(DataStage::kInitialised);
 }
 
+// A change of roles waits for each write to reach the disk: what stands there already is not written again.
+static Status keep_file(const std::string& path, const std::string& content) {
+  if (const auto before = os::read_file(path); before.ok() && *before == content) return {};
+  return os::write_file_atomic(path, content, 0600);
+}
+
 Status write_server_files(const AgentConfig& config, const DataDir& dir, const ServerRole& role) {
   const std::string auto_conf = dir.path() + "/postgresql.auto.conf";
-  PGB_TRY(os::write_file_atomic(dir.path() + "/postgresql.conf", render_conf(config, dir.passfile(), role), 0600));
-  PGB_TRY(os::write_file_atomic(dir.path() + "/pg_hba.conf", render_hba(config), 0600));
+  PGB_TRY(keep_file(dir.path() + "/postgresql.conf", render_conf(config, dir.passfile(), role)));
+  PGB_TRY(keep_file(dir.path() + "/pg_hba.conf", render_hba(config)));
   if (const auto text = os::read_file(auto_conf); text.ok() && without_ours(*text).size() < text->size()) {
     PGB_TRY(os::write_file_atomic(auto_conf, without_ours(*text), 0600));
   }
   if (!role.standby) return os::remove_tree(dir.path() + "/standby.signal");
-  PGB_TRY(os::write_file_atomic(dir.passfile(), render_passfile(config), 0600));
-  return os::write_file_atomic(dir.path() + "/standby.signal", "", 0600);
+  PGB_TRY(keep_file(dir.passfile(), render_passfile(config)));
+  return keep_file(dir.path() + "/standby.signal", "");
 }
 
 }  // namespace pgb::agent

@@ -17,8 +17,10 @@ using Clock = std::chrono::steady_clock;
 namespace {
 
 constexpr milliseconds kCleanStop{8000};
+constexpr milliseconds kQuiet{600};  // for balancers to send their work elsewhere
 constexpr milliseconds kApply{3000};
 constexpr milliseconds kTroubleAfter{1500};  // without a stream
+constexpr milliseconds kOthersFirst{1000};   // after it gave the role up
 
 }  // namespace
 
@@ -50,9 +52,9 @@ void MemberAgent::begin(const ha::Decision& decision, std::function<After()> wha
 }
 
 // `epoch`: under which it is a primary; 0: it is a standby.
-MemberAgent::After MemberAgent::started(Status done, ha::Epoch epoch) {
-  const std::optional<ServerFacts> known = done.ok() ? acts_.ask() : std::nullopt;
-  return [this, done = std::move(done), epoch, known](Own& own) {
+MemberAgent::After MemberAgent::started(Status done, ha::Epoch epoch, std::optional<ServerFacts> known) {
+  if (done.ok() && !known) known = acts_.ask();
+  return [this, done = std::move(done), epoch, known = std::move(known)](Own& own) {
     if (!done.ok()) {
       log::error("the server does not start: " + done.error().message);
       ++own.failed_starts;
@@ -148,9 +150,15 @@ void MemberAgent::act(const ha::ClusterView& view, const ha::Decision& decision)
     return fence(late);
   }
   if (doing_ || Clock::now() < fail_until_ || own_.foreign) return;
-  if (beside_decisions(view, decision)) return;
+  if (lets_others_first(decision) || beside_decisions(view, decision)) return;
   if (decision.action == Action::kWait || decision.action == Action::kKeepLease) return;
   if (!act_on_store(view, decision)) act_on_server(view, decision);
+}
+
+// Where it stands at rest is the proof that its successor has everything, and its start takes disk and processor from
+// those that clients wait for.
+bool MemberAgent::lets_others_first(const ha::Decision& decision) const {
+  return decision.action == Action::kStartStandby && decision.node.empty() && Clock::now() < own_.others_first;
 }
 
 bool MemberAgent::act_on_store(const ha::ClusterView& view, const ha::Decision& decision) {
@@ -187,7 +195,10 @@ bool MemberAgent::act_on_store(const ha::ClusterView& view, const ha::Decision& 
           store_->release(view, decision, said);
         }
         store_->refresh();
-        return postmaster_.pid() == 0 ? After([](Own&) {}) : detached(std::move(done));
+        if (postmaster_.pid() != 0) return detached(std::move(done));
+        return [named = !decision.node.empty()](Own& own) {
+          if (named) own.others_first = Clock::now() + kOthersFirst;
+        };
       });
       return true;
     case Action::kClearRequest:
@@ -259,7 +270,8 @@ void MemberAgent::act_on_server(const ha::ClusterView& view, const ha::Decision&
     case Action::kStopCleanly:
       own_.ends_expected = true;
       tell_later("stop", decision.sentence);
-      return begin(decision, [this]() -> After {
+      return begin(decision, [this, lease = own_.lease]() -> After {
+        store_->ask_for_quiet(lease, Deadline::after(kQuiet));
         acts_.stop_cleanly(Deadline::after(kCleanStop));
         return [](Own&) {};
       });
@@ -293,6 +305,7 @@ void MemberAgent::restart(const ha::Decision& decision, std::function<void()> cl
       clear();
       acts_.stop_cleanly(Deadline::after(kCleanStop));
     }
+    if (epoch != 0) store_->end_quiet();  // a switchover that came to nothing
     Status up = epoch != 0 ? acts_.restart_in_place(sync) : acts_.start_standby();
     if (up.ok() && give_up_) {
       postmaster_.end_now(milliseconds(100), Deadline::after(std::chrono::seconds(2)));
@@ -305,16 +318,16 @@ void MemberAgent::restart(const ha::Decision& decision, std::function<void()> cl
 void MemberAgent::promote(const ha::Decision& decision) {
   own_.sync = decision.sync;  // also if the server is gone before we hear that it was done
   begin(decision, [this, decision]() -> After {
-    Status done = acts_.promote(decision.timeline, decision.epoch, decision.sync);
+    auto done = acts_.promote(decision.timeline, decision.epoch, decision.sync);
     if (!done.ok()) {
       postmaster_.end_now(milliseconds(200), Deadline::after(std::chrono::seconds(2)));
-      return [done = std::move(done)](Own& own) {
-        log::error("promotion failed: " + done.error().message);
+      return [why = done.error().message](Own& own) {
+        log::error("promotion failed: " + why);
         own.ends_expected = true;
         ++own.failed_starts;
       };
     }
-    return started(Status(), decision.epoch);
+    return started(Status(), decision.epoch, std::move(*done));
   });
 }
 

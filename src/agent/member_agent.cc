@@ -24,6 +24,7 @@ namespace {
 constexpr milliseconds kTick{400};
 constexpr milliseconds kSoon{20};
 constexpr milliseconds kFastPace{40};
+constexpr milliseconds kOpeningPace{8};  // clients wait
 constexpr milliseconds kPace{500};
 constexpr milliseconds kRenewal{600};
 constexpr milliseconds kFileLook{1000};
@@ -130,7 +131,9 @@ void MemberAgent::round() {
   }
   if (decision.action != Action::kFence) act(view, decision);
   const bool settled = decision.action == Action::kKeepLease || decision.state == ha::State::kFollowing;
-  watch_->set_pace(settled && decision.event != ha::Event::kWaitsForCopies ? kPace : kFastPace);
+  watch_->set_pace(decision.state == ha::State::kOpening                     ? kOpeningPace
+                   : settled && decision.event != ha::Event::kWaitsForCopies ? kPace
+                                                                             : kFastPace);
   soon_ = decision.soon && !doing_;
   if (!to_tell_.empty()) {
     const ha::Epoch epoch = std::max(view.store.epoch.epoch, view.self.epoch);

@@ -57,6 +57,7 @@ class MemberAgent {
     std::optional<ha::Following> following;
     ha::Trouble trouble = ha::Trouble::kNone;
     ha::Time followed_at{}, streamed_at{};
+    ha::Time others_first{};  // it gave the role up in favour of another: until then that one comes first
     int failed_rewinds = 0, failed_starts = 0;
     ha::Fault fault = ha::Fault::kNone;
     bool checkpointed = false;
@@ -101,13 +102,14 @@ class MemberAgent {
   void fence(const ha::Decision& decision);
   void begin(const ha::Decision& decision, std::function<After()> what);
   bool beside_decisions(const ha::ClusterView& view, const ha::Decision& decision);
-  After started(Status done, ha::Epoch epoch);
+  After started(Status done, ha::Epoch epoch, std::optional<ServerFacts> known = std::nullopt);
   void restart(const ha::Decision& decision, std::function<void()> clear);
   void promote(const ha::Decision& decision);
   After detached(Result<std::optional<ServerFacts>> done);
   After rebuilt(Status done, bool rewind);
   After rewound(const Member& to, ha::Epoch epoch);
   After apply(const ha::ServerSync& sync);
+  bool lets_others_first(const ha::Decision& decision) const;
   bool may_found(const ha::ClusterView& view) const;
   Status found();
   After founded(Status done);

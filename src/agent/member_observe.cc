@@ -90,8 +90,12 @@ void MemberAgent::look_at_key(const StoreNews& news, ha::ClusterView& view) {
 
 ha::Duration MemberAgent::recovery() const {
   constexpr uint64_t kBytesPerMs = 150'000;
+  constexpr ha::Duration kStart{150};
+  // After a crash the server first writes every file of its data directory through to the disk, used or not.
+  constexpr ha::Duration kSyncAll{1500};
   const uint64_t bytes = own_.last_flushed > own_.redo ? own_.last_flushed - own_.redo : 0;
-  return ha::Duration(150 + static_cast<int64_t>(bytes / kBytesPerMs));
+  const ha::Duration sync = own_.fault == ha::Fault::kNone ? ha::Duration{0} : kSyncAll;
+  return kStart + sync + ha::Duration(static_cast<int64_t>(bytes / kBytesPerMs));
 }
 
 ha::Health MemberAgent::health_of(const ServerWatch::State& state) const {

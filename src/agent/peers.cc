@@ -1,19 +1,54 @@
 #include "agent/peers.h"
 
-#include "agent/tether.h"
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+
 #include "api/agent_api.h"
+#include "net/socket.h"
 
 namespace pgb::agent {
 
 using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
+using Contact = ha::Evidence::Contact;
 
 namespace {
 
 constexpr milliseconds kEvery{250};
+constexpr milliseconds kEveryWithLine{500};  // while a line tells of its end
+constexpr milliseconds kAgain{15};           // after the line broke, until it is clear what that means
+constexpr int kMostAgain = 8;
 constexpr milliseconds kPatience{700};
-constexpr milliseconds kShortPatience{250};  // with one that has let go of its connection
-constexpr milliseconds kGone{3000};          // for so long that proves something
+constexpr milliseconds kPatienceWithGone{250};  // with one that let go of the line
+constexpr milliseconds kGone{3000};             // for so long that says something
+constexpr milliseconds kQuiet{9500};            // after which the other side ends a line on which nothing comes
+
+// A connection that nothing is said on: the kernel ends it as soon as the agent at its other end is gone. (Or its
+// server, after a while, because nothing is said.) Not valid if it cannot be had.
+os::UniqueFd open_line(const Member& member) {
+  const auto address = net::Address::parse(member.agent_host, member.agent_port);
+  if (!address.ok()) return {};
+  auto socket = net::start_connect(*address);
+  if (!socket.ok()) return {};
+  pollfd decided{socket->get(), POLLOUT, 0};
+  const bool connected =
+      poll(&decided, 1, static_cast<int>(kPatience.count())) == 1 && net::connect_result(socket->get(), *address).ok();
+  return connected ? std::move(*socket) : os::UniqueFd();
+}
+
+bool has_ended(const os::UniqueFd& line) {
+  pollfd state{line.get(), POLLIN | POLLRDHUP, 0};
+  return line && poll(&state, 1, 0) > 0;
+}
+
+// By the other side's kernel, not because nothing gets through.
+bool let_go_of(const os::UniqueFd& line) {
+  char byte = 0;
+  const ssize_t got = ::recv(line.get(), &byte, 1, MSG_DONTWAIT);
+  return got == 0 || (got < 0 && errno == ECONNRESET);
+}
 
 }  // namespace
 
@@ -52,39 +87,56 @@ std::map<std::string, ha::Evidence> Peers::evidence() const {
   return evidence_;
 }
 
-void Peers::ask(Peer& peer) {
-  const api::AgentAddress address{peer.member.agent_host, peer.member.agent_port, token_};
-  Tether tether(address.host, address.port);
-  while (!peer.ends) {
-    ha::Evidence said;
-    said.asked = Clock::now();
-    const auto patience = tether.let_go() ? kShortPatience : kPatience;
-    const auto answer = api::ask_member(address, {name_, failsafe_}, Deadline::after(patience));
-    using Contact = ha::Evidence::Contact;
-    if (answer.ok()) {
-      said.contact = Contact::kAnswers;
-      said.epoch = answer->epoch;
-      said.store_reachable = answer->store_reachable;
-      tether.renew();
-    } else {
-      const bool refused = answer.error().code == Code::kUnreachable && api::says_refused(answer.error());
-      const auto let_go = tether.let_go();
-      const bool gone = let_go && Clock::now() - *let_go < kGone;
-      said.contact = refused || gone ? Contact::kRefused : Contact::kSilent;
-    }
-    tell(peer.member.name, said);
-    tether.wait(kEvery, peer.wake);
-  }
+void Peers::set_failsafe(ha::Epoch epoch) {
+  if (failsafe_.exchange(epoch) == epoch) return;
+  for (const auto& [name, peer] : peers_) peer->wake.ring();
 }
 
-void Peers::tell(const std::string& peer, const ha::Evidence& said) {
-  std::unique_lock lock(mutex_);
-  ha::Evidence& before = evidence_[peer];
-  const bool news =
-      before.contact != said.contact || before.epoch != said.epoch || before.store_reachable != said.store_reachable;
-  before = said;
-  lock.unlock();
+Contact Peers::ask_once(const Peer& peer, bool let_go) {
+  ha::Evidence said;
+  said.asked = Clock::now();
+  const api::AgentAddress address{peer.member.agent_host, peer.member.agent_port, token_};
+  const auto answer =
+      api::ask_member(address, {name_, failsafe_}, Deadline::after(let_go ? kPatienceWithGone : kPatience));
+  if (answer.ok()) {
+    said.contact = Contact::kAnswers;
+    said.epoch = answer->epoch;
+    said.store_reachable = answer->store_reachable;
+  } else {
+    const bool refused = answer.error().code == Code::kUnreachable && api::says_refused(answer.error());
+    said.contact = refused || let_go ? Contact::kRefused : Contact::kSilent;
+  }
+  bool news = false;
+  {
+    const std::lock_guard lock(mutex_);
+    ha::Evidence& before = evidence_[peer.member.name];
+    news =
+        before.contact != said.contact || before.epoch != said.epoch || before.store_reachable != said.store_reachable;
+    before = said;
+  }
   if (news) on_change_();
+  return said.contact;
+}
+
+void Peers::ask(Peer& peer) {
+  os::UniqueFd line;
+  ha::Time opened{}, let_go{};
+  int again = 0;  // a process that ends closes its line before its port, or the other way round
+  while (!peer.ends) {
+    // A container takes its address along: who let go and then says nothing is gone, too.
+    const Contact contact = ask_once(peer, Clock::now() - let_go < kGone);
+    if (contact != Contact::kAnswers && !has_ended(line)) line.reset();
+    if (contact == Contact::kAnswers && !line) line = open_line(peer.member), opened = Clock::now(), let_go = {};
+    const bool unclear = contact == Contact::kSilent && again-- > 0;
+    const bool usual = line && failsafe_ == 0;
+    pollfd ready[] = {{peer.wake.fd(), POLLIN, 0}, {line ? line.get() : -1, POLLIN | POLLRDHUP, 0}};
+    poll(ready, 2, static_cast<int>((unclear ? kAgain : usual ? kEveryWithLine : kEvery).count()));
+    peer.wake.clear();
+    if (ready[1].revents == 0) continue;
+    if (let_go_of(line) && Clock::now() - opened < kQuiet) let_go = Clock::now();
+    line.reset();
+    again = kMostAgain;
+  }
 }
 
 }  // namespace pgb::agent

@@ -1,4 +1,4 @@
-// The other agents of the group, each asked over and over on a thread of its own.
+// The other agents of the group, each asked over and over on a thread of its own, and at once when it is gone.
 #pragma once
 
 #include <atomic>
@@ -28,7 +28,7 @@ class Peers {
   void follow(const std::vector<Member>& members);
 
   // While this is above 0 the question is the failsafe's, too: may the leader of this epoch go on without the store?
-  void set_failsafe(ha::Epoch epoch) { failsafe_ = epoch; }
+  void set_failsafe(ha::Epoch epoch);
 
   std::map<std::string, ha::Evidence> evidence() const;
 
@@ -40,7 +40,7 @@ class Peers {
     std::thread thread;
   };
   void ask(Peer& peer);
-  void tell(const std::string& peer, const ha::Evidence& said);
+  ha::Evidence::Contact ask_once(const Peer& peer, bool let_go);
   void end(Peer& peer);
 
   const std::string name_;

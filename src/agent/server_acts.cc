@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <cstdlib>
+#include <future>
 
 #include "agent/bootstrap.h"
 #include "agent/tool.h"
@@ -25,7 +26,7 @@ constexpr milliseconds kLetGo{1500};  // for a walreceiver to end
 constexpr milliseconds kPromotion{10000};
 constexpr milliseconds kConsistent{30000};  // for a rewound server
 constexpr milliseconds kSettle{60};         // from a reload that is seen to each process' own
-constexpr const char* kRetry = "500ms";     // a reload or a promotion ends the pause
+constexpr const char* kRetry = "200ms";     // a reload or a promotion ends the pause
 
 std::string real_path(const std::string& path) {
   std::unique_ptr<char, void (*)(void*)> real(::realpath(path.c_str(), nullptr), ::free);
@@ -143,15 +144,19 @@ Result<std::optional<ServerFacts>> ServerActs::detach(ha::Epoch epoch) {
 }
 
 Status ServerActs::follow(const Member& leader, ha::Epoch epoch) {
-  PGB_TRY(memory_.promise_and_follow(epoch));
   const ServerRole role{true, leader.host, leader.port, config_.slot, closed_names(), kRetry};
-  PGB_TRY(make_slot(config_, role, Deadline::after(kQuery)));
-  PGB_TRY(reload(role));
+  // Clients wait for this: what takes time at the other server goes on beside what takes time here.
+  auto slot = std::async(std::launch::async, [&] { return make_slot(config_, role, Deadline::after(kQuery)); });
+  Status written = memory_.promise_and_follow(epoch);
+  if (written.ok()) written = write_server_files(config_, dir_, role);
+  PGB_TRY(slot.get());
+  PGB_TRY(std::move(written));
+  postmaster_.signal(SIGHUP);
   drop_slots();
   return {};
 }
 
-Status ServerActs::promote(ha::Timeline timeline, ha::Epoch epoch, const ha::ServerSync& sync) {
+Result<ServerFacts> ServerActs::promote(ha::Timeline timeline, ha::Epoch epoch, const ha::ServerSync& sync) {
   auto connection = connect();
   if (!connection.ok()) return std::move(connection).error();
   const std::string names = ha::standby_names(sync);
@@ -183,9 +188,7 @@ Status ServerActs::promote(ha::Timeline timeline, ha::Epoch epoch, const ha::Ser
     if (facts->in_recovery) continue;
     if (facts->timeline == timeline) {
       PGB_TRY(memory_.set_led(epoch));
-      ServerRole role;
-      role.sync_names = names;
-      return reload(role);
+      return std::move(*facts);  // its files are written when it opens, or is started again
     }
     return Error(Code::kInternal, "it was promoted to timeline " + std::to_string(facts->timeline) + " in place of " +
                                       std::to_string(timeline));
@@ -212,6 +215,14 @@ bool ServerActs::all_have_reloaded(const ServerFacts& facts) const {
   return true;
 }
 
+// A walsender lets waiting commits go when its standby reports, and that one reports when it gets WAL: where all
+// writers wait there is none. So some is made, by a commit that waits for nobody.
+void ServerActs::nudge(Connection& connection) {
+  (void)connection.query(
+      "BEGIN; SET LOCAL synchronous_commit = local; SELECT pg_logical_emit_message(true, 'pgbalancer', ''); COMMIT",
+      Deadline::after(kQuery));
+}
+
 Result<ServerFacts> ServerActs::apply_sync(const ha::ServerSync& sync, Deadline deadline) {
   ServerRole role;
   role.sync_names = ha::standby_names(sync);
@@ -224,10 +235,11 @@ Result<ServerFacts> ServerActs::apply_sync(const ha::ServerSync& sync, Deadline 
     if (!facts.ok()) return std::move(facts).error();
     if (deadline.expired()) return Error(Code::kTimeout, "not every process of the server has taken it yet");
     const bool taken = facts->sync_names == role.sync_names && all_have_reloaded(*facts);
+    if (taken) nudge(**connection);
     // Twice, with a pause: a signal that was taken is acted on at the process' next turn.
     if (taken && seen) return std::move(*facts);
     seen = taken;
-    poll(nullptr, 0, taken ? static_cast<int>(kSettle.count()) : 10);
+    poll(nullptr, 0, taken ? static_cast<int>(kSettle.count()) : 4);
   }
   return gone();
 }

@@ -41,7 +41,7 @@ class ServerActs {
   Status follow(const Member& leader, ha::Epoch epoch);
   // From a standby that follows nobody. `led` is written when it is done. Once it is asked for it may happen at any
   // time: whoever gets an error has to end the server.
-  Status promote(ha::Timeline timeline, ha::Epoch epoch, const ha::ServerSync& sync);
+  Result<ServerFacts> promote(ha::Timeline timeline, ha::Epoch epoch, const ha::ServerSync& sync);
   // In effect when it returns success: each walsender and each new commit goes by it. After an error it may come to be
   // in effect at any time, until it is applied again or another one is.
   Result<ServerFacts> apply_sync(const ha::ServerSync& sync, Deadline deadline);
@@ -73,6 +73,7 @@ class ServerActs {
 
  private:
   Status start(const ServerRole& role, Deadline deadline = Deadline::never());
+  static void nudge(pgclient::Connection& connection);
   Status make_rewindable(const Member& leader) const;
   Status start_rewound(const Member& leader, ha::Epoch epoch);
   Status reload(const ServerRole& role) const;

@@ -1,5 +1,8 @@
 // The transactions that ha/decide.h asks for.
+#include <poll.h>
+
 #include <chrono>
+#include <nlohmann/json.hpp>
 
 #include "agent/store_link.h"
 #include "base/log.h"
@@ -9,6 +12,7 @@ namespace pgb::agent {
 
 using dcs::Compare;
 using dcs::Op;
+using nlohmann::json;
 using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
@@ -84,7 +88,7 @@ bool StoreLink::release(const ha::ClusterView& seen, const ha::Decision& decisio
                {}}};
   // After a crash nobody knows who has most: then the best may take the role without waiting for the one that is named.
   const std::string to = seen.self.flushed ? decision.node : "";
-  txn.then = {Op::remove({keys_.leader(), false}), Op::put(keys_.transfer(), to),
+  txn.then = {Op::remove({keys_.leader(), false}), Op::remove({keys_.handover(), false}), Op::put(keys_.transfer(), to),
               Op::put(keys_.member(config_.name), to_json(publication)),
               history_op(store.leader->epoch, "release", decision.sentence)};
   if (store.request && store.request->kind == ha::Request::Kind::kSwitchover) {
@@ -94,6 +98,23 @@ bool StoreLink::release(const ha::ClusterView& seen, const ha::Decision& decisio
     txn.then.push_back(Op::put(keys_.failover(), to_json(request, std::max(left, ha::Duration(1000)))));
   }
   return done(dcs_->txn(txn, Deadline::after(kCall)), "releasing the leader key");
+}
+
+bool StoreLink::ask_for_quiet(uint64_t lease, Deadline deadline) {
+  const std::string asked = json{{"node", config_.name}}.dump();
+  const auto put = dcs_->put(keys_.handover(), asked, static_cast<dcs::LeaseId>(lease), Deadline::after(kCall));
+  while (put.ok() && !deadline.expired()) {
+    const auto now = dcs_->range({keys_.handover(), false}, Deadline::after(kCall));
+    if (now.ok() && (now->kvs.empty() || now->kvs[0].value != asked)) return !now->kvs.empty();
+    poll(nullptr, 0, 5);
+  }
+  return false;
+}
+
+void StoreLink::end_quiet() {
+  dcs::Txn txn;
+  txn.then = {Op::remove({keys_.handover(), false})};
+  (void)dcs_->txn(txn, Deadline::after(kCall));
 }
 
 bool StoreLink::clear_request(uint64_t id, const std::string& sentence) {

@@ -58,6 +58,12 @@ class StoreLink {
   bool release(const ha::ClusterView& seen, const ha::Decision& decision, const Publication& publication);
   bool clear_request(uint64_t id, const std::string& sentence);
 
+  // Before its server is stopped for a switchover the leader asks for quiet: true once a balancer has said that it has
+  // sent all its work elsewhere, false if none has within that time. What was asked for ends with the lease, with
+  // release(), or with end_quiet().
+  bool ask_for_quiet(uint64_t lease, Deadline deadline);
+  void end_quiet();
+
   // One more line of the history; a store that does not answer goes without.
   void tell(ha::Epoch epoch, const std::string& action, const std::string& sentence);
 

@@ -6,6 +6,9 @@
 #include "control/load_tls.h"
 
 namespace pgb::control {
+namespace {
+constexpr std::chrono::milliseconds kUnderWay{400};  // for what is under way when a primary hands over
+}  // namespace
 
 Result<proxy::Settings> proxy_settings(const BalancerConfig& config) {
   proxy::Settings settings;
@@ -116,6 +119,8 @@ void Balancer::start_monitor() {
       std::move(settings), snapshot, [this](proxy::TopologyPtr changed) { proxy_->apply(std::move(changed)); });
   monitor_->set_leader(leader_);
 }
+
+bool Balancer::let_leave(const std::string& node) { return proxy_->let_leave(node, kUnderWay); }
 
 void Balancer::set_leader(std::optional<proxy::Leader> leader) {
   const std::lock_guard lock(mutex_);

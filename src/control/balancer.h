@@ -38,6 +38,8 @@ class Balancer {
 
   // As the lease store says, see HealthMonitor::set_leader(). Any thread.
   void set_leader(std::optional<proxy::Leader> leader);
+  // See Proxy::let_leave().
+  bool let_leave(const std::string& node);
 
  private:
   Balancer(std::string path, BalancerConfig config, proxy::TlsKeeperPtr tls, proxy::ProbeBellPtr bell,

@@ -22,11 +22,14 @@ TEST(LeaderWatch, TellsOfTheGroupsLeaderAtOnceAndOfEveryChange) {
   std::mutex mutex;
   std::condition_variable more;
   Told told;
-  LeaderWatch watch(*store, "lb1", [&](std::optional<proxy::Leader> leader) {
-    const std::lock_guard lock(mutex);
-    told.push_back(std::move(leader));
-    more.notify_all();
-  });
+  LeaderWatch watch(
+      *store, "lb1",
+      [&](std::optional<proxy::Leader> leader) {
+        const std::lock_guard lock(mutex);
+        told.push_back(std::move(leader));
+        more.notify_all();
+      },
+      [](const std::string&) { return true; });
   const auto wait_for = [&](size_t count) {
     std::unique_lock lock(mutex);
     more.wait_for(lock, std::chrono::seconds(10), [&] { return told.size() >= count; });
@@ -38,6 +41,46 @@ TEST(LeaderWatch, TellsOfTheGroupsLeaderAtOnceAndOfEveryChange) {
   ASSERT_TRUE(store->txn({{}, {dcs::Op::remove({"/pgbalancer/shop/lb1/leader", false})}, {}},
                          Deadline::after(std::chrono::seconds(5))));
   EXPECT_EQ(wait_for(3), (Told{proxy::Leader{"a", 1}, proxy::Leader{"b", 2}, std::nullopt}));
+}
+
+TEST(LeaderWatch, WhoIsAboutToHandOverHearsThatNothingIsUnderWayAndStaysUntilAnotherLeads) {
+  const auto limit = [] { return Deadline::after(std::chrono::seconds(5)); };
+  const auto store = dcs::LocalStore::in_memory();
+  std::mutex mutex;
+  std::condition_variable more;
+  std::vector<std::string> leaving;
+  LeaderWatch watch(
+      *store, "lb1", [](const auto&) {},
+      [&](const std::string& node) {
+        const std::lock_guard lock(mutex);
+        leaving.push_back(node);
+        more.notify_all();
+        return node != "b";  // where something goes on
+      });
+  const auto wait_for = [&](size_t count) {
+    std::unique_lock lock(mutex);
+    more.wait_for(lock, std::chrono::seconds(10), [&] { return leaving.size() >= count; });
+    return leaving;
+  };
+  const auto answered = [&] {
+    for (int i = 0; i < 500; ++i) {
+      const auto now = store->range({"/pgbalancer/shop/lb1/handover", false}, limit());
+      if (now && !now->kvs.empty() && now->kvs[0].value.find("quiet") != std::string::npos) return now->kvs[0].lease;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return dcs::LeaseId{-1};
+  };
+  const auto lease = store->grant(std::chrono::seconds(60), limit());
+  ASSERT_TRUE(lease);
+  ASSERT_TRUE(store->put("/pgbalancer/shop/lb1/handover", R"({"node":"a"})", lease->id, limit()));
+  EXPECT_EQ(wait_for(1), (std::vector<std::string>{"a"}));
+  EXPECT_EQ(answered(), lease->id) << "the answer vanishes with the leader's lease";
+  ASSERT_TRUE(store->put("/pgbalancer/shop/lb1/leader", R"({"holder":"b","epoch":2})", 0, limit()));
+  EXPECT_EQ(wait_for(2), (std::vector<std::string>{"a", ""}));
+  ASSERT_TRUE(store->put("/pgbalancer/shop/lb1/handover", R"({"node":"b"})", lease->id, limit()));
+  EXPECT_EQ(wait_for(3).back(), "b");
+  ASSERT_TRUE(store->revoke(lease->id, limit()).ok());
+  EXPECT_EQ(wait_for(4).back(), "") << "a leader that is gone does not hand over";
 }
 
 TEST(LeaderWatch, AValueThatNamesNobodyIsNoLeader) {

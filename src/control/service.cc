@@ -234,7 +234,8 @@ Status Service::open_store() {
   store_ = std::move(*store);
   leader_watch_ = std::make_unique<LeaderWatch>(
       store_->store(), config_.group,
-      [this](std::optional<proxy::Leader> leader) { balancer_->set_leader(std::move(leader)); });
+      [this](std::optional<proxy::Leader> leader) { balancer_->set_leader(std::move(leader)); },
+      [this](const std::string& node) { return balancer_->let_leave(node); });
   log::info("lease store on " + config_.store_address + ":" + std::to_string(store_->port()));
   return Status();
 }

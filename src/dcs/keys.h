@@ -24,6 +24,9 @@ class Keys {
   std::string sync() const { return root_ + "sync"; }
   // In whose favour the last leader let the role go; of the moment until somebody takes it.
   std::string transfer() const { return root_ + "transfer"; }
+  // The leader is about to stop its server for a switchover: {"node": "a"}, bound to its lease. A balancer that gives
+  // it no new work any more, and sees that nothing is under way, puts {"node": "a", "quiet": true} in its place.
+  std::string handover() const { return root_ + "handover"; }
   // A switchover or failover that somebody asked for.
   std::string failover() const { return root_ + "failover"; }
   // What changed, and why: history/<epoch, ten digits>-<milliseconds of the clock>-<node>, so that they sort by age.

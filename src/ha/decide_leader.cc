@@ -156,7 +156,10 @@ Decision decide_leader(const Look& look) {
                      fmt::format("a member that took it for gone promised epoch {}", promise));
   }
   if (auto decision = in_trouble(look)) return *decision;
-  if (auto decision = requested(look)) return *decision;
+  // As long as commits wait, opening comes first.
+  if (!self.sync.closed) {
+    if (auto decision = requested(look)) return *decision;
+  }
   return decide_sync(look);
 }
 

@@ -12,6 +12,7 @@ struct Orders {
   bool paused = false;     // no new work, in any database
   std::set<std::string> paused_databases;
   std::set<std::string> drained;  // nodes, by name; their gauges say the same
+  std::string leaving;            // the primary that is about to hand over, as good as drained; empty: none
 
   bool pauses(const std::string& database) const { return paused || paused_databases.count(database) != 0; }
   // Whether a session must look at this at all before it begins something.

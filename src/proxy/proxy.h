@@ -56,6 +56,9 @@ class Proxy final : public Admin {
   Result<Outcome> resume(const std::string& database) override;
   Result<Outcome> drain(const std::string& node, std::optional<Time> limit, Time wait) override;
   Result<Outcome> undrain(const std::string& node) override;
+  // That primary hands over: from now on it gets no new work, which waits; what is under way is waited for. Whether it
+  // has ended within that time. Empty: nobody hands over. Any thread but the reactors'.
+  bool let_leave(const std::string& node, Time wait);
   Result<Outcome> reconnect(const std::string& node, const std::string& database, Time wait) override;
   Outcome wait_close(const std::string& node, const std::string& database, Time wait) override;
   Result<Outcome> kill_client(const std::string& id) override;

@@ -11,7 +11,7 @@
 namespace pgb::proxy {
 namespace {
 
-constexpr std::chrono::milliseconds kLookAgain{20};
+constexpr std::chrono::milliseconds kLookAgain{5};
 constexpr char kDismissed[] = "terminating connection due to administrator command";
 
 std::string count_of(uint64_t number, const std::string& what) {
@@ -137,7 +137,9 @@ void Proxy::order(Change change) {
 }
 
 void Proxy::mark_drained(const TopologySnapshot& topology) const {
-  for (const NodeView& node : topology.nodes) node.gauge->drained = orders_->drained.count(node.name) != 0;
+  for (const NodeView& node : topology.nodes) {
+    node.gauge->drained = node.name == orders_->leaving || orders_->drained.count(node.name) != 0;
+  }
 }
 
 Status Proxy::check_node(const std::string& name) const {
@@ -230,6 +232,16 @@ Result<Outcome> Proxy::undrain(const std::string& node) {
   Outcome outcome;
   outcome.text = "undrained: node " + node + " gets work again";
   return outcome;
+}
+
+bool Proxy::let_leave(const std::string& node, Time wait) {
+  if (orders()->leaving == node) return true;
+  order([&](Orders& orders) { orders.leaving = node; });
+  if (node.empty()) return true;
+  const bool quiet = taken(node, "", wait).busy == 0;
+  log::info("node " + node + " is about to hand over: new work waits for the next primary" +
+            (quiet ? "" : ", what is under way may break off"));
+  return quiet;
 }
 
 Result<Outcome> Proxy::reconnect(const std::string& node, const std::string& database, Time wait) {
