@@ -1,4 +1,5 @@
 """What happens to containers, and to the network between them, under `quorum`: nobody is told of what is cut off."""
+import json
 import random
 import time
 
@@ -140,3 +141,36 @@ def test_all_containers_killed_at_once_come_back_in_any_order(site):
     print("started in this order:", units)
     site.start_one_by_one(units)
     site.check_end(most_owners=2, limit=90)
+
+
+def test_a_replica_that_is_added_is_counted_without_a_restart_of_anybody(site):
+    primary = site.primary()
+    site.sandbox.run("add-replica")
+    added = [node["name"] for node in site.sandbox.group()["nodes"] if node["name"] not in site.names]
+    assert len(added) == 1
+    wait_until(lambda: added[0] in site.sandbox.value("SHOW synchronous_standby_names", node=primary), 20, "commits may wait for it")
+    site.sandbox.run("remove-replica", "--node", added[0])
+    wait_until(lambda: added[0] not in site.sandbox.value("SHOW synchronous_standby_names", node=primary), 20, "nor for it any more")
+    site.check_end(most_owners=1)
+    starts = {site.sandbox.docker.inspect(site.sandbox.container(name))["RestartCount"] for name in site.names}
+    assert starts == {0} and site.primary() == primary
+
+
+def test_the_role_is_kept_over_stop_and_start_and_destroy_leaves_nothing(site):
+    wanted = other_replicas(site, site.primary())[0]
+    site.sandbox.run("switchover", "--to", wanted)
+    site.sandbox.run("stop")
+    site.sandbox.run("start")
+    site.check_end(most_owners=2)
+    assert site.primary() == wanted
+    site.sandbox.run("destroy", "--yes")
+    assert not site.sandbox.left()
+
+
+def test_no_secret_stands_where_the_engine_shows_it(site):
+    secrets = json.loads((site.sandbox.state_dir / site.sandbox.name / "secrets.json").read_text())
+    assert len(secrets) >= 7
+    for container in site.sandbox.docker.containers():
+        shown = json.dumps(site.sandbox.docker.inspect(container)) + site.sandbox.docker.docker("top", container, "-eo", "args")
+        shown += site.sandbox.docker.docker("exec", container, "cat", "/pgbalancer/group.json") if "lb1" not in container else ""
+        assert not [name for name, secret in secrets.items() if secret in shown]
