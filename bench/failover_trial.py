@@ -67,7 +67,7 @@ def _measure(ledger: CommitLedger, trial: Trial, end: float, result: dict) -> No
 def run(system, event: Event) -> dict:
     """What is measured, in seconds; "wrong" lists what must not be."""
     result: dict = {"wrong": []}
-    ledger = CommitLedger(system.through, system.direct, STANDING, ANEW, PATIENCE)
+    ledger = CommitLedger(system.through, system.direct, STANDING, ANEW, PATIENCE, whoami="inet_server_port()")
     trial = None
     try:
         system.wait_streaming(LIMIT)

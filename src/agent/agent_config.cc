@@ -34,13 +34,11 @@ json members_json(const AgentConfig& config) {
 }
 
 void read_group(const json& doc, AgentConfig& config) {
-  doc.at("group").get_to(config.group);
   doc.at("store").get_to(config.store_endpoints);
-  doc.at("store_user").get_to(config.store_user);
-  config.store_password = Secret(doc.at("store_password").get<std::string>());
   doc.at("durability").get_to(config.durability);
   doc.at("lease").get_to(config.lease);
   doc.at("loop").get_to(config.loop);
+  config.members.clear();
   for (const json& one : doc.at("members")) {
     config.members.push_back({one.at("name").get<std::string>(), one.at("host").get<std::string>(),
                               one.at("port").get<uint16_t>(), one.at("agent_host").get<std::string>(),
@@ -48,51 +46,72 @@ void read_group(const json& doc, AgentConfig& config) {
   }
 }
 
-}  // namespace
+AgentConfig read_agent(const json& doc) {
+  AgentConfig c;
+  auto secret = [&](const char* key) { return Secret(doc.at(key).get<std::string>()); };
+  doc.at("cluster").get_to(c.cluster);
+  doc.at("name").get_to(c.name);
+  doc.at("primary").get_to(c.primary);
+  doc.at("data_dir").get_to(c.data_dir);
+  doc.at("bin_dir").get_to(c.bin_dir);
+  doc.at("run_as_user").get_to(c.run_as_user);
+  doc.at("listen_address").get_to(c.listen_address);
+  doc.at("port").get_to(c.port);
+  doc.at("agent_address").get_to(c.agent_address);
+  doc.at("agent_port").get_to(c.agent_port);
+  c.token = secret("token");
+  doc.at("superuser").get_to(c.superuser);
+  doc.at("database").get_to(c.database);
+  doc.at("replication_user").get_to(c.replication_user);
+  c.superuser_password = secret("superuser_password");
+  c.replication_password = secret("replication_password");
+  c.agent_password = secret("agent_password");
+  c.balancer_password = secret("balancer_password");
+  doc.at("parameters").get_to(c.parameters);
+  doc.at("init_sql").get_to(c.init_sql);
+  doc.at("primary_host").get_to(c.primary_host);
+  doc.at("primary_port").get_to(c.primary_port);
+  doc.at("slot").get_to(c.slot);
+  if (!doc.contains("group")) return c;
+  doc.at("group").get_to(c.group);
+  doc.at("store_user").get_to(c.store_user);
+  c.store_password = secret("store_password");
+  return c;
+}
 
-Result<AgentConfig> parse_agent_config(const std::string& text) {
-  const json doc = json::parse(text, nullptr, false);
-  if (!doc.is_object()) return Error(Code::kConfig, "agent.json is not a JSON object");
+// Reads a JSON object from a file; `read` may throw what the JSON library throws.
+template <class Read>
+auto from_file(const std::string& file, Read read) -> Result<decltype(read(json()))> {
+  const auto text = os::read_file(file);
+  if (!text.ok()) return Error(Code::kConfigUnreadable, text.error().message);
+  const json doc = json::parse(*text, nullptr, false);
+  if (!doc.is_object()) return Error(Code::kConfig, file + " is not a JSON object");
   try {
-    AgentConfig c;
-    auto secret = [&](const char* key) { return Secret(doc.at(key).get<std::string>()); };
-    doc.at("cluster").get_to(c.cluster);
-    doc.at("name").get_to(c.name);
-    doc.at("primary").get_to(c.primary);
-    doc.at("data_dir").get_to(c.data_dir);
-    doc.at("bin_dir").get_to(c.bin_dir);
-    doc.at("run_as_user").get_to(c.run_as_user);
-    doc.at("listen_address").get_to(c.listen_address);
-    doc.at("port").get_to(c.port);
-    doc.at("agent_address").get_to(c.agent_address);
-    doc.at("agent_port").get_to(c.agent_port);
-    c.token = secret("token");
-    doc.at("superuser").get_to(c.superuser);
-    doc.at("database").get_to(c.database);
-    doc.at("replication_user").get_to(c.replication_user);
-    c.superuser_password = secret("superuser_password");
-    c.replication_password = secret("replication_password");
-    c.agent_password = secret("agent_password");
-    c.balancer_password = secret("balancer_password");
-    doc.at("parameters").get_to(c.parameters);
-    doc.at("init_sql").get_to(c.init_sql);
-    doc.at("primary_host").get_to(c.primary_host);
-    doc.at("primary_port").get_to(c.primary_port);
-    doc.at("slot").get_to(c.slot);
-    if (doc.contains("store")) read_group(doc, c);
-    return c;
+    return read(doc);
   } catch (const json::exception& e) {
-    return Error(Code::kConfig, std::string("agent.json: ") + e.what());
+    return Error(Code::kConfig, file + ": " + e.what());
   }
 }
 
+}  // namespace
+
+Status reload_group(AgentConfig& config) {
+  auto fresh = from_file(config.config_dir + "/group.json", [&](const json& doc) {
+    AgentConfig read = config;
+    read_group(doc, read);
+    return read;
+  });
+  if (!fresh.ok()) return std::move(fresh).error();
+  config = std::move(*fresh);
+  return {};
+}
+
 Result<AgentConfig> load_agent_config(const std::string& file) {
-  auto text = os::read_file(file);
-  if (!text.ok()) return Error(Code::kConfigUnreadable, text.error().message);
-  auto config = parse_agent_config(*text);
+  auto config = from_file(file, read_agent);
   if (!config.ok()) return config;
   const size_t slash = file.rfind('/');
   config->config_dir = slash == std::string::npos ? "." : file.substr(0, slash);
+  if (!config->group.empty()) PGB_TRY(reload_group(*config));
   for (const std::string& name : config->init_sql) {
     auto sql = os::read_file(config->config_dir + "/" + name);
     if (!sql.ok()) return Error(Code::kConfigUnreadable, sql.error().message);
@@ -125,16 +144,20 @@ std::string to_json(const AgentConfig& c) {
            {"primary_host", c.primary_host},
            {"primary_port", c.primary_port},
            {"slot", c.slot}};
-  if (c.has_store()) {
+  if (!c.group.empty()) {
     doc["group"] = c.group;
-    doc["store"] = c.store_endpoints;
     doc["store_user"] = c.store_user;
     doc["store_password"] = c.store_password.reveal();
-    doc["durability"] = c.durability;
-    doc["lease"] = c.lease;
-    doc["loop"] = c.loop;
-    doc["members"] = members_json(c);
   }
+  return doc.dump(2);
+}
+
+std::string to_group_json(const AgentConfig& c) {
+  const json doc{{"store", c.store_endpoints},
+                 {"durability", c.durability},
+                 {"lease", c.lease},
+                 {"loop", c.loop},
+                 {"members", members_json(c)}};
   return doc.dump(2);
 }
 

@@ -1,4 +1,5 @@
-// The agent's orders, written by the cluster manager into agent.json (0600) before the agent starts.
+// The agent's orders, written by the cluster manager before the agent starts: agent.json (0600), and, where the agents
+// of a group choose the primary, group.json beside it, which holds no secret and is read again while the agent runs.
 #pragma once
 
 #include <map>
@@ -64,9 +65,12 @@ struct AgentConfig {
   std::string local_host() const;
 };
 
-// kConfigUnreadable, or kConfig naming the key.
+// Both files. kConfigUnreadable, or kConfig naming the key.
 Result<AgentConfig> load_agent_config(const std::string& file);
-Result<AgentConfig> parse_agent_config(const std::string& text);
-std::string to_json(const AgentConfig& config);
+std::string to_json(const AgentConfig& config);        // agent.json
+std::string to_group_json(const AgentConfig& config);  // group.json
+
+// Takes over what group.json in config.config_dir says by now; on failure nothing is changed.
+Status reload_group(AgentConfig& config);
 
 }  // namespace pgb::agent

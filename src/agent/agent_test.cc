@@ -83,6 +83,7 @@ class AgentTest : public ::testing::Test {
   // A child process that is the agent.
   pid_t start(const AgentConfig& config) {
     EXPECT_TRUE(os::write_file_atomic(config.config_dir + "/agent.json", to_json(config), 0600).ok());
+    EXPECT_TRUE(os::write_file_atomic(config.config_dir + "/group.json", to_group_json(config), 0644).ok());
     const pid_t pid = fork();
     if (pid == 0) {
       const int log = ::open((config.config_dir + "/log").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);

@@ -14,7 +14,7 @@ namespace pgb::agent {
 class ConfigFiles {
  public:
   explicit ConfigFiles(const AgentConfig& config) {
-    paths_.push_back(config.config_dir + "/agent.json");
+    paths_ = {config.config_dir + "/agent.json", config.config_dir + "/group.json"};
     for (const std::string& name : config.init_sql) paths_.push_back(config.config_dir + "/" + name);
     stamps_ = look();
   }

@@ -162,15 +162,15 @@ void MemberAgent::look_at_files() {
   next_file_look_ = now + kFileLook;
   if (own_.foreign || progress_.phase() == "failed" || !files_.changed()) return;
   files_.accept();
-  auto config = load_agent_config(config_.config_dir + "/agent.json");
-  if (!config.ok() || !config->has_store() || !config->find_member(config_.name)) return;
-  if (config->store_endpoints != config_.store_endpoints || !(config->store_password == config_.store_password)) {
+  AgentConfig config = config_;
+  if (!reload_group(config).ok() || !config.has_store() || !config.find_member(config_.name)) return;
+  if (config.store_endpoints != config_.store_endpoints) {
     log::info("the lease store is another one now");
     begins_anew_ = stopping_ = true;
     return;
   }
-  if (config->members == config_.members) return;
-  config_.members = config->members;
+  if (config.members == config_.members) return;
+  config_.members = config.members;
   peers_->follow(config_.members);
   log::info("the group has " + std::to_string(config_.members.size()) + " members by now");
 }

@@ -40,7 +40,7 @@ class Peers {
     std::thread thread;
   };
   void ask(Peer& peer);
-  ha::Evidence::Contact ask_once(const Peer& peer);
+  ha::Evidence::Contact ask_once(const Peer& peer, bool let_go);
   void end(Peer& peer);
 
   const std::string name_;

@@ -30,9 +30,11 @@ Result<DestroyPreview> look_before_destroy(Session& session) {
   const std::string names = join(preview.units, " ");
   if (session.runtime->kind() == model::RuntimeKind::kDocker) {
     const auto recorded = session.recorded();
+    const model::Cluster& cluster = recorded.ok() ? *recorded : session.wanted;
+    const auto volumes = cluster.keeps_stores() ? static_cast<std::ptrdiff_t>(units->size()) : nodes;
     preview.what = {{"containers", names},
-                    {"volumes", std::to_string(nodes) + ", with all data"},
-                    {"network", (recorded.ok() ? *recorded : session.wanted).network.name}};
+                    {"volumes", std::to_string(volumes) + ", with all data"},
+                    {"network", cluster.network.name}};
   } else {
     preview.what = {{"processes", names}, {"data", session.cluster_dir() + "/units"}};
   }

@@ -130,6 +130,7 @@ class UnitMaker {
                              "|" + std::to_string(node.port) + "|" + std::to_string(port) + "|" +
                              cluster_.postgres.bin_dir + "|" + json(cluster_.postgres.parameters).dump());
     unit.files.push_back({"agent.json", agent_json(group, node, port)});
+    if (has_failover()) unit.files.push_back({"group.json", group_json(group), false});
     if (node.role == model::Role::kPrimary) {
       unit.files.insert(unit.files.end(), init_files_.begin(), init_files_.end());
     }
@@ -160,38 +161,45 @@ class UnitMaker {
              {"balancer_password", secrets_.balancer_password.reveal()},
              {"parameters", cluster_.postgres.parameters},
              {"init_sql", init},
-             {"primary_host", docker_ ? group.primary.ip_address : reachable_host(cluster_)},
+             {"primary_host", inner_host(group.primary.ip_address)},
              {"primary_port", docker_ ? kPostgresPort : group.primary.port},
              {"slot", slot_name(node.name)}};
-    if (has_failover()) add_group(group, doc);
+    if (has_failover()) {
+      doc["group"] = group.name;
+      doc["store_user"] = has_own_store() ? "pgbalancer" : "";
+      doc["store_password"] = has_own_store() ? secrets_.store_password.reveal() : "";
+    }
     return doc.dump(2);
   }
 
-  // Agents choose the primary by themselves. (In containers not yet.)
-  bool has_failover() const { return cluster_.ha.failover && !docker_; }
-  bool has_own_store() const { return has_failover() && cluster_.dcs_etcd.empty(); }
+  // Agents choose the primary by themselves.
+  bool has_failover() const { return cluster_.ha.failover; }
+  bool has_own_store() const { return cluster_.keeps_stores(); }
 
-  // Where the group's lease store is, who is in the group, and what it promises.
-  void add_group(const model::Balancer& group, json& doc) const {
-    const std::string host = reachable_host(cluster_);
-    const bool own = has_own_store();
-    doc["group"] = group.name;
-    doc["store"] = own ? std::vector<std::string>{"http://" + host + ":" + std::to_string(ports_.at(group.name))}
-                       : cluster_.dcs_etcd;
-    doc["store_user"] = own ? "pgbalancer" : "";
-    doc["store_password"] = own ? secrets_.store_password.reveal() : "";
-    doc["durability"] = model::to_string(cluster_.durability_of(group));
-    doc["lease"] = cluster_.ha.lease;
-    doc["loop"] = cluster_.ha.loop;
-    doc["members"] = json::array();
+  // How the units of the cluster reach each other: containers by their addresses in its network.
+  std::string inner_host(const std::string& ip_address) const {
+    return docker_ ? ip_address : reachable_host(cluster_);
+  }
+  uint16_t store_port(const model::Balancer& group) const { return docker_ ? kStorePort : ports_.at(group.name); }
+
+  // Where the group's lease store is, who is in the group, and what it promises. No secrets: agents that gave up root
+  // read it again while they run.
+  std::string group_json(const model::Balancer& group) const {
+    const std::string own = "http://" + inner_host(group.ip_address) + ":" + std::to_string(store_port(group));
+    json doc{{"store", has_own_store() ? std::vector<std::string>{own} : cluster_.dcs_etcd},
+             {"durability", model::to_string(cluster_.durability_of(group))},
+             {"lease", cluster_.ha.lease},
+             {"loop", cluster_.ha.loop},
+             {"members", json::array()}};
     for (const model::Node& node : group.nodes()) {
       doc["members"].push_back({{"name", node.name},
-                                {"host", host},
-                                {"port", node.port},
-                                {"agent_host", host},
-                                {"agent_port", ports_.at(node.name)},
+                                {"host", inner_host(node.ip_address)},
+                                {"port", docker_ ? kPostgresPort : node.port},
+                                {"agent_host", inner_host(node.ip_address)},
+                                {"agent_port", docker_ ? kAgentPort : ports_.at(node.name)},
                                 {"slot", slot_name(node.name)}});
     }
+    return doc.dump(2);
   }
 
   Result<UnitSpec> make_balancer(const model::Balancer& group) const {
@@ -200,7 +208,10 @@ class UnitMaker {
     unit.container_name = group.container_name;
     unit.ip_address = group.ip_address;
     unit.ports = {{kBalancerPort, group.port}, {kRestPort, group.rest_api_port}, {kPcpPort, group.pcp_port}};
-    if (has_own_store()) unit.ports.emplace_back(kStorePort, ports_.at(group.name));
+    if (has_own_store()) {
+      unit.ports.emplace_back(kStorePort, ports_.at(group.name));
+      unit.volume_at = store_dir(group);
+    }
     unit.spec_hash = hash_of(
         unit.container_name + "|" + unit.ip_address + "|" + unit.bind_address + "|" + std::to_string(group.port) + "|" +
         std::to_string(group.rest_api_port) + "|" + std::to_string(group.pcp_port) + "|" +
@@ -243,11 +254,18 @@ class UnitMaker {
     return cluster_.postgres.superuser + ":" + *hash + "\n";
   }
 
+  // Where it finds its files.
+  std::string balancer_dir(const model::Balancer& group) const {
+    return docker_ ? std::string("/") + runtime::kUnitDir
+                   : runtime::process_unit_dir(session_.state_dir, cluster_.cluster_name, group.name);
+  }
+  std::string store_dir(const model::Balancer& group) const { return balancer_dir(group) + "/store"; }
+
   std::string balancer_json(const model::Balancer& group) const {
     json nodes = json::array();
     for (const model::Node& node : group.nodes()) {
       nodes.push_back({{"name", node.name},
-                       {"host", docker_ ? node.ip_address : reachable_host(cluster_)},
+                       {"host", inner_host(node.ip_address)},
                        {"port", docker_ ? kPostgresPort : node.port},
                        {"weight", node.weight}});
     }
@@ -261,8 +279,7 @@ class UnitMaker {
              {"auth_password", secrets_.balancer_password.reveal()},
              {"nodes", nodes}};
     model::each_pool_key(group.config.pool, [&doc](const char* key, const auto& value) { doc[key] = value; });
-    const std::string dir = docker_ ? std::string("/") + runtime::kUnitDir
-                                    : runtime::process_unit_dir(session_.state_dir, cluster_.cluster_name, group.name);
+    const std::string dir = balancer_dir(group);
     for (const UserFile& file : files_of(group)) doc[file.key] = dir + "/" + file.kept_as;
     doc["admin_users"] = {cluster_.postgres.superuser};
     if (pcp_users()) {
@@ -271,9 +288,9 @@ class UnitMaker {
       doc["pcp_users_file"] = dir + "/" + kPcpUsers;
     }
     if (has_own_store()) {
-      doc["store_dir"] = dir + "/store";
-      doc["store_address"] = cluster_.bind_address;
-      doc["store_port"] = ports_.at(group.name);
+      doc["store_dir"] = store_dir(group);
+      doc["store_address"] = docker_ ? "0.0.0.0" : cluster_.bind_address;
+      doc["store_port"] = store_port(group);
       doc["store_password"] = secrets_.store_password.reveal();
     }
     doc["tls_mode"] = group.config.tls_mode;

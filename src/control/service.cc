@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <thread>
@@ -28,6 +29,15 @@ void raise_file_limit() {
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// The lease store's directory may be a volume in which only root can write so far.
+Status give_store(const BalancerConfig& config) {
+  if (config.store_dir.empty() || ::geteuid() != 0 || !config.run_as_user) return Status();
+  PGB_TRY(os::make_dirs(config.store_dir, 0700));
+  const gid_t group = config.run_as_group.value_or(static_cast<gid_t>(-1));
+  if (::chown(config.store_dir.c_str(), *config.run_as_user, group) == 0) return Status();
+  return os::errno_error("chown", config.store_dir, errno);
 }
 
 Status drop_root(const BalancerConfig& config) {
@@ -136,6 +146,7 @@ Status Service::start(proxy::Settings settings) {
     if (!predecessor_) return done;
     log::error(done.error().message);  // the clients are served here already: ending would cost them more
   }
+  PGB_TRY(give_store(config_));
   PGB_TRY(drop_root(config_));
   if (const Status opened = open_store(); !opened.ok()) {
     if (!predecessor_) return opened;

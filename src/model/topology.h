@@ -95,7 +95,7 @@ struct Network {
 
 // How eagerly a group watches its leader. Seconds.
 struct Ha {
-  bool failover = false;  // agents choose the primary; local processes only so far
+  bool failover = false;  // agents choose the primary
   double lease = 3;       // a leader that cannot renew it for so long has lost it
   double loop = 1;        // between two looks
   bool operator==(const Ha&) const = default;
@@ -119,6 +119,8 @@ struct Cluster {
   Balancer* find_balancer(std::string_view name);
   // What holds for one group: quorum needs two replicas and strict one, a smaller group is async.
   Durability durability_of(const Balancer& balancer) const;
+  // Whether each balancer keeps its group's lease store.
+  bool keeps_stores() const { return ha.failover && dcs_etcd.empty(); }
   bool operator==(const Cluster&) const = default;
 };
 

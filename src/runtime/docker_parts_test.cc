@@ -398,6 +398,21 @@ TEST(DockerSpec, NoSecretStandsInTheSpecOfAContainer) {
   EXPECT_EQ(spec["Labels"]["io.pgbalancer.unit"], "node1");
 }
 
+TEST(DockerSpec, OnlyABalancerThatKeepsSomethingHasAVolume) {
+  UnitSpec unit;
+  unit.kind = UnitSpec::Kind::kBalancer;
+  unit.cluster = "demo";
+  unit.name = "lb1";
+  auto mounts = [&](const std::string& at) {
+    return nlohmann::json::parse(container_spec(unit, "pgbalancer:x", "net", at))["HostConfig"].value(
+        "Mounts", nlohmann::json::array());
+  };
+  EXPECT_TRUE(mounts("").empty());
+  ASSERT_EQ(mounts("/pgbalancer/store").size(), 1u);
+  EXPECT_EQ(mounts("/pgbalancer/store")[0]["Source"], "demo_lb1_data");
+  EXPECT_EQ(mounts("/pgbalancer/store")[0]["Target"], "/pgbalancer/store");
+}
+
 TEST(DockerSpec, AFileThatWouldLeaveTheUnitsDirectoryIsRefused) {
   UnitSpec unit;
   unit.files = {{"../etc/passwd", "x"}};

@@ -81,7 +81,7 @@ class Look {
       if (container.name != name || is_unit(container.labels, unit.cluster, unit.name)) continue;
       name_taken(unit, "a container " + name, "container " + short_id(container.id) + " (" + container.state + ")");
     }
-    if (unit.kind != UnitSpec::Kind::kNode) return;
+    if (unit.kind != UnitSpec::Kind::kNode && unit.volume_at.empty()) return;
     std::string volume = volume_name_of(unit.cluster, unit.name);
     for (const DockerVolume& existing : volumes_) {
       if (existing.name == volume && !is_ours(existing.labels, unit.cluster)) {

@@ -304,12 +304,13 @@ class DockerRuntime : public Runtime {
       if (!info->has_value())
         return Error(Code::kImage, "image " + unit.image + " is absent").with("try", "init again");
       mount = data_mount((*info)->volumes);
-      PGB_TRY(ensure_volume(unit, deadline));
     } else {
       auto balancer = balancer_image(deadline);
       if (!balancer.ok()) return std::move(balancer).error();
       image = *balancer;
+      mount = unit.volume_at;
     }
+    if (!mount.empty()) PGB_TRY(ensure_volume(unit, deadline));
     std::string spec = container_spec(unit, image, networks->front().name, mount);
     auto made = client_.create_container(container_name_of(unit), spec, deadline);
     bool image_gone = !made.ok() && made.error().code == Code::kImage && unit.kind == UnitSpec::Kind::kBalancer;

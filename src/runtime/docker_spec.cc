@@ -36,8 +36,8 @@ Json host_config(const UnitSpec& unit, const std::string& network, const std::st
     Json binding = {{"HostIp", bind_address_of(unit)}, {"HostPort", outside == 0 ? "" : std::to_string(outside)}};
     host["PortBindings"][std::to_string(inside) + "/tcp"] = Json::array({binding});
   }
-  if (is_node(unit)) {
-    host["ShmSize"] = kShmSize;
+  if (is_node(unit)) host["ShmSize"] = kShmSize;
+  if (!mount.empty()) {
     Json volume = {{"Type", "volume"}, {"Source", volume_name_of(unit.cluster, unit.name)}, {"Target", mount}};
     host["Mounts"] = Json::array({volume});
   }
@@ -155,7 +155,7 @@ Result<std::string> unit_archive(const UnitSpec& unit, const std::string& agent_
   if (!agent_program.empty()) PGB_TRY(tar.add_file(kAgent + 1, agent_program, 0755));
   for (const FileSpec& file : unit.files) {
     PGB_TRY(add_parents(tar, made, dir + file.name));
-    PGB_TRY(tar.add_file(dir + file.name, file.content, 0600, owner));
+    PGB_TRY(tar.add_file(dir + file.name, file.content, file.secret ? 0600 : 0644, owner));
   }
   return tar.finish();
 }

@@ -37,11 +37,12 @@ UnitInfo to_unit_info(const DockerContainer& container);
 // /var/lib/postgresql/data/pgdata, so that the engine makes no nameless volume in its place.
 std::string data_mount(const std::vector<std::string>& declared);
 
-// The JSON for POST /containers/create. No secret stands in it: those are in the files.
+// The JSON for POST /containers/create. No secret stands in it: those are in the files. `mount`: where its volume is;
+// empty: it has none.
 std::string container_spec(const UnitSpec& unit, const std::string& image, const std::string& network,
                            const std::string& mount);
 
-// A tar to unpack at "/": the unit's directory, its files (0600, root or kBalancerUser) and, if it is not empty, the
+// A tar to unpack at "/": the unit's directory, its files (of root or kBalancerUser) and, if it is not empty, the
 // agent.
 Result<std::string> unit_archive(const UnitSpec& unit, const std::string& agent_program);
 

@@ -15,10 +15,12 @@
 
 namespace pgb::runtime {
 
-// A file put into the unit before it starts; 0600, owned by the user the program runs as.
+// A file put into the unit before it starts; 0600, owned by the user the program runs as. In a container an agent's
+// are root's, out of its reach once it has given root up, unless there is nothing secret in them (0644).
 struct FileSpec {
   std::string name;  // "agent.json", "init/0001-init.sql": relative to the unit's config directory
   std::string content;
+  bool secret = true;
 };
 
 // One thing to run: an agent with its server, or a balancer.
@@ -30,6 +32,7 @@ struct UnitSpec {
   std::string container_name;  // docker
   std::string ip_address;      // docker
   std::string image;           // docker, nodes only
+  std::string volume_at;       // docker, balancers only: where a volume of its own is mounted; empty: it has none
   std::string spec_hash;       // changes whenever the unit must be made anew
   std::vector<FileSpec> files;
   // Ports published on bind_address: {inside, outside}; outside 0 lets the runtime choose.

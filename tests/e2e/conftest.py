@@ -34,6 +34,7 @@ def pytest_collection_modifyitems(config, items):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "docker: needs a Docker Engine")
+    config.addinivalue_line("markers", "runtimes(*names): which runtimes a test of faults is for")
     config.engine = None
     config.engine_missing = "no test wanted one"
 

@@ -1,7 +1,9 @@
 """A cluster under a ledger: what can be done to it, and what has to hold afterwards."""
 import contextlib
 import os
+import pathlib
 import signal
+import subprocess
 import time
 
 from harness import ledger
@@ -66,6 +68,37 @@ class Site(Members):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
 
+    def kill_all(self, *units: str) -> None:
+        self.since = time.monotonic()
+        for unit in units:
+            self.sandbox.kill_unit(unit)
+
+    def start_one_by_one(self, units: list[str]) -> None:
+        """What waits for a leader that nobody can be yet is not waited for."""
+        for unit in units[:-1]:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.sandbox.run("start", unit, expect=None, limit=4)
+        self.sandbox.run("start", units[-1])
+
+    def end_balancer(self) -> None:
+        """In order, and without the manager's doing."""
+        if self.sandbox.docker:
+            self.sandbox.docker.docker("stop", self.sandbox.container("lb1"))
+        else:
+            self.sandbox.signal(self.sandbox.pids("lb1"), signal.SIGTERM)
+
+    def store_folder(self) -> pathlib.Path:
+        """Of the lease store, as this machine sees it."""
+        if not self.sandbox.docker:
+            return self.sandbox.state_dir / self.sandbox.name / "units" / "lb1" / "store"
+        mounts = self.sandbox.docker.inspect(self.sandbox.container("lb1"))["Mounts"]
+        assert [mount["Type"] for mount in mounts] == ["volume"], mounts
+        return pathlib.Path(mounts[0]["Source"])
+
+    def empty_store(self) -> None:
+        for path in self.store_folder().iterdir():
+            path.unlink()
+
     # --- what has to hold
 
     def wait_writes_by_another(self, old: str, limit: float) -> str:
@@ -96,6 +129,7 @@ class Site(Members):
         assert owners[-1] == self.port(primary)
         lost = self.ledger.lost(self.direct[primary])
         assert not lost, f"{len(lost)} acknowledged commits are lost: {lost[:3]}"
+        assert self.ledger.reads and not self.ledger.stale, f"stale reads: {self.ledger.stale[:3]} of {self.ledger.reads}"
         for name in self.names:
             if name == primary:
                 continue

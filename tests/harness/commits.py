@@ -1,5 +1,6 @@
 """A ledger of acknowledged commits: writers through the balancer and at each server itself, as fast as they are answered. What
-was acknowledged must be there at the end, and at no time may two servers acknowledge in turns."""
+was acknowledged must be there at the end, at no time may two servers acknowledge in turns, and a session of the balancer reads
+what it wrote."""
 import dataclasses
 import select
 import threading
@@ -19,7 +20,7 @@ TABLE = "ledger"
 class Ack:
     writer: int
     number: int
-    port: int  # of the server that acknowledged it
+    port: int  # of the server that acknowledged it, as clients reach it
     sent: float
     came: float
 
@@ -63,14 +64,20 @@ def _kind(error: psycopg2.Error, connection) -> str:
 
 class CommitLedger:
     """`through`: the balancer's URL; `direct`: URL by server. `anew`: how many more writers through the balancer log in for each
-    commit. `patience`: seconds that those through the balancer wait for an answer. Runs from start() to stop()."""
+    commit. `patience`: seconds that those through the balancer wait for an answer. `whoami`: SQL for a server's name in
+    `direct`, or its port. Runs from start() to stop()."""
 
-    def __init__(self, through: str, direct: dict[str, str], writers: int = 3, anew: int = 0, patience: float = PATIENCE):
+    def __init__(self, through: str, direct: dict[str, str], writers: int = 3, anew: int = 0, patience: float = PATIENCE,
+                 whoami: str = "current_setting('cluster_name')"):
         self.through = through
         self.targets = [through] * (writers + anew) + list(direct.values())
         self.by_balancer = writers + anew
         self.anew = range(writers, writers + anew)
         self.patience = patience
+        self.whoami = whoami
+        self.ports = {name: int(psycopg2.extensions.parse_dsn(url)["port"]) for name, url in direct.items()}
+        self.reads = 0
+        self.stale: list[tuple[int, int]] = []  # writer and number that its own session did not find
         self.acks: list[Ack] = []
         self.errors: list[Failure] = []
         self._lock = threading.Lock()
@@ -113,13 +120,16 @@ class CommitLedger:
                     connection.patience = self.patience if writer < self.by_balancer else PATIENCE
                     connection.autocommit = True
                 with connection.cursor() as cursor:
-                    cursor.execute(f"INSERT INTO {TABLE} VALUES (%s, %s) RETURNING inet_server_port()", (writer, number))
-                    port = cursor.fetchone()[0]
+                    cursor.execute(f"INSERT INTO {TABLE} VALUES (%s, %s) RETURNING {self.whoami}", (writer, number))
+                    server = cursor.fetchone()[0]
+                    port = self.ports.get(server) or int(server)
                 with self._lock:
                     self.acks.append(Ack(writer, number, port, sent, time.monotonic()))
                 if writer in self.anew:
                     connection.close()
                     connection = None
+                elif writer < self.by_balancer:
+                    self._read_back(connection, writer, number)
             except psycopg2.Error as error:
                 with self._lock:
                     self.errors.append(Failure(writer, time.monotonic(), _kind(error, connection), str(error).strip()))
@@ -129,6 +139,15 @@ class CommitLedger:
                     connection = None
                 time.sleep(0.05)
             time.sleep(pause)
+
+    def _read_back(self, connection, writer: int, number: int) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT 1 FROM {TABLE} WHERE writer = %s AND number = %s", (writer, number))
+            there = bool(cursor.fetchall())
+        with self._lock:
+            self.reads += 1
+            if not there:
+                self.stale.append((writer, number))
 
     def count(self) -> int:
         with self._lock:
