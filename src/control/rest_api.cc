@@ -99,6 +99,12 @@ std::optional<Arguments> match(std::string_view pattern, std::string_view path) 
   return found;
 }
 
+// What a reader that was cut off had last, as browsers say it.
+std::optional<uint64_t> last_event_of(const http::Request& request) {
+  const auto found = request.headers.find("last-event-id");
+  return found == request.headers.end() ? std::nullopt : parse_u64(found->second);
+}
+
 http::Response refusal(const Error& error) {
   std::string text = error.message;
   for (const auto& [label, detail] : error.details) text += "; " + label + ": " + detail;
@@ -113,6 +119,12 @@ http::Response refusal(const Error& error) {
 
 }  // namespace
 
+RestApi::RestApi(RestSettings settings, Actions actions)
+    : settings_(std::move(settings)),
+      actions_(std::move(actions)),
+      live_(actions_.proxy, {settings_.group}),
+      page_([this] { return live_.text(); }) {}
+
 const std::vector<RestApi::Route>& RestApi::routes() {
   static const std::vector<Route> kRoutes = {
       {"GET", "/healthz", &RestApi::healthz},
@@ -122,6 +134,8 @@ const std::vector<RestApi::Route>& RestApi::routes() {
       {"GET", "/api/v1/clients", &RestApi::clients},
       {"GET", "/api/v1/servers", &RestApi::servers},
       {"GET", "/api/v1/routes", &RestApi::route_counts},
+      {"GET", "/api/v1/snapshot", &RestApi::snapshot},
+      {"GET", "/api/v1/events", &RestApi::events},
       {"GET", "/api/v1/control", &RestApi::help},
       {"POST", "/api/v1/control/{command}", &RestApi::command},
       {"POST", "/api/v1/nodes/{node}/{command}", &RestApi::command},
@@ -133,6 +147,7 @@ http::Response RestApi::handle(const http::Request& request) const {
   const size_t mark = std::min(request.target.find('?'), request.target.size());
   const std::string path = request.target.substr(0, mark);
   const Role role = role_of(request);
+  if (WebPage::serves(path)) return page_.answer(request, path, role);
   if (role < Role::kViewer && path != "/healthz") {
     return http::problem(401, "send the header Authorization: Bearer with the balancer's token");
   }
@@ -146,7 +161,8 @@ http::Response RestApi::handle(const http::Request& request) const {
     const Call call{
         std::move(*found), query_of(std::string_view(request.target).substr(std::min(mark + 1, request.target.size()))),
         role,
-        accept != request.headers.end() && accept->second.find("application/openmetrics-text") != std::string::npos};
+        accept != request.headers.end() && accept->second.find("application/openmetrics-text") != std::string::npos,
+        last_event_of(request)};
     return (this->*route.answer)(call);
   }
   if (!other_method.empty()) return http::problem(405, "use " + other_method + " on " + path);
@@ -186,6 +202,30 @@ http::Response RestApi::command(const Call& call) const {
   if (const auto node = call.path.find("node"); node != call.path.end()) arguments["node"] = node->second;
   const auto outcome = run_command(actions_, call.role, call.path.at("command"), arguments);
   return outcome ? json(to_json(*outcome)) : refusal(outcome.error());
+}
+
+http::Response RestApi::snapshot(const Call&) const {
+  http::Response response;
+  response.headers["content-type"] = "application/json";
+  response.headers["cache-control"] = "no-store";
+  response.body = live_.snapshot();
+  return response;
+}
+
+http::Response RestApi::events(const Call& call) const {
+  constexpr std::chrono::milliseconds kWait{200};  // the connection is looked at in between
+  const auto stream = live_.open(call.last_event);
+  if (!stream) {
+    http::Response full = http::problem(503, "too many read the stream of events; ask for /api/v1/snapshot instead");
+    full.headers["retry-after"] = "5";
+    return full;
+  }
+  http::Response response;
+  response.headers["content-type"] = "text/event-stream";
+  response.headers["cache-control"] = "no-store";
+  response.body = "retry: 2000\n\n";
+  response.more = [stream] { return std::optional(stream->next(kWait)); };
+  return response;
 }
 
 http::Response RestApi::status(const Call& call) const {

@@ -8,6 +8,8 @@
 
 #include "base/secret.h"
 #include "control/commands.h"
+#include "control/live_state.h"
+#include "control/web_page.h"
 #include "http/message.h"
 #include "proxy/tls_setup.h"
 
@@ -27,17 +29,21 @@ struct RestSettings {
 class RestApi {
  public:
   // The actions are called on a connection's thread.
-  RestApi(RestSettings settings, Actions actions) : settings_(std::move(settings)), actions_(std::move(actions)) {}
+  RestApi(RestSettings settings, Actions actions);
 
-  // Answers any request; thread-safe.
+  // Answers any request; thread-safe. A stream of events ends before this does.
   http::Response handle(const http::Request& request) const;
+
+  // The lease store that this process keeps; null: none (any more).
+  void set_store(dcs::LocalStore* store) { live_.set_store(store); }
 
  private:
   struct Call {
     Arguments path;   // what stands for {…} in the route's path
     Arguments query;  // behind the question mark
     Role role = Role::kNobody;
-    bool openmetrics = false;  // it is understood by who asks
+    bool openmetrics = false;                           // it is understood by who asks
+    std::optional<uint64_t> last_event = std::nullopt;  // the newest that a reader of events has had
   };
   struct Route {
     const char* method;
@@ -56,9 +62,13 @@ class RestApi {
   http::Response metrics(const Call& call) const;
   http::Response help(const Call&) const;
   http::Response command(const Call& call) const;
+  http::Response snapshot(const Call&) const;
+  http::Response events(const Call& call) const;
 
   const RestSettings settings_;
   const Actions actions_;
+  LiveState live_;
+  const WebPage page_;
 };
 
 }  // namespace pgb::control

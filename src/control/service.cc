@@ -101,6 +101,7 @@ Service::~Service() {
   pcp_.reset();
   if (console_) console_->stop();
   leader_watch_.reset();
+  api_.reset();
   balancer_.reset();
   PidFile::remove(config_.pid_file);
 }
@@ -224,6 +225,7 @@ Status Service::open_store() {
   leader_watch_ = std::make_unique<LeaderWatch>(
       store_->store(), config_.group,
       [this](std::optional<proxy::Leader> leader) { balancer_->set_leader(std::move(leader)); });
+  api_->set_store(&store_->store());
   log::info("lease store on " + config_.store_address + ":" + std::to_string(store_->port()));
   return Status();
 }
@@ -277,6 +279,7 @@ void Service::go_on_without_sockets() {
   leader_watch_.reset();
   balancer_->set_leader(std::nullopt);  // what it was gets old
   pcp_.reset();
+  api_->set_store(nullptr);
   store_.reset();
   ending_ = true;
   until_ = limit_of(config_.takeover_timeout);
