@@ -187,7 +187,7 @@ void LiveState::take(bool new_period) {
   news_.notify_all();
 }
 
-std::string LiveState::snapshot() const {
+std::string LiveState::snapshot(const Reader& you) const {
   std::shared_ptr<const LiveView> view;
   Json events = Json::array(), history;
   {
@@ -197,6 +197,7 @@ std::string LiveState::snapshot() const {
     history = to_json(history_);
   }
   Json document = to_json(*view);
+  document["you"] = {{"role", you.role}, {"user", you.user}};
   document["events"] = std::move(events);
   document["history"] = std::move(history);
   return line_of(document) + "\n";

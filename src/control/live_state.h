@@ -35,8 +35,11 @@ class LiveState {
   // The lease store that this process keeps; null: none (any more). Returns when the one before is no longer used.
   void set_store(dcs::LocalStore* store);
 
+  struct Reader {
+    std::string role, user;  // what the balancer takes him for
+  };
   // One JSON document: the state, the events and the charts. Any thread, like all that follows.
-  std::string snapshot() const;
+  std::string snapshot(const Reader& you) const;
   std::string text() const;  // the same in short, for terminals
 
   // What a reader of the stream gets, one piece after the other. A slow reader misses states, never events that are

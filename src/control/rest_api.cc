@@ -204,11 +204,11 @@ http::Response RestApi::command(const Call& call) const {
   return outcome ? json(to_json(*outcome)) : refusal(outcome.error());
 }
 
-http::Response RestApi::snapshot(const Call&) const {
+http::Response RestApi::snapshot(const Call& call) const {
   http::Response response;
   response.headers["content-type"] = "application/json";
   response.headers["cache-control"] = "no-store";
-  response.body = live_.snapshot();
+  response.body = live_.snapshot({name_of(call.role), ""});
   return response;
 }
 

@@ -62,7 +62,7 @@ class RestApi {
   http::Response metrics(const Call& call) const;
   http::Response help(const Call&) const;
   http::Response command(const Call& call) const;
-  http::Response snapshot(const Call&) const;
+  http::Response snapshot(const Call& call) const;
   http::Response events(const Call& call) const;
 
   const RestSettings settings_;
