@@ -169,6 +169,7 @@ void read_server_tls(Fields& fields, BalancerConfig& config) {
 
 void read_rest(Fields& fields, BalancerConfig& config) {
   fields.host("rest_address", config.rest_address);
+  fields.flag("rest_local_reads", config.rest_local_reads);
   fields.secret("token", config.token);
   if (!config.token.empty()) config.rest_port = kRestPort;
   fields.number("rest_port", config.rest_port, 0, 65535);

@@ -51,6 +51,14 @@ class FakeProxy : public proxy::Admin {
     latency.note(20'000'000);
     return {{"primary1", latency}};
   }
+  std::vector<proxy::CacheRow> caches() const override { return {{"shop", 3, 4000, 20, 3}}; }
+  proxy::Outcome forget_statements(const std::string& database) override {
+    return note("forget_statements " + database);
+  }
+  Result<proxy::UserSecret> secret_of(const std::string& user, Time) override {
+    if (user == "away") return Error(Code::kUnreachable, "no server answers");
+    return user == "alice" ? proxy::read_user_secret("alice", "wonderland", Secret("salt")) : proxy::UserSecret();
+  }
   proxy::OrdersPtr orders() const override {
     proxy::Orders orders;
     orders.paused_databases = {"shop"};

@@ -44,16 +44,18 @@ Json to_json(const LiveNode& node) {
   return doc;
 }
 
-Json to_json(const std::optional<GroupRecord>& record) {
-  if (!record) return nullptr;
-  Json doc = {{"leader", record->leader ? Json(record->leader->node) : Json()},
-              {"epoch", record->epoch},
+Json to_json(const std::optional<GroupRoles::Now>& roles) {
+  if (!roles) return nullptr;
+  Json doc = {{"leader", roles->leader.empty() ? Json() : Json(roles->leader)},
+              {"epoch", roles->epoch},
+              {"paused", roles->paused},
+              {"request", roles->request ? Json(*roles->request) : Json()},
               {"durability", nullptr}};
-  if (const auto& sync = record->sync) {
-    doc["durability"] = {{"mode", sync->durability},
-                         {"members", sync->members},
-                         {"required", sync->required},
-                         {"sentence", sync->sentence()}};
+  if (!roles->durability.empty()) {
+    doc["durability"] = {{"mode", roles->durability},
+                         {"members", roles->sync_members},
+                         {"required", roles->sync_required},
+                         {"sentence", durability_sentence(*roles)}};
   }
   return doc;
 }
@@ -88,7 +90,7 @@ Json to_json(const LiveView& view) {
       {"uptime_s", rounded(view.uptime_s)},
       {"state", view.state},
       {"sentence", view.sentence},
-      {"ha", to_json(view.record)},
+      {"ha", to_json(view.roles)},
       {"paused", view.paused},
       {"paused_databases", view.paused_databases},
       {"shutting_down", view.shutting_down},

@@ -12,12 +12,14 @@ namespace {
 
 using Steady = std::chrono::steady_clock;
 
+constexpr std::chrono::seconds kHistoryPace{2};
+
 int64_t now_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
       .count();
 }
 
-std::string kind_of(const HistoryLine& line) {
+std::string kind_of(const dcs::HistoryLine& line) {
   return line.action == "acquire" || line.action == "forced" || line.action == "release" ? "role" : "note";
 }
 
@@ -27,8 +29,12 @@ std::string piece(const char* event, const std::string& data, uint64_t id) {
 
 }  // namespace
 
-LiveState::LiveState(const proxy::Admin& proxy, Settings settings)
-    : proxy_(proxy), settings_(std::move(settings)), topology_(proxy.topology()), orders_(proxy.orders()) {
+LiveState::LiveState(const proxy::Admin& proxy, const GroupRoles* roles, Settings settings)
+    : proxy_(proxy),
+      roles_(roles),
+      settings_(std::move(settings)),
+      topology_(proxy.topology()),
+      orders_(proxy.orders()) {
   if (const proxy::NodeView* primary = topology_->primary()) last_primary_ = primary->name;
   take(true);
   thread_ = std::thread([this] { run(); });
@@ -43,12 +49,6 @@ LiveState::~LiveState() {
   thread_.join();
 }
 
-void LiveState::set_store(dcs::LocalStore* store) {
-  const std::lock_guard lock(store_mutex_);
-  reader_ = store == nullptr ? nullptr : std::make_unique<GroupReader>(*store, settings_.group);
-  record_.reset();
-}
-
 void LiveState::run() {
   auto period_ends = Steady::now() + settings_.period;
   std::unique_lock lock(mutex_);
@@ -57,7 +57,7 @@ void LiveState::run() {
     const bool changed = note_changes();
     const bool new_period = Steady::now() >= period_ends;
     if (new_period) period_ends = std::max(period_ends + settings_.period, Steady::now());
-    if (changed || new_period) read_store();
+    if (changed || new_period) read_roles();
     if (changed || new_period) take(new_period);
     lock.lock();
   }
@@ -143,14 +143,31 @@ void LiveState::note_orders(const proxy::Orders& now) {
               [&](const std::string& name) { say("order", name, name + " gets work again"); });
 }
 
-void LiveState::read_store() {
-  const std::lock_guard lock(store_mutex_);
-  if (!reader_) return;
-  record_ = reader_->read();
-  for (HistoryLine& line : reader_->new_history()) {
+// The history is long: it is read when somebody else leads, and else now and then.
+void LiveState::read_roles() {
+  if (roles_ == nullptr || !roles_->has_store()) return roles_now_.reset();
+  auto now = roles_->now();
+  const auto known_by = [](const std::optional<GroupRoles::Now>& roles) {
+    return roles ? std::pair(roles->leader, roles->epoch) : std::pair(std::string(), uint64_t{0});
+  };
+  const auto before = known_by(roles_now_);
+  roles_now_ = now ? std::optional(std::move(*now)) : std::nullopt;
+  if (known_by(roles_now_) != before || Steady::now() - history_read_ > kHistoryPace) read_history();
+}
+
+void LiveState::read_history() {
+  history_read_ = Steady::now();
+  auto history = roles_->history();
+  if (!history) return;
+  std::set<std::string> there;
+  for (dcs::HistoryLine& line : *history) {
+    const std::string key = line.time + line.node + line.action + line.text;
+    there.insert(key);
+    if (told_.count(key) != 0) continue;
     const std::string kind = kind_of(line);
-    add({0, std::move(line.time), kind, std::move(line.node), line.epoch, std::move(line.text)});
+    add({0, std::move(line.time), kind, std::move(line.node), static_cast<int64_t>(line.epoch), std::move(line.text)});
   }
+  told_ = std::move(there);
 }
 
 // Rates are of a whole period; what else there is, is of now.
@@ -165,13 +182,7 @@ void LiveState::take(bool new_period) {
     if (step_ends) step_ago_ = now;
     second_ago_ = std::move(now);
   }
-  std::optional<GroupRecord> record;
-  {
-    const std::lock_guard lock(store_mutex_);
-    record = record_;
-  }
-  auto view =
-      std::make_shared<LiveView>(live_view(proxy_, settings_.group, std::move(traffic), rates_, std::move(record)));
+  auto view = std::make_shared<LiveView>(live_view(proxy_, settings_.group, std::move(traffic), rates_, roles_now_));
   {
     const std::lock_guard lock(mutex_);
     if (of_step) {

@@ -8,12 +8,13 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 
 #include "control/chart_history.h"
 #include "control/event_log.h"
-#include "control/group_record.h"
+#include "control/group_roles.h"
 #include "control/live_view.h"
 
 namespace pgb::control {
@@ -26,14 +27,12 @@ class LiveState {
     std::chrono::milliseconds period{1000};  // of the rates
     size_t most_streams = 32;
   };
-  // Looks at the proxy, which must live longer, on a thread of its own.
-  LiveState(const proxy::Admin& proxy, Settings settings);
+  // Looks at the proxy and at the roles (null: there are none to be known), on a thread of its own. Both must live
+  // longer.
+  LiveState(const proxy::Admin& proxy, const GroupRoles* roles, Settings settings);
   ~LiveState();
   LiveState(const LiveState&) = delete;
   LiveState& operator=(const LiveState&) = delete;
-
-  // The lease store that this process keeps; null: none (any more). Returns when the one before is no longer used.
-  void set_store(dcs::LocalStore* store);
 
   struct Reader {
     std::string role, user;  // what the balancer takes him for
@@ -69,11 +68,13 @@ class LiveState {
   void note_primary(const proxy::TopologySnapshot& now);
   void note_orders(const proxy::Orders& now);
   void take(bool new_period);
-  void read_store();
+  void read_roles();
+  void read_history();
   void say(std::string kind, std::string node, std::string text);
   void add(LiveEvent event);
 
   const proxy::Admin& proxy_;
+  const GroupRoles* const roles_;
   const Settings settings_;
 
   // Of the thread alone.
@@ -84,9 +85,9 @@ class LiveState {
   std::string last_primary_;
   std::optional<std::chrono::steady_clock::time_point> lost_;  // since when there is no primary
 
-  std::mutex store_mutex_;  // guards the next two
-  std::unique_ptr<GroupReader> reader_;
-  std::optional<GroupRecord> record_;
+  std::optional<GroupRoles::Now> roles_now_;
+  std::set<std::string> told_;  // lines of the history
+  std::chrono::steady_clock::time_point history_read_{};
 
   mutable std::mutex mutex_;  // guards what follows
   mutable std::condition_variable news_;

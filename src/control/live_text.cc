@@ -55,10 +55,10 @@ void add_nodes(std::string& out, const LiveView& view) {
 
 std::string live_text(const LiveView& view, const std::vector<LiveEvent>& events) {
   std::string out = plain(view.group) + "  " + view.state + "  " + view.time.substr(11, 8) + " UTC";
-  if (view.record) out += "  epoch " + std::to_string(view.record->epoch);
+  if (view.roles) out += "  epoch " + std::to_string(view.roles->epoch);
   out += "\n";
   if (!view.sentence.empty()) out += wrapped(view.sentence);
-  if (view.record && view.record->sync) out += wrapped(view.record->sync->sentence());
+  if (view.roles) out += wrapped(durability_sentence(*view.roles));
   const auto& latency = view.rates.latency;
   out += "\n" + fixed(view.rates.transactions, 0) + " transactions/s, " + fixed(view.rates.requests, 0) + " queries/s" +
          (latency ? ", p50 " + fixed(latency->p50_ms, 1) + " ms, p99 " + fixed(latency->p99_ms, 1) + " ms" : "") + "\n";

@@ -26,7 +26,7 @@ double behind_seconds(const proxy::NodeView& node) {
   return std::max(0.0, std::chrono::duration<double>(now - std::chrono::nanoseconds(caught_up)).count());
 }
 
-LiveNode live_node(const NodeNumbers& numbers, const Rates& rates, const std::optional<GroupRecord>& record) {
+LiveNode live_node(const NodeNumbers& numbers, const Rates& rates, const std::optional<GroupRoles::Now>& roles) {
   const proxy::NodeView& view = numbers.view;
   LiveNode node;
   node.name = view.name;
@@ -45,17 +45,18 @@ LiveNode live_node(const NodeNumbers& numbers, const Rates& rates, const std::op
   const uint64_t good = view.gauge->probes.good;
   if (good > 0) node.probe_ms = static_cast<double>(view.gauge->probes.sum_us) / static_cast<double>(good) / 1000;
   if (const auto found = rates.nodes.find(view.name); found != rates.nodes.end()) node.rates = found->second;
-  if (record) {
-    if (const auto found = record->members.find(view.name); found != record->members.end()) node.agent = found->second;
+  if (roles) {
+    for (const GroupRoles::Member& member : roles->members) {
+      if (member.name == view.name) node.agent = member;
+    }
   }
   return node;
 }
 
 LiveLink link_to(const LiveNode& node, const std::string& primary) {
   const bool up = node.state == "up" || node.state == "drained";
-  if (node.agent && !node.agent->follows.empty()) {
-    const char* state = !up ? "broken" : !node.agent->streaming ? "broken" : "streaming";
-    return {node.agent->follows, node.name, state, "agent"};
+  if (node.agent && !node.agent->follows.value_or("").empty()) {
+    return {*node.agent->follows, node.name, up && node.agent->streaming ? "streaming" : "broken", "agent"};
   }
   if (!up) return {primary, node.name, "broken", "positions"};
   if (primary.empty()) return {primary, node.name, "unknown", "positions"};
@@ -93,7 +94,7 @@ void judge(LiveView& view, const proxy::PoolSettings& settings) {
                  "No server can be written to. Reads go on at replicas; other work waits" +
                      (limit > 0 ? " up to " + fixed(limit, limit < 10 && limit != std::floor(limit) ? 1 : 0) + " s"
                                 : std::string()) +
-                     (view.record ? ", while the agents choose a new primary" : "; nobody here chooses another one"));
+                     (view.roles ? ", while the agents choose a new primary" : "; nobody here chooses another one"));
   } else if (!wrong.empty()) {
     wrong.insert(wrong.begin(), "Writes go on; reads go to the servers that are up");
   }
@@ -106,8 +107,17 @@ void judge(LiveView& view, const proxy::PoolSettings& settings) {
 
 }  // namespace
 
+std::string durability_sentence(const GroupRoles::Now& roles) {
+  if (roles.durability.empty()) return "";
+  if (roles.durability == "async") return "A commit waits for no replica: what the primary has alone is lost with it.";
+  const std::string leader = roles.leader.empty() ? "the primary" : roles.leader;
+  if (roles.sync_required == 0) return "No replica has what is committed now: " + leader + " is alone.";
+  return "Each commit is on " + leader + " and on " + std::to_string(roles.sync_required) + " of " +
+         join(roles.sync_members, ", ") + " before it is acknowledged.";
+}
+
 LiveView live_view(const proxy::Admin& proxy, const std::string& group, std::vector<proxy::TrafficRow> traffic,
-                   Rates rates, std::optional<GroupRecord> record) {
+                   Rates rates, std::optional<GroupRoles::Now> roles) {
   LiveView view;
   const proxy::Stats stats = proxy.stats();
   const proxy::OrdersPtr orders = proxy.orders();
@@ -115,7 +125,7 @@ LiveView live_view(const proxy::Admin& proxy, const std::string& group, std::vec
   view.time = utc_millis(std::chrono::system_clock::now());
   view.group = group;
   view.uptime_s = stats.uptime_s;
-  view.record = std::move(record);
+  view.roles = std::move(roles);
   view.paused = orders->paused;
   view.shutting_down = orders->finishing;
   view.paused_databases.assign(orders->paused_databases.begin(), orders->paused_databases.end());
@@ -136,7 +146,7 @@ LiveView live_view(const proxy::Admin& proxy, const std::string& group, std::vec
   if (view.pools.size() > LiveView::kMostPools) view.pools.resize(LiveView::kMostPools);
   view.routes = proxy.routes();
   if (view.routes.size() > LiveView::kMostRoutes) view.routes.resize(LiveView::kMostRoutes);
-  for (const NodeNumbers& node : node_numbers(proxy)) view.nodes.push_back(live_node(node, view.rates, view.record));
+  for (const NodeNumbers& node : node_numbers(proxy)) view.nodes.push_back(live_node(node, view.rates, view.roles));
   view.links = links_of(view);
   judge(view, settings);
   return view;

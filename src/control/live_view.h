@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "control/event_log.h"
-#include "control/group_record.h"
+#include "control/group_roles.h"
 #include "control/rates.h"
 #include "proxy/admin.h"
 
@@ -26,7 +26,7 @@ struct LiveNode {
   uint64_t servers = 0, busy = 0;        // connections to it, and those that work
   double probe_ms = 0;                   // mean time of an answer to the question how it is
   Rates::Node rates;
-  std::optional<MemberRecord> agent;  // what it published in the lease store
+  std::optional<GroupRoles::Member> agent;  // what it published in the lease store
 };
 
 // Who gets whose log.
@@ -40,9 +40,9 @@ struct LiveView {
   std::string time;  // RFC 3339, UTC
   std::string group;
   double uptime_s = 0;
-  std::string state;                  // "healthy", "degraded", "no_primary"
-  std::string sentence;               // what is wrong, and what comes of it; empty: nothing is
-  std::optional<GroupRecord> record;  // without: no lease store is kept here
+  std::string state;                     // "healthy", "degraded", "no_primary"
+  std::string sentence;                  // what is wrong, and what comes of it; empty: nothing is
+  std::optional<GroupRoles::Now> roles;  // without: no lease store is kept here
   bool paused = false, shutting_down = false;
   std::vector<std::string> paused_databases;
   uint64_t clients = 0, max_clients = 0, refused_total = 0;
@@ -60,7 +60,9 @@ struct LiveView {
 
 // `traffic`: as the proxy tells it now.
 LiveView live_view(const proxy::Admin& proxy, const std::string& group, std::vector<proxy::TrafficRow> traffic,
-                   Rates rates, std::optional<GroupRecord> record);
+                   Rates rates, std::optional<GroupRoles::Now> roles);
+// What a commit waits for; empty: that is not known.
+std::string durability_sentence(const GroupRoles::Now& roles);
 // As two columns of figures and a line a node, 80 columns wide, for terminals and where there is no JavaScript.
 std::string live_text(const LiveView& view, const std::vector<LiveEvent>& events);
 

@@ -15,7 +15,9 @@ class RestApiTest : public ::testing::Test {
     RestSettings settings;
     settings.token = Secret("secret");
     settings.stats_token = Secret("look");
-    const RestApi api(settings, Actions{proxy_, [this] { return reloaded_; }, [this](bool wait) { waits_ = wait; }});
+    RestApi api(settings, Actions{proxy_, [this] { return reloaded_; }, [this](bool wait) { waits_ = wait; }},
+                {[] { return std::make_shared<const BalancerConfig>(); },
+                 [this](const std::string& user) { return proxy_.secret_of(user, {}); }});
     http::Request request;
     request.method = method;
     request.target = target;

@@ -1,5 +1,6 @@
 #include "http/connection.h"
 
+#include <arpa/inet.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -42,6 +43,19 @@ Request to_request(const Parser& parser) {
   return request;
 }
 
+// The IP address of the peer; empty if there is none.
+std::string peer_of(int fd) {
+  sockaddr_storage name = {};
+  socklen_t size = sizeof name;
+  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&name), &size) != 0) return {};
+  char host[INET6_ADDRSTRLEN] = "";
+  const auto* v4 = reinterpret_cast<const sockaddr_in*>(&name);
+  const auto* v6 = reinterpret_cast<const sockaddr_in6*>(&name);
+  if (name.ss_family == AF_INET) ::inet_ntop(AF_INET, &v4->sin_addr, host, sizeof host);
+  if (name.ss_family == AF_INET6) ::inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host);
+  return host;
+}
+
 bool is_clean(const Response& response) {
   for (const auto& [name, value] : response.headers) {
     if (name.empty() || name.find_first_of("\r\n: ") != std::string::npos) return false;
@@ -66,7 +80,7 @@ Response handled(const Server::Handler& handler, const Request& request) {
 class Connection {
  public:
   Connection(int fd, const Server::Handler& handler, const std::atomic<bool>& stopping, const ServeLimits& limits)
-      : fd_(fd), handler_(handler), stopping_(stopping), limits_(limits), stream_(io_) {
+      : fd_(fd), peer_(peer_of(fd)), handler_(handler), stopping_(stopping), limits_(limits), stream_(io_) {
     sockaddr_storage name = {};
     socklen_t size = sizeof name;
     int family = ::getsockname(fd, reinterpret_cast<sockaddr*>(&name), &size) == 0 ? name.ss_family : AF_INET;
@@ -106,7 +120,9 @@ class Connection {
     if (ec) return refuse(ec);
     bool keep_alive = parser.get().keep_alive();
     bool head = parser.get().method() == beast::http::verb::head;
-    Response response = handled(handler_, to_request(parser));
+    Request request = to_request(parser);
+    request.peer = peer_;
+    Response response = handled(handler_, request);
     if (response.more && !head) return send_pieces(response, parser.get().version());
     return send(response, parser.get().version(), head, keep_alive && !stopping_);
   }
@@ -201,6 +217,7 @@ class Connection {
   }
 
   int fd_;
+  const std::string peer_;
   const Server::Handler& handler_;
   const std::atomic<bool>& stopping_;
   const ServeLimits& limits_;

@@ -29,10 +29,14 @@ class Server {
   virtual int listener() const = 0;  // stays the server's
 };
 
+// What stands behind "Bearer" in the request's authorization header; empty if nothing does. Lives as long as the
+// request.
+std::string_view bearer_of(const Request& request);
 // "Bearer <token>" in the request's authorization header, compared in constant time.
 bool has_bearer(const Request& request, const std::string& token);
 
-// {"error": message, "code": id} with the given status.
+// An answer with that status and a body as RFC 9457 has it: "type" is the id of an error ("PGB-AUTH"), "detail" the
+// message.
 Response problem(int status, std::string_view message);
 
 }  // namespace pgb::http
