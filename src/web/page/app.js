@@ -158,6 +158,8 @@ function showGate(why) {
   attr(byId("gate"), "title", why);
 }
 
+let updates = 0;
+
 const feed = new Feed({
   snapshot(snapshot) {
     page.history = { ...snapshot.history, provisional: false, fixed: 0 };
@@ -170,10 +172,13 @@ const feed = new Feed({
     showAge();
   },
   state(state) {
+    const begun = performance.now();
     page.state = state;
     remember(state);
     showAll();
     showAge();
+    if (++updates % 100 === 0) performance.clearMeasures("update");
+    performance.measure("update", { start: begun, end: performance.now() });
   },
   event(event) {
     if (page.events.some((known) => known.id === event.id)) return;
