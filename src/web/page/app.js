@@ -88,6 +88,9 @@ function announce(state) {
   if (before.length > 1 && news.length > 0) text(byId("announcer"), news.join(", "));
 }
 
+// A balancer that was started anew counts anew.
+const eventKey = (event) => `${event.id} ${event.time} ${event.text}`;
+
 function eventItem(event) {
   const kind = mark(false), time = h("time", { datetime: event.time }, format.time(event.time));
   kind.set(levelOf.event(event), "");
@@ -98,7 +101,7 @@ function eventItem(event) {
 function showEvents() {
   page.events.sort((a, b) => (a.time < b.time ? 1 : a.time > b.time ? -1 : b.id - a.id));
   page.events.length = Math.min(page.events.length, MOST_EVENTS);
-  keyed(byId("events"), page.events, (event) => event.id, eventItem);
+  keyed(byId("events"), page.events, eventKey, eventItem);
 }
 
 function showAll() {
@@ -110,13 +113,22 @@ function showAll() {
   announce(state);
   topology.update(state);
   const now = Date.parse(state.time);
-  const marks = page.events.filter((event) => event.kind === "role").map((event) => ({ id: event.id, at: Date.parse(event.time), text: event.text }));
+  const marks = page.events.filter((event) => event.kind === "role").map((event) => ({ id: eventKey(event), at: Date.parse(event.time), text: event.text }));
   for (const chart of drawings) chart.update(page.history, state, now, marks);
   tabs.update(state);
   text(byId("footer"), `pgbalancer ${state.version}`);
 }
 
 // --- how old it is
+
+// Nobody knows now how the servers are.
+function showOld() {
+  showHead(page.state, false);
+  const old = { ...page.state, nodes: page.state.nodes.map((node) => ({ ...node, state: "unknown", reason: "no data" })) };
+  topology.update(old);
+  tabs.update(old);
+  said = "";
+}
 
 function showAge() {
   const { state } = page;
@@ -125,10 +137,10 @@ function showAge() {
   document.body.classList.toggle("old", !fresh);
   if (!state) return liveMark.set("unknown", "no data yet");
   liveMark.set(fresh ? "good" : "bad", fresh ? `live, ${(age / 1000).toFixed(1)} s ago` : `no data since ${format.time(state.time)}`);
-  if (fresh !== showAge.fresh) {
-    if (!fresh) text(byId("announcer"), "no data: the balancer does not answer");
-    showHead(state, fresh);
-    said = fresh ? said : "";
+  if (showAge.fresh !== undefined && fresh !== showAge.fresh) {
+    text(byId("announcer"), fresh ? "live again" : "no data: the balancer does not answer");
+    if (fresh) showAll();
+    else showOld();
   }
   showAge.fresh = fresh;
 }

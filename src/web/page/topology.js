@@ -46,6 +46,7 @@ export class Topology {
     this.lines = s("svg", { class: "lines", "aria-hidden": "true" });
     this.root = byId("topology");
     this.root.append(this.lines, this.clients, this.balancer, this.nodes);
+    this.nodes.addEventListener("scroll", () => this.draw(), { passive: true });
     new ResizeObserver(() => this.draw()).observe(this.root);
   }
 
@@ -68,9 +69,10 @@ export class Topology {
     if (!this.state) return;
     const frame = this.root.getBoundingClientRect();
     if (frame.width === 0) return;
-    const boxes = new Map();
+    const boxes = new Map(), list = this.nodes.getBoundingClientRect();
     for (const element of this.nodes.children) {
       const box = element.getBoundingClientRect();
+      if (box.bottom < list.top || box.top > list.bottom) continue;  // scrolled away
       boxes.set(element.dataset.node, { left: box.left - frame.left, right: box.right - frame.left, y: (box.top + box.bottom) / 2 - frame.top });
     }
     const of = (element) => {
