@@ -33,22 +33,20 @@ export function attr(element, name, value) {
 // The children of `parent` become one for each item, in their order. `make(item)` gives {root, update(item)}.
 export function keyed(parent, items, key, make) {
   const known = (parent.keyedParts ??= new Map());
-  const wanted = new Set();
-  let place = parent.firstChild;
-  for (const item of items) {
-    const name = key(item);
-    wanted.add(name);
-    let part = known.get(name);
-    if (!part) known.set(name, (part = make(item)));
-    part.update(item);
-    if (part.root === place) place = place.nextSibling;
-    else parent.insertBefore(part.root, place);
-  }
+  const names = items.map(key), wanted = new Set(names);
   for (const [name, part] of known) {
     if (wanted.has(name)) continue;
     part.root.remove();
     known.delete(name);
   }
+  let place = parent.firstChild;
+  items.forEach((item, i) => {
+    let part = known.get(names[i]);
+    if (!part) known.set(names[i], (part = make(item)));
+    part.update(item);
+    if (part.root === place) place = place.nextSibling;
+    else parent.insertBefore(part.root, place);  // what stands where it stood is not touched: it may have the focus
+  });
 }
 
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });

@@ -88,7 +88,8 @@ function poolsTab(page) {
   return { root: h("div", null, h("div", { class: "line between" }, fact, all.root), table.root), update: (state) => {
     text(fact, `At most ${state.servers.pool_size} servers for one database, user and node; ${state.servers.in_use} of ${state.servers.open} are in use.`);
     all.update(state);
-    table.update(state.pools);
+    const name = (pool) => `${pool.database}\n${pool.user}`;
+    table.update([...state.pools].sort((a, b) => (name(a) < name(b) ? -1 : 1)));  // rows that move lose the focus
   } };
 }
 
