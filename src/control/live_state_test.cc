@@ -31,7 +31,7 @@ class Group : public FakeProxy {
     next->version = topology_->version + 1;
     topology_ = std::move(next);
   }
-  void pause(bool paused) {
+  void set_paused(bool paused) {
     auto next = std::make_shared<proxy::Orders>();
     next->paused = paused;
     const std::lock_guard lock(mutex_);
@@ -115,11 +115,11 @@ TEST_F(LiveStateTest, ALostPrimaryIsSeenAndExplained) {
 
 TEST_F(LiveStateTest, OrdersAreEvents) {
   start();
-  group_.pause(true);
+  group_.set_paused(true);
   Json now = wait_for([](const Json& s) { return s["paused"] == true; });
   EXPECT_TRUE(tells(now, "all databases are paused"));
   EXPECT_NE(now["sentence"].get<std::string>().find("paused"), std::string::npos);
-  group_.pause(false);
+  group_.set_paused(false);
   now = wait_for([](const Json& s) { return s["paused"] == false; });
   EXPECT_TRUE(tells(now, "all databases go on"));
 }
@@ -131,7 +131,7 @@ TEST_F(LiveStateTest, AStreamTellsStatesAndEventsEachOnce) {
   std::string heard = stream->next(milliseconds(5000));
   EXPECT_EQ(heard.compare(0, 4, "id: "), 0) << heard;
   EXPECT_NE(heard.find("\nevent: state\ndata: {"), std::string::npos) << heard;
-  group_.pause(true);
+  group_.set_paused(true);
   const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
   heard.clear();
   while (heard.find("\"paused\":true") == std::string::npos && std::chrono::steady_clock::now() < limit) {
@@ -146,7 +146,7 @@ TEST_F(LiveStateTest, AStreamTellsStatesAndEventsEachOnce) {
 
 TEST_F(LiveStateTest, WhoComesBackGetsTheEventsThatHeMissed) {
   start();
-  group_.pause(true);
+  group_.set_paused(true);
   const Json now = wait_for([](const Json& s) { return s["paused"] == true; });
   const auto known = now["events"].back()["id"].get<uint64_t>();
   EXPECT_EQ(live_->open(known)->next(milliseconds(5000)).find("event: event"), std::string::npos);

@@ -44,7 +44,21 @@ const commands = {
     await page.goto(url, { waitUntil: "load" });
   },
   eval: ({ code }) => page.evaluate(code),
-  wait: async ({ code, limit }) => { await page.waitForFunction(code, undefined, { timeout: limit * 1000, polling: 50 }); },
+  // Not waitForFunction(): that would evaluate text in the page, which the page's policy forbids.
+  async wait({ code, limit }) {
+    const until = Date.now() + limit * 1000;
+    let last;
+    do {
+      try {
+        last = await page.evaluate(code);
+        if (last) return;
+      } catch (error) {
+        last = String(error);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 30));
+    } while (Date.now() < until);
+    throw new Error(`not within ${limit} s: ${code}; last seen: ${last}`);
+  },
   press: ({ key }) => page.keyboard.press(key),
   type: ({ text }) => page.keyboard.type(text),
   click: ({ selector }) => page.click(selector, { timeout: 10000 }),
