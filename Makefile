@@ -6,7 +6,7 @@ PROPERTY_SECONDS ?= 600
 
 .DEFAULT_GOAL := build
 PROGRAMS = pgbalancer pgbalancer_agent pgbalancer_cluster
-.PHONY: build compat faults property simulate demo test unit check format tidy fuzz leak soak asan tsan bench bench-proxy clean help deps deps-test deps-check \
+.PHONY: build compat faults property simulate demo test unit check format tidy fuzz leak soak asan tsan bench bench-proxy bench-surfaces clean help deps deps-test deps-check \
   configure programs everything
 
 help: ## this list
@@ -99,6 +99,9 @@ bench: build ## time the life cycle against the bare PostgreSQL tools
 
 bench-proxy: build ## compare the balancer with PgBouncer, Odyssey, pgpool-II, HAProxy (BENCH="--only tls --runs 1")
 	@/usr/bin/python3 bench/proxy.py $(BENCH) $(BUILD)
+
+bench-surfaces: build ## what REST and /metrics cost, and how soon they answer
+	@/usr/bin/python3 bench/surfaces.py $(BENCH) $(BUILD)/bin
 
 clean: ## remove the build folders
 	rm -rf build build-*

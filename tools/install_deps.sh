@@ -87,7 +87,11 @@ case "${PGB_DEPS:-}" in
     install_without_service prometheus prometheus.service && install_missing python3-prometheus-client ||
       echo "warning: no Prometheus could be installed: the tests with it will be skipped" >&2
     install_without_service pgpool2 pgpool2.service ||
-      echo "warning: no pgpool-II could be installed: the tests with its pcp_* clients will be skipped" >&2 ;;
+      echo "warning: no pgpool-II could be installed: the tests with its pcp_* clients will be skipped" >&2
+    install_without_service haproxy haproxy.service ||
+      echo "warning: no HAProxy could be installed: the test with it will be skipped" >&2
+    install_missing python3-jsonschema ||
+      echo "warning: no jsonschema could be installed: the tests of the REST interface will be skipped" >&2 ;;
 esac
 case "${PGB_DEPS:-}" in
   check|all)

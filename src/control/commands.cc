@@ -145,16 +145,6 @@ Result<Outcome> recovery(const Actions& actions, const Arguments& arguments) {
   return outcome;
 }
 
-template <bool paused>
-Result<Outcome> pause_failover(const Actions& actions, const Arguments& arguments) {
-  const auto roles = roles_for(actions, arguments);
-  if (!roles) return roles.error();
-  PGB_TRY((*roles)->pause(paused));
-  Outcome outcome;
-  outcome.text = paused ? "paused: no server takes over by itself" : "resumed: agents choose the primary again";
-  return outcome;
-}
-
 // A number stands for the node at that place of the configuration, unless a node is called so.
 void name_node(const Actions& actions, Arguments& arguments) {
   const auto given = arguments.find("node");
@@ -194,8 +184,6 @@ const std::vector<Command>& commands() {
       {"kill_client", "client!", "ends the session of one client, by its id", kill_client},
       {"promote", "node!", "moves the primary's role to that node, planned; nothing is lost", promote},
       {"recovery", "node!", "has a replica made anew as a full copy of the primary", recovery},
-      {"pause_failover", "", "no server takes over by itself until it is resumed", pause_failover<true>},
-      {"resume_failover", "", "agents choose the primary again", pause_failover<false>},
       {"invalidate_cache", "database", "forgets what is known of statements' texts", invalidate_cache},
       {"reopen_log", "", "opens the log file again, after it was moved", reopen_log, "logrotate"},
       {"reload", "", "reads the configuration again", reload},

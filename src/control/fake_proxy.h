@@ -11,7 +11,8 @@ namespace pgb::control {
 
 class FakeProxy : public proxy::Admin {
  public:
-  std::string said;  // the last order
+  std::string said;      // the last order
+  bool healthy = false;  // the one node
   uint64_t requests = 20;
 
   proxy::Stats stats() const override {
@@ -22,7 +23,7 @@ class FakeProxy : public proxy::Admin {
   }
   proxy::TopologyPtr topology() const override {
     auto topology = std::make_shared<proxy::TopologySnapshot>();
-    topology->nodes = {{"primary1", "10.0.0.1", 5432, proxy::NodeRole::kPrimary, false, "refused"}};
+    topology->nodes = {{"primary1", "10.0.0.1", 5432, proxy::NodeRole::kPrimary, healthy, healthy ? "" : "refused"}};
     return topology;
   }
   void apply(proxy::TopologyPtr) override {}

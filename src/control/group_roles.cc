@@ -137,14 +137,4 @@ Status GroupRoles::reinit(const std::string& node) {
   });
 }
 
-Status GroupRoles::pause(bool paused) {
-  return with_store([&](dcs::Dcs& store, const dcs::Keys& keys) -> Status {
-    dcs::Txn txn;
-    txn.then = {paused ? dcs::Op::put(keys.paused(), "{}") : dcs::Op::remove({keys.paused(), false})};
-    auto done = store.txn(txn, Deadline::after(kPatience));
-    if (!done) return std::move(done).error();
-    return Status();
-  });
-}
-
 }  // namespace pgb::control

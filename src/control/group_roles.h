@@ -46,8 +46,6 @@ class GroupRoles {
   Result<dcs::RoleChange> switchover(const std::string& node);
   // Asks that a replica be made anew as a full copy; does not wait for it.
   Status reinit(const std::string& node);
-  // While it is paused nobody takes over by himself.
-  Status pause(bool paused);
 
  private:
   // What is done while the store stays.

@@ -4,6 +4,7 @@
 #include "control/rest_json.h"
 #include "control/rest_route.h"
 #include "control/rows_json.h"
+#include "http/server.h"
 
 namespace pgb::control {
 namespace {
@@ -20,8 +21,14 @@ http::Response run(const RestCall& call, std::string_view name) {
 
 http::Response command(const RestCall& call) { return run(call, call.path.at("command")); }
 http::Response invalidate_cache(const RestCall& call) { return run(call, "invalidate_cache"); }
-http::Response start_watchdog(const RestCall& call) { return run(call, "resume_failover"); }
-http::Response stop_watchdog(const RestCall& call) { return run(call, "pause_failover"); }
+
+// Agents are no part of the balancer: when they may leave the primary alone, and when it is safe to end that, is for
+// who can look at every server.
+http::Response watchdog(const RestCall&) {
+  return http::problem(409,
+                       "agents watch over the primary, and the balancer neither starts nor stops them; changed: "
+                       "nothing; try: pgbalancer_cluster pause, or resume");
+}
 
 http::Response help(const RestCall&) {
   Json list = Json::array();
@@ -57,10 +64,10 @@ std::vector<RestRoute> command_routes() {
        "Outcome",
        invalidate_cache,
        {{"database", "string", "of that database alone"}}},
-      {"POST", "/api/v1/watchdog/start", Role::kOperator, "lets agents choose the primary again", "Outcome",
-       start_watchdog},
-      {"POST", "/api/v1/watchdog/stop", Role::kOperator, "no server takes over by itself until it is started again",
-       "Outcome", stop_watchdog},
+      {"POST", "/api/v1/watchdog/start", Role::kOperator, "refused: agents are started where they run", "Outcome",
+       watchdog},
+      {"POST", "/api/v1/watchdog/stop", Role::kOperator, "refused: agents are stopped where they run", "Outcome",
+       watchdog},
   };
 }
 

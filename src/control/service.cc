@@ -20,8 +20,9 @@ namespace {
 
 constexpr std::chrono::milliseconds kLook{100};  // how often it looks whether the last client is gone
 constexpr std::chrono::seconds kFindPrimary{3};  // before it takes over: its first clients should not have to wait
-constexpr std::chrono::seconds kAskServers{5};   // for a user's secret
-constexpr std::chrono::seconds kStoreLetGo{5};   // after it took over: by the process that ran before
+constexpr size_t kMostRestClients = 64;
+constexpr std::chrono::seconds kAskServers{5};  // for a user's secret
+constexpr std::chrono::seconds kStoreLetGo{5};  // after it took over: by the process that ran before
 
 // Every client needs two descriptors.
 void raise_file_limit() {
@@ -133,11 +134,11 @@ Status Service::start(proxy::Settings settings) {
     listeners = predecessor_->postgres_listeners(config_.listen_address, config_.port);
     rest_listener = predecessor_->rest_listener(config_.rest_address, config_.rest_port);
   }
-  const proxy::TlsKeeperPtr tls = settings.tls;
+  tls_ = settings.tls;
   auto balancer = Balancer::start(options_.config, config_, std::move(settings), std::move(listeners));
   if (!balancer) return std::move(balancer).error();
   balancer_ = std::move(*balancer);
-  make_surfaces(tls);
+  make_surfaces();
   PGB_TRY(open_rest(std::move(rest_listener)));
   if (predecessor_) PGB_TRY(take_over());
   for (const Status& done : {offer_handover(), PidFile::write(config_.pid_file)}) {
@@ -161,7 +162,7 @@ Status Service::start(proxy::Settings settings) {
 }
 
 // All of them, before their ports are open.
-void Service::make_surfaces(const proxy::TlsKeeperPtr& tls) {
+void Service::make_surfaces() {
   roles_ = std::make_unique<GroupRoles>(config_.group);
   const auto end = [](bool wait) { ::kill(::getpid(), wait ? SIGINT : SIGTERM); };
   actions_.reset(
@@ -176,7 +177,7 @@ void Service::make_surfaces(const proxy::TlsKeeperPtr& tls) {
                     config_.auth_user,
                     config_.auth_password,
                     "postgres",
-                    tls,
+                    tls_,
                     config_.rest_local_reads && is_loopback(config_.rest_address)};
   const auto secret_of = [this](const std::string& user) { return balancer_->proxy().secret_of(user, kAskServers); };
   api_ = std::make_unique<RestApi>(std::move(rest), *actions_, Logins::Surroundings{config, secret_of});
@@ -185,8 +186,13 @@ void Service::make_surfaces(const proxy::TlsKeeperPtr& tls) {
 Status Service::open_rest(os::UniqueFd listener) {
   if (config_.rest_port == 0) return Status();
   const auto handle = [this](const http::Request& request) { return api_->handle(request); };
-  auto server = listener ? http::Server::start(listener.release(), handle)
-                         : http::Server::start(config_.rest_address, config_.rest_port, handle);
+  const auto context = [keeper = tls_] {
+    const proxy::TlsSetup setup = keeper->get();
+    return setup.to_browsers ? setup.to_browsers->share() : nullptr;
+  };
+  auto server = listener
+                    ? http::Server::start(listener.release(), handle, kMostRestClients, context)
+                    : http::Server::start(config_.rest_address, config_.rest_port, handle, kMostRestClients, context);
   if (!server) return std::move(server).error();
   rest_ = std::move(*server);
   return Status();

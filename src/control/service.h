@@ -39,7 +39,7 @@ class Service {
 
  private:
   Service(Options options, BalancerConfig config, os::SignalFd signals);
-  void make_surfaces(const proxy::TlsKeeperPtr& tls);
+  void make_surfaces();
   Status open_rest(os::UniqueFd listener);
   Status open_pcp();
   Status take_over();
@@ -55,6 +55,7 @@ class Service {
   const BalancerConfig config_;
   os::SignalFd signals_;
   os::UniqueFd handed_over_;  // an eventfd
+  proxy::TlsKeeperPtr tls_;
   std::unique_ptr<Balancer> balancer_;
   std::shared_ptr<AdminConsole> console_;
   std::unique_ptr<GroupRoles> roles_;
