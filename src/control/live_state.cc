@@ -226,8 +226,8 @@ std::string LiveState::text() const {
 }
 
 std::shared_ptr<LiveState::Stream> LiveState::open(std::optional<uint64_t> last_event) const {
-  if (++streams_ > settings_.most_streams) {
-    --streams_;
+  if (++*streams_ > settings_.most_streams) {
+    --*streams_;
     return nullptr;
   }
   const std::lock_guard lock(mutex_);

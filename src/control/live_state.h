@@ -45,8 +45,8 @@ class LiveState {
   // still kept.
   class Stream {
    public:
-    Stream(const LiveState& live, uint64_t last_event) : live_(live), last_event_(last_event) {}
-    ~Stream() { --live_.streams_; }
+    Stream(const LiveState& live, uint64_t last_event) : live_(live), count_(live.streams_), last_event_(last_event) {}
+    ~Stream() { --*count_; }
     Stream(const Stream&) = delete;
     Stream& operator=(const Stream&) = delete;
     // Server-sent events; empty if nothing is new within the time.
@@ -54,11 +54,12 @@ class LiveState {
 
    private:
     const LiveState& live_;
+    const std::shared_ptr<std::atomic<size_t>> count_;
     uint64_t last_state_ = 0;
     uint64_t last_event_;
   };
   // Null if there are too many already. `last_event`: the id of the newest that is known; of a new reader nothing, who
-  // gets only what happens from now on. The stream must end before this does.
+  // gets only what happens from now on. It must not be asked after this has ended.
   std::shared_ptr<Stream> open(std::optional<uint64_t> last_event) const;
 
  private:
@@ -97,7 +98,7 @@ class LiveState {
   EventLog events_;
   ChartHistory history_;
   mutable std::shared_ptr<const std::string> state_text_;  // of view_ as a piece of the stream, once somebody wanted it
-  mutable std::atomic<size_t> streams_{0};
+  const std::shared_ptr<std::atomic<size_t>> streams_ = std::make_shared<std::atomic<size_t>>(0);
   std::thread thread_;
 };
 

@@ -26,7 +26,7 @@ class RestApi {
   RestApi(const RestApi&) = delete;
   RestApi& operator=(const RestApi&) = delete;
 
-  // Answers any request; thread-safe. A stream that it gives must have ended before this does.
+  // Answers any request; thread-safe. A stream that it gives must not be asked after this has ended.
   http::Response handle(const http::Request& request);
 
  private:

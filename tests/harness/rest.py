@@ -22,7 +22,9 @@ def exchange(port: int, method: str, target: str, headers: dict | None = None, b
     try:
         connection.request(method, target, body, headers or {})
         answer = connection.getresponse()
-        return Answer(answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read())
+        fields = {key.lower(): value for key, value in answer.getheaders()}
+        endless = fields.get("content-type") == "text/event-stream"
+        return Answer(answer.status, fields, answer.read1() if endless else answer.read())
     finally:
         connection.close()
 
