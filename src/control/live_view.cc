@@ -101,8 +101,10 @@ void judge(LiveView& view, const proxy::PoolSettings& settings) {
   if (view.paused) wrong.insert(wrong.begin(), "All databases are paused: new work waits until somebody resumes them");
   for (const std::string& database : view.paused_databases) wrong.push_back("The database " + database + " is paused");
   if (view.shutting_down) wrong.insert(wrong.begin(), "The balancer ends: sessions go after their transaction");
-  view.sentence = join(wrong, ". ");
-  if (!view.sentence.empty()) view.sentence += ".";
+  for (const std::string& part : wrong) {
+    const bool ended = part.back() == '.' || part.back() == '?';
+    view.sentence += (view.sentence.empty() ? "" : " ") + part + (ended ? "" : ".");
+  }
 }
 
 }  // namespace

@@ -176,7 +176,7 @@ def test_fits_every_width(browser, cluster, width):
     wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     assert browser.eval(wide) == 0
     browser.shot(f"width-{width}")
-    browser.do("click", selector="[aria-label='Make replica1 the primary']")
+    browser.do("click", selector="[aria-label='Make primary: replica1']")
     assert browser.eval(wide) == 0
     assert browser.eval("document.querySelector('dialog').getBoundingClientRect().right <= innerWidth")
     browser.press("Escape")
@@ -268,7 +268,7 @@ def test_a_switchover_by_the_keyboard_alone(browser, cluster):
     before = cluster.primary()
     target = next(name for name in cluster.sandbox.hosts() if name != before)
     cluster.open(browser)
-    browser.focus_on(f"[aria-label='Make {target} the primary']")
+    browser.focus_on(f"[aria-label='Make primary: {target}']")
     browser.press("Enter")
     browser.wait("document.querySelector('dialog')")
     facts = browser.text("dialog .facts")

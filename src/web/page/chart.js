@@ -55,7 +55,8 @@ export class Chart {
     this.title = title;
     this.root = h("figure", { class: "chart", id: `chart-${id}` },
       h("figcaption", null, h("h3", null, title), this.current),
-      h("div", { class: "plot" }, this.svg, this.top, this.reading), this.asTable);
+      h("div", { class: "plot" }, this.svg, this.top, this.reading),
+      h("div", { class: "axis", "aria-hidden": "true" }, h("span", null, "15 min ago"), h("span", null, "now")), this.asTable);
   }
 
   update(history, state, now, marks) {

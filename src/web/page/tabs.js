@@ -48,7 +48,7 @@ function buttons(page, wanted) {
 }
 
 const nodeButtons = (node, state) => [
-  node.role === "replica" && node.state === "up" && state.ha && { name: "promote", label: "Make primary", spoken: `Make ${node.name} the primary`, action: () => actions.promote(node.name) },
+  node.role === "replica" && node.state === "up" && state.ha && { name: "promote", label: "Make primary", spoken: `Make primary: ${node.name}`, action: () => actions.promote(node.name) },
   node.state === "drained" ? { name: "attach", label: "Attach", spoken: `Attach ${node.name}`, action: () => actions.attach(node.name) }
     : { name: "detach", label: "Detach", spoken: `Detach ${node.name}`, action: () => actions.detach(node.name) },
 ].filter(Boolean);
