@@ -2,6 +2,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <optional>
 
@@ -44,6 +45,15 @@ std::string keys_line(const TopChoice& choice) {
          ")  p pools  e events  blank: now\n";
 }
 
+// The text without what does not fit above the line of keys.
+std::string cropped(const std::string& text, int height) {
+  constexpr int kKeys = 3;  // with the blank line before, and the end of the last one
+  size_t end = 0;
+  for (int line = 0; line < height - kKeys && end < text.size(); ++line)
+    end = std::min(text.find('\n', end), text.size() - 1) + 1;
+  return text.substr(0, end);
+}
+
 int watch(const Context& context, const cluster::Session& session, const std::string& balancer, int interval_ms) {
   std::string last;
   {
@@ -54,7 +64,8 @@ int watch(const Context& context, const cluster::Session& session, const std::st
       const auto groups = cluster::live(session, balancer);
       last = groups.ok() ? rendered(context, *groups, choice) : "! " + visible(groups.error().message) + "\n";
       if (screen) {
-        screen->draw(last + keys_line(choice), Terminal::of(STDOUT_FILENO, "never").height);
+        const int height = Terminal::of(STDOUT_FILENO, "never").height;
+        screen->draw(cropped(last, height) + keys_line(choice), height);
         const auto key = screen->key(interval_ms);
         if (key && !obey(*key, choice)) break;
       } else {

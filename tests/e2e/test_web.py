@@ -122,8 +122,8 @@ def test_the_roles_are_those_that_the_servers_have(browser, cluster):
     assert shown_roles(browser) == cluster.roles()
     assert browser.text("#state") == "healthy"
     assert browser.text("#group") == "lb1"
-    browser.wait("document.querySelectorAll('#chart-queries path.line').length === 3 &&"
-                 "[...document.querySelectorAll('#chart-queries path.line')].every((line) => line.getAttribute('d').includes('L'))")
+    browser.wait("document.querySelectorAll('#chart-queries .plot path.line').length === 3 &&"
+                 "[...document.querySelectorAll('#chart-queries .plot path.line')].every((line) => line.getAttribute('d').includes('L'))")
     browser.wait("/[1-9]/.test(document.querySelector('#chart-queries dd').textContent)")
     # Who streams from whom: a line to each replica.
     browser.wait("document.querySelectorAll('.lines .stream').length === 2")
@@ -493,9 +493,9 @@ def test_top_again_and_again_until_it_is_ended(cluster):
     assert sum(line.startswith("lb1") for line in seen) >= 2
 
 
-def test_top_obeys_its_keys(cluster):
+def test_top_obeys_its_keys_on_a_low_terminal_too(cluster):
     manager = cluster.sandbox.manager
-    with Terminal(manager.command("top", "--config", cluster.sandbox.file), manager.env) as terminal:
+    with Terminal(manager.command("top", "--config", cluster.sandbox.file), manager.env, lines=12) as terminal:
         terminal.wait_for("q quits")
         terminal.wait_for("by file")
         terminal.send("s")

@@ -1,14 +1,18 @@
 """A program at a terminal."""
+import fcntl
 import os
 import pty
+import struct
 import subprocess
+import termios
 
 from harness.waiting import wait_until
 
 
 class Terminal:
-    def __init__(self, command: list, env: dict):
+    def __init__(self, command: list, env: dict, lines: int = 40):
         self.master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, 100, 0, 0))
         self.process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
                                         env=env | {"TERM": "xterm", "COLUMNS": "100"})
         os.close(slave)
