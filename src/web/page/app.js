@@ -159,13 +159,15 @@ function logInOrOut() {
 }
 
 function showGate(why) {
+  const had = session.token;
+  session.forget();
+  if (had) return begin();  // it was good for an hour, or for the process before this one; on this machine it may not be needed
   page.state = null;
   feed.heard = 0;
   byId("content").hidden = true;
   byId("banner").hidden = true;
   byId("gate").hidden = false;
   stateMark.set("unknown", "not logged in");
-  session.forget();  // it has run out
   showRole(null);
   attr(byId("gate"), "title", why);
 }
