@@ -35,6 +35,11 @@ function stateCell() {
   } };
 }
 
+function nameCell() {
+  const name = h("span"), address = h("small");
+  return { root: h("span", { class: "statecell" }, name, address), update: (node) => { text(name, node.name); text(address, node.address); } };
+}
+
 // Buttons of a row: none is offered to who may not press it.
 function buttons(page, wanted) {
   const root = h("span", { class: "rowbuttons" });
@@ -57,14 +62,13 @@ const percentiles = (latency) => (latency ? `${format.ms(latency.p50)} / ${forma
 
 function nodesTab(page) {
   const table = new Table("Servers of the group", [
-    ["Node", (node) => node.name], ["Role", (node) => node.role], ["State", () => stateCell()],
+    ["Node", () => nameCell()], ["Role", (node) => node.role], ["State", () => stateCell()],
     ["Lag", (node) => (node.lag_s === null ? "–" : `${format.seconds(node.lag_s)}, ${format.bytes(node.lag_bytes)}`), "number"],
     ["Queries/s", (node) => format.rate(node.requests_per_s), "number"],
     ["Reads", (node) => `${format.rate(node.reads_per_s)}/s, ${format.percent(node.read_share)}`, "number"],
     ["p50 / p99", (node) => percentiles(node.latency_ms), "number"],
     ["Servers", (node) => `${node.busy} of ${node.servers}`, "number"],
     ["Timeline", (node) => node.timeline || "–", "number"],
-    ["Address", (node) => node.address],
     ["Actions", () => buttons(page, nodeButtons)],
   ], (node) => node.name, "There are no nodes.");
   return { root: table.root, update: (state) => table.update(state.nodes) };
