@@ -6,7 +6,7 @@ PROPERTY_SECONDS ?= 600
 
 .DEFAULT_GOAL := build
 PROGRAMS = pgbalancer pgbalancer_agent pgbalancer_cluster
-.PHONY: build compat faults property simulate demo test unit check format tidy fuzz leak soak asan tsan bench bench-proxy bench-failover clean help deps deps-test deps-check \
+.PHONY: build compat faults property simulate demo test unit check format tidy fuzz leak soak asan tsan bench bench-proxy bench-failover bench-surfaces clean help deps deps-test deps-check \
   configure programs everything
 
 help: ## this list
@@ -102,6 +102,9 @@ bench-proxy: build ## compare the balancer with PgBouncer, Odyssey, pgpool-II, H
 
 bench-failover: build ## how long a lost primary is felt, beside Patroni with HAProxy (FAILOVER="--systems ours --json FILE --logs DIR")
 	@/usr/bin/python3 bench/failover.py $(FAILOVER) $(BUILD)
+
+bench-surfaces: build ## what REST and /metrics cost, and how soon they answer
+	@/usr/bin/python3 bench/surfaces.py $(BENCH) $(BUILD)/bin
 
 clean: ## remove the build folders
 	rm -rf build build-*

@@ -4,7 +4,7 @@ import pathlib
 import re
 import sys
 
-ORDER = ["base", "os", "pgwire", "sql", "model", "http", "net", "ha", "dcs", "api", "runtime",
+ORDER = ["base", "os", "pgwire", "sql", "model", "http", "web", "net", "ha", "dcs", "api", "runtime",
          "pgclient", "cluster", "agent", "proxy", "control", "cli", "cmd"]
 
 

@@ -5,6 +5,7 @@ set -eu
 packages="g++ cmake ninja-build make nlohmann-json3-dev libspdlog-dev libfmt-dev libssl-dev liburing-dev libpg-query-dev
   libboost1.81-dev libgtest-dev python3 python3-pytest python3-psycopg2 postgresql postgresql-client openssl"
 engine="docker.io debootstrap iptables curl"
+browser="chromium fonts-dejavu-core"
 drivers="libpq-dev python3-psycopg default-jdk-headless libpostgresql-jdbc-java libdbd-pg-perl"
 clang="clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14 clang-tools-14"
 
@@ -60,7 +61,7 @@ install_quietly() {
   install_missing "$@"
 }
 
-# The test of drivers takes node-postgres from npm; some machines have a Node.js that is not Debian's.
+# Tests take node-postgres and what drives the browser from npm; some machines have a Node.js that is not Debian's.
 node=""
 command -v node >/dev/null && command -v npm >/dev/null || node="nodejs npm"
 
@@ -79,12 +80,18 @@ case "${PGB_DEPS:-}" in
     install_missing $drivers $node
     # shellcheck disable=SC2086
     install_quietly $engine || echo "warning: no container engine could be installed: the Docker tests will be skipped" >&2
+    # shellcheck disable=SC2086
+    install_missing $browser || echo "warning: no browser could be installed: the tests of the web page will be skipped" >&2
     install_without_service etcd-server etcd.service ||
       echo "warning: no etcd could be installed: the tests against it will be skipped" >&2
     install_without_service prometheus prometheus.service && install_missing python3-prometheus-client ||
       echo "warning: no Prometheus could be installed: the tests with it will be skipped" >&2
     install_without_service pgpool2 pgpool2.service ||
-      echo "warning: no pgpool-II could be installed: the tests with its pcp_* clients will be skipped" >&2 ;;
+      echo "warning: no pgpool-II could be installed: the tests with its pcp_* clients will be skipped" >&2
+    install_without_service haproxy haproxy.service ||
+      echo "warning: no HAProxy could be installed: the test with it will be skipped" >&2
+    install_missing python3-jsonschema ||
+      echo "warning: no jsonschema could be installed: the tests of the REST interface will be skipped" >&2 ;;
 esac
 case "${PGB_DEPS:-}" in
   check|all)

@@ -37,6 +37,7 @@ constexpr Row kFunctions[] = {
     {"plan", verb_plan},
     {"init", verb_init},
     {"status", verb_status},
+    {"top", verb_top},
     {"destroy", verb_destroy},
     {"stop", verb_stop},
     {"start", verb_start},

@@ -54,6 +54,7 @@ int verb_validate(Context&);
 int verb_plan(Context&);
 int verb_init(Context&);
 int verb_status(Context&);
+int verb_top(Context&);
 int verb_destroy(Context&);
 int verb_stop(Context&);
 int verb_start(Context&);

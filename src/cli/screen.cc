@@ -49,10 +49,16 @@ void Screen::draw(const std::string& text, int height) {
   std::fflush(stdout);
 }
 
-bool Screen::quit(int wait_ms) {
+std::optional<char> Screen::key(int wait_ms) {
   pollfd input{STDIN_FILENO, POLLIN, 0};
-  char key = 0;
-  return poll(&input, raw ? 1 : 0, wait_ms) > 0 && read(STDIN_FILENO, &key, 1) == 1 && (key == 'q' || key == 'Q');
+  char pressed = 0;
+  if (poll(&input, raw ? 1 : 0, wait_ms) <= 0 || read(STDIN_FILENO, &pressed, 1) != 1) return std::nullopt;
+  return pressed;
+}
+
+bool Screen::quit(int wait_ms) {
+  const auto pressed = key(wait_ms);
+  return pressed == 'q' || pressed == 'Q';
 }
 
 }  // namespace pgb::cli

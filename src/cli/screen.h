@@ -1,6 +1,7 @@
 // The terminal's other screen, without echo and line editing, until the end of scope. One at a time.
 #pragma once
 
+#include <optional>
 #include <string>
 
 namespace pgb::cli {
@@ -15,7 +16,9 @@ class Screen {
   // Overwrites what was there, without flicker; lines below `height` are left out.
   void draw(const std::string& text, int height);
 
-  // True if q was pressed within the time. Ends early when a signal comes.
+  // The key that was pressed within the time, if one was. Ends early when a signal comes.
+  std::optional<char> key(int wait_ms);
+  // True if that was q.
   bool quit(int wait_ms);
 };
 

@@ -134,6 +134,9 @@ void read_tls(Fields& fields, BalancerConfig& config) {
   if (config.tls_mode == "require" && config.tls_cert_file.empty()) {
     fields.wrong("tls_cert_file", "must be set: without a certificate there is no TLS that could be required");
   }
+  if (config.rest_tls && config.tls_cert_file.empty()) {
+    fields.wrong("tls_cert_file", "must be set: rest_tls needs a certificate");
+  }
   const bool asked_for = config.tls_client_certs != "none";
   if (asked_for && (config.tls_cert_file.empty() || config.tls_mode == "disable")) {
     fields.wrong("tls_client_certs", "needs TLS: set tls_cert_file and tls_key_file, and leave tls_mode on");
@@ -169,6 +172,8 @@ void read_server_tls(Fields& fields, BalancerConfig& config) {
 
 void read_rest(Fields& fields, BalancerConfig& config) {
   fields.host("rest_address", config.rest_address);
+  fields.flag("rest_tls", config.rest_tls);
+  fields.flag("rest_local_reads", config.rest_local_reads);
   fields.secret("token", config.token);
   if (!config.token.empty()) config.rest_port = kRestPort;
   fields.number("rest_port", config.rest_port, 0, 65535);

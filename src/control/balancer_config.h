@@ -35,6 +35,8 @@ struct BalancerConfig {
   uint16_t port = 9999;
   std::string rest_address = "127.0.0.1";
   uint16_t rest_port = 0;                // default: 8080 if there is a token; 0: no REST interface
+  bool rest_tls = false;                 // with the certificate for clients
+  bool rest_local_reads = true;          // at a loopback rest_address nobody needs a token to look
   Secret token;                          // of operators
   Secret stats_token;                    // of those who may only look; empty: there is none
   std::vector<std::string> admin_users;  // of the console: who gives commands

@@ -4,6 +4,10 @@
 #include <cstdlib>
 #include <optional>
 
+#include "base/strings.h"
+#include "control/group_roles.h"
+#include "control/text_of.h"
+
 namespace pgb::control {
 namespace {
 
@@ -97,6 +101,60 @@ Result<Outcome> shut_down(const Actions& actions, const Arguments& arguments) {
   return outcome;
 }
 
+Result<Outcome> reopen_log(const Actions& actions, const Arguments&) {
+  if (!actions.reopen_log) return Error(Code::kUsage, "there is no log file: the log goes to standard error");
+  PGB_TRY(actions.reopen_log());
+  Outcome outcome;
+  outcome.text = "the log file was opened again";
+  return outcome;
+}
+
+Result<Outcome> invalidate_cache(const Actions& actions, const Arguments& arguments) {
+  return actions.proxy.forget_statements(get(arguments, "database"));
+}
+
+Result<GroupRoles*> roles_for(const Actions& actions, const Arguments& arguments) {
+  const std::string node = get(arguments, "node");
+  if (!node.empty() && actions.proxy.topology()->find(node) == nullptr) {
+    return Error(Code::kNoNode, "there is no node " + node).with("nodes", actions.proxy.topology()->describe());
+  }
+  if (actions.roles == nullptr) return Error(Code::kNotReady, "no agents choose the primary here");
+  return actions.roles;
+}
+
+Result<Outcome> promote(const Actions& actions, const Arguments& arguments) {
+  const auto roles = roles_for(actions, arguments);
+  if (!roles) return roles.error();
+  const auto change = (*roles)->switchover(get(arguments, "node"));
+  if (!change) return change.error();
+  Outcome outcome;
+  outcome.text = change->from == change->to
+                     ? change->sentence
+                     : "switched over from " + change->from + " to " + change->to + " in " + fixed(change->seconds, 2) +
+                           " s: epoch " + std::to_string(change->epoch);
+  return outcome;
+}
+
+Result<Outcome> recovery(const Actions& actions, const Arguments& arguments) {
+  const auto roles = roles_for(actions, arguments);
+  if (!roles) return roles.error();
+  PGB_TRY((*roles)->reinit(get(arguments, "node")));
+  Outcome outcome;
+  outcome.done = false;
+  outcome.text = get(arguments, "node") + " is asked to make itself anew as a full copy of the primary";
+  return outcome;
+}
+
+// A number stands for the node at that place of the configuration, unless a node is called so.
+void name_node(const Actions& actions, Arguments& arguments) {
+  const auto given = arguments.find("node");
+  if (given == arguments.end()) return;
+  const proxy::TopologyPtr topology = actions.proxy.topology();
+  if (topology->find(given->second) != nullptr) return;
+  const auto number = parse_u64(given->second);
+  if (number && *number < topology->nodes.size()) given->second = topology->nodes[*number].name;
+}
+
 Status check_arguments(const Command& command, const Arguments& arguments) {
   const std::string name(command.name);
   for (const auto& [key, value] : arguments) {
@@ -117,14 +175,19 @@ const std::vector<Command>& commands() {
   static const std::vector<Command> kCommands = {
       {"pause", "database wait", "lets transactions end, closes servers, new work waits; one database or all", pause},
       {"resume", "database", "ends a pause: what waits goes on", resume},
-      {"drain", "node! limit wait", "gives a node no new work; after the limit sessions that are there end", drain},
-      {"undrain", "node!", "gives a node work again", undrain},
+      {"drain", "node! limit wait", "gives a node no new work; after the limit sessions that are there end", drain,
+       "detach"},
+      {"undrain", "node!", "gives a node work again", undrain, "attach"},
       {"reconnect", "node database wait", "replaces connections to servers as they become free", reconnect},
       {"wait_close", "node database wait", "waits for the end of connections that are to be replaced", wait_close},
       {"kill", "database!", "ends all sessions of a database", kill},
       {"kill_client", "client!", "ends the session of one client, by its id", kill_client},
+      {"promote", "node!", "moves the primary's role to that node, planned; nothing is lost", promote},
+      {"recovery", "node!", "has a replica made anew as a full copy of the primary", recovery},
+      {"invalidate_cache", "database", "forgets what is known of statements' texts", invalidate_cache},
+      {"reopen_log", "", "opens the log file again, after it was moved", reopen_log, "logrotate"},
       {"reload", "", "reads the configuration again", reload},
-      {"shutdown", "mode", "ends the balancer: \"wait\" for transactions to end, or \"fast\"", shut_down},
+      {"shutdown", "mode", "ends the balancer: \"wait\" for transactions to end, or \"fast\"", shut_down, "stop"},
   };
   return kCommands;
 }
@@ -136,7 +199,7 @@ bool knows(const Command& command, std::string_view argument) {
 
 const Command* find_command(std::string_view name) {
   for (const Command& command : commands()) {
-    if (command.name == name) return &command;
+    if (command.name == name || (!name.empty() && command.alias == name)) return &command;
   }
   return nullptr;
 }
@@ -153,7 +216,9 @@ Result<Outcome> run_command(const Actions& actions, Role role, std::string_view 
                  std::string(name) + " is for the role " + name_of(command->needs) + ", not for " + name_of(role));
   }
   PGB_TRY(check_arguments(*command, arguments));
-  return command->run(actions, arguments);
+  Arguments named = arguments;
+  name_node(actions, named);
+  return command->run(actions, named);
 }
 
 }  // namespace pgb::control

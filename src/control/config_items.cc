@@ -28,6 +28,8 @@ void each_key(const BalancerConfig& config, Visit visit) {
   visit("port", config.port, false);
   visit("rest_address", config.rest_address, false);
   visit("rest_port", config.rest_port, false);
+  visit("rest_tls", config.rest_tls, true);
+  visit("rest_local_reads", config.rest_local_reads, false);
   visit("pcp_address", config.pcp_address, false);
   visit("pcp_port", config.pcp_port, false);
   visit("pcp_users_file", config.pcp_users_file, false);

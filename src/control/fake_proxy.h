@@ -11,7 +11,8 @@ namespace pgb::control {
 
 class FakeProxy : public proxy::Admin {
  public:
-  std::string said;  // the last order
+  std::string said;      // the last order
+  bool healthy = false;  // the one node
   uint64_t requests = 20;
 
   proxy::Stats stats() const override {
@@ -22,7 +23,7 @@ class FakeProxy : public proxy::Admin {
   }
   proxy::TopologyPtr topology() const override {
     auto topology = std::make_shared<proxy::TopologySnapshot>();
-    topology->nodes = {{"primary1", "10.0.0.1", 5432, proxy::NodeRole::kPrimary, false, "refused"}};
+    topology->nodes = {{"primary1", "10.0.0.1", 5432, proxy::NodeRole::kPrimary, healthy, healthy ? "" : "refused"}};
     return topology;
   }
   void apply(proxy::TopologyPtr) override {}
@@ -50,6 +51,14 @@ class FakeProxy : public proxy::Admin {
     latency.note(300);
     latency.note(20'000'000);
     return {{"primary1", latency}};
+  }
+  std::vector<proxy::CacheRow> caches() const override { return {{"shop", 3, 4000, 20, 3}}; }
+  proxy::Outcome forget_statements(const std::string& database) override {
+    return note("forget_statements " + database);
+  }
+  Result<proxy::UserSecret> secret_of(const std::string& user, Time) override {
+    if (user == "away") return Error(Code::kUnreachable, "no server answers");
+    return user == "alice" ? proxy::read_user_secret("alice", "wonderland", Secret("salt")) : proxy::UserSecret();
   }
   proxy::OrdersPtr orders() const override {
     proxy::Orders orders;

@@ -13,6 +13,11 @@ Status load_for_clients(const BalancerConfig& config, proxy::TlsSetup& setup) {
   // Loaded with tls_mode "disable", too: whoever switches it on later knows today that the files are right.
   auto tls = net::TlsContext::server(config.tls_cert_file, config.tls_key_file, config.tls_ca_file);
   if (!tls) return std::move(tls).error().in("tls_cert_file, tls_key_file, tls_ca_file");
+  if (config.rest_tls) {
+    auto rest = net::TlsContext::web_server(config.tls_cert_file, config.tls_key_file);
+    if (!rest) return std::move(rest).error();
+    setup.to_browsers = std::move(*rest);
+  }
   if (config.tls_mode == "disable") return Status();
   setup.to_clients = std::move(*tls);
   setup.required = config.tls_mode == "require";

@@ -7,7 +7,9 @@
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "control/group_roles.h"
 #include "control/node_numbers.h"
+#include "control/pcp_watchdog.h"
 #include "control/text_of.h"
 #include "pgwire/digest.h"
 #include "pgwire/writer.h"
@@ -48,9 +50,9 @@ std::string refusal(const Error& error) {
 // The first text of a payload.
 std::string_view first_text(std::string_view payload) { return payload.substr(0, payload.find('\0')); }
 
-// A node's number; -1 stands for all. Nothing if it is none.
+// A node's number, which may have a blank behind it; -1 stands for all. Nothing if it is none.
 std::optional<long> number_of(std::string_view payload) {
-  const std::string_view text = first_text(payload);
+  const std::string_view text = trim(first_text(payload));
   if (text == "-1") return -1;
   const auto number = parse_u64(text);
   if (!number || *number > 100'000) return std::nullopt;
@@ -135,16 +137,16 @@ std::string PcpTalk::request(const PcpPacket& packet_in) {
     case 'N': return packet('n', {kDone, "1", std::to_string(::getpid())});
     case 'P': return process_info(payload);
     case 'B': return pool_status();
-    case 'W':
-      return refusal("ERROR", "there is no watchdog here",
-                     "balancers do not watch each other; agents watch the servers");
-    case 'C': return on_node('c', payload, "undrain", false);
-    case 'D': return on_node('d', payload, "drain", false);
-    case 'd': return on_node('d', payload, "drain", true);
+    case 'W': return watchdog_info(payload);
+    case 'C': return on_node('c', payload, "undrain");
+    case 'D': return on_node('d', payload, "drain");
+    case 'd': return on_node('d', payload, "drain", "60");
     case 'J':
-    case 'j':
-    case 'O': return refusal("ERROR", "the balancer neither promotes nor makes servers", "use pgbalancer_cluster");
-    case 'Z': return done('z', run_command(actions, Role::kOperator, "reload", {}));
+    case 'j': return on_node('d', payload, "promote");
+    case 'O': return on_node('c', payload, "recovery");
+    case 'Z': return command('z', "reload");
+    case 'V': return command('v', "reopen_log");
+    case 'G': return command('g', "invalidate_cache");
     case 'T':
     case 't': return stop(payload);
     case 'A': return refusal("ERROR", "the configuration cannot be set here", "change its file, then reload it");
@@ -152,27 +154,35 @@ std::string PcpTalk::request(const PcpPacket& packet_in) {
   }
 }
 
-std::string PcpTalk::done(char kind, Result<proxy::Outcome> outcome) const {
-  if (!outcome) return refusal(outcome.error());
-  return packet(kind, {kDone});
+std::string PcpTalk::command(char kind, std::string_view name, const Arguments& arguments) const {
+  std::string said(name);
+  for (const auto& [key, value] : arguments) said += " " + key + "=" + value;
+  log::info("PCP: a command", {{"command", said}, {"user", user_}});
+  const auto outcome = run_command(around_.actions, Role::kOperator, name, arguments);
+  return outcome ? packet(kind, {kDone}) : refusal(outcome.error());
 }
 
-std::string PcpTalk::on_node(char kind, std::string_view payload, std::string_view command, bool wait) const {
+std::string PcpTalk::on_node(char kind, std::string_view payload, std::string_view name, const char* wait) const {
   const auto number = number_of(payload);
   const proxy::TopologyPtr topology = around_.actions.proxy.topology();
   if (!number || *number < 0 || static_cast<size_t>(*number) >= topology->nodes.size()) return no_node(payload);
   Arguments arguments = {{"node", topology->nodes[static_cast<size_t>(*number)].name}};
-  if (wait) arguments["wait"] = "60";
-  log::info("PCP: " + std::string(command) + " " + arguments["node"], {{"user", user_}});
-  return done(kind, run_command(around_.actions, Role::kOperator, command, arguments));
+  if (wait != nullptr) arguments["wait"] = wait;
+  return command(kind, name, arguments);
+}
+
+std::string PcpTalk::watchdog_info(std::string_view payload) const {
+  if (around_.actions.roles == nullptr) return refusal("ERROR", "no agents choose the primary here");
+  const auto now = around_.actions.roles->now();
+  if (!now) return refusal(now.error());
+  const auto number = number_of(payload);
+  return packet('w', {kDone, pcp_watchdog_json(*now, *around_.actions.proxy.topology(), number.value_or(-1))});
 }
 
 // "s"mart lets transactions end; "f"ast and "i"mmediate do not.
 std::string PcpTalk::stop(std::string_view payload) const {
   const char mode = payload.empty() ? 's' : payload[0];
-  log::info("PCP: stop", {{"user", user_}});
-  return done('t',
-              run_command(around_.actions, Role::kOperator, "shutdown", {{"mode", mode == 's' ? "wait" : "fast"}}));
+  return command('t', "shutdown", {{"mode", mode == 's' ? "wait" : "fast"}});
 }
 
 std::string PcpTalk::node_info(std::string_view payload) const {

@@ -59,9 +59,11 @@ class PcpTalk {
   std::string health_check_stats(std::string_view payload) const;
   std::string process_info(std::string_view payload) const;
   std::string pool_status() const;
-  std::string on_node(char kind, std::string_view payload, std::string_view command, bool wait) const;
+  std::string watchdog_info(std::string_view payload) const;
+  // `wait`: seconds; null: none.
+  std::string on_node(char kind, std::string_view payload, std::string_view name, const char* wait = nullptr) const;
   std::string stop(std::string_view payload) const;
-  std::string done(char kind, Result<proxy::Outcome> outcome) const;
+  std::string command(char kind, std::string_view name, const Arguments& arguments = {}) const;
 
   const Surroundings around_;
   std::string salt_;

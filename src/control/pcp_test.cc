@@ -119,7 +119,11 @@ TEST_F(PcpTalkTest, CommandsAreThoseOfTheOneTable) {
   EXPECT_EQ(waits_, true);
   EXPECT_EQ(ask('T', "f")[0], 't');
   EXPECT_EQ(waits_, false);
+  EXPECT_EQ(ask('G')[0], 'g');
+  EXPECT_EQ(proxy_.said, "forget_statements ");
   proxy_.said.clear();
+  EXPECT_NE(ask('J', std::string("0 \0s", 4)).find("no agents choose the primary here"), std::string::npos);
+  EXPECT_NE(ask('V', "l").find("there is no log file"), std::string::npos);
   for (const char* bad : {"1", "-1", "x", "", "99999999999999999999"}) EXPECT_EQ(ask('D', bad)[0], 'E') << bad;
   for (const char kind : {'J', 'O', 'W', 'A', '?'}) EXPECT_EQ(ask(kind, node)[0], 'E') << kind;
   EXPECT_EQ(proxy_.said, "");

@@ -1,60 +1,15 @@
 #include "control/rest_api.h"
 
-#include <chrono>
+#include <cctype>
 #include <cstdlib>
 #include <optional>
 #include <vector>
 
 #include "base/strings.h"
-#include "control/metric_text.h"
-#include "control/metrics.h"
-#include "control/rows_json.h"
 #include "http/server.h"
-#include "pgclient/connection.h"
 
 namespace pgb::control {
 namespace {
-
-constexpr std::chrono::milliseconds kProbeTimeout{5000};
-
-http::Response json(const Json& document) {
-  http::Response response;
-  response.headers["content-type"] = "application/json";
-  response.body = document.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-  return response;
-}
-
-// A real query on the way that clients take.
-Json probe(const RestSettings& settings, uint16_t port) {
-  pgclient::ConnInfo info;
-  info.host = settings.probe_host;
-  info.port = port;
-  info.user = settings.probe_user;
-  info.password = settings.probe_password;
-  info.database = settings.probe_database;
-  info.application_name = "pgbalancer probe";
-  info.tls = settings.tls->get().to_ourselves;
-  const auto start = std::chrono::steady_clock::now();
-  const Deadline deadline = Deadline::after(kProbeTimeout);
-  std::string error;
-  auto connection = pgclient::Connection::open(info, deadline);
-  if (!connection) {
-    error = connection.error().message;
-  } else if (auto results = (*connection)->query("SELECT 1", deadline); !results) {
-    error = results.error().message;
-  }
-  const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-  return {{"ok", error.empty()}, {"ms", ms}, {"error", error}};
-}
-
-Json node_json(const proxy::NodeView& node, const proxy::Stats& stats) {
-  const auto found = stats.nodes.find(node.name);
-  const proxy::Stats::Node numbers = found == stats.nodes.end() ? proxy::Stats::Node() : found->second;
-  return {
-      {"name", node.name},          {"role", proxy::to_string(node.role)},     {"healthy", node.healthy},
-      {"address", node.address()},  {"last_error", node.last_error},           {"drained", node.gauge->drained.load()},
-      {"servers", numbers.servers}, {"sessions_total", numbers.sessions_total}};
-}
 
 std::string decoded(std::string_view text) {
   std::string out;
@@ -99,120 +54,98 @@ std::optional<Arguments> match(std::string_view pattern, std::string_view path) 
   return found;
 }
 
-http::Response refusal(const Error& error) {
-  std::string text = error.message;
-  for (const auto& [label, detail] : error.details) text += "; " + label + ": " + detail;
-  switch (error.code) {
-    case Code::kNotFound:
-    case Code::kNoNode: return http::problem(404, text);
-    case Code::kUsage: return http::problem(400, text);
-    case Code::kAuth: return http::problem(403, text);
-    default: return http::problem(422, text);
+// "localhost:8080" without its port.
+std::string_view host_of(std::string_view text) {
+  const size_t bracket = text.rfind(']'), colon = text.rfind(':');
+  if (colon == std::string_view::npos || (bracket != std::string_view::npos && colon < bracket)) return text;
+  return parse_port(text.substr(colon + 1)) ? text.substr(0, colon) : text;
+}
+
+bool names_this_machine(std::string_view host) { return host == "localhost" || host == "127.0.0.1" || host == "[::1]"; }
+
+// Of a request's method, the one under which it stands in the table.
+std::string_view method_in_table(const std::string& method) { return method == "HEAD" ? "GET" : method; }
+
+struct Found {
+  const RestRoute* route = nullptr;  // null: the path is there, with other methods
+  Arguments path;
+  std::string methods;  // that the path has
+};
+
+// Nothing if there is no such path.
+std::optional<Found> find(const std::string& method, std::string_view path) {
+  std::optional<Found> found;
+  for (const RestRoute& route : rest_routes()) {
+    auto arguments = match(route.path, path);
+    if (!arguments) continue;
+    if (!found) found.emplace();
+    const std::string name = route.method;
+    if (found->methods.find(name) == std::string::npos) {
+      found->methods += (found->methods.empty() ? "" : ", ") + (name == "GET" ? "GET, HEAD" : name);
+    }
+    const bool is_probe = method == "OPTIONS" && route.otherwise != 0;  // those are asked with it, too
+    if (found->route != nullptr || (method_in_table(method) != name && !is_probe)) continue;
+    found->route = &route;
+    found->path = std::move(*arguments);
   }
+  return found;
+}
+
+http::Response other_methods(const std::string& method, const std::string& methods, const std::string& path) {
+  if (method == "OPTIONS") return http::Response{204, {{"allow", methods + ", OPTIONS"}}, ""};
+  auto answer = http::problem(405, "use " + methods + " on " + path);
+  answer.headers["allow"] = methods + ", OPTIONS";
+  return answer;
+}
+
+http::Response unknown_asker() {
+  auto answer = http::problem(
+      401, "send the header Authorization: Bearer with the balancer's token, or with one from /api/v1/auth/login");
+  answer.headers["www-authenticate"] = "Bearer";
+  return answer;
 }
 
 }  // namespace
 
-const std::vector<RestApi::Route>& RestApi::routes() {
-  static const std::vector<Route> kRoutes = {
-      {"GET", "/healthz", &RestApi::healthz},
-      {"GET", "/metrics", &RestApi::metrics},
-      {"GET", "/api/v1/status", &RestApi::status},
-      {"GET", "/api/v1/pools", &RestApi::pools},
-      {"GET", "/api/v1/clients", &RestApi::clients},
-      {"GET", "/api/v1/servers", &RestApi::servers},
-      {"GET", "/api/v1/routes", &RestApi::route_counts},
-      {"GET", "/api/v1/control", &RestApi::help},
-      {"POST", "/api/v1/control/{command}", &RestApi::command},
-      {"POST", "/api/v1/nodes/{node}/{command}", &RestApi::command},
-  };
-  return kRoutes;
-}
-
-http::Response RestApi::handle(const http::Request& request) const {
+http::Response RestApi::handle(const http::Request& request) {
   const size_t mark = std::min(request.target.find('?'), request.target.size());
   const std::string path = request.target.substr(0, mark);
-  const Role role = role_of(request);
-  if (role < Role::kViewer && path != "/healthz") {
-    return http::problem(401, "send the header Authorization: Bearer with the balancer's token");
+  if (WebPage::serves(path)) return page_.answer(request, path, asker_of(request).role);
+  auto found = find(request.method, path);
+  const bool open = found && found->route != nullptr && found->route->needs == Role::kNobody;
+  const Asker asker = open ? Asker() : asker_of(request);
+  if (!open && asker.role == Role::kNobody) return unknown_asker();
+  if (!found) return http::problem(404, "there is no " + path + "; see /api/v1/openapi.json");
+  if (found->route == nullptr) return other_methods(request.method, found->methods, path);
+  if (asker.role < found->route->needs) {
+    return http::problem(
+        403, std::string("this is for the role ") + name_of(found->route->needs) + ", not for " + name_of(asker.role));
   }
-  std::string other_method;
-  for (const Route& route : routes()) {
-    auto found = match(route.path, path);
-    if (!found) continue;
-    other_method = route.method;
-    if (request.method != route.method) continue;
-    const auto accept = request.headers.find("accept");
-    const Call call{
-        std::move(*found), query_of(std::string_view(request.target).substr(std::min(mark + 1, request.target.size()))),
-        role,
-        accept != request.headers.end() && accept->second.find("application/openmetrics-text") != std::string::npos};
-    return (this->*route.answer)(call);
-  }
-  if (!other_method.empty()) return http::problem(405, "use " + other_method + " on " + path);
-  return http::problem(404, "there is no " + path + "; see /api/v1/status and /api/v1/control");
+  const std::string_view query = std::string_view(request.target).substr(std::min(mark + 1, request.target.size()));
+  return found->route->answer({context_, request, std::move(found->path), query_of(query), asker.role, asker.user});
 }
 
-Role RestApi::role_of(const http::Request& request) const {
-  if (http::has_bearer(request, settings_.token.reveal())) return Role::kOperator;
+// Who shows something that is no token of ours is nobody, wherever he comes from.
+RestApi::Asker RestApi::asker_of(const http::Request& request) const {
+  if (http::has_bearer(request, settings_.token.reveal())) return {Role::kOperator, ""};
   const Secret& viewers = settings_.stats_token;
-  return !viewers.empty() && http::has_bearer(request, viewers.reveal()) ? Role::kViewer : Role::kNobody;
+  if (!viewers.empty() && http::has_bearer(request, viewers.reveal())) return {Role::kViewer, ""};
+  const auto claims = logins_.who_has(http::bearer_of(request));
+  if (claims) return {claims->role, claims->user};
+  if (may_read_unnamed(request)) return {Role::kViewer, ""};
+  return {};
 }
 
-http::Response RestApi::healthz(const Call&) const { return json({{"ok", true}}); }
-
-http::Response RestApi::pools(const Call&) const { return json({{"pools", to_json(actions_.proxy.pools())}}); }
-http::Response RestApi::clients(const Call&) const { return json({{"clients", to_json(actions_.proxy.clients())}}); }
-http::Response RestApi::servers(const Call&) const { return json({{"servers", to_json(actions_.proxy.servers())}}); }
-http::Response RestApi::route_counts(const Call&) const { return json({{"routes", to_json(actions_.proxy.routes())}}); }
-
-http::Response RestApi::metrics(const Call& call) const {
-  http::Response response;
-  response.headers["content-type"] = MetricText::content_type(call.openmetrics);
-  response.body = metrics_of(actions_.proxy, call.openmetrics);
-  return response;
-}
-
-http::Response RestApi::help(const Call&) const {
-  Json list = Json::array();
-  for (const Command& command : commands()) {
-    list.push_back({{"name", command.name}, {"arguments", command.arguments}, {"help", command.help}});
-  }
-  return json({{"commands", list}});
-}
-
-http::Response RestApi::command(const Call& call) const {
-  Arguments arguments = call.query;
-  if (const auto node = call.path.find("node"); node != call.path.end()) arguments["node"] = node->second;
-  const auto outcome = run_command(actions_, call.role, call.path.at("command"), arguments);
-  return outcome ? json(to_json(*outcome)) : refusal(outcome.error());
-}
-
-http::Response RestApi::status(const Call& call) const {
-  const proxy::Stats stats = actions_.proxy.stats();
-  const proxy::TopologyPtr topology = actions_.proxy.topology();
-  const proxy::OrdersPtr orders = actions_.proxy.orders();
-  Json document = {{"version", PGB_VERSION},
-                   {"group", settings_.group},
-                   {"uptime_s", stats.uptime_s},
-                   {"clients", stats.clients},
-                   {"max_clients", stats.max_clients},
-                   {"servers", stats.servers},
-                   {"sessions_total", stats.sessions_total},
-                   {"refused_total", stats.refused_total},
-                   {"bytes_from_clients", stats.bytes_from_clients},
-                   {"bytes_from_servers", stats.bytes_from_servers},
-                   {"paused", orders->paused},
-                   {"paused_databases", orders->paused_databases},
-                   {"shutting_down", orders->finishing},
-                   {"topology_version", topology->version},
-                   {"nodes", Json::array()}};
-  for (const proxy::NodeView& node : topology->nodes) document["nodes"].push_back(node_json(node, stats));
-  const auto with_probe = call.query.find("probe");
-  if (with_probe != call.query.end() && with_probe->second == "1") {
-    document["query"] = probe(settings_, actions_.proxy.port());
-  }
-  return json(document);
+// From this machine, and not on behalf of a page that a browser here has loaded from elsewhere: such a page can make
+// its own name mean this machine (DNS rebinding), but not have the browser say another Host than that name.
+bool RestApi::may_read_unnamed(const http::Request& request) const {
+  const bool looks = request.method == "GET" || request.method == "HEAD" || request.method == "OPTIONS";
+  if (!settings_.local_reads || !looks || request.headers.count("authorization") != 0) return false;
+  if (request.peer.rfind("127.", 0) != 0 && request.peer != "::1") return false;
+  const auto host = request.headers.find("host"), origin = request.headers.find("origin");
+  if (host == request.headers.end() || !names_this_machine(host_of(host->second))) return false;
+  const std::string ours = "://" + host->second;
+  return origin == request.headers.end() || origin->second == "http" + ours || origin->second == "https" + ours;
 }
 
 }  // namespace pgb::control

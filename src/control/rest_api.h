@@ -1,64 +1,48 @@
-// The balancer's REST interface: what there is (GET /api/v1/status, pools, clients, servers, routes) and what to do
-// about it (POST /api/v1/control/COMMAND, /api/v1/nodes/NAME/COMMAND; see commands.h). GET /metrics is for Prometheus.
-// /healthz asks for no token.
+// The balancer's REST interface: finds the route for a request and whether who asks may have it; see rest_route.h for
+// what there is.
 #pragma once
 
-#include <memory>
 #include <string>
+#include <utility>
 
-#include "base/secret.h"
-#include "control/commands.h"
+#include "control/access.h"
+#include "control/live_state.h"
+#include "control/logins.h"
+#include "control/rest_route.h"
+#include "control/rest_settings.h"
+#include "control/web_page.h"
 #include "http/message.h"
-#include "proxy/tls_setup.h"
 
 namespace pgb::control {
 
-struct RestSettings {
-  Secret token;        // of operators; one is asked for everywhere but at /healthz
-  Secret stats_token;  // of viewers; empty: there is none
-  std::string group;
-  std::string probe_host = "127.0.0.1";  // where the probe reaches our own PostgreSQL port
-  std::string probe_user;
-  Secret probe_password;
-  std::string probe_database = "postgres";
-  std::shared_ptr<const proxy::TlsKeeper> tls = std::make_shared<proxy::TlsKeeper>();
-};
-
 class RestApi {
  public:
-  // The actions are called on a connection's thread.
-  RestApi(RestSettings settings, Actions actions) : settings_(std::move(settings)), actions_(std::move(actions)) {}
+  // The actions are called on a connection's thread, and so is what `logins` asks.
+  RestApi(RestSettings settings, Actions actions, Logins::Surroundings logins)
+      : settings_(std::move(settings)),
+        actions_(std::move(actions)),
+        logins_(std::move(logins)),
+        live_(actions_.proxy, actions_.roles, {settings_.group}) {}
+  RestApi(const RestApi&) = delete;
+  RestApi& operator=(const RestApi&) = delete;
 
-  // Answers any request; thread-safe.
-  http::Response handle(const http::Request& request) const;
+  // Answers any request; thread-safe. A stream that it gives must not be asked after this has ended.
+  http::Response handle(const http::Request& request);
 
  private:
-  struct Call {
-    Arguments path;   // what stands for {…} in the route's path
-    Arguments query;  // behind the question mark
+  struct Asker {
     Role role = Role::kNobody;
-    bool openmetrics = false;  // it is understood by who asks
+    std::string user;
   };
-  struct Route {
-    const char* method;
-    const char* path;
-    http::Response (RestApi::*answer)(const Call&) const;
-  };
-  static const std::vector<Route>& routes();
-  Role role_of(const http::Request& request) const;
-
-  http::Response healthz(const Call&) const;
-  http::Response status(const Call& call) const;
-  http::Response pools(const Call&) const;
-  http::Response clients(const Call&) const;
-  http::Response servers(const Call&) const;
-  http::Response route_counts(const Call&) const;
-  http::Response metrics(const Call& call) const;
-  http::Response help(const Call&) const;
-  http::Response command(const Call& call) const;
+  Asker asker_of(const http::Request& request) const;
+  bool may_read_unnamed(const http::Request& request) const;
 
   const RestSettings settings_;
   const Actions actions_;
+  Logins logins_;
+  LiveState live_;
+  const WebPage page_{[this] { return live_.text(); }};
+  const RestContext context_{settings_, actions_, logins_, live_};
 };
 
 }  // namespace pgb::control

@@ -15,12 +15,31 @@ class RestApiTest : public ::testing::Test {
     RestSettings settings;
     settings.token = Secret("secret");
     settings.stats_token = Secret("look");
-    const RestApi api(settings, Actions{proxy_, [this] { return reloaded_; }, [this](bool wait) { waits_ = wait; }});
+    RestApi api(settings, Actions{proxy_, [this] { return reloaded_; }, [this](bool wait) { waits_ = wait; }},
+                {[] { return std::make_shared<const BalancerConfig>(); },
+                 [this](const std::string& user) { return proxy_.secret_of(user, {}); }});
     http::Request request;
     request.method = method;
     request.target = target;
     if (!token.empty()) request.headers["authorization"] = "Bearer " + token;
     return api.handle(request);
+  }
+  // Without a token, from there.
+  int unnamed(const std::string& method, std::map<std::string, std::string> headers,
+              const std::string& peer = "127.0.0.1", bool local_reads = true,
+              const std::string& target = "/api/v1/pools") {
+    RestSettings settings;
+    settings.token = Secret("secret");
+    settings.local_reads = local_reads;
+    RestApi api(settings, Actions{proxy_, [] { return Status(); }, [](bool) {}},
+                {[] { return std::make_shared<const BalancerConfig>(); },
+                 [this](const std::string& user) { return proxy_.secret_of(user, {}); }});
+    http::Request request;
+    request.method = method;
+    request.target = target;
+    request.headers = std::move(headers);
+    request.peer = peer;
+    return api.handle(request).status;
   }
   FakeProxy proxy_;
   Status reloaded_;
@@ -35,6 +54,132 @@ TEST_F(RestApiTest, OnlyHealthzIsOpenToEverybody) {
   }
   EXPECT_EQ(call("GET", "/nothing").status, 404);
   EXPECT_EQ(call("GET", "/api/v1/control/reload").status, 405);
+}
+
+TEST_F(RestApiTest, OnThisMachineOneMayLookWithoutAToken) {
+  for (const char* host : {"localhost", "localhost:8080", "127.0.0.1:80", "[::1]", "[::1]:8080"}) {
+    EXPECT_EQ(unnamed("GET", {{"host", host}}), 200) << host;
+  }
+  EXPECT_EQ(unnamed("GET", {{"host", "localhost:80"}, {"origin", "http://localhost:80"}}, "::1"), 200);
+  EXPECT_EQ(unnamed("POST", {{"host", "localhost"}}, "127.0.0.1", true, "/api/v1/control/reload"), 401);
+  EXPECT_EQ(unnamed("GET", {{"host", "localhost"}}, "127.0.0.1", false), 401);
+  for (const char* peer : {"10.0.0.1", "", "::2", "1127.0.0.1"})
+    EXPECT_EQ(unnamed("GET", {{"host", "localhost"}}, peer), 401);
+}
+
+TEST_F(RestApiTest, APageFromElsewhereCannotLookThroughTheBrowserHere) {
+  for (const char* host : {"evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", "",
+                           "localhost, evil.example", "localhost:x", "[::1"}) {
+    EXPECT_EQ(unnamed("GET", {{"host", host}}), 401) << host;
+  }
+  EXPECT_EQ(unnamed("GET", {}), 401);
+  for (const char* origin : {"http://evil.example", "http://localhost:3000", "null", "localhost:80", ""}) {
+    EXPECT_EQ(unnamed("GET", {{"host", "localhost:80"}, {"origin", origin}}), 401) << origin;
+  }
+  EXPECT_EQ(unnamed("GET", {{"host", "localhost"}, {"authorization", "Bearer wrong"}}), 401);
+}
+
+TEST_F(RestApiTest, ALoginGivesATokenThatIsTaken) {
+  BalancerConfig config;
+  config.stats_users = {"alice"};
+  RestSettings settings;
+  settings.token = Secret("secret");
+  RestApi api(settings, Actions{proxy_, [] { return Status(); }, [](bool) {}},
+              {[&] { return std::make_shared<const BalancerConfig>(config); },
+               [this](const std::string& user) { return proxy_.secret_of(user, {}); }});
+  const auto log_in = [&](const std::string& body) {
+    http::Request request;
+    request.method = "POST";
+    request.target = "/api/v1/auth/login";
+    request.body = body;
+    request.peer = "10.0.0.9";
+    return api.handle(request);
+  };
+  for (const char* body :
+       {"", "{}", "[]", "null", "{\"username\":\"alice\"}", "{\"username\":1,\"password\":\"x\"}",
+        "{\"username\":\"alice\",\"password\":\"\"}", "{\"username\":\"alice\",\"password\":\"x\",\"more\":1}"}) {
+    EXPECT_EQ(log_in(body).status, 400) << body;
+  }
+  const auto good = log_in(R"({"username": "alice", "password": "wonderland"})");
+  ASSERT_EQ(good.status, 200) << good.body;
+  const auto session = nlohmann::json::parse(good.body);
+  EXPECT_EQ(session["role"], "viewer");
+  EXPECT_EQ(session["expires_in"], 3600);
+  http::Request request;
+  request.target = "/api/v1/pools";
+  request.headers["authorization"] = "Bearer " + session["token"].get<std::string>();
+  EXPECT_EQ(api.handle(request).status, 200);
+  request.method = "POST";
+  request.target = "/api/v1/control/pause";
+  EXPECT_EQ(api.handle(request).status, 403);
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(log_in(R"({"username": "alice", "password": "wrong"})").status, 401) << i;
+  const auto waits = log_in(R"({"username": "alice", "password": "wonderland"})");
+  EXPECT_EQ(waits.status, 429);
+  EXPECT_GE(std::stoi(waits.headers.at("retry-after")), 1);
+}
+
+TEST_F(RestApiTest, ProbesAnswerWithTheirStatus) {
+  EXPECT_EQ(call("GET", "/primary", "").status, 503) << "the one node is not healthy";
+  proxy_.healthy = true;
+  for (const char* method : {"GET", "HEAD", "OPTIONS"}) {
+    EXPECT_EQ(call(method, "/primary", "").status, 200) << method;
+    EXPECT_EQ(call(method, "/replica?lag=10MB", "").status, 503) << method;
+    EXPECT_EQ(call(method, "/read-only?lag=16kB", "").status, 200) << method;
+    EXPECT_EQ(call(method, "/readyz", "").status, 200) << method;
+  }
+  EXPECT_EQ(call("GET", "/primary?node=primary1", "").status, 200);
+  EXPECT_EQ(call("GET", "/primary?node=other", "").status, 404);
+  for (const char* lag : {"x", "-1", "1e3", "10XB", "99999999999999999999"}) {
+    EXPECT_EQ(call("GET", std::string("/replica?lag=") + lag, "").status, 400) << lag;
+  }
+  EXPECT_EQ(call("POST", "/primary", "").status, 405);
+}
+
+TEST_F(RestApiTest, WhatAPathTakesIsSaid) {
+  const auto options = call("OPTIONS", "/api/v1/nodes/primary1/drain");
+  EXPECT_EQ(options.status, 204);
+  EXPECT_EQ(options.headers.at("allow"), "POST, OPTIONS");
+  EXPECT_EQ(call("DELETE", "/api/v1/nodes").headers.at("allow"), "GET, HEAD, OPTIONS");
+}
+
+TEST_F(RestApiTest, NodesByNameAndNumber) {
+  for (const char* node : {"primary1", "0"}) {
+    const auto answer = call("GET", std::string("/api/v1/nodes/") + node);
+    ASSERT_EQ(answer.status, 200) << node;
+    EXPECT_EQ(nlohmann::json::parse(answer.body)["node"]["name"], "primary1");
+  }
+  for (const char* node : {"1", "-1", "00", "other", "%2e%2e"}) {
+    EXPECT_EQ(call("GET", std::string("/api/v1/nodes/") + node).status, 404) << node;
+  }
+  EXPECT_EQ(call("POST", "/api/v1/nodes/0/detach").status, 200);
+  EXPECT_EQ(proxy_.said, "drain primary1 -1 0");
+  EXPECT_EQ(call("POST", "/api/v1/nodes/0/attach").status, 200);
+  EXPECT_EQ(proxy_.said, "undrain primary1");
+}
+
+TEST_F(RestApiTest, WhereNoAgentsChooseThePrimaryNobodyIsPromoted) {
+  for (const char* target : {"nodes/primary1/promote", "nodes/primary1/recovery", "watchdog/start", "watchdog/stop"}) {
+    EXPECT_EQ(call("POST", std::string("/api/v1/") + target).status, 409) << target;
+  }
+  EXPECT_EQ(call("POST", "/api/v1/nodes/other/promote").status, 404);
+  const auto get = [this](const char* what) {
+    return nlohmann::json::parse(call("GET", std::string("/api/v1/") + what).body);
+  };
+  EXPECT_EQ(get("watchdog/status")["kind"], "none");
+  EXPECT_EQ(get("history")["kept"], false);
+  EXPECT_EQ(get("topology")["primary"], nullptr);
+}
+
+TEST_F(RestApiTest, TheDescriptionHasEveryRouteAndEverySchemaThatItSpeaksOf) {
+  const auto document = nlohmann::json::parse(call("GET", "/api/v1/openapi.json", "").body);
+  EXPECT_EQ(document["openapi"], "3.1.0");
+  for (const RestRoute& route : rest_routes()) EXPECT_TRUE(document["paths"].contains(route.path)) << route.path;
+  const std::string text = document.dump();
+  const std::string reference = "#/components/schemas/";
+  for (size_t at = text.find(reference); at != std::string::npos; at = text.find(reference, at + 1)) {
+    const std::string name = text.substr(at + reference.size(), text.find('"', at) - at - reference.size());
+    EXPECT_TRUE(document["components"]["schemas"].contains(name)) << name;
+  }
 }
 
 TEST_F(RestApiTest, WhoMayOnlyLookGivesNoCommands) {

@@ -42,6 +42,14 @@ inline Json to_json(const proxy::RouteRow& row) {
   return {{"node", row.node}, {"reason", row.reason}, {"requests", row.requests}};
 }
 
+inline Json to_json(const proxy::CacheRow& row) {
+  return {{"database", row.database},
+          {"entries", row.entries},
+          {"bytes", row.bytes},
+          {"hits", row.hits},
+          {"misses", row.misses}};
+}
+
 inline Json to_json(const proxy::Outcome& outcome) {
   return {{"ok", true},           {"done", outcome.done},   {"text", outcome.text},
           {"busy", outcome.busy}, {"bound", outcome.bound}, {"ended", outcome.ended}};

@@ -21,7 +21,9 @@ namespace {
 
 constexpr std::chrono::milliseconds kLook{100};  // how often it looks whether the last client is gone
 constexpr std::chrono::seconds kFindPrimary{3};  // before it takes over: its first clients should not have to wait
-constexpr std::chrono::seconds kStoreLetGo{5};   // after it took over: by the process that ran before
+constexpr size_t kMostRestClients = 64;
+constexpr std::chrono::seconds kAskServers{5};  // for a user's secret
+constexpr std::chrono::seconds kStoreLetGo{5};  // after it took over: by the process that ran before
 
 // Every client needs two descriptors.
 void raise_file_limit() {
@@ -54,6 +56,18 @@ Status drop_root(const BalancerConfig& config) {
 std::string probe_host(const std::string& listen_address) {
   if (listen_address == "0.0.0.0" || listen_address.empty()) return "127.0.0.1";
   return listen_address == "::" ? "::1" : listen_address;
+}
+
+bool is_loopback(const std::string& address) {
+  return address == "localhost" || address == "::1" || address.rfind("127.", 0) == 0;
+}
+
+// Nothing if the log is in no file.
+std::function<Status()> reopen_log(const BalancerConfig& config) {
+  if (config.log_file.empty()) return {};
+  return [file = config.log_file] {
+    return log::write_to(file) ? Status() : Status(os::errno_error("open", file, errno).in("log_file"));
+  };
 }
 
 Deadline limit_of(double seconds) {
@@ -105,12 +119,14 @@ Service::Service(Options options, BalancerConfig config, os::SignalFd signals)
 
 Service::~Service() {
   if (balancer_) balancer_->proxy().end_waits();
+  if (roles_) roles_->use(nullptr);
   handover_.reset();
   predecessor_.reset();
   rest_.reset();
   pcp_.reset();
   if (console_) console_->stop();
   leader_watch_.reset();
+  api_.reset();
   balancer_.reset();
   PidFile::remove(config_.pid_file);
 }
@@ -128,17 +144,11 @@ Status Service::start(proxy::Settings settings) {
     listeners = predecessor_->postgres_listeners(config_.listen_address, config_.port);
     rest_listener = predecessor_->rest_listener(config_.rest_address, config_.rest_port);
   }
-  const proxy::TlsKeeperPtr tls = settings.tls;
+  tls_ = settings.tls;
   auto balancer = Balancer::start(options_.config, config_, std::move(settings), std::move(listeners));
   if (!balancer) return std::move(balancer).error();
   balancer_ = std::move(*balancer);
-  RestSettings rest{config_.token,     config_.stats_token,   config_.group, probe_host(config_.listen_address),
-                    config_.auth_user, config_.auth_password, "postgres",    tls};
-  const auto end = [](bool wait) { ::kill(::getpid(), wait ? SIGINT : SIGTERM); };
-  actions_.reset(new Actions{balancer_->proxy(), [this] { return balancer_->reload(); }, end});
-  console_ = std::make_shared<AdminConsole>(*actions_, [this] { return balancer_->config(); });
-  balancer_->proxy().set_console(console_);
-  api_ = std::make_unique<RestApi>(std::move(rest), *actions_);
+  make_surfaces();
   PGB_TRY(open_rest(std::move(rest_listener)));
   if (predecessor_) PGB_TRY(take_over());
   for (const Status& done : {offer_handover(), PidFile::write(config_.pid_file)}) {
@@ -162,11 +172,38 @@ Status Service::start(proxy::Settings settings) {
   return Status();
 }
 
+// All of them, before their ports are open.
+void Service::make_surfaces() {
+  roles_ = std::make_unique<GroupRoles>(config_.group);
+  const auto end = [](bool wait) { ::kill(::getpid(), wait ? SIGINT : SIGTERM); };
+  actions_.reset(
+      new Actions{balancer_->proxy(), [this] { return balancer_->reload(); }, end, reopen_log(config_), roles_.get()});
+  const auto config = [this] { return balancer_->config(); };
+  console_ = std::make_shared<AdminConsole>(*actions_, config);
+  balancer_->proxy().set_console(console_);
+  RestSettings rest{config_.token,
+                    config_.stats_token,
+                    config_.group,
+                    probe_host(config_.listen_address),
+                    config_.auth_user,
+                    config_.auth_password,
+                    "postgres",
+                    tls_,
+                    config_.rest_local_reads && is_loopback(config_.rest_address)};
+  const auto secret_of = [this](const std::string& user) { return balancer_->proxy().secret_of(user, kAskServers); };
+  api_ = std::make_unique<RestApi>(std::move(rest), *actions_, Logins::Surroundings{config, secret_of});
+}
+
 Status Service::open_rest(os::UniqueFd listener) {
   if (config_.rest_port == 0) return Status();
   const auto handle = [this](const http::Request& request) { return api_->handle(request); };
-  auto server = listener ? http::Server::start(listener.release(), handle)
-                         : http::Server::start(config_.rest_address, config_.rest_port, handle);
+  const auto context = [keeper = tls_] {
+    const proxy::TlsSetup setup = keeper->get();
+    return setup.to_browsers ? setup.to_browsers->share() : nullptr;
+  };
+  auto server = listener
+                    ? http::Server::start(listener.release(), handle, kMostRestClients, context)
+                    : http::Server::start(config_.rest_address, config_.rest_port, handle, kMostRestClients, context);
   if (!server) return std::move(server).error();
   rest_ = std::move(*server);
   return Status();
@@ -232,6 +269,7 @@ Status Service::open_store() {
   }
   if (!store) return std::move(store).error();
   store_ = std::move(*store);
+  roles_->use(&store_->store());
   leader_watch_ = std::make_unique<LeaderWatch>(
       store_->store(), config_.group,
       [this](std::optional<proxy::Leader> leader) { balancer_->set_leader(std::move(leader)); },
@@ -285,6 +323,7 @@ void Service::go_on_without_sockets() {
   log::info("another process has taken over; " + std::to_string(balancer_->proxy().stats().clients) +
             " clients are served to their end");
   balancer_->proxy().end_waits();
+  roles_->use(nullptr);
   rest_.reset();
   leader_watch_.reset();
   balancer_->set_leader(std::nullopt);  // what it was gets old

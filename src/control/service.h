@@ -8,6 +8,7 @@
 #include "base/result.h"
 #include "control/admin_console.h"
 #include "control/balancer.h"
+#include "control/group_roles.h"
 #include "control/leader_watch.h"
 #include "control/pcp_server.h"
 #include "control/rest_api.h"
@@ -38,6 +39,7 @@ class Service {
 
  private:
   Service(Options options, BalancerConfig config, os::SignalFd signals);
+  void make_surfaces();
   Status open_rest(os::UniqueFd listener);
   Status open_pcp();
   Status take_over();
@@ -53,8 +55,10 @@ class Service {
   const BalancerConfig config_;
   os::SignalFd signals_;
   os::UniqueFd handed_over_;  // an eventfd
+  proxy::TlsKeeperPtr tls_;
   std::unique_ptr<Balancer> balancer_;
   std::shared_ptr<AdminConsole> console_;
+  std::unique_ptr<GroupRoles> roles_;
   std::unique_ptr<Actions> actions_;
   std::unique_ptr<RestApi> api_;
   std::unique_ptr<PcpServer> pcp_;

@@ -19,6 +19,15 @@ inline std::string utc(std::chrono::system_clock::time_point at) {
   return out;
 }
 
+// "2026-05-01T12:00:00.123Z", as the lease store's history has it.
+inline std::string utc_millis(std::chrono::system_clock::time_point at) {
+  const auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(at.time_since_epoch()).count() % 1000;
+  char out[48];
+  const std::string text = utc(at);
+  std::snprintf(out, sizeof out, "%.10sT%.8s.%03dZ", text.c_str(), text.c_str() + 11, static_cast<int>(millis));
+  return out;
+}
+
 inline std::chrono::system_clock::time_point ago(double seconds) {
   return std::chrono::system_clock::now() -
          std::chrono::duration_cast<std::chrono::system_clock::duration>(std::chrono::duration<double>(seconds));

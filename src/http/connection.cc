@@ -1,15 +1,20 @@
 #include "http/connection.h"
 
+#include <arpa/inet.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
+#include <boost/beast/ssl.hpp>
+#include <chrono>
 #include <exception>
 #include <optional>
 
@@ -42,6 +47,19 @@ Request to_request(const Parser& parser) {
   return request;
 }
 
+// The IP address of the peer; empty if there is none.
+std::string peer_of(int fd) {
+  sockaddr_storage name = {};
+  socklen_t size = sizeof name;
+  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&name), &size) != 0) return {};
+  char host[INET6_ADDRSTRLEN] = "";
+  const auto* v4 = reinterpret_cast<const sockaddr_in*>(&name);
+  const auto* v6 = reinterpret_cast<const sockaddr_in6*>(&name);
+  if (name.ss_family == AF_INET) ::inet_ntop(AF_INET, &v4->sin_addr, host, sizeof host);
+  if (name.ss_family == AF_INET6) ::inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host);
+  return host;
+}
+
 bool is_clean(const Response& response) {
   for (const auto& [name, value] : response.headers) {
     if (name.empty() || name.find_first_of("\r\n: ") != std::string::npos) return false;
@@ -65,17 +83,17 @@ Response handled(const Server::Handler& handler, const Request& request) {
 
 class Connection {
  public:
-  Connection(int fd, const Server::Handler& handler, const std::atomic<bool>& stopping, const ServeLimits& limits)
-      : fd_(fd), handler_(handler), stopping_(stopping), limits_(limits), stream_(io_) {
+  Connection(int fd, const Server::Handler& handler, ServeState state, const ServeLimits& limits)
+      : fd_(fd), peer_(peer_of(fd)), handler_(handler), state_(state), limits_(limits), stream_(io_) {
     sockaddr_storage name = {};
     socklen_t size = sizeof name;
     int family = ::getsockname(fd, reinterpret_cast<sockaddr*>(&name), &size) == 0 ? name.ss_family : AF_INET;
     stream_.socket().assign(Protocol(family, 0), fd);
   }
 
-  void serve() {
-    bool go_on = true;
-    while (go_on && !stopping_) go_on = serve_one();
+  void serve(const TlsContext& tls) {
+    bool go_on = !tls || begin_tls(tls);
+    while (go_on && !state_.stopping) go_on = serve_one();
   }
 
  private:
@@ -88,27 +106,51 @@ class Connection {
     return result;
   }
 
+  // The same with the stream that is to be read and written.
+  template <class Start>
+  ErrorCode transfer(Start start) {
+    return tls_ ? wait([&](auto done) { start(*tls_, done); }) : wait([&](auto done) { start(stream_, done); });
+  }
+
+  bool begin_tls(const TlsContext& tls) {
+    ::SSL_CTX_up_ref(tls.get());  // it is given back by the context that holds it
+    tls_context_.emplace(tls.get());
+    tls_.emplace(stream_, *tls_context_);
+    stream_.expires_after(std::chrono::seconds(limits_.seconds));
+    return !wait([&](auto done) { tls_->async_handshake(asio::ssl::stream_base::server, done); });
+  }
+
+  void note_waiting(bool waits) {
+    const auto now = std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
+    state_.waits_since = waits ? now : 0;
+  }
+
   bool serve_one() {
+    note_waiting(true);
     Parser parser;
     parser.header_limit(limits_.header_bytes);
     parser.body_limit(limits_.body_bytes);
     stream_.expires_after(std::chrono::seconds(limits_.seconds));
-    ErrorCode ec = wait([&](auto done) { beast::http::async_read_header(stream_, buffer_, parser, done); });
+    ErrorCode ec =
+        transfer([&](auto& stream, auto done) { beast::http::async_read_header(stream, buffer_, parser, done); });
     if (ec) return refuse(ec);
     auto expect = parser.get().find(beast::http::field::expect);
     if (expect != parser.get().end() && beast::iequals(expect->value(), "100-continue") && !parser.is_done()) {
       auto length = parser.content_length_remaining();
       if (length && *length > limits_.body_bytes) return refuse(beast::http::error::body_limit);
       beast::http::response<beast::http::empty_body> go_on(beast::http::status::continue_, 11);
-      if (wait([&](auto done) { beast::http::async_write(stream_, go_on, done); })) return false;
+      if (transfer([&](auto& stream, auto done) { beast::http::async_write(stream, go_on, done); })) return false;
     }
-    ec = wait([&](auto done) { beast::http::async_read(stream_, buffer_, parser, done); });
+    ec = transfer([&](auto& stream, auto done) { beast::http::async_read(stream, buffer_, parser, done); });
     if (ec) return refuse(ec);
+    note_waiting(false);
     bool keep_alive = parser.get().keep_alive();
     bool head = parser.get().method() == beast::http::verb::head;
-    Response response = handled(handler_, to_request(parser));
+    Request request = to_request(parser);
+    request.peer = peer_;
+    Response response = handled(handler_, request);
     if (response.more && !head) return send_pieces(response, parser.get().version());
-    return send(response, parser.get().version(), head, keep_alive && !stopping_);
+    return send(response, parser.get().version(), head, keep_alive && !state_.stopping);
   }
 
   // Tells the peer what was wrong with its request, if it made one; the connection ends.
@@ -136,7 +178,7 @@ class Connection {
     if (!bodiless) message.content_length(response.body.size());
     if (!head && !bodiless) message.body() = {response.body.data(), response.body.size()};
     stream_.expires_after(std::chrono::seconds(limits_.seconds));
-    ErrorCode ec = wait([&](auto done) { beast::http::async_write(stream_, message, done); });
+    ErrorCode ec = transfer([&](auto& stream, auto done) { beast::http::async_write(stream, message, done); });
     return !ec && keep_alive;
   }
 
@@ -148,13 +190,14 @@ class Connection {
     message.chunked(chunked);
     beast::http::response_serializer<beast::http::empty_body> header(message);
     stream_.expires_after(std::chrono::seconds(limits_.seconds));
-    if (wait([&](auto done) { beast::http::async_write_header(stream_, header, done); })) return false;
+    if (transfer([&](auto& stream, auto done) { beast::http::async_write_header(stream, header, done); })) return false;
     for (std::optional<std::string> piece = response.body; piece; piece = next_piece(response)) {
       if (!piece->empty() && !send_piece(*piece, chunked)) return false;
-      if (stopping_ || peer_is_gone()) return false;
+      if (state_.stopping || peer_is_gone()) return false;
     }
     stream_.expires_after(std::chrono::seconds(limits_.seconds));
-    if (chunked) wait([&](auto done) { asio::async_write(stream_, beast::http::make_chunk_last(), done); });
+    if (chunked)
+      transfer([&](auto& stream, auto done) { asio::async_write(stream, beast::http::make_chunk_last(), done); });
     return false;
   }
 
@@ -170,8 +213,8 @@ class Connection {
   bool send_piece(const std::string& piece, bool chunked) {
     stream_.expires_after(std::chrono::seconds(limits_.seconds));
     const asio::const_buffer bytes(piece.data(), piece.size());
-    if (!chunked) return !wait([&](auto done) { asio::async_write(stream_, bytes, done); });
-    return !wait([&](auto done) { asio::async_write(stream_, beast::http::make_chunk(bytes), done); });
+    if (!chunked) return !transfer([&](auto& stream, auto done) { asio::async_write(stream, bytes, done); });
+    return !transfer([&](auto& stream, auto done) { asio::async_write(stream, beast::http::make_chunk(bytes), done); });
   }
 
   bool peer_is_gone() const {
@@ -193,7 +236,7 @@ class Connection {
     ::shutdown(fd_, SHUT_WR);
     Deadline limit = Deadline::after(std::chrono::seconds(1));
     char bytes[16384];
-    while (!limit.expired() && !stopping_) {
+    while (!limit.expired() && !state_.stopping) {
       pollfd wanted = {fd_, POLLIN, 0};
       if (::poll(&wanted, 1, limit.poll_ms()) <= 0) return;
       if (::recv(fd_, bytes, sizeof bytes, MSG_DONTWAIT) <= 0) return;
@@ -201,23 +244,26 @@ class Connection {
   }
 
   int fd_;
+  const std::string peer_;
   const Server::Handler& handler_;
-  const std::atomic<bool>& stopping_;
+  ServeState state_;
   const ServeLimits& limits_;
   asio::io_context io_{1};
   Stream stream_;
+  std::optional<asio::ssl::context> tls_context_;
+  std::optional<asio::ssl::stream<Stream&>> tls_;
   beast::flat_buffer buffer_;  // keeps what came after a request: the next one
 };
 
 }  // namespace
 
-void serve_connection(int fd, const Server::Handler& handler, const std::atomic<bool>& stopping,
-                      const ServeLimits& limits) {
+void serve_connection(int fd, const Server::Handler& handler, ServeState state, const ServeLimits& limits,
+                      const TlsContext& tls) {
   bool taken = false;
   try {
-    Connection connection(fd, handler, stopping, limits);
+    Connection connection(fd, handler, state, limits);
     taken = true;
-    connection.serve();
+    connection.serve(tls);
   } catch (const std::exception& failure) {
     if (!taken) ::close(fd);
     log::error(std::string("an HTTP connection failed: ") + failure.what());

@@ -19,7 +19,8 @@ Code code_of(int status) {
     case 404: return Code::kNotFound;
     case 408:
     case 504: return Code::kTimeout;
-    case 409: return Code::kBusy;
+    case 409:
+    case 429: return Code::kBusy;
     case 422: return Code::kConfig;
     case 503: return Code::kNotReady;
     default: return Code::kInternal;
@@ -37,21 +38,28 @@ bool is_bearer(std::string_view scheme) {
 
 }  // namespace
 
-bool has_bearer(const Request& request, const std::string& token) {
+std::string_view bearer_of(const Request& request) {
   auto header = request.headers.find("authorization");
-  if (header == request.headers.end() || token.empty()) return false;
+  if (header == request.headers.end()) return {};
   std::string_view text = trim(header->second);
   size_t blank = text.find(' ');
-  if (blank == std::string_view::npos || !is_bearer(text.substr(0, blank))) return false;
-  return Secret(token).equals(trim(text.substr(blank + 1)));
+  if (blank == std::string_view::npos || !is_bearer(text.substr(0, blank))) return {};
+  return trim(text.substr(blank + 1));
+}
+
+bool has_bearer(const Request& request, const std::string& token) {
+  return !token.empty() && Secret(token).equals(bearer_of(request));
 }
 
 Response problem(int status, std::string_view message) {
-  nlohmann::ordered_json body = {{"error", std::string(message)},
-                                 {"code", std::string(error_info(code_of(status)).id)}};
+  const ErrorInfo& kind = error_info(code_of(status));
+  nlohmann::ordered_json body = {{"type", std::string(kind.id)},
+                                 {"title", std::string(kind.help)},
+                                 {"status", status},
+                                 {"detail", std::string(message)}};
   Response response;
   response.status = status;
-  response.headers["content-type"] = "application/json";
+  response.headers["content-type"] = "application/problem+json";
   // The message may hold bytes from outside that are no UTF-8.
   response.body = body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
   return response;

@@ -13,6 +13,7 @@ struct Request {
   std::string target = "/";                    // path and query, already escaped
   std::map<std::string, std::string> headers;  // names in lower case
   std::string body;
+  std::string peer = {};  // at a server: the IP address that it came from; empty: not known
 };
 
 struct Response {

@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <condition_variable>
 #include <cstring>
 #include <list>
@@ -22,6 +23,10 @@
 
 namespace pgb::http {
 namespace {
+
+constexpr int64_t kPatience = 1'000'000'000;  // ns
+
+int64_t now_ns() { return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1); }
 
 constexpr char kBusyAnswer[] =
     "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\nretry-after: 1\r\n\r\n";
@@ -70,11 +75,12 @@ Result<int> bind_to(const std::string& address, uint16_t port) {
 
 class ThreadedServer : public Server {
  public:
-  ThreadedServer(Bound bound, int wake_fd, Handler handler, size_t max_connections)
+  ThreadedServer(Bound bound, int wake_fd, Handler handler, size_t max_connections, Tls tls)
       : listen_fd_(bound.fd),
         port_(bound.port),
         wake_fd_(wake_fd),
         handler_(std::move(handler)),
+        tls_(std::move(tls)),
         max_connections_(max_connections) {
     acceptor_ = std::thread([this] { accept_loop(); });
   }
@@ -98,6 +104,8 @@ class ThreadedServer : public Server {
   struct Slot {
     int fd = -1;
     bool done = false;
+    bool leaving = false;  // it had to make room
+    std::atomic<int64_t> waits_since{now_ns()};
     std::thread thread;
   };
 
@@ -119,7 +127,7 @@ class ThreadedServer : public Server {
   void take(int fd) {
     reap();
     std::lock_guard lock(mutex_);
-    if (slots_.size() >= max_connections_) return turn_away(fd);
+    if (!has_room()) return turn_away(fd);
     int on = 1;
     ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     Slot& slot = slots_.emplace_back();
@@ -133,11 +141,32 @@ class ThreadedServer : public Server {
     }
   }
 
+  // mutex_ is held. Whoever has sent no whole request for a while goes before somebody new is refused: connections that
+  // only stand there keep nobody out.
+  bool has_room() {
+    size_t staying = 0;
+    Slot* idlest = nullptr;
+    int64_t longest = now_ns() - kPatience;
+    for (Slot& slot : slots_) {
+      if (slot.leaving || slot.done) continue;
+      ++staying;
+      const int64_t since = slot.waits_since;
+      if (since == 0 || since > longest) continue;
+      longest = since;
+      idlest = &slot;
+    }
+    if (staying < max_connections_) return slots_.size() < 2 * max_connections_;
+    if (idlest == nullptr) return false;
+    idlest->leaving = true;
+    ::shutdown(idlest->fd, SHUT_RDWR);
+    return true;
+  }
+
   // The connection works on a copy of the descriptor: that of the slot stays ours until the thread is
   // joined, so that shutdown(2) below can never hit a descriptor of somebody else.
   void run(Slot& slot) {
     int own = ::fcntl(slot.fd, F_DUPFD_CLOEXEC, 0);
-    if (own >= 0) serve_connection(own, handler_, stopping_, limits_);
+    if (own >= 0) serve_connection(own, handler_, {stopping_, slot.waits_since}, limits_, tls_ ? tls_() : nullptr);
     ::shutdown(slot.fd, SHUT_RDWR);
     std::lock_guard lock(mutex_);
     slot.done = true;
@@ -191,6 +220,7 @@ class ThreadedServer : public Server {
   uint16_t port_;
   int wake_fd_;
   Handler handler_;
+  Tls tls_;
   const size_t max_connections_;
   ServeLimits limits_;
   std::atomic<bool> stopping_{false};
@@ -203,13 +233,13 @@ class ThreadedServer : public Server {
 }  // namespace
 
 Result<std::unique_ptr<Server>> Server::start(const std::string& address, uint16_t port, Handler handler,
-                                              size_t max_connections) {
+                                              size_t max_connections, Tls tls) {
   auto listener = bind_to(address, port);
   if (!listener.ok()) return std::move(listener).error();
-  return start(*listener, std::move(handler), max_connections);
+  return start(*listener, std::move(handler), max_connections, std::move(tls));
 }
 
-Result<std::unique_ptr<Server>> Server::start(int listener, Handler handler, size_t max_connections) {
+Result<std::unique_ptr<Server>> Server::start(int listener, Handler handler, size_t max_connections, Tls tls) {
   sockaddr_storage name = {};
   socklen_t size = sizeof name;
   const bool known = ::getsockname(listener, reinterpret_cast<sockaddr*>(&name), &size) == 0;
@@ -223,7 +253,8 @@ Result<std::unique_ptr<Server>> Server::start(int listener, Handler handler, siz
   const auto* v6 = reinterpret_cast<const sockaddr_in6*>(&name);
   const Bound bound{listener, ntohs(name.ss_family == AF_INET ? v4->sin_port : v6->sin6_port)};
   try {
-    return std::unique_ptr<Server>(new ThreadedServer(bound, wake_fd, std::move(handler), max_connections));
+    return std::unique_ptr<Server>(
+        new ThreadedServer(bound, wake_fd, std::move(handler), max_connections, std::move(tls)));
   } catch (const std::exception& failure) {
     ::close(listener);
     ::close(wake_fd);

@@ -34,7 +34,9 @@ TEST(HttpRoundTrip, AnAnswerOfAnyStatusIsASuccess) {
   auto response = call(tcp(server->port()), {}, soon());
   ASSERT_TRUE(response.ok());
   EXPECT_EQ(response->status, 404);
-  EXPECT_EQ(response->body, "{\"error\":\"there is no \\\"x\\\"\",\"code\":\"PGB-NOT-FOUND\"}\n");
+  EXPECT_EQ(response->body,
+            "{\"type\":\"PGB-NOT-FOUND\",\"title\":\"there is no such thing\",\"status\":404,\"detail\":\"there is no "
+            "\\\"x\\\"\"}\n");
 }
 
 TEST(HttpRoundTrip, HeadHasNoBody) {

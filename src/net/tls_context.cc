@@ -81,6 +81,14 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::server(const std::string& 
   return std::shared_ptr<const TlsContext>(new TlsContext(std::move(context)));
 }
 
+Result<std::shared_ptr<const TlsContext>> TlsContext::web_server(const std::string& cert_file,
+                                                                 const std::string& key_file) {
+  Context context = new_context(TLS_server_method());
+  if (!context) return tls_error("cannot start TLS");
+  PGB_TRY(use_certificate(context, cert_file, key_file));
+  return std::shared_ptr<const TlsContext>(new TlsContext(std::move(context)));
+}
+
 Result<std::shared_ptr<const TlsContext>> TlsContext::client(const TlsClientFiles& files) {
   Context context = new_context(TLS_client_method());
   if (!context) return tls_error("cannot start TLS");

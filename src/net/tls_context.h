@@ -33,10 +33,14 @@ class TlsContext {
   // all is not (Stream::peer_verified). kConfig names the file and the reason.
   static Result<std::shared_ptr<const TlsContext>> server(const std::string& cert_file, const std::string& key_file,
                                                           const std::string& ca_file = {});
+  // The same for what is no PostgreSQL: no client is asked for a certificate, no protocol named.
+  static Result<std::shared_ptr<const TlsContext>> web_server(const std::string& cert_file,
+                                                              const std::string& key_file);
   // For those who connect. kConfig likewise.
   static Result<std::shared_ptr<const TlsContext>> client(const TlsClientFiles& files);
 
   ssl_ctx_st* get() const { return context_.get(); }
+  std::shared_ptr<ssl_ctx_st> share() const { return context_; }
   TlsVerify verify() const { return verify_; }  // of a client's
 
  private:

@@ -15,6 +15,7 @@
 #include "proxy/settings.h"
 #include "proxy/topology_snapshot.h"
 #include "proxy/traffic.h"
+#include "proxy/user_secret.h"
 
 namespace pgb::proxy {
 
@@ -23,6 +24,7 @@ struct Stats {
   uint64_t connections = 0;  // of clients, those that do not log in or are about to leave included
   uint64_t clients = 0;      // that have logged in
   uint64_t max_clients = 0;
+  uint64_t threads = 0;         // that serve clients
   uint64_t servers = 0;         // connections to servers
   uint64_t sessions_total = 0;  // that ever reached a server
   uint64_t refused_total = 0;   // logins that were refused, for whatever reason
@@ -120,6 +122,12 @@ struct Outcome {
   uint64_t ended = 0;  // clients whose sessions were ended
 };
 
+struct CacheRow {  // what is known of the statements of one database, over all threads
+  std::string database;
+  uint64_t entries = 0, bytes = 0;
+  uint64_t hits = 0, misses = 0;  // a miss: the text was parsed
+};
+
 class Admin {
  public:
   using Time = std::chrono::milliseconds;
@@ -141,6 +149,13 @@ class Admin {
 
   virtual std::vector<TrafficRow> traffic() const = 0;
   virtual std::vector<LatencyRow> latencies() const = 0;
+  virtual std::vector<CacheRow> caches() const = 0;
+  // Every text is parsed anew when it comes next, and the catalogue asked again. An empty `database` is all of them.
+  virtual Outcome forget_statements(const std::string& database) = 0;
+
+  // What checks that user's password, as the configuration or a server says; empty: there is no such user, or he has no
+  // password. kNotReady or what a server said: nobody could be asked within `wait`.
+  virtual Result<UserSecret> secret_of(const std::string& user, Time wait) = 0;
 
   virtual OrdersPtr orders() const = 0;
   // Transactions under way end, servers are closed as they become free, new work waits for resume(), for

@@ -130,6 +130,7 @@ Stats Proxy::stats() const {
   stats.connections = counters_.connections;
   stats.clients = counters_.clients;
   stats.max_clients = counters_.max_clients;
+  stats.threads = reactors_.size();
   stats.servers = counters_.servers;
   stats.sessions_total = counters_.sessions_total;
   stats.refused_total = counters_.refused_total;

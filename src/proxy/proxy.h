@@ -51,6 +51,9 @@ class Proxy final : public Admin {
   std::vector<RouteRow> routes() const override;
   std::vector<TrafficRow> traffic() const override;
   std::vector<LatencyRow> latencies() const override;
+  std::vector<CacheRow> caches() const override;
+  Outcome forget_statements(const std::string& database) override;
+  Result<UserSecret> secret_of(const std::string& user, Time wait) override;
   OrdersPtr orders() const override;
   Outcome pause(const std::string& database, Time wait) override;
   Result<Outcome> resume(const std::string& database) override;

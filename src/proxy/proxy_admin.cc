@@ -1,11 +1,16 @@
 // The proxy as the control surfaces see it: orders, and lists of what there is.
 #include <algorithm>
+#include <condition_variable>
 #include <map>
+#include <mutex>
+#include <optional>
+#include <set>
 #include <thread>
 #include <tuple>
 
 #include "base/log.h"
 #include "proxy/proxy.h"
+#include "proxy/router.h"
 #include "proxy/survey.h"
 
 namespace pgb::proxy {
@@ -118,6 +123,63 @@ std::vector<LatencyRow> Proxy::latencies() const {
   std::vector<LatencyRow> rows;
   for (const auto& [node, latency] : sums) rows.push_back({node, latency});
   return rows;
+}
+
+std::vector<CacheRow> Proxy::caches() const {
+  const auto parts = ask_all<CacheRow>([](ReactorContext& context, std::vector<CacheRow>& rows) {
+    context.router->each_cache([&](const std::string& database, const sql::VerdictCache& cache) {
+      rows.push_back({database, cache.size(), cache.bytes(), cache.hits(), cache.misses()});
+    });
+  });
+  std::map<std::string, CacheRow> sums;
+  for (const CacheRow& part : parts) {
+    CacheRow& sum = sums[part.database];
+    sum.database = part.database;
+    sum.entries += part.entries;
+    sum.bytes += part.bytes;
+    sum.hits += part.hits;
+    sum.misses += part.misses;
+  }
+  std::vector<CacheRow> rows;
+  for (auto& [database, sum] : sums) rows.push_back(std::move(sum));
+  return rows;
+}
+
+Outcome Proxy::forget_statements(const std::string& database) {
+  const auto forgotten = ask_all<CacheRow>([database](ReactorContext& context, std::vector<CacheRow>& rows) {
+    context.router->each_cache([&](const std::string& name, sql::VerdictCache& cache) {
+      if (!database.empty() && name != database) return;
+      rows.push_back({name, cache.size(), 0, 0, 0});
+      cache.clear();
+    });
+  });
+  std::set<std::string> databases;
+  uint64_t entries = 0;
+  for (const CacheRow& part : forgotten) databases.insert(part.database), entries += part.entries;
+  for (const std::string& name : databases) catalogs_.stale(name, {});
+  Outcome outcome;
+  outcome.text = "forgotten: " + count_of(entries, "statement") + " of " + name_of(database);
+  log::info(outcome.text);
+  return outcome;
+}
+
+Result<UserSecret> Proxy::secret_of(const std::string& user, Time wait) {
+  struct Waiting {
+    std::mutex mutex;
+    std::condition_variable came;
+    std::optional<Result<UserSecret>> answer;
+  };
+  const auto waiting = std::make_shared<Waiting>();  // outlives this call if the answer comes too late
+  auth_.look_up(user, Deadline::after(wait), [waiting](AuthDirectory::Answer answer) {
+    const std::lock_guard lock(waiting->mutex);
+    waiting->answer = std::move(answer);
+    waiting->came.notify_all();
+  });
+  std::unique_lock lock(waiting->mutex);
+  constexpr std::chrono::seconds kTooLate{1};
+  waiting->came.wait_for(lock, wait + kTooLate, [&] { return waiting->answer.has_value(); });
+  if (!waiting->answer) return Error(Code::kNotReady, "the balancer ends");
+  return std::move(*waiting->answer);
 }
 
 OrdersPtr Proxy::orders() const {

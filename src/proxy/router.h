@@ -42,6 +42,12 @@ class Router {
   // `new_code`: functions in C that it made.
   void note_change(const std::string& database, const std::vector<std::string>& new_code);
 
+  // visit(name, cache) of each database.
+  template <class Visit>
+  void each_cache(Visit visit) {
+    for (auto& [name, database] : databases_) visit(name, database->cache);
+  }
+
   // The replica to ask, for a session that must see everything that was committed at `since_ns`; null: none will do.
   const NodeView* choose_replica(int64_t since_ns);
   // Something was written and its client is about to know, or knows already. The time for choose_replica().

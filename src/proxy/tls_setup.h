@@ -11,9 +11,10 @@
 namespace pgb::proxy {
 
 struct TlsSetup {
-  std::shared_ptr<const net::TlsContext> to_clients;  // null: clients get no TLS
-  bool required = false;                              // clients without TLS are refused
-  bool certificate_required = false;                  // so are those without a certificate that can be trusted
+  std::shared_ptr<const net::TlsContext> to_clients;   // null: clients get no TLS
+  std::shared_ptr<const net::TlsContext> to_browsers;  // of the REST interface; null: it is not encrypted
+  bool required = false;                               // clients without TLS are refused
+  bool certificate_required = false;                   // so are those without a certificate that can be trusted
   net::TlsToServer to_servers;
   net::TlsToServer to_ourselves;  // for a connection to our own port
 };

@@ -33,4 +33,14 @@ Result<UserSecret> read_user_secret(const std::string& user, std::string_view te
   return secret;
 }
 
+bool is_password(const UserSecret& secret, const std::string& user, const Secret& password) {
+  if (password.empty()) return false;
+  if (secret.verifier) {
+    const auto given = pgwire::build_scram_verifier(password, secret.verifier->salt, secret.verifier->iterations);
+    return given && given->stored_key == secret.verifier->stored_key;
+  }
+  const auto given = pgwire::md5_stored(password, user);
+  return given && !secret.md5.empty() && *given == secret.md5;
+}
+
 }  // namespace pgb::proxy

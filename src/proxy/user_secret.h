@@ -27,4 +27,7 @@ struct UserSecret {
 // kConfig for a broken verifier; no message shows the text.
 Result<UserSecret> read_user_secret(const std::string& user, std::string_view text, const Secret& salt_secret);
 
+// Whether it is that user's password. Takes as long as SCRAM's derivation, some milliseconds.
+bool is_password(const UserSecret& secret, const std::string& user, const Secret& password);
+
 }  // namespace pgb::proxy

@@ -29,6 +29,12 @@ VerdictCache::Entry* VerdictCache::find(const Key& key) {
   return &*found->second;
 }
 
+void VerdictCache::clear() {
+  by_key_.clear();
+  entries_.clear();
+  bytes_ = 0;
+}
+
 VerdictCache::Entry* VerdictCache::look_up(std::string_view text, bool shared) {
   if (key_.size() > kMaxKey) return nullptr;
   Entry* entry = find({key_, !shared});

@@ -30,6 +30,7 @@ class VerdictCache {
   // Valid until the next call. `catalog` may be null; the decision is made anew when its version is another.
   // standard_conforming_strings must be on.
   const Entry& get(std::string_view text, const Catalog* catalog);
+  void clear();  // hits and misses stay
   uint64_t hits() const { return hits_; }
   uint64_t misses() const { return misses_; }
   size_t size() const { return by_key_.size(); }

@@ -45,7 +45,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site():
-    with standing_group(1, stats_token="look") as (primary, replicas, balancer):
+    with standing_group(1, stats_token="look", rest_local_reads=False) as (primary, replicas, balancer):
         primary.sql("CREATE ROLE shop LOGIN PASSWORD 'shop'; CREATE TABLE things AS SELECT 1 AS n; GRANT ALL ON things TO shop")
         primary.sql('CREATE DATABASE "odd""name\\"')
         replicas[0].wait_caught_up()

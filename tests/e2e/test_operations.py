@@ -285,7 +285,7 @@ def test_a_wrong_command_says_what_is_wrong(site, command, status, text):
     with pytest.raises(urllib.error.HTTPError) as caught:
         site.post(command)
     assert caught.value.code == status
-    assert text in json.load(caught.value)["error"]
+    assert text in json.load(caught.value)["detail"]
 
 
 def test_routes_are_counted_by_node_and_reason(site):

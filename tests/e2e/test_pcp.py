@@ -1,4 +1,4 @@
-"""pgpool-II's own pcp_* commands, as Debian has them, against the PCP port."""
+"""pgpool-II's own pcp_* commands, as Debian has them (bookworm's 4.3, and sid's where they are), against the PCP port."""
 import hashlib
 import os
 import re
@@ -10,29 +10,19 @@ import pytest
 
 from harness.alone import standing_group
 from harness.free_ports import free_block
+from harness.pcp import all_clients
 from harness.waiting import wait_until
 
-BIN = "/usr/sbin"
-pytestmark = pytest.mark.skipif(not os.path.exists(f"{BIN}/pcp_node_info"), reason="pgpool-II's clients are not installed (package pgpool2)")
-
-
-def client_version() -> str:
-    text = subprocess.run([f"{BIN}/pcp_node_info", "--version"], capture_output=True, text=True, check=False)
-    return re.search(r"(\d+\.\d+)", text.stdout + text.stderr).group(1)
+CLIENTS = all_clients()
+pytestmark = pytest.mark.skipif(not CLIENTS, reason="pgpool-II's clients are not installed (package pgpool2)")
 
 
 class Site:
-    def __init__(self, primary, replica, balancer, port):
-        self.primary, self.replica, self.balancer, self.port = primary, replica, balancer, port
+    def __init__(self, primary, replica, balancer, port, clients):
+        self.primary, self.replica, self.balancer, self.port, self.clients = primary, replica, balancer, port, clients
 
     def pcp(self, command: str, *arguments, password: str = "pcp pass", user: str = "boss") -> subprocess.CompletedProcess:
-        home = self.balancer.folder / "home"
-        home.mkdir(exist_ok=True)
-        passes = home / ".pcppass"
-        passes.touch(0o600)
-        passes.write_text(f"*:*:{user}:{password}\n")
-        return subprocess.run([f"{BIN}/pcp_{command}", "-h", "127.0.0.1", "-p", str(self.port), "-U", user, "-w", *map(str, arguments)],
-                              capture_output=True, text=True, timeout=30, check=False, env={"HOME": str(home), "PCPPASSFILE": str(passes)})
+        return self.clients.run(self.port, command, *arguments, user=user, password=password)
 
     def good(self, command: str, *arguments) -> str:
         """The clients' exit code is 0 whatever the server says."""
@@ -44,20 +34,19 @@ class Site:
         return psycopg2.connect(host="127.0.0.1", port=self.balancer.port, user="shop", password="shop", dbname="postgres")
 
 
-@pytest.fixture(scope="module")
-def site():
-    old = float(client_version()) < 4.4
+@pytest.fixture(scope="module", params=CLIENTS, ids=[clients.version for clients in CLIENTS])
+def site(request):
     with standing_group(1) as (primary, replicas, balancer):
         users = balancer.folder / "pcp.conf"
         users.touch(0o600)
         users.write_text(f"# name:md5\nboss:{hashlib.md5(b'pcp pass').hexdigest()}\n")
         port = free_block(1)
-        balancer.config |= {"pcp_port": port, "pcp_users_file": "pcp.conf", "pcp_version": "4.3" if old else "4.4"}
+        balancer.config |= {"pcp_port": port, "pcp_users_file": "pcp.conf", "log_file": "balancer.txt"} | request.param.config
         balancer.restart()
         wait_until(lambda: all(node["healthy"] for node in balancer.ask("status")["nodes"]), 20, "all servers are found")
         primary.sql("CREATE ROLE shop LOGIN PASSWORD 'shop'")
         replicas[0].wait_caught_up()
-        yield Site(primary, replicas[0], balancer, port)
+        yield Site(primary, replicas[0], balancer, port, request.param)
 
 
 def test_node_count_and_info(site):
@@ -112,9 +101,24 @@ def test_reload(site):
     assert re.search(r"name : pool_size\nvalue: 7", site.good("pool_status"))
 
 
+def test_log_and_cache(site):
+    if float(site.clients.version) < 4.7:
+        pytest.skip(f"pgpool-II {site.clients.version} has no commands for that")
+    log = site.balancer.folder / "balancer.txt"
+    log.rename(log.with_suffix(".1"))
+    site.good("log_rotate")
+    assert log.exists()
+    with site.client() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        site.good("invalidate_query_cache")
+        assert "invalidate_cache" in log.read_text()
+        cursor.execute("SELECT 1")
+
+
 def test_what_has_no_meaning_here_says_so(site):
-    for command, arguments, why in (("watchdog_info", (), "there is no watchdog here"), ("promote_node", (1,), "neither promotes"),
-                                    ("recovery_node", (1,), "nor makes servers")):
+    for command, arguments, why in (("watchdog_info", (), "no agents choose the primary here"),
+                                    ("promote_node", (1,), "no agents choose the primary here"),
+                                    ("recovery_node", (1,), "no agents choose the primary here")):
         done = site.pcp(command, *arguments)
         assert not done.stdout and why in done.stderr, done
 

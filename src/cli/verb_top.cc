@@ -1,0 +1,110 @@
+// top: what the balancers see, again and again.
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <optional>
+
+#include "base/strings.h"
+#include "cli/context.h"
+#include "cli/screen.h"
+#include "cli/top_view.h"
+#include "cluster/live.h"
+
+namespace pgb::cli {
+
+namespace {
+
+std::string rendered(const Context& context, const std::vector<cluster::LiveGroup>& groups, const TopChoice& choice) {
+  if (!context.json) return render_top(groups, Terminal::of(STDOUT_FILENO, color_of(context.line)), choice);
+  std::string out;
+  for (const cluster::LiveGroup& group : groups) out += group.document;  // each ends its own line
+  return out;
+}
+
+// False: the key ends it.
+bool obey(char key, TopChoice& choice) {
+  using Order = TopChoice::Order;
+  switch (key) {
+    case 'q':
+    case 'Q': return false;
+    case 's':
+      choice.order = choice.order == Order::kConfigured ? Order::kLoad
+                     : choice.order == Order::kLoad     ? Order::kLag
+                                                        : Order::kConfigured;
+      return true;
+    case 'p': choice.pools = !choice.pools; return true;
+    case 'e': choice.events = !choice.events; return true;
+    default: return true;  // any other one: look again at once
+  }
+}
+
+std::string keys_line(const TopChoice& choice) {
+  return std::string("\n  q quits  s sorts nodes (by ") + to_string(choice.order) +
+         ")  p pools  e events  blank: now\n";
+}
+
+// The text without what does not fit above the line of keys.
+std::string cropped(const std::string& text, int height) {
+  constexpr int kKeys = 3;  // with the blank line before, and the end of the last one
+  size_t end = 0;
+  for (int line = 0; line < height - kKeys && end < text.size(); ++line)
+    end = std::min(text.find('\n', end), text.size() - 1) + 1;
+  return text.substr(0, end);
+}
+
+int watch(const Context& context, const cluster::Session& session, const std::string& balancer, int interval_ms) {
+  std::string last;
+  {
+    std::optional<Screen> screen;
+    if (context.out.tty && !context.json) screen.emplace();
+    TopChoice choice;
+    while (session.check_interrupted().ok()) {
+      const auto groups = cluster::live(session, balancer);
+      last = groups.ok() ? rendered(context, *groups, choice) : "! " + visible(groups.error().message) + "\n";
+      if (screen) {
+        const int height = Terminal::of(STDOUT_FILENO, "never").height;
+        screen->draw(cropped(last, height) + keys_line(choice), height);
+        const auto key = screen->key(interval_ms);
+        if (key && !obey(*key, choice)) break;
+      } else {
+        std::fputs((last + (context.json ? "" : "\n")).c_str(), stdout);
+        std::fflush(stdout);
+        poll(nullptr, 0, interval_ms);
+      }
+    }
+    if (!screen) last.clear();
+  }
+  std::fputs(last.c_str(), stdout);  // the last frame stays
+  const Status ended = session.check_interrupted();
+  return ended.ok() || ended.error().code == Code::kTimeout ? 0 : error_info(ended.error().code).exit_code;
+}
+
+}  // namespace
+
+int verb_top(Context& context) {
+  const std::string every = context.line.get("--watch");
+  const auto interval = parse_duration_ms(every.empty() ? "1" : every);
+  if (!interval || *interval < 100 || *interval > 3600 * 1000) {
+    return context.fail(
+        Error(Code::kUsage, "--watch=" + every + " is no interval").with("try", "--watch=1 or --watch=500ms"));
+  }
+  auto session = context.open();
+  if (!session.ok()) return context.fail(session.error());
+  context.end_progress();
+  const std::string balancer = context.line.get("--balancer");
+  const auto groups = cluster::live(**session, balancer);
+  if (!groups.ok()) return context.fail(groups.error());
+  const bool again = context.line.has("--watch") || (context.out.tty && !context.json);
+  if (again) return watch(context, **session, balancer, static_cast<int>(*interval));
+  std::fputs(rendered(context, *groups, TopChoice()).c_str(), stdout);
+  for (const cluster::LiveGroup& group : *groups) {
+    if (group.error.empty()) continue;
+    return context.fail(
+        Error(Code::kUnreachable, group.balancer + ": " + group.error).with("look", context.again("status")));
+  }
+  return 0;
+}
+
+}  // namespace pgb::cli

@@ -1,0 +1,140 @@
+#include "control/group_roles.h"
+
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "base/strings.h"
+
+namespace pgb::control {
+namespace {
+
+using nlohmann::json;
+
+constexpr char kRoot[] = "/pgbalancer/";  // of all groups, see dcs/keys.h
+constexpr std::chrono::seconds kPatience{5};
+
+Error no_agents() {
+  return Error(Code::kNotReady, "no agents choose the primary here: roles are those that the servers were made with")
+      .with("changed", "nothing")
+      .with("try", "\"ha\": {\"failover\": true} in the cluster file, before it is made");
+}
+
+// The cluster of the first key that is this group's; a store serves one. Nothing if there is none.
+std::optional<std::string> cluster_of(const std::vector<dcs::KeyValue>& kvs, const std::string& group) {
+  for (const dcs::KeyValue& kv : kvs) {
+    const auto parts = split(kv.key, '/');
+    if (parts.size() > 4 && parts[3] == group) return parts[2];
+  }
+  return std::nullopt;
+}
+
+std::string text_of(const json& doc, const char* key) {
+  const auto found = doc.find(key);
+  return found != doc.end() && found->is_string() ? found->get<std::string>() : "";
+}
+uint64_t number_of(const json& doc, const char* key) {
+  const auto found = doc.find(key);
+  return found != doc.end() && found->is_number_unsigned() ? found->get<uint64_t>() : 0;
+}
+
+GroupRoles::Member member_of(const json& doc) {
+  GroupRoles::Member member{
+      text_of(doc, "name"),      text_of(doc, "state"), text_of(doc, "sentence"), std::nullopt, false,
+      number_of(doc, "timeline")};
+  if (doc.contains("follows")) member.follows = text_of(doc, "follows");
+  member.streaming = doc.value("streaming", json(false)) == true;
+  return member;
+}
+
+void read_record(const dcs::Keys& keys, const std::string& key, const json& doc, GroupRoles::Now& now) {
+  if (key == keys.leader()) {
+    now.leader = text_of(doc, "holder");
+  } else if (key == keys.epoch()) {
+    now.epoch = number_of(doc, "epoch");
+  } else if (key == keys.sync()) {
+    now.durability = text_of(doc, "durability");
+    now.sync_required = number_of(doc, "required");
+    const auto members = doc.find("members");
+    if (members == doc.end() || !members->is_array()) return;
+    for (const json& member : *members) {
+      if (member.is_string()) now.sync_members.push_back(member.get<std::string>());
+    }
+  } else if (key == keys.failover()) {
+    const std::string node = text_of(doc, "node");
+    now.request = text_of(doc, "kind") + (node.empty() ? "" : " to " + node);
+  } else if (key.rfind(keys.members(), 0) == 0) {
+    now.members.push_back(member_of(doc));
+  }
+}
+
+}  // namespace
+
+void GroupRoles::use(dcs::Dcs* store) {
+  leaving_ = store == nullptr;
+  const std::unique_lock lock(mutex_);
+  store_ = store;
+}
+
+bool GroupRoles::has_store() const {
+  const std::shared_lock lock(mutex_);
+  return store_ != nullptr;
+}
+
+template <class Work>
+auto GroupRoles::with_store(Work work) const
+    -> decltype(work(std::declval<dcs::Dcs&>(), std::declval<const dcs::Keys&>())) {
+  const std::shared_lock lock(mutex_);
+  if (store_ == nullptr) return no_agents();
+  auto all = store_->range({kRoot, true}, Deadline::after(kPatience));
+  if (!all) return std::move(all).error();
+  const auto cluster = cluster_of(all->kvs, group_);
+  if (!cluster) return Error(Code::kNotReady, "no agent of group " + group_ + " has come to the lease store yet");
+  return work(*store_, dcs::Keys(*cluster, group_));
+}
+
+Result<GroupRoles::Now> GroupRoles::now() const {
+  return with_store([](dcs::Dcs& store, const dcs::Keys& keys) -> Result<Now> {
+    auto all = store.range({keys.root(), true}, Deadline::after(kPatience));
+    if (!all) return std::move(all).error();
+    Now now;
+    now.cluster = split(keys.root(), '/')[2];
+    for (const dcs::KeyValue& kv : all->kvs) {
+      if (kv.key == keys.paused()) now.paused = true;
+      if (kv.key.rfind(keys.history(), 0) == 0) continue;  // long, and none of it is asked for
+      const json doc = json::parse(kv.value, nullptr, false);
+      if (doc.is_object()) read_record(keys, kv.key, doc, now);
+    }
+    return now;
+  });
+}
+
+Result<std::vector<dcs::HistoryLine>> GroupRoles::history() const {
+  return with_store([](dcs::Dcs& store, const dcs::Keys& keys) { return dcs::read_history(store, keys); });
+}
+
+Result<dcs::RoleChange> GroupRoles::switchover(const std::string& node) {
+  return with_store([&](dcs::Dcs& store, const dcs::Keys& keys) -> Result<dcs::RoleChange> {
+    auto from = dcs::leader_of(store, keys);
+    if (!from) return std::move(from).error();
+    if (from->empty()) return Error(Code::kNotReady, "nobody leads the group just now").with("changed", "nothing");
+    if (*from == node) return dcs::RoleChange{node, node, 0, 0, node + " leads already"};
+    PGB_TRY(dcs::leave_request(store, keys, {"switchover", node, false}));
+    return dcs::wait_for_change(store, keys, *from, [this] {
+      return leaving_ ? Status(Error(Code::kTimeout, "the balancer ends; the switchover goes on")) : Status();
+    });
+  });
+}
+
+Status GroupRoles::reinit(const std::string& node) {
+  return with_store([&](dcs::Dcs& store, const dcs::Keys& keys) -> Status {
+    auto leader = dcs::leader_of(store, keys);
+    if (!leader) return std::move(leader).error();
+    if (*leader == node) {
+      return Error(Code::kIsPrimary, node + " is the primary: it cannot be made anew").with("changed", "nothing");
+    }
+    return dcs::leave_request(store, keys, {"reinit", node, false});
+  });
+}
+
+}  // namespace pgb::control

@@ -1,0 +1,264 @@
+#include "control/live_state.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/strings.h"
+#include "control/live_json.h"
+#include "control/text_of.h"
+
+namespace pgb::control {
+namespace {
+
+using Steady = std::chrono::steady_clock;
+
+constexpr std::chrono::seconds kHistoryPace{2};
+
+int64_t now_ms() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+std::string kind_of(const dcs::HistoryLine& line) {
+  return line.action == "acquire" || line.action == "forced" || line.action == "release" ? "role" : "note";
+}
+
+std::string piece(const char* event, const std::string& data, uint64_t id) {
+  return "id: " + std::to_string(id) + "\nevent: " + event + "\ndata: " + data + "\n\n";
+}
+
+}  // namespace
+
+LiveState::LiveState(const proxy::Admin& proxy, const GroupRoles* roles, Settings settings)
+    : proxy_(proxy),
+      roles_(roles),
+      settings_(std::move(settings)),
+      topology_(proxy.topology()),
+      orders_(proxy.orders()) {
+  if (const proxy::NodeView* primary = topology_->primary()) last_primary_ = primary->name;
+  take(true);
+  thread_ = std::thread([this] { run(); });
+}
+
+LiveState::~LiveState() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopped_ = true;
+  }
+  news_.notify_all();
+  thread_.join();
+}
+
+void LiveState::run() {
+  auto period_ends = Steady::now() + settings_.period;
+  std::unique_lock lock(mutex_);
+  while (!news_.wait_for(lock, settings_.look, [this] { return stopped_; })) {
+    lock.unlock();
+    const bool changed = note_changes();
+    const bool new_period = Steady::now() >= period_ends;
+    if (new_period) period_ends = std::max(period_ends + settings_.period, Steady::now());
+    if (changed || new_period) read_roles();
+    if (changed || new_period) take(new_period);
+    lock.lock();
+  }
+}
+
+void LiveState::say(std::string kind, std::string node, std::string text) {
+  add({0, utc_millis(std::chrono::system_clock::now()), std::move(kind), std::move(node), 0, std::move(text)});
+}
+
+void LiveState::add(LiveEvent event) {
+  const std::lock_guard lock(mutex_);
+  events_.add(std::move(event));
+}
+
+bool LiveState::note_changes() {
+  const proxy::TopologyPtr topology = proxy_.topology();
+  const proxy::OrdersPtr orders = proxy_.orders();
+  const bool changed = topology != topology_ || *orders != *orders_;
+  if (topology != topology_) {
+    note_nodes(*topology);
+    note_primary(*topology);
+  }
+  if (*orders != *orders_) note_orders(*orders);
+  topology_ = topology;
+  orders_ = orders;
+  return changed;
+}
+
+void LiveState::note_nodes(const proxy::TopologySnapshot& now) {
+  for (const proxy::NodeView& node : now.nodes) {
+    const proxy::NodeView* before = topology_->find(node.name);
+    if (before == nullptr) say("order", node.name, node.name + " was added");
+    const bool was_up = before != nullptr && before->healthy;
+    if (node.healthy && !was_up) {
+      say("health", node.name, node.name + " answers, as " + proxy::to_string(node.role));
+    } else if (!node.healthy && was_up) {
+      say("health", node.name, node.name + " is " + (node.refused ? "refused" : "down") + ": " + node.last_error);
+    }
+  }
+  for (const proxy::NodeView& node : topology_->nodes) {
+    if (now.find(node.name) == nullptr) say("order", node.name, node.name + " was taken out");
+  }
+}
+
+void LiveState::note_primary(const proxy::TopologySnapshot& now) {
+  const proxy::NodeView* primary = now.primary();
+  if (primary == nullptr) {
+    if (topology_->primary() == nullptr) return;
+    lost_ = Steady::now();
+    return say("role", "", "there is no primary: writes wait");
+  }
+  if (lost_ || primary->name != last_primary_) {
+    std::string text = primary->name + (primary->name == last_primary_ ? " is the primary again" : " is the primary");
+    if (primary->timeline > 0) text += ", timeline " + std::to_string(primary->timeline);
+    if (lost_) {
+      const double seconds = std::chrono::duration<double>(Steady::now() - *lost_).count();
+      text += "; there was none for about " + fixed(seconds, 1) + " s";
+    }
+    say("role", primary->name, text);
+  }
+  lost_.reset();
+  last_primary_ = primary->name;
+}
+
+void LiveState::note_orders(const proxy::Orders& now) {
+  const proxy::Orders& before = *orders_;
+  if (now.finishing && !before.finishing) say("order", "", "the balancer ends: it takes no more clients");
+  if (now.paused != before.paused) {
+    say("order", "", now.paused ? "all databases are paused: new work waits" : "all databases go on");
+  }
+  const auto differences = [](const std::set<std::string>& from, const std::set<std::string>& to, auto tell) {
+    for (const std::string& name : to) {
+      if (from.count(name) == 0) tell(name);
+    }
+  };
+  differences(before.paused_databases, now.paused_databases,
+              [&](const std::string& name) { say("order", "", "the database " + name + " is paused"); });
+  differences(now.paused_databases, before.paused_databases,
+              [&](const std::string& name) { say("order", "", "the database " + name + " goes on"); });
+  differences(before.drained, now.drained,
+              [&](const std::string& name) { say("order", name, name + " gets no new work: it is drained"); });
+  differences(now.drained, before.drained,
+              [&](const std::string& name) { say("order", name, name + " gets work again"); });
+}
+
+// The history is long: it is read when somebody else leads, and else now and then.
+void LiveState::read_roles() {
+  if (roles_ == nullptr || !roles_->has_store()) return roles_now_.reset();
+  auto now = roles_->now();
+  const auto known_by = [](const std::optional<GroupRoles::Now>& roles) {
+    return roles ? std::pair(roles->leader, roles->epoch) : std::pair(std::string(), uint64_t{0});
+  };
+  const auto before = known_by(roles_now_);
+  roles_now_ = now ? std::optional(std::move(*now)) : std::nullopt;
+  if (known_by(roles_now_) != before || Steady::now() - history_read_ > kHistoryPace) read_history();
+}
+
+void LiveState::read_history() {
+  history_read_ = Steady::now();
+  auto history = roles_->history();
+  if (!history) return;
+  std::set<std::string> there;
+  for (dcs::HistoryLine& line : *history) {
+    const std::string key = line.time + line.node + line.action + line.text;
+    there.insert(key);
+    if (told_.count(key) != 0) continue;
+    const std::string kind = kind_of(line);
+    add({0, std::move(line.time), kind, std::move(line.node), static_cast<int64_t>(line.epoch), std::move(line.text)});
+  }
+  told_ = std::move(there);
+}
+
+// Rates are of a whole period; what else there is, is of now.
+void LiveState::take(bool new_period) {
+  std::vector<proxy::TrafficRow> traffic = proxy_.traffic();
+  std::optional<Rates> of_step;
+  if (new_period) {
+    Look now = look_at(proxy_, traffic);
+    if (view_) rates_ = rates_between(second_ago_, now);
+    const bool step_ends = !view_ || now.at - step_ago_.at >= ChartHistory::kStep - settings_.period / 2;
+    if (view_ && step_ends) of_step = rates_between(step_ago_, now);
+    if (step_ends) step_ago_ = now;
+    second_ago_ = std::move(now);
+  }
+  auto view = std::make_shared<LiveView>(live_view(proxy_, settings_.group, std::move(traffic), rates_, roles_now_));
+  {
+    const std::lock_guard lock(mutex_);
+    if (of_step) {
+      LiveView step = *view;
+      step.rates = *of_step;
+      for (LiveNode& node : step.nodes) node.rates = step.rates.nodes[node.name];
+      history_.add(step, now_ms());
+    }
+    view_ = std::move(view);
+    state_text_.reset();
+    ++state_number_;
+  }
+  news_.notify_all();
+}
+
+std::string LiveState::snapshot(const Reader& you) const {
+  std::shared_ptr<const LiveView> view;
+  Json events = Json::array(), history;
+  {
+    const std::lock_guard lock(mutex_);
+    view = view_;
+    for (const LiveEvent& event : events_.all()) events.push_back(to_json(event));
+    history = to_json(history_);
+  }
+  Json document = to_json(*view);
+  document["you"] = {{"role", you.role}, {"user", you.user}};
+  document["events"] = std::move(events);
+  document["history"] = std::move(history);
+  return line_of(document) + "\n";
+}
+
+std::string LiveState::text() const {
+  std::shared_ptr<const LiveView> view;
+  std::vector<LiveEvent> events;
+  {
+    const std::lock_guard lock(mutex_);
+    view = view_;
+    events = events_.since(0);
+  }
+  return live_text(*view, events);
+}
+
+std::shared_ptr<LiveState::Stream> LiveState::open(std::optional<uint64_t> last_event) const {
+  if (++*streams_ > settings_.most_streams) {
+    --*streams_;
+    return nullptr;
+  }
+  const std::lock_guard lock(mutex_);
+  const uint64_t newest = events_.newest();
+  return std::make_shared<Stream>(*this, std::min(last_event.value_or(newest), newest));
+}
+
+std::string LiveState::Stream::next(std::chrono::milliseconds wait) {
+  std::shared_ptr<const LiveView> view;
+  std::shared_ptr<const std::string> state;
+  std::vector<LiveEvent> events;
+  {
+    std::unique_lock lock(live_.mutex_);
+    live_.news_.wait_for(lock, wait, [&] { return live_.stopped_ || live_.state_number_ != last_state_; });
+    if (live_.state_number_ == last_state_) return "";
+    last_state_ = live_.state_number_;
+    view = live_.view_;
+    state = live_.state_text_;
+    events = live_.events_.since(last_event_);
+  }
+  std::string out;
+  for (const LiveEvent& event : events) {
+    last_event_ = event.id;
+    out += piece("event", line_of(to_json(event)), event.id);
+  }
+  if (!state) {  // the first of the readers that want it makes it, for all
+    state = std::make_shared<const std::string>(line_of(to_json(*view)));
+    const std::lock_guard lock(live_.mutex_);
+    if (live_.view_ == view) live_.state_text_ = state;
+  }
+  return out + piece("state", *state, last_event_);
+}
+
+}  // namespace pgb::control

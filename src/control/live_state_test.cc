@@ -1,0 +1,201 @@
+#include "control/live_state.h"
+
+#include <gtest/gtest.h>
+
+#include <mutex>
+#include <nlohmann/json.hpp>
+
+#include "control/fake_proxy.h"
+
+namespace pgb::control {
+namespace {
+
+using Json = nlohmann::json;
+using std::chrono::milliseconds;
+
+// A group whose state a test changes.
+class Group : public FakeProxy {
+ public:
+  proxy::TopologyPtr topology() const override {
+    const std::lock_guard lock(mutex_);
+    return topology_;
+  }
+  proxy::OrdersPtr orders() const override {
+    const std::lock_guard lock(mutex_);
+    return orders_;
+  }
+  void set(std::vector<proxy::NodeView> nodes) {
+    auto next = std::make_shared<proxy::TopologySnapshot>();
+    next->nodes = std::move(nodes);
+    const std::lock_guard lock(mutex_);
+    next->version = topology_->version + 1;
+    topology_ = std::move(next);
+  }
+  void set_paused(bool paused) {
+    auto next = std::make_shared<proxy::Orders>();
+    next->paused = paused;
+    const std::lock_guard lock(mutex_);
+    orders_ = std::move(next);
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  proxy::TopologyPtr topology_ = std::make_shared<proxy::TopologySnapshot>();
+  proxy::OrdersPtr orders_ = std::make_shared<proxy::Orders>();
+};
+
+constexpr auto kPrimary = proxy::NodeRole::kPrimary, kReplica = proxy::NodeRole::kReplica;
+
+proxy::NodeView node(const char* name, proxy::NodeRole role, bool healthy = true, const char* error = "") {
+  proxy::NodeView view;
+  view.name = name;
+  view.host = "10.0.0.1";
+  view.role = role;
+  view.healthy = healthy;
+  view.last_error = error;
+  return view;
+}
+
+class LiveStateTest : public ::testing::Test {
+ protected:
+  LiveStateTest() { group_.set({node("a", kPrimary), node("b", kReplica)}); }
+  void start() {
+    live_ =
+        std::make_unique<LiveState>(group_, nullptr, LiveState::Settings{"lb1", milliseconds(5), milliseconds(20), 2});
+  }
+  Json snapshot() { return Json::parse(live_->snapshot({"viewer", "alice"})); }
+  template <class Holds>
+  Json wait_for(Holds holds) {
+    const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    Json now = snapshot();
+    while (!holds(now) && std::chrono::steady_clock::now() < limit) {
+      std::this_thread::sleep_for(milliseconds(2));
+      now = snapshot();
+    }
+    EXPECT_TRUE(holds(now)) << now.dump(1);
+    return now;
+  }
+  static bool tells(const Json& snapshot, const std::string& text) {
+    for (const Json& event : snapshot["events"]) {
+      if (event["text"].get<std::string>().find(text) != std::string::npos) return true;
+    }
+    return false;
+  }
+  Group group_;
+  std::unique_ptr<LiveState> live_;
+};
+
+TEST_F(LiveStateTest, TellsTheGroupAndWhoAsks) {
+  start();
+  const Json now = snapshot();
+  EXPECT_EQ(now["group"], "lb1");
+  EXPECT_EQ(now["state"], "healthy");
+  EXPECT_EQ(now["sentence"], "");
+  EXPECT_EQ(now["ha"], nullptr);
+  EXPECT_EQ(now["you"], (Json{{"role", "viewer"}, {"user", "alice"}}));
+  EXPECT_EQ(now["nodes"][1]["name"], "b");
+  EXPECT_EQ(now["nodes"][1]["state"], "up");
+  EXPECT_EQ(now["links"][0], (Json{{"from", "a"}, {"to", "b"}, {"state", "streaming"}, {"source", "positions"}}));
+  EXPECT_EQ(now["clients"]["waiting"], 2);
+  EXPECT_EQ(now["clients"]["longest_wait_s"], 1.25);
+}
+
+TEST_F(LiveStateTest, ALostPrimaryIsSeenAndExplained) {
+  start();
+  group_.set({node("a", kPrimary, false, "connection refused"), node("b", kReplica)});
+  Json now = wait_for([](const Json& s) { return s["state"] == "no_primary"; });
+  EXPECT_NE(now["sentence"].get<std::string>().find("a is down: connection refused"), std::string::npos);
+  EXPECT_EQ(now["links"][0]["state"], "streaming");
+  EXPECT_TRUE(tells(now, "a is down: connection refused"));
+  EXPECT_TRUE(tells(now, "there is no primary"));
+  group_.set({node("a", kPrimary, false, "connection refused"), node("b", kPrimary)});
+  now = wait_for([](const Json& s) { return s["state"] == "degraded"; });
+  EXPECT_TRUE(tells(now, "b is the primary; there was none for about"));
+}
+
+TEST_F(LiveStateTest, OrdersAreEvents) {
+  start();
+  group_.set_paused(true);
+  Json now = wait_for([](const Json& s) { return s["paused"] == true; });
+  EXPECT_TRUE(tells(now, "all databases are paused"));
+  EXPECT_NE(now["sentence"].get<std::string>().find("paused"), std::string::npos);
+  group_.set_paused(false);
+  now = wait_for([](const Json& s) { return s["paused"] == false; });
+  EXPECT_TRUE(tells(now, "all databases go on"));
+}
+
+TEST_F(LiveStateTest, AStreamTellsStatesAndEventsEachOnce) {
+  start();
+  const auto stream = live_->open(std::nullopt);
+  ASSERT_TRUE(stream);
+  std::string heard = stream->next(milliseconds(5000));
+  EXPECT_EQ(heard.compare(0, 4, "id: "), 0) << heard;
+  EXPECT_NE(heard.find("\nevent: state\ndata: {"), std::string::npos) << heard;
+  group_.set_paused(true);
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  heard.clear();
+  while (heard.find("\"paused\":true") == std::string::npos && std::chrono::steady_clock::now() < limit) {
+    heard += stream->next(milliseconds(50));
+  }
+  const size_t event = heard.find("event: event\ndata: ");
+  ASSERT_NE(event, std::string::npos) << heard;
+  EXPECT_NE(heard.find("all databases are paused"), std::string::npos);
+  for (int i = 0; i < 3; ++i) heard = stream->next(milliseconds(5000));
+  EXPECT_EQ(heard.find("event: event"), std::string::npos) << "told again: " << heard;
+}
+
+TEST_F(LiveStateTest, WhoComesBackGetsTheEventsThatHeMissed) {
+  start();
+  group_.set_paused(true);
+  const Json now = wait_for([](const Json& s) { return s["paused"] == true; });
+  const auto known = now["events"].back()["id"].get<uint64_t>();
+  EXPECT_EQ(live_->open(known)->next(milliseconds(5000)).find("event: event"), std::string::npos);
+  EXPECT_NE(live_->open(known - 1)->next(milliseconds(5000)).find("event: event"), std::string::npos);
+  EXPECT_EQ(live_->open(known + 100)->next(milliseconds(5000)).find("event: event"), std::string::npos);
+}
+
+TEST_F(LiveStateTest, SoManyStreamsAndNoMore) {
+  start();
+  auto first = live_->open(std::nullopt);
+  const auto second = live_->open(std::nullopt);
+  EXPECT_TRUE(first && second);
+  EXPECT_FALSE(live_->open(std::nullopt));
+  first.reset();
+  EXPECT_TRUE(live_->open(std::nullopt));
+}
+
+TEST_F(LiveStateTest, TheTextIsForEightyColumnsAndSteersNoTerminal) {
+  group_.set({node("a", kPrimary), node("\x1b[2Jevil\n", kReplica, false, "refused\x07")});
+  start();
+  const std::string text = live_->text();
+  EXPECT_EQ(text.find('\x1b'), std::string::npos);
+  EXPECT_EQ(text.find('\x07'), std::string::npos);
+  EXPECT_NE(text.find("degraded"), std::string::npos) << text;
+  size_t begin = 0;
+  for (size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) EXPECT_LE(end - begin, 81u);
+}
+
+TEST(EventLogTest, ForgetsTheOldest) {
+  EventLog log;
+  for (size_t i = 0; i < EventLog::kMost + 10; ++i) log.add({});
+  EXPECT_EQ(log.all().size(), EventLog::kMost);
+  EXPECT_EQ(log.all().front().id, 11u);
+  EXPECT_EQ(log.since(log.newest() - 1).size(), 1u);
+}
+
+TEST(ChartHistoryTest, IsBoundedInTimeAndNodes) {
+  ChartHistory history;
+  for (int i = 0; i < 1000; ++i) {
+    LiveView view;
+    LiveNode one;
+    one.name = "node" + std::to_string(i);  // each comes and goes
+    view.nodes = {one};
+    history.add(view, i);
+  }
+  EXPECT_EQ(history.points().size(), ChartHistory::kPoints);
+  EXPECT_LE(history.names().size(), ChartHistory::kMostNodes);
+  EXPECT_EQ(history.points().back().at_ms, 999);
+}
+
+}  // namespace
+}  // namespace pgb::control

@@ -1,0 +1,157 @@
+#include "control/live_view.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/strings.h"
+#include "control/node_numbers.h"
+#include "control/text_of.h"
+
+namespace pgb::control {
+namespace {
+
+constexpr double kFarBehind_s = 1;
+
+std::string state_of(const proxy::NodeView& node) {
+  if (node.refused) return "refused";
+  if (node.healthy) return node.gauge->drained ? "drained" : "up";
+  return node.last_error.empty() ? "unknown" : "down";
+}
+
+// What it has is at least as new as that.
+double behind_seconds(const proxy::NodeView& node) {
+  const int64_t caught_up = node.gauge->caught_up_ns;
+  if (node.gauge->behind_bytes == 0 || caught_up == 0) return 0;
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return std::max(0.0, std::chrono::duration<double>(now - std::chrono::nanoseconds(caught_up)).count());
+}
+
+LiveNode live_node(const NodeNumbers& numbers, const Rates& rates, const std::optional<GroupRoles::Now>& roles) {
+  const proxy::NodeView& view = numbers.view;
+  LiveNode node;
+  node.name = view.name;
+  node.address = view.address();
+  node.role = proxy::to_string(view.role);
+  node.state = state_of(view);
+  if (!view.healthy) node.reason = view.last_error;
+  node.weight = view.weight;
+  node.timeline = view.timeline;
+  if (view.healthy && view.role == proxy::NodeRole::kReplica) {
+    node.behind_bytes = numbers.behind();
+    node.behind_s = behind_seconds(view);
+  }
+  node.servers = numbers.servers;
+  node.busy = view.gauge->busy;
+  const uint64_t good = view.gauge->probes.good;
+  if (good > 0) node.probe_ms = static_cast<double>(view.gauge->probes.sum_us) / static_cast<double>(good) / 1000;
+  if (const auto found = rates.nodes.find(view.name); found != rates.nodes.end()) node.rates = found->second;
+  if (roles) {
+    for (const GroupRoles::Member& member : roles->members) {
+      if (member.name == view.name) node.agent = member;
+    }
+  }
+  return node;
+}
+
+LiveLink link_to(const LiveNode& node, const std::string& primary) {
+  const bool up = node.state == "up" || node.state == "drained";
+  if (node.agent && !node.agent->follows.value_or("").empty()) {
+    return {*node.agent->follows, node.name, up && node.agent->streaming ? "streaming" : "broken", "agent"};
+  }
+  if (!up) return {primary, node.name, "broken", "positions"};
+  if (primary.empty()) return {primary, node.name, "unknown", "positions"};
+  return {primary, node.name, node.behind_s.value_or(0) > kFarBehind_s ? "behind" : "streaming", "positions"};
+}
+
+std::vector<LiveLink> links_of(const LiveView& view) {
+  std::string primary;
+  for (const LiveNode& node : view.nodes) {
+    if (node.role == "primary" && (primary.empty() || node.state == "up")) primary = node.name;
+  }
+  std::vector<LiveLink> links;
+  for (const LiveNode& node : view.nodes) {
+    if (node.role == "primary") continue;
+    LiveLink link = link_to(node, primary);
+    if (!link.from.empty() && link.from != link.to) links.push_back(std::move(link));
+  }
+  return links;
+}
+
+void judge(LiveView& view, const proxy::PoolSettings& settings) {
+  std::vector<std::string> wrong;
+  bool primary = false;
+  for (const LiveNode& node : view.nodes) {
+    const bool up = node.state == "up" || node.state == "drained";
+    primary = primary || (node.role == "primary" && up);
+    if (!up)
+      wrong.push_back(node.name + " is " + (node.state == "unknown" ? "not known yet" : node.state) +
+                      (node.reason.empty() ? "" : ": " + node.reason));
+  }
+  view.state = !primary ? "no_primary" : wrong.empty() ? "healthy" : "degraded";
+  if (!primary) {
+    const auto limit = std::chrono::duration<double>(settings.primary_wait_timeout).count();
+    wrong.insert(wrong.begin(),
+                 "No server can be written to. Reads go on at replicas; other work waits" +
+                     (limit > 0 ? " up to " + fixed(limit, limit < 10 && limit != std::floor(limit) ? 1 : 0) + " s"
+                                : std::string()) +
+                     (view.roles ? ", while the agents choose a new primary" : "; nobody here chooses another one"));
+  } else if (!wrong.empty()) {
+    wrong.insert(wrong.begin(), "Writes go on; reads go to the servers that are up");
+  }
+  if (view.paused) wrong.insert(wrong.begin(), "All databases are paused: new work waits until somebody resumes them");
+  for (const std::string& database : view.paused_databases) wrong.push_back("The database " + database + " is paused");
+  if (view.shutting_down) wrong.insert(wrong.begin(), "The balancer ends: sessions go after their transaction");
+  for (const std::string& part : wrong) {
+    const bool ended = part.back() == '.' || part.back() == '?';
+    view.sentence += (view.sentence.empty() ? "" : " ") + part + (ended ? "" : ".");
+  }
+}
+
+}  // namespace
+
+std::string durability_sentence(const GroupRoles::Now& roles) {
+  if (roles.durability.empty()) return "";
+  if (roles.durability == "async") return "A commit waits for no replica: what the primary has alone is lost with it.";
+  const std::string leader = roles.leader.empty() ? "the primary" : roles.leader;
+  if (roles.sync_required == 0) return "No replica has what is committed now: " + leader + " is alone.";
+  return "Each commit is on " + leader + " and on " + std::to_string(roles.sync_required) + " of " +
+         join(roles.sync_members, ", ") + " before it is acknowledged.";
+}
+
+LiveView live_view(const proxy::Admin& proxy, const std::string& group, std::vector<proxy::TrafficRow> traffic,
+                   Rates rates, std::optional<GroupRoles::Now> roles) {
+  LiveView view;
+  const proxy::Stats stats = proxy.stats();
+  const proxy::OrdersPtr orders = proxy.orders();
+  const proxy::PoolSettings settings = proxy.pool_settings();
+  view.time = utc_millis(std::chrono::system_clock::now());
+  view.group = group;
+  view.uptime_s = stats.uptime_s;
+  view.roles = std::move(roles);
+  view.paused = orders->paused;
+  view.shutting_down = orders->finishing;
+  view.paused_databases.assign(orders->paused_databases.begin(), orders->paused_databases.end());
+  view.clients = stats.clients;
+  view.max_clients = stats.max_clients;
+  view.refused_total = stats.refused_total;
+  view.pool_size = settings.pool_size;
+  view.rates = std::move(rates);
+  for (proxy::TrafficRow& row : traffic) {
+    view.waiting += row.waiting;
+    view.longest_wait_s = std::max(view.longest_wait_s, row.longest_wait_s);
+    view.servers_in_use += row.active + row.bound;
+    view.servers_open += row.active + row.bound + row.idle + row.connecting;
+    if (!row.user.empty()) view.pools.push_back(std::move(row));
+  }
+  std::sort(view.pools.begin(), view.pools.end(),
+            [](const auto& a, const auto& b) { return a.traffic.requests > b.traffic.requests; });
+  if (view.pools.size() > LiveView::kMostPools) view.pools.resize(LiveView::kMostPools);
+  view.routes = proxy.routes();
+  if (view.routes.size() > LiveView::kMostRoutes) view.routes.resize(LiveView::kMostRoutes);
+  for (const NodeNumbers& node : node_numbers(proxy)) view.nodes.push_back(live_node(node, view.rates, view.roles));
+  view.links = links_of(view);
+  judge(view, settings);
+  return view;
+}
+
+}  // namespace pgb::control

@@ -1,0 +1,148 @@
+// What there is to see, as routes.
+#include <unistd.h>
+
+#include <chrono>
+
+#include "control/metric_text.h"
+#include "control/metrics.h"
+#include "control/node_json.h"
+#include "control/rest_json.h"
+#include "control/rest_route.h"
+#include "control/rows_json.h"
+#include "control/text_of.h"
+#include "http/server.h"
+#include "pgclient/connection.h"
+
+namespace pgb::control {
+namespace {
+
+constexpr std::chrono::milliseconds kProbeTimeout{5000};
+
+// A real query on the way that clients take.
+Json probe(const RestSettings& settings, uint16_t port) {
+  pgclient::ConnInfo info;
+  info.host = settings.probe_host;
+  info.port = port;
+  info.user = settings.probe_user;
+  info.password = settings.probe_password;
+  info.database = settings.probe_database;
+  info.application_name = "pgbalancer probe";
+  info.tls = settings.tls->get().to_ourselves;
+  const auto start = std::chrono::steady_clock::now();
+  const Deadline deadline = Deadline::after(kProbeTimeout);
+  std::string error;
+  auto connection = pgclient::Connection::open(info, deadline);
+  if (!connection) {
+    error = connection.error().message;
+  } else if (auto results = (*connection)->query("SELECT 1", deadline); !results) {
+    error = results.error().message;
+  }
+  const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  return {{"ok", error.empty()}, {"ms", ms}, {"error", error}};
+}
+
+http::Response status(const RestCall& call) {
+  const proxy::Admin& proxy = call.rest.actions.proxy;
+  const proxy::Stats stats = proxy.stats();
+  const proxy::OrdersPtr orders = proxy.orders();
+  Json document = {{"version", PGB_VERSION},
+                   {"group", call.rest.settings.group},
+                   {"uptime_s", stats.uptime_s},
+                   {"clients", stats.clients},
+                   {"max_clients", stats.max_clients},
+                   {"servers", stats.servers},
+                   {"sessions_total", stats.sessions_total},
+                   {"refused_total", stats.refused_total},
+                   {"bytes_from_clients", stats.bytes_from_clients},
+                   {"bytes_from_servers", stats.bytes_from_servers},
+                   {"paused", orders->paused},
+                   {"paused_databases", orders->paused_databases},
+                   {"shutting_down", orders->finishing},
+                   {"topology_version", proxy.topology()->version},
+                   {"nodes", nodes_json(proxy)}};
+  const auto with_probe = call.query.find("probe");
+  if (with_probe != call.query.end() && with_probe->second == "1") {
+    document["query"] = probe(call.rest.settings, proxy.port());
+  }
+  return json_response(document);
+}
+
+http::Response nodes(const RestCall& call) { return json_response({{"nodes", nodes_json(call.rest.actions.proxy)}}); }
+
+http::Response node(const RestCall& call) {
+  const std::string& wanted = call.path.at("node");
+  const Json all = nodes_json(call.rest.actions.proxy);
+  for (const char* key : {"name", "id"}) {
+    for (const Json& one : all) {
+      const bool is_it = one[key].is_string() ? one[key] == wanted : std::to_string(one[key].get<size_t>()) == wanted;
+      if (is_it) return json_response({{"node", one}});
+    }
+  }
+  return http::problem(
+      404, "there is no node of that name or number; nodes: " + call.rest.actions.proxy.topology()->describe());
+}
+
+http::Response health_stats(const RestCall& call) {
+  return json_response({{"nodes", node_checks_json(call.rest.actions.proxy)}});
+}
+
+http::Response pools(const RestCall& call) {
+  return json_response({{"pools", to_json(call.rest.actions.proxy.pools())}});
+}
+http::Response clients(const RestCall& call) {
+  return json_response({{"clients", to_json(call.rest.actions.proxy.clients())}});
+}
+http::Response servers(const RestCall& call) {
+  return json_response({{"servers", to_json(call.rest.actions.proxy.servers())}});
+}
+http::Response routes(const RestCall& call) {
+  return json_response({{"routes", to_json(call.rest.actions.proxy.routes())}});
+}
+http::Response cache(const RestCall& call) {
+  return json_response({{"databases", to_json(call.rest.actions.proxy.caches())}});
+}
+
+http::Response processes(const RestCall& call) {
+  const proxy::Stats stats = call.rest.actions.proxy.stats();
+  const Json ours = {{"pid", ::getpid()},
+                     {"started", utc(ago(stats.uptime_s))},
+                     {"threads", stats.threads},
+                     {"clients", stats.clients},
+                     {"servers", stats.servers}};
+  return json_response({{"processes", Json::array({ours})}});
+}
+
+http::Response metrics(const RestCall& call) {
+  const auto accept = call.request.headers.find("accept");
+  const bool openmetrics =
+      accept != call.request.headers.end() && accept->second.find("application/openmetrics-text") != std::string::npos;
+  http::Response response;
+  response.headers["content-type"] = MetricText::content_type(openmetrics);
+  response.body = metrics_of(call.rest.actions.proxy, openmetrics);
+  return response;
+}
+
+}  // namespace
+
+std::vector<RestRoute> look_routes() {
+  const auto look = [](const char* path, const char* summary, const char* answers,
+                       http::Response (*answer)(const RestCall&), std::vector<RestParameter> query = {}) {
+    return RestRoute{"GET", path, Role::kViewer, summary, answers, answer, std::move(query)};
+  };
+  return {
+      look("/metrics", "numbers for Prometheus", "text/plain", metrics),
+      look("/api/v1/status", "the balancer and its servers", "Status", status,
+           {{"probe", "integer", "1: with a query on the way that clients take"}}),
+      look("/api/v1/health/stats", "how servers answered probes", "HealthStats", health_stats),
+      look("/api/v1/nodes", "the servers", "Nodes", nodes),
+      look("/api/v1/nodes/{node}", "one server, by name or number", "OneNode", node),
+      look("/api/v1/pools", "connections to servers by database, user and node", "Pools", pools),
+      look("/api/v1/clients", "the clients", "Clients", clients),
+      look("/api/v1/servers", "the connections to servers", "Servers", servers),
+      look("/api/v1/routes", "where requests went, and why", "RouteCounts", routes),
+      look("/api/v1/processes", "the balancer's process", "Processes", processes),
+      look("/api/v1/cache", "what is known of statements", "Cache", cache),
+  };
+}
+
+}  // namespace pgb::control

@@ -1,0 +1,41 @@
+// The table of routes.
+#include <iterator>
+
+#include "control/rest_route.h"
+#include "http/server.h"
+
+namespace pgb::control {
+
+const std::vector<RestRoute>& rest_routes() {
+  static const std::vector<RestRoute> kRoutes = [] {
+    std::vector<RestRoute> all;
+    for (std::vector<RestRoute> (*part)() :
+         {login_routes, look_routes, live_routes, group_routes, command_routes, probe_routes}) {
+      std::vector<RestRoute> routes = part();
+      all.insert(all.end(), std::make_move_iterator(routes.begin()), std::make_move_iterator(routes.end()));
+    }
+    return all;
+  }();
+  return kRoutes;
+}
+
+http::Response rest_refusal(const Error& error) {
+  std::string text = error.message;
+  for (const auto& [label, detail] : error.details) text += "; " + label + ": " + detail;
+  switch (error.code) {
+    case Code::kNotFound:
+    case Code::kNoNode: return http::problem(404, text);
+    case Code::kUsage: return http::problem(400, text);
+    case Code::kAuth: return http::problem(403, text);
+    case Code::kIsPrimary:
+    case Code::kNotReady:
+    case Code::kBusy: return http::problem(409, text);
+    case Code::kInDoubt:
+    case Code::kTimeout: return http::problem(504, text);
+    case Code::kConfig:
+    case Code::kConfigUnreadable: return http::problem(422, text);
+    default: return http::problem(500, text);
+  }
+}
+
+}  // namespace pgb::control

@@ -1,0 +1,53 @@
+// What is asked of a group's agents by a request in its lease store, and what they tell of it there.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "dcs/dcs.h"
+#include "dcs/keys.h"
+
+namespace pgb::dcs {
+
+struct RoleRequest {
+  std::string kind;  // "switchover", "failover", "reinit"
+  std::string node;  // empty: whoever is best
+  bool force = false;
+};
+
+// How long the agents may take to begin with a request.
+inline constexpr std::chrono::seconds kRequestPatience{30};
+
+// One request stands at a time: kBusy if there is one.
+Status leave_request(Dcs& store, const Keys& keys, const RoleRequest& request);
+
+// Who leads, as the store knows it; empty: nobody does.
+Result<std::string> leader_of(Dcs& store, const Keys& keys);
+
+struct RoleChange {
+  std::string from, to;
+  uint64_t epoch = 0;
+  double seconds = 0;    // until the new primary takes writes
+  std::string sentence;  // of whoever took over
+};
+
+// Until another one than `from` leads, takes writes, and the request is done with. kNotReady with the leader's reason,
+// if the request was refused: then nothing has changed. kTimeout: it may still be carried out. `go_on` is asked between
+// two looks; its error ends the wait.
+Result<RoleChange> wait_for_change(Dcs& store, const Keys& keys, const std::string& from,
+                                   const std::function<Status()>& go_on);
+
+// One line of what happened to the group's roles.
+struct HistoryLine {
+  std::string time;  // RFC 3339 UTC, by the clock of the node that wrote it
+  std::string node, action;
+  uint64_t epoch = 0;
+  std::string text;
+};
+// Oldest first.
+Result<std::vector<HistoryLine>> read_history(Dcs& store, const Keys& keys);
+
+}  // namespace pgb::dcs
