@@ -69,6 +69,7 @@ class Benchmark:
         self.kinds = {name: SYSTEMS[name] for name in options.systems}
         self.systems: dict = {}
         self.results: dict = {event: {name: [] for name in self.kinds} for event in options.events}
+        self.void: list[str] = []  # what of ours could not even begin
         self.begin = time.monotonic()
 
     def said(self, text: str) -> None:
@@ -103,6 +104,8 @@ class Benchmark:
             self.results[event][name].append(result)
             self.said(f"{system.title}, {EVENTS[event].title}, {run + 1}: {result['gap_s']:.3f} s, {result['errors']} errors, "
                       f"all stream after {result.get('streams_s', float('inf')):.1f} s" + ("" if result.get("noticed") else "; not noticed"))
+        elif name == "ours":
+            self.void.append(f"{EVENTS[event].title}, {run + 1}: clients could not write before it")
         for wrong in result["wrong"]:
             self.said(f"! {system.title}, {EVENTS[event].title}, {run + 1}: {wrong}")
         if self.options.logs and (result["wrong"] or not result.get("noticed") or name == "ours" and self.is_slow(event, result)):
@@ -122,6 +125,7 @@ class Benchmark:
 
     def report(self) -> int:
         text, wrong = tables(self.results, {name: kind.title for name, kind in self.kinds.items()})
+        wrong += self.void
         print(f"\nbench/failover.py --runs {self.options.runs} --peer-runs {self.options.peer_runs}: PostgreSQL 17, {os.cpu_count()} cores, "
               f"load {os.getloadavg()[0]:.1f}, {time.monotonic() - self.begin:.0f} s")
         for kind in self.kinds.values():

@@ -10,6 +10,8 @@ import tempfile
 import urllib.error
 import urllib.request
 
+import psycopg2
+
 from debian_root import PATH
 from harness import ledger
 from harness.free_ports import free_block
@@ -102,6 +104,7 @@ listen primary
 {servers}""")
         self.helpers.append(self._start("haproxy", ["/usr/sbin/haproxy", "-db", "-f", str(path)]))
         self.wait_streaming(120)
+        wait_until(self._lets_in, 30, "HAProxy lets clients in")
 
     def _settings(self, node: str) -> dict:
         data = self.folder / node
@@ -166,6 +169,10 @@ listen primary
 
     def data(self, node: str) -> pathlib.Path:
         return self.folder / node / "data"
+
+    def _lets_in(self) -> bool:
+        psycopg2.connect(self.through, connect_timeout=2).close()
+        return True
 
     # --- what is done to it
 

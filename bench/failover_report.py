@@ -35,7 +35,7 @@ def summary(results: list[dict]) -> dict:
         "lost": sum(r.get("lost", 0) for r in results), "back": sum(r["turned_back"] for r in results),
         "errors": statistics.median(r["errors"] for r in results), "errors_max": max(r["errors"] for r in results),
         "kinds": dict(kinds), "unnoticed": sum(not r.get("noticed") for r in results),
-        "astray": sum("streams_s" not in r for r in results)}
+        "astray": sum("streams_s" not in r for r in results), "wrong": sum(bool(r["wrong"]) for r in results)}
 
 
 def missed(event: Event, found: dict) -> list[str]:
@@ -48,7 +48,7 @@ def missed(event: Event, found: dict) -> list[str]:
     if event.errors is not None and found["errors_max"] > event.errors:
         out.append(f"{found['errors_max']} client errors > {event.errors}")
     for key, text in (("lost", "acknowledged commits lost"), ("back", "commits by a former primary"), ("unnoticed", "times not noticed"),
-                      ("astray", "times not all streaming again")):
+                      ("astray", "times not all streaming again"), ("wrong", "times something was wrong, see above")):
         if found[key]:
             out.append(f"{found[key]} {text}")
     return out

@@ -24,6 +24,8 @@ def _everyone_writes(ledger: CommitLedger, since: float, count: int = 1, limit: 
 
 
 def _noticed(event: Event, trial: Trial) -> bool:
+    if trial.trouble:
+        return False
     try:
         wait_until(lambda: event.over(trial), event.limit, event.title)
         return True
