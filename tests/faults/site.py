@@ -4,6 +4,7 @@ import os
 import signal
 import time
 
+from faults.disks import SmallDisk
 from harness import ledger
 from harness.commits import CommitLedger
 from harness.sandbox import Sandbox
@@ -14,6 +15,7 @@ class Site:
     def __init__(self, sandbox: Sandbox):
         self.sandbox = sandbox
         self.names = sandbox.hosts()
+        self.disks: list[SmallDisk] = []
         sandbox.wait_healthy()
         self.wait_synchronous()
         direct = {name: sandbox.url("--direct", name) for name in self.names}
@@ -58,6 +60,20 @@ class Site:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
 
+    def lead_from_small_disk(self, megabytes: int) -> tuple[str, SmallDisk]:
+        """A replica's data move to a disk of their own, and the role to that replica."""
+        name = next(name for name in self.names if name != self.primary())
+        self.sandbox.run("stop", name)
+        disk = SmallDisk(self.sandbox, name, megabytes)
+        self.disks.append(disk)
+        self.sandbox.run("start", name)
+        self.sandbox.wait_healthy()
+        self.wait_synchronous()
+        self.sandbox.run("switchover", "--to", name)
+        self.sandbox.wait_healthy()
+        self.wait_synchronous()
+        return name, disk
+
     # --- what has to hold
 
     def wait_writes_by_another(self, old: str, limit: float) -> str:
@@ -98,5 +114,9 @@ class Site:
             wait_until(lambda n=name: not self.ledger.lost(self.direct[n]), 20, f"{name} has every commit")
 
     def close(self) -> None:
+        for disk in self.disks:
+            disk.thaw()
         with contextlib.suppress(AssertionError):
             self.ledger.stop()
+        for disk in self.disks:
+            disk.remove()

@@ -48,7 +48,7 @@ class CommitLedger:
         self.targets = [through] * writers + list(direct.values())
         self.by_balancer = writers
         self.acks: list[Ack] = []
-        self.errors: list[tuple[float, str]] = []
+        self.errors: list[tuple[float, int, str]] = []  # when, which writer, what it was told
         self._lock = threading.Lock()
         self._ends = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -92,7 +92,7 @@ class CommitLedger:
                     self.acks.append(Ack(writer, number, port, sent, time.monotonic()))
             except psycopg2.Error as error:
                 with self._lock:
-                    self.errors.append((time.monotonic(), str(error).strip()))
+                    self.errors.append((time.monotonic(), writer, str(error).strip()))
                 read_only = isinstance(error, psycopg2.errors.ReadOnlySqlTransaction)
                 if connection is not None and not read_only:
                     connection.close()
@@ -113,10 +113,15 @@ class CommitLedger:
             return max(self.acks, key=lambda ack: ack.came).port
 
     def gap(self, since: float) -> float:
-        """The longest time after `since` without an acknowledgement by any server."""
+        """The longest time after `since` without an acknowledgement through the balancer."""
         with self._lock:
-            times = sorted(ack.came for ack in self.acks if ack.came >= since)
+            times = sorted(ack.came for ack in self.acks if ack.came >= since and ack.writer < self.by_balancer)
         return max((later - earlier for earlier, later in zip([since, *times], times)), default=float("inf"))
+
+    def told_through_balancer(self, since: float) -> list[str]:
+        """The errors that clients of the balancer got."""
+        with self._lock:
+            return [text for when, writer, text in self.errors if when >= since and writer < self.by_balancer]
 
     def owners(self) -> list[int]:
         """The ports of those that acknowledged, one after the other."""
