@@ -25,8 +25,8 @@ constexpr milliseconds kTick{400};
 constexpr milliseconds kSoon{20};
 constexpr milliseconds kFastPace{40};
 constexpr milliseconds kOpeningPace{8};  // clients wait
-constexpr milliseconds kPace{500};
-constexpr milliseconds kRenewal{600};
+constexpr milliseconds kPace{750};
+constexpr milliseconds kRenewal{800};
 constexpr milliseconds kFileLook{1000};
 
 // What the history keeps beside the changes of the leader and of the sync set, which their transactions tell.

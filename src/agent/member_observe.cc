@@ -17,6 +17,7 @@ constexpr milliseconds kStoreSilence{1500};
 constexpr milliseconds kNoAnswer{3000};   // of a server to a question on a connection that stands
 constexpr milliseconds kSettled{500};     // after a setting was found in effect
 constexpr milliseconds kNoWelcome{6000};  // to a new connection
+constexpr milliseconds kNoWrite{4000};    // of a primary: nothing that was written reached the disk
 
 ha::Durability durability_of(const std::string& text) {
   if (text == "strict") return ha::Durability::kStrict;
@@ -103,6 +104,7 @@ ha::Health MemberAgent::health_of(const ServerWatch::State& state) const {
   if (postmaster_.frozen()) return ha::Health::kTcpOnly;
   if (now - std::max(state.answered, own_.up_since) > kNoAnswer) return ha::Health::kTcpOnly;
   if (now - std::max(state.welcomed, own_.up_since) > kNoWelcome) return ha::Health::kTcpOnly;
+  if (own_.primary && now - std::max(state.wrote, own_.up_since) > kNoWrite) return ha::Health::kStalled;
   return ha::Health::kGood;
 }
 

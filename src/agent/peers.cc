@@ -17,8 +17,8 @@ using Contact = ha::Evidence::Contact;
 namespace {
 
 constexpr milliseconds kEvery{250};
-constexpr milliseconds kEveryWithLine{500};  // while a line tells of its end
-constexpr milliseconds kAgain{15};           // after the line broke, until it is clear what that means
+constexpr milliseconds kEveryWithLine{1000};  // while a line tells of its end
+constexpr milliseconds kAgain{15};            // after the line broke, until it is clear what that means
 constexpr int kMostAgain = 8;
 constexpr milliseconds kPatience{700};
 constexpr milliseconds kPatienceWithGone{250};  // with one that let go of the line

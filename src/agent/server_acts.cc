@@ -217,11 +217,7 @@ bool ServerActs::all_have_reloaded(const ServerFacts& facts) const {
 
 // A walsender lets waiting commits go when its standby reports, and that one reports when it gets WAL: where all
 // writers wait there is none. So some is made, by a commit that waits for nobody.
-void ServerActs::nudge(Connection& connection) {
-  (void)connection.query(
-      "BEGIN; SET LOCAL synchronous_commit = local; SELECT pg_logical_emit_message(true, 'pgbalancer', ''); COMMIT",
-      Deadline::after(kQuery));
-}
+void ServerActs::nudge(Connection& connection) { (void)write_once(connection, Deadline::after(kQuery)); }
 
 Result<ServerFacts> ServerActs::apply_sync(const ha::ServerSync& sync, Deadline deadline) {
   ServerRole role;

@@ -1,6 +1,7 @@
 #include "agent/server_watch.h"
 
 #include <cstdlib>
+#include <utility>
 
 #include "agent/wal_files.h"
 #include "base/strings.h"
@@ -15,6 +16,8 @@ namespace {
 
 constexpr milliseconds kPatience{1000};
 constexpr milliseconds kGreetEvery{2000};
+constexpr milliseconds kBeatEvery{1500};
+constexpr milliseconds kWritePatience{2500};
 
 // The startup process waits for WAL only after it has read all that is on disk.
 const char kFactsSql[] = R"(
@@ -71,10 +74,18 @@ Result<ServerFacts> ask_server(Connection& connection, Deadline deadline) {
   return facts;
 }
 
+Status write_once(Connection& connection, Deadline deadline) {
+  auto done = connection.query(
+      "BEGIN; SET LOCAL synchronous_commit = local; SELECT pg_logical_emit_message(true, 'pgbalancer', ''); COMMIT",
+      deadline);
+  return done.ok() ? Status() : Status(std::move(done).error());
+}
+
 ServerWatch::ServerWatch(std::function<pgclient::ConnInfo()> whom, std::function<void()> on_news)
     : whom_(std::move(whom)), on_news_(std::move(on_news)) {
   thread_ = std::thread([this] { work(); });
   greeter_ = std::thread([this] { greet(); });
+  beater_ = std::thread([this] { beat(); });
 }
 
 ServerWatch::~ServerWatch() {
@@ -83,8 +94,7 @@ ServerWatch::~ServerWatch() {
     ends_ = true;
   }
   changed_.notify_all();
-  thread_.join();
-  greeter_.join();
+  for (std::thread* thread : {&thread_, &greeter_, &beater_}) thread->join();
 }
 
 void ServerWatch::set_running(bool running, std::optional<ServerFacts> known) {
@@ -163,6 +173,39 @@ void ServerWatch::greet() {
     const bool welcome = Connection::open(whom_(), Deadline::after(kPatience)).ok();
     lock.lock();
     if (welcome && turn == turn_) state_.welcomed = began;
+  }
+}
+
+// A disk that hangs or is full lets a primary answer and write nothing. Where WAL reaches the disk anyway nothing is
+// written for this.
+void ServerWatch::beat() {
+  std::unique_ptr<Connection> connection;
+  uint64_t connected_turn = 0;
+  ha::Lsn flushed = 0;
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait_for(lock, kBeatEvery, [this] { return ends_; });
+    if (ends_) return;
+    if (!running_ || !state_.facts || state_.facts->in_recovery) {
+      connection.reset();
+      continue;
+    }
+    if (std::exchange(flushed, state_.facts->flushed) != state_.facts->flushed) {
+      state_.wrote = state_.facts->asked;
+      continue;
+    }
+    const uint64_t turn = turn_;
+    lock.unlock();
+    const ha::Time began = Clock::now();
+    if (turn != connected_turn) connection.reset();
+    if (connection == nullptr) {
+      auto opened = Connection::open(whom_(), Deadline::after(kPatience));
+      if (opened.ok()) connection = std::move(*opened), connected_turn = turn;
+    }
+    const bool done = connection != nullptr && write_once(*connection, Deadline::after(kWritePatience)).ok();
+    if (!done) connection.reset();
+    lock.lock();
+    if (done && turn == turn_) state_.wrote = began;
   }
 }
 

@@ -40,6 +40,9 @@ struct ServerFacts {
 // Asks once, on a connection that stands. The errors are pgclient's.
 Result<ServerFacts> ask_server(pgclient::Connection& connection, Deadline deadline);
 
+// A primary commits something that is of no account, and waits for its own disk, not for a standby.
+Status write_once(pgclient::Connection& connection, Deadline deadline);
+
 class ServerWatch {
  public:
   // `whom` is called for each new connection, `on_news` after each answer that says something new; both on our thread.
@@ -56,6 +59,7 @@ class ServerWatch {
     std::optional<ServerFacts> facts;  // the last answer since it was turned on
     ha::Time answered{};               // of the last answer: when the question was sent
     ha::Time welcomed{};               // when it took a new connection last
+    ha::Time wrote{};                  // primary: when something was begun to be written that is on its disk now
     std::string error;                 // why the last question had no answer; empty: it had
   };
   State state() const;
@@ -63,6 +67,7 @@ class ServerWatch {
  private:
   void work();
   void greet();
+  void beat();
 
   std::function<pgclient::ConnInfo()> whom_;
   std::function<void()> on_news_;
@@ -72,7 +77,7 @@ class ServerWatch {
   uint64_t turn_ = 0;  // of set_running(): answers to older questions do not count
   std::chrono::milliseconds pace_{300};
   State state_;
-  std::thread thread_, greeter_;  // last: they use the others
+  std::thread thread_, greeter_, beater_;  // last: they use the others
 };
 
 }  // namespace pgb::agent

@@ -1,5 +1,6 @@
 #include "agent/store_link.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/log.h"
@@ -16,6 +17,17 @@ constexpr milliseconds kCall{600};       // for a call to the store
 constexpr milliseconds kEvery{700};      // between two looks that nothing asked for
 constexpr milliseconds kSayAgain{1000};  // an unchanged publication
 constexpr milliseconds kPause{150};      // after a failure
+
+// What changes all the time wakes nobody: it goes along with the next one that is due.
+std::string steady_mark(const Publication& publication) {
+  Publication steady = publication;
+  const bool moves = steady.node.server == ha::Server::kPrimary || steady.node.following;
+  if (moves) steady.node.flushed.reset();
+  steady.node.replayed = 0;
+  steady.node.free_disk >>= 28;
+  steady.sentence.clear();
+  return to_json(steady);
+}
 
 }  // namespace
 
@@ -58,10 +70,13 @@ StoreNews StoreLink::news() const {
 void StoreLink::watch() {
   for (;;) {
     const Status ended =
-        dcs_->watch(keys_.root(), 0, Deadline::after(std::chrono::hours(1)), &stop_watch_, [this](const auto&) {
+        dcs_->watch(keys_.root(), 0, Deadline::after(std::chrono::hours(1)), &stop_watch_, [this](const auto& changes) {
           const std::lock_guard lock(mutex_);
-          dirty_ = true;
-          changed_.notify_all();
+          const auto& events = changes.events;
+          if (std::any_of(events.begin(), events.end(), [this](const auto& event) { return is_news(event); })) {
+            dirty_ = true;
+            changed_.notify_all();
+          }
           return !ends_;
         });
     std::unique_lock lock(mutex_);
@@ -69,6 +84,15 @@ void StoreLink::watch() {
     if (!ended.ok()) changed_.wait_for(lock, kPause, [this] { return ends_; });
     if (ends_) return;
   }
+}
+
+// A node that says again what it said before can wait for the next look, and so can the history.
+bool StoreLink::is_news(const dcs::Event& event) const {
+  if (event.kv.key.rfind(keys_.history(), 0) == 0) return false;
+  const auto mark = node_marks_.find(event.kv.key);
+  if (event.kind != dcs::Event::Kind::kPut || mark == node_marks_.end()) return true;
+  const auto said = parse_publication(event.kv.value);
+  return !said || steady_mark(*said) != mark->second;
 }
 
 void StoreLink::keep_fresh() {
@@ -92,14 +116,7 @@ void StoreLink::keep_fresh() {
 }
 
 void StoreLink::publish(const Publication& publication) {
-  // What changes all the time wakes nobody: it goes along with the next one that is due.
-  Publication steady = publication;
-  const bool moves = steady.node.server == ha::Server::kPrimary || steady.node.following;
-  if (moves) steady.node.flushed.reset();
-  steady.node.replayed = 0;
-  steady.node.free_disk >>= 28;
-  steady.sentence.clear();
-  std::string mark = to_json(steady);
+  std::string mark = steady_mark(publication);
   const ha::Time now = Clock::now();
   const std::lock_guard lock(mutex_);
   if (mark == offered_ && now - offered_at_ < kSayAgain) return;
@@ -146,6 +163,7 @@ void StoreLink::take_nodes(const std::vector<dcs::KeyValue>& kvs, bool are_old, 
     auto said = parse_publication(kv.value);
     if (!said) continue;
     const std::string name = said->node.name;
+    node_marks_[kv.key] = steady_mark(*said);
     news_.nodes[name] = {std::move(*said), now};
   }
 }

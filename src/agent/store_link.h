@@ -79,6 +79,7 @@ class StoreLink {
 
   void start();
   void watch();
+  bool is_news(const dcs::Event& event) const;
   void keep_fresh();
   void keep_lease();
   void take(const dcs::TxnResult& answer, ha::Time asked);
@@ -104,6 +105,7 @@ class StoreLink {
   std::map<uint64_t, ha::Time> renewed_;
   StoreAge age_;
   std::map<std::string, int64_t> node_revisions_;  // of what each published last
+  std::map<std::string, std::string> node_marks_;  // the same without what changes all the time
   int64_t request_made_ = 0;                       // create_revision of the request whose time runs
   ha::Time request_since_{};
 

@@ -94,7 +94,8 @@ Status start(Session& session, const std::string& name) {
   PGB_TRY(check_name(*existing, name));
   auto units = make_units(session, *cluster, *secrets, *existing);
   if (!units.ok()) return std::move(units).error();
-  const Waiting waiting{session, *cluster, *secrets};
+  Waiting waiting{session, *cluster, *secrets};
+  waiting.named = !name.empty();
   std::vector<std::function<Status()>> work;
   for (const model::Balancer& group : cluster->balancers) {
     for (const model::Node& node : group.nodes()) {

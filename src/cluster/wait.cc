@@ -17,9 +17,10 @@ namespace {
 constexpr milliseconds kPatience{120000};  // without an answer of any kind
 constexpr milliseconds kTries{10000};      // for an agent to get over a failure: it tries again by itself
 constexpr milliseconds kGrace{5000};
-constexpr milliseconds kLong{10000};  // of the same: then its log may say why
-constexpr int kMissing = 2;           // looks, a second apart, at a unit that does not run
-constexpr int kTick = 25;             // milliseconds between two looks
+constexpr milliseconds kNoLeader{3000};  // for a group whose other nodes are down: it has none
+constexpr milliseconds kLong{10000};     // of the same: then its log may say why
+constexpr int kMissing = 2;              // looks, a second apart, at a unit that does not run
+constexpr int kTick = 25;                // milliseconds between two looks
 
 std::optional<runtime::UnitInfo> find_unit(const Waiting& waiting, const std::string& name) {
   auto units = existing_units(waiting.session, Deadline::after(milliseconds(5000)));
@@ -71,6 +72,17 @@ bool streams(const Waiting& waiting, const model::Balancer& group, const model::
   return answer.ok() && !answer->at(0).rows.empty();
 }
 
+// Nodes that do not run, where a group chooses its primary by itself and has none; empty: it has, or all of them run.
+std::string missing_for_leader(const Waiting& waiting, const model::Balancer& group) {
+  if (!waiting.named || !waiting.cluster.ha.failover) return "";
+  std::string missing;
+  for (const model::Node& node : group.nodes()) {
+    if (has_ended(find_unit(waiting, node.name))) missing += (missing.empty() ? "" : ", ") + node.name;
+  }
+  if (!missing.empty() && find_primary(waiting.cluster, waiting.secrets, group).ok()) return "";
+  return missing;
+}
+
 }  // namespace
 
 Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const model::Node& node) {
@@ -85,6 +97,7 @@ Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const
   bool failing = false, gave_up = false;
   int missing = 0;
   Deadline give_up = Deadline::never();
+  Deadline leader_look = Deadline::after(kNoLeader);
   Deadline failing_until = Deadline::never();
   std::string last;
   for (;; poll(nullptr, 0, kTick)) {
@@ -94,6 +107,14 @@ Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const
     if (state.ok() && state->healthy() && (primary || streams(waiting, group, node))) {
       session.tell(node.name, Event::State::kOk, primary ? "accepting writes" : "streaming");
       return {};
+    }
+    if (state.ok() && leader_look.expired()) {
+      leader_look = Deadline::after(milliseconds(1000));
+      if (const std::string needed = missing_for_leader(waiting, group); !needed.empty()) {
+        session.tell(node.name, Event::State::kOk,
+                     "up, but nobody leads " + group.name + " yet: " + state->detail + "; start " + needed + ", too");
+        return {};
+      }
     }
     // Another one has failed, and this one may need it; a moment, so that the one that is the cause can say so, too.
     if (waiting.failed != nullptr && *waiting.failed && !gave_up) {

@@ -15,6 +15,7 @@ struct Waiting {
   // so that nobody waits for it.
   std::atomic<int>* coming = nullptr;
   std::atomic<bool>* failed = nullptr;
+  bool named = false;  // one unit was asked for: those it needs for a leader may be down, and are not waited for
 };
 
 // Until the server answers, and, for a replica, until its primary sees it stream. kNotReady if its

@@ -83,9 +83,10 @@ Decision settle(const Look& look, std::string sentence) {
   return look.row(Event::kRequestSettled, std::move(sentence));
 }
 
-Decision switchover(const Look& look, const Request& request) {
+std::optional<Decision> switchover(const Look& look, const Request& request) {
   const OwnView& self = look.self();
   if (request.node == self.name) {
+    if (self.sync.closed && look.now < request.deadline) return std::nullopt;  // commits wait: opening comes first
     return settle(look, fmt::format("switchover done: {} leads under epoch {}", self.name, self.epoch));
   }
   if (look.now >= request.deadline) {
@@ -161,10 +162,7 @@ Decision decide_leader(const Look& look) {
                      fmt::format("a member that took it for gone promised epoch {}", promise));
   }
   if (auto decision = in_trouble(look)) return *decision;
-  // As long as commits wait, opening comes first.
-  if (!self.sync.closed) {
-    if (auto decision = requested(look)) return *decision;
-  }
+  if (auto decision = requested(look)) return *decision;
   return decide_sync(look);
 }
 

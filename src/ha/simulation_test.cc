@@ -15,8 +15,8 @@ constexpr bool kSlow = true;
 #else
 constexpr bool kSlow = false;
 #endif
-constexpr uint64_t kSchedules = kSlow ? 100 : 2000;
-constexpr uint64_t kRareSchedules = kSlow ? 50 : 500;  // with those 2000 enough for each row
+constexpr uint64_t kSchedules = kSlow ? 100 : 4000;
+constexpr uint64_t kRareSchedules = kSlow ? 50 : 500;  // with those 4000 enough for each row
 
 std::string failures(const Outcome& outcome) {
   std::string text = outcome.setup;
@@ -159,7 +159,7 @@ INSTANTIATE_TEST_SUITE_P(All, BrokenRule,
                                            Broken{Mutation::kPromiseWithoutDetach, Harm::kLost, 1000},
                                            Broken{Mutation::kOpenAtOnce, Harm::kLost, 100},
                                            Broken{Mutation::kReuseTimeline, Harm::kDiverged, 200},
-                                           Broken{Mutation::kRecordTooEarly, Harm::kLost, 500},
+                                           Broken{Mutation::kRecordTooEarly, Harm::kLost, 3000},
                                            Broken{Mutation::kNeverRewind, Harm::kDiverged, 100}),
                          [](const auto& broken) {
                            std::string name = to_string(broken.param.mutation);

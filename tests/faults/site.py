@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 
+from faults.disks import SmallDisk
 from harness import ledger
 from harness.commits import CommitLedger
 from harness.sandbox import Sandbox
@@ -18,6 +19,7 @@ class Members:
     def __init__(self, sandbox: Sandbox):
         self.sandbox = sandbox
         self.names = sandbox.hosts()
+        self.disks: list[SmallDisk] = []
         sandbox.wait_healthy()
         self.wait_synchronous()
         self.direct = {name: sandbox.url("--direct", name) for name in self.names}
@@ -98,6 +100,19 @@ class Site(Members):
     def empty_store(self) -> None:
         for path in self.store_folder().iterdir():
             path.unlink()
+    def lead_from_small_disk(self, megabytes: int) -> tuple[str, SmallDisk]:
+        """A replica's data move to a disk of their own, and the role to that replica."""
+        name = next(name for name in self.names if name != self.primary())
+        self.sandbox.run("stop", name)
+        disk = SmallDisk(self.sandbox, name, megabytes)
+        self.disks.append(disk)
+        self.sandbox.run("start", name)
+        self.sandbox.wait_healthy()
+        self.wait_synchronous()
+        self.sandbox.run("switchover", "--to", name)
+        self.sandbox.wait_healthy()
+        self.wait_synchronous()
+        return name, disk
 
     # --- what has to hold
 
@@ -136,5 +151,9 @@ class Site(Members):
             wait_until(lambda n=name: not self.ledger.lost(self.direct[n]), 20, f"{name} has every commit")
 
     def close(self) -> None:
+        for disk in self.disks:
+            disk.thaw()
         with contextlib.suppress(AssertionError):
             self.ledger.stop()
+        for disk in self.disks:
+            disk.remove()

@@ -1,4 +1,7 @@
 """What kills, stops and starts do to a group of three under `quorum`."""
+import os
+import shutil
+import signal
 import subprocess
 import time
 
@@ -14,7 +17,7 @@ def test_a_killed_postmaster_is_restarted_or_replaced(site):
     old = site.primary()
     site.kill(site.sandbox.postgres_pids(old)[0])
     site.wait_writes_after(site.since + 0.001, 10)
-    assert site.ledger.gap(site.since) < 5
+    assert site.ledger.gap(site.since) < 1.5
     site.check_end(most_owners=2)
 
 
@@ -22,7 +25,7 @@ def test_a_killed_agent_loses_the_role_and_comes_back_as_a_replica(site):
     old = site.primary()
     site.kill(site.agent_pid(old))
     new = site.wait_writes_by_another(old, 10)
-    assert site.ledger.gap(site.since) < 3
+    assert site.ledger.gap(site.since) < 1.5
     wait_until(lambda: site.primary() == new, 10, f"status says that {new} is primary")
     others = [name for name in site.names if name not in (old, new)]
     wait_until(lambda: all(site.sandbox.node(name)["state"] == "streaming" for name in others), 20, "the others follow")
@@ -53,7 +56,7 @@ def test_a_stopped_postmaster_loses_the_role(site):
     old = site.primary()
     site.freeze(site.sandbox.postgres_pids(old)[0])
     site.wait_writes_by_another(old, 15)
-    assert site.ledger.gap(site.since) < 5
+    assert site.ledger.gap(site.since) < 2
     site.check_end(most_owners=2)
 
 
@@ -72,7 +75,11 @@ def test_a_killed_replica_is_no_trouble(site):
 @both
 def test_all_nodes_killed_at_once_come_back_in_any_order(site):
     site.kill_all(*site.names)
-    site.start_one_by_one(site.names[::-1])
+    first, second, last = reversed(site.names)
+    began = site.sandbox.run("start", first, limit=30)
+    assert "nobody leads lb1 yet" in began.err and f"start {', '.join(reversed([second, last]))}, too" in began.err, began
+    site.sandbox.run("start", second)
+    site.sandbox.run("start", last)
     site.check_end(most_owners=2, limit=90)
 
 
@@ -148,6 +155,10 @@ def test_a_switchover_moves_the_role_and_back(site):
     site.since = time.monotonic()
     done = site.sandbox.run("switchover", "--to", wanted)
     assert f"{wanted} leads" in done.out, done
+    site.wait_writes_after(time.monotonic(), 10)
+    told = site.ledger.told_through_balancer(site.since)
+    assert not told, f"clients of the balancer were told of it: {told}"
+    assert site.ledger.gap(site.since) < 1.5
     assert site.primary() == wanted
     site.sandbox.wait_healthy()
     site.wait_synchronous()
@@ -168,3 +179,32 @@ def test_a_switchover_to_who_cannot_lead_changes_nothing(site):
     site.sandbox.run("start", away)
     site.check_end(most_owners=1)
     assert site.primary() == old
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes a file system")
+def test_a_leader_whose_disk_gets_full_hands_over_to_one_with_room(site):
+    old, disk = site.lead_from_small_disk(900)
+    site.since = time.monotonic()
+    disk.fill(left=100 << 20)  # the next WAL files would still fit
+    new = site.wait_writes_by_another(old, 10)
+    assert site.ledger.gap(site.since) < 2
+    time.sleep(4)
+    refused = site.sandbox.run("switchover", "--to", old, expect=None)
+    assert refused.code != 0 and "disk left" in refused.err, refused
+    assert site.primary() == new, "it stays"
+    disk.empty()
+    site.check_end(most_owners=3)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes a file system")
+def test_a_leader_whose_disk_hangs_is_replaced(site):
+    """A frozen file system: the server answers queries, but no commit ends, and no process that writes can be killed."""
+    old, disk = site.lead_from_small_disk(900)
+    site.since = time.monotonic()
+    disk.freeze()
+    new = site.wait_writes_by_another(old, 20)
+    gap = site.ledger.gap(site.since)
+    disk.thaw()
+    assert gap < 10, "heartbeat and lease"
+    site.check_end(most_owners=3)
+    assert site.primary() == new

@@ -162,12 +162,19 @@ class CommitLedger:
             return max(self.acks, key=lambda ack: ack.came).port
 
     def gap(self, since: float, writers=None, until: float | None = None) -> float:
-        """The longest time after `since`, and before `until`, in which nobody, or none of these writers, got an acknowledgement."""
+        """The longest time after `since`, and before `until`, in which none of these writers got an acknowledgement; nobody through the
+        balancer, if none are named."""
         with self._lock:
-            times = sorted(ack.came for ack in self.acks if ack.came >= since and (writers is None or ack.writer in writers))
+            times = sorted(ack.came for ack in self.acks if ack.came >= since
+                           and (ack.writer < self.by_balancer if writers is None else ack.writer in writers))
         if until is not None:
             times = [*(came for came in times if came < until), until]
         return max((later - earlier for earlier, later in zip([since, *times], times)), default=float("inf"))
+
+    def told_through_balancer(self, since: float) -> list[str]:
+        """The errors that clients of the balancer got."""
+        with self._lock:
+            return [error.text for error in self.errors if error.when >= since and error.writer < self.by_balancer]
 
     def owners(self) -> list[int]:
         """The ports of those that acknowledged, one after the other."""
