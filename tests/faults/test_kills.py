@@ -1,7 +1,5 @@
 """What kills, stops and starts do to a group of three under `quorum`."""
 import os
-import shutil
-import signal
 import subprocess
 import time
 
