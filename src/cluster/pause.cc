@@ -98,12 +98,13 @@ Status end_by_leader(const Session& session, Group& group, const std::string& le
   for (; !patience.expired() && ended.ok(); poll(nullptr, 0, 20)) {
     auto now = read_state(group);
     if (now.ok() && !now->pause) return {};
-    if (now.ok() && now->request != *request) break;  // somebody's who did not end the pause
+    if (now.ok() && (now->leader.empty() || now->request != *request)) break;  // it will not be the one to do it
     ended = session.check_interrupted();
   }
   withdraw_request(group, *request);
   auto now = read_state(group);
   if (now.ok() && !now->pause) return {};
+  if (ended.ok() && now.ok() && now->leader.empty()) return end_without_leader(session, group, *now, false);
   if (!ended.ok()) return std::move(ended).error().with("standing", group.balancer.name + " is still paused");
   return Error(Code::kTimeout, leader + ", which leads " + group.balancer.name + ", has not ended the pause")
       .with("standing", group.balancer.name + " is still paused")

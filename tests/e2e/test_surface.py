@@ -9,7 +9,8 @@ import pytest
 from harness.manager import bin_dir
 
 VERBS = ["new", "validate", "plan", "init", "status", "list", "destroy", "stop", "start", "restart", "logs",
-         "add-replica", "remove-replica", "url", "psql", "env", "doctor", "events", "completion", "help", "schema", "version"]
+         "add-replica", "remove-replica", "reinit", "switchover", "failover", "pause", "resume", "history", "why",
+         "drill", "url", "psql", "env", "doctor", "events", "completion", "help", "schema", "version"]
 
 
 @pytest.fixture(scope="module")
