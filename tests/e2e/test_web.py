@@ -125,6 +125,12 @@ def test_the_roles_are_those_that_the_servers_have(browser, cluster):
     browser.wait("document.querySelectorAll('#chart-queries .plot path.line').length === 3 &&"
                  "[...document.querySelectorAll('#chart-queries .plot path.line')].every((line) => line.getAttribute('d').includes('L'))")
     browser.wait("/[1-9]/.test(document.querySelector('#chart-queries dd').textContent)")
+    # Lines end where "now" is, also after some states have come.
+    browser.eval("performance.clearMeasures()")
+    browser.wait("performance.getEntriesByName('update').length >= 5", 20)
+    ends = browser.eval("[...document.querySelectorAll('#chart-queries .plot path.line')].map((line) =>"
+                        "Number(/([\\d.]+) [\\d.]+$/.exec(line.getAttribute('d'))[1]))")
+    assert all(475 < x <= 477 for x in ends), ends
     # Who streams from whom: a line to each replica.
     browser.wait("document.querySelectorAll('.lines .stream').length === 2")
     snapshot = json.loads(fetch(cluster.page + "api/v1/snapshot", Authorization=f"Bearer {cluster.token}")[2])
