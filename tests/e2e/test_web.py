@@ -251,14 +251,18 @@ def test_a_pause_is_shown_with_those_who_wait(browser, cluster):
     cluster.open(browser)
     browser.do("click", selector="#tab-pools")
     browser.do("click", selector="[aria-label='Pause all databases']")
-    browser.do("click", selector="dialog button.primary")
-    browser.wait("/paused/.test(document.querySelector('#banner').textContent)")
-    browser.wait("/waiting/.test(document.querySelector('.clients').textContent)", 15)
-    browser.press("Escape")
-    browser.shot("paused")
-    browser.do("click", selector="[aria-label='Resume all databases']")
-    browser.do("click", selector="dialog button.primary")
-    browser.wait("document.querySelector('#banner').hidden")
+    try:
+        browser.do("click", selector="dialog button.primary")
+        browser.wait("/paused/.test(document.querySelector('#banner').textContent)")
+        browser.wait("/3 waiting/.test(document.querySelector('.clients').textContent)", 15)
+        browser.press("Escape")
+        browser.shot("paused")
+        browser.do("click", selector="[aria-label='Resume all databases']")
+        browser.do("click", selector="dialog button.primary")
+        browser.wait("document.querySelector('#banner').hidden")
+    finally:
+        fetch(cluster.page + "api/v1/control/resume", "POST", Authorization=f"Bearer {cluster.token}")
+    browser.check_faults()
 
 
 def test_a_refusal_is_shown(browser, cluster):
