@@ -10,7 +10,7 @@
 namespace pgb::control {
 namespace {
 
-constexpr double kFarBehind_s = 1;
+constexpr double kFarBehind_s = 3;  // on an idle primary it takes two until it is known that there is nothing to get
 
 std::string state_of(const proxy::NodeView& node) {
   if (node.refused) return "refused";
