@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <thread>
 
 #include "control/pcp_watchdog.h"
@@ -143,7 +144,9 @@ TEST_F(GroupRolesTest, AStoreThatGoesAwayEndsTheWait) {
 TEST_F(GroupRolesTest, PcpShowsTheAgentsAsWatchdogs) {
   found();
   proxy::TopologySnapshot topology;
-  topology.nodes = {{"node1", "10.0.0.1", 5432}, {"node2", "10.0.0.2", 5432}, {"node3", "10.0.0.3", 5432}};
+  for (const char* name : {"node1", "node2", "node3"}) {
+    topology.nodes.push_back({name, "10.0.0.1", 5432, proxy::NodeRole::kUnknown, true, ""});
+  }
   const std::string text = pcp_watchdog_json(*roles_.now(), topology, -1);
   EXPECT_NE(text.find("\"LeaderNodeName\":\"node1\""), std::string::npos) << text;
   EXPECT_NE(text.find("\"NodeCount\":3"), std::string::npos) << text;
