@@ -64,7 +64,9 @@ std::string_view host_of(std::string_view text) {
 bool names_this_machine(std::string_view host) { return host == "localhost" || host == "127.0.0.1" || host == "[::1]"; }
 
 // Of a request's method, the one under which it stands in the table.
-std::string_view method_in_table(std::string_view method) { return method == "HEAD" ? "GET" : method; }
+std::string_view method_in_table(std::string_view method) {
+  return method == "HEAD" ? std::string_view("GET") : method;
+}
 
 struct Found {
   const RestRoute* route = nullptr;  // null: the path is there, with other methods
