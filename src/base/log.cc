@@ -58,10 +58,18 @@ bool is_plain(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7f && c != '"'; });
 }
 
+// Names that clients give stand in messages, too: none of them may look like a line of its own.
+std::string on_one_line(std::string_view text) {
+  std::string out(text);
+  std::replace_if(
+      out.begin(), out.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
+  return out;
+}
+
 std::string one_line(std::string_view message, Fields fields) {
   const bool json = format() == Format::kJson;
   std::string line =
-      json ? "\"program\":" + quoted(logger()->name()) + ",\"message\":" + quoted(message) : std::string(message);
+      json ? "\"program\":" + quoted(logger()->name()) + ",\"message\":" + quoted(message) : on_one_line(message);
   for (const auto& [key, value] : fields) {
     if (json) {
       line += "," + quoted(key) + ":" + quoted(value);
@@ -93,7 +101,6 @@ bool write_to(const std::string& path) {
 }
 
 void write(Level level, std::string_view message, Fields fields) {
-  if (fields.size() == 0 && format() == Format::kText) return logger()->log(to_spdlog(level), message);
   if (logger()->should_log(to_spdlog(level))) logger()->log(to_spdlog(level), one_line(message, fields));
 }
 

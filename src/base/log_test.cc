@@ -25,6 +25,8 @@ std::string written(Format format, std::string_view message, Fields fields) {
 
 TEST(Log, TextHasItsFieldsBehindTheMessage) {
   EXPECT_EQ(written(Format::kText, "slow", {}), "info    prog: slow\n");
+  EXPECT_EQ(written(Format::kText, "slow\ninfo    prog: \x1b[1mforged", {}),
+            "info    prog: slow?info    prog: ?[1mforged\n");
   EXPECT_EQ(written(Format::kText, "slow", {{"ms", "12"}, {"text", "SELECT \"a\"\n"}, {"user", ""}}),
             "info    prog: slow ms=12 text=\"SELECT \\\"a\\\"\\u000a\" user=\"\"\n");
 }

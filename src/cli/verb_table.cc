@@ -17,7 +17,7 @@ const std::vector<VerbRow>& verb_table() {
        "--pull --prune --set-free-ports --dry-run", "init"},
       {"status", "Cluster", "", "the truth, asked from the servers", "--watch --exit-code --wait --node",
        "status --watch"},
-      {"top", "Cluster", "", "traffic, nodes and pools, live, as the balancers see them", "--watch --balancer", "top"},
+      {"top", "Cluster", "", "traffic, nodes and pools, live, as top(1) shows it", "--watch --balancer", "top"},
       {"destroy", "Cluster", "", "remove the cluster and its data", "--keep-data --dry-run", "destroy --yes"},
       {"stop", "Cluster", "[NAME]", "stop all, or one server or balancer", "--dry-run", "stop replica1"},
       {"start", "Cluster", "[NAME]", "start all, or one server or balancer", "--dry-run", "start"},

@@ -31,6 +31,13 @@ class Group : public FakeProxy {
     next->version = topology_->version + 1;
     topology_ = std::move(next);
   }
+  std::vector<proxy::ClientRow> clients() const override {
+    std::vector<proxy::ClientRow> rows(5);
+    for (proxy::ClientRow& row : rows) row.state = "paused";
+    rows[0].waiting_s = 7;
+    rows[1].state = "active";
+    return rows;
+  }
   void set_paused(bool paused) {
     auto next = std::make_shared<proxy::Orders>();
     next->paused = paused;
@@ -118,6 +125,8 @@ TEST_F(LiveStateTest, OrdersAreEvents) {
   group_.set_paused(true);
   Json now = wait_for([](const Json& s) { return s["paused"] == true; });
   EXPECT_TRUE(tells(now, "all databases are paused"));
+  EXPECT_EQ(now["clients"]["waiting"], 4) << "those that are kept back wait, too";
+  EXPECT_EQ(now["clients"]["longest_wait_s"], 7);
   EXPECT_NE(now["sentence"].get<std::string>().find("paused"), std::string::npos);
   group_.set_paused(false);
   now = wait_for([](const Json& s) { return s["paused"] == false; });

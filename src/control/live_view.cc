@@ -10,7 +10,7 @@
 namespace pgb::control {
 namespace {
 
-constexpr double kFarBehind_s = 1;
+constexpr double kFarBehind_s = 3;  // on an idle primary it takes two until it is known that there is nothing to get
 
 std::string state_of(const proxy::NodeView& node) {
   if (node.refused) return "refused";
@@ -107,6 +107,19 @@ void judge(LiveView& view, const proxy::PoolSettings& settings) {
   }
 }
 
+// Clients that are kept back, by a pause or because there is no primary, stand in no pool's queue. Each is asked for
+// then, and only then: there may be thousands.
+void count_kept_back(LiveView& view, const proxy::Admin& proxy) {
+  if (!view.paused && view.paused_databases.empty() && view.state != "no_primary") return;
+  uint64_t waiting = 0;
+  for (const proxy::ClientRow& row : proxy.clients()) {
+    if (row.state != "waiting" && row.state != "paused") continue;
+    ++waiting;
+    view.longest_wait_s = std::max(view.longest_wait_s, row.waiting_s);
+  }
+  view.waiting = std::max(view.waiting, waiting);
+}
+
 }  // namespace
 
 std::string durability_sentence(const GroupRoles::Now& roles) {
@@ -151,6 +164,7 @@ LiveView live_view(const proxy::Admin& proxy, const std::string& group, std::vec
   for (const NodeNumbers& node : node_numbers(proxy)) view.nodes.push_back(live_node(node, view.rates, view.roles));
   view.links = links_of(view);
   judge(view, settings);
+  count_kept_back(view, proxy);
   return view;
 }
 

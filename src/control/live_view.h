@@ -32,7 +32,7 @@ struct LiveNode {
 // Who gets whose log.
 struct LiveLink {
   std::string from, to;
-  std::string state;   // "streaming", "behind" (more than a second), "broken", "unknown"
+  std::string state;   // "streaming", "behind" (more than three seconds), "broken", "unknown"
   std::string source;  // "agent": its node says so; "positions": it follows from how far the logs have got
 };
 

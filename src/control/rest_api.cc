@@ -64,12 +64,15 @@ std::string_view host_of(std::string_view text) {
 bool names_this_machine(std::string_view host) { return host == "localhost" || host == "127.0.0.1" || host == "[::1]"; }
 
 // Of a request's method, the one under which it stands in the table.
-std::string_view method_in_table(const std::string& method) { return method == "HEAD" ? "GET" : method; }
+std::string_view method_in_table(std::string_view method) {
+  return method == "HEAD" ? std::string_view("GET") : method;
+}
 
 struct Found {
   const RestRoute* route = nullptr;  // null: the path is there, with other methods
   Arguments path;
   std::string methods;  // that the path has
+  bool open = false;    // it has one for which nobody has to say who he is
 };
 
 // Nothing if there is no such path.
@@ -79,6 +82,7 @@ std::optional<Found> find(const std::string& method, std::string_view path) {
     auto arguments = match(route.path, path);
     if (!arguments) continue;
     if (!found) found.emplace();
+    found->open = found->open || route.needs == Role::kNobody;
     const std::string name = route.method;
     if (found->methods.find(name) == std::string::npos) {
       found->methods += (found->methods.empty() ? "" : ", ") + (name == "GET" ? "GET, HEAD" : name);
@@ -112,7 +116,7 @@ http::Response RestApi::handle(const http::Request& request) {
   const std::string path = request.target.substr(0, mark);
   if (WebPage::serves(path)) return page_.answer(request, path, asker_of(request).role);
   auto found = find(request.method, path);
-  const bool open = found && found->route != nullptr && found->route->needs == Role::kNobody;
+  const bool open = found && (found->route != nullptr ? found->route->needs == Role::kNobody : found->open);
   const Asker asker = open ? Asker() : asker_of(request);
   if (!open && asker.role == Role::kNobody) return unknown_asker();
   if (!found) return http::problem(404, "there is no " + path + "; see /api/v1/openapi.json");

@@ -60,6 +60,17 @@ std::string peer_of(int fd) {
   return host;
 }
 
+// Where its body ends can be understood in more than one way, by us and by somebody in between: what follows might be
+// taken for another request (RFC 9112, 6.3).
+bool is_ambiguous(const Parser& parser) {
+  const auto& message = parser.get();
+  const auto lengths = message.count(beast::http::field::content_length);
+  const auto encodings = message.count(beast::http::field::transfer_encoding);
+  if (encodings == 0) return lengths > 1;
+  const auto encoding = message.find(beast::http::field::transfer_encoding)->value();
+  return encodings > 1 || lengths > 0 || message.version() < 11 || !beast::iequals(encoding, "chunked");
+}
+
 bool is_clean(const Response& response) {
   for (const auto& [name, value] : response.headers) {
     if (name.empty() || name.find_first_of("\r\n: ") != std::string::npos) return false;
@@ -134,6 +145,7 @@ class Connection {
     ErrorCode ec =
         transfer([&](auto& stream, auto done) { beast::http::async_read_header(stream, buffer_, parser, done); });
     if (ec) return refuse(ec);
+    if (is_ambiguous(parser)) return refuse(beast::http::error::bad_transfer_encoding);
     auto expect = parser.get().find(beast::http::field::expect);
     if (expect != parser.get().end() && beast::iequals(expect->value(), "100-continue") && !parser.is_done()) {
       auto length = parser.content_length_remaining();

@@ -16,8 +16,9 @@ constexpr std::chrono::milliseconds kAcceptPause{100};
 constexpr std::chrono::milliseconds kTick{100};
 constexpr unsigned kTicksPerSecond = 10;
 constexpr int kAcceptsAtOnce = 64;
-constexpr size_t kListedAtOnce = 200;    // clients: queries must not wait for a list of thousands
-constexpr size_t kSpareSessions = 1000;  // connections that have not logged in yet, beside the clients
+constexpr int64_t kPatience = 1'000'000'000;  // ns in which a client should begin to log in, if others want to
+constexpr size_t kListedAtOnce = 200;         // clients: queries must not wait for a list of thousands
+constexpr size_t kSpareSessions = 1000;       // connections that have not logged in yet, beside the clients
 
 // Waking up, the thread does not push a server off its core in the middle of a query: it finds more to do at a time
 // when its turn comes, and each transaction costs less.
@@ -129,6 +130,7 @@ void Reactor::tick() {
   loop_->after(kTick, [this] { tick(); });
   pools_.tick();
   const bool all = ++ticks_ % kTicksPerSecond == 0;
+  if (all) forget_logged_in();
   for (auto& [id, session] : sessions_) {
     if (context_.orders->finishing) session->on_orders();
     if (all || session->is_waiting()) session->tick();
@@ -202,10 +204,29 @@ void Reactor::on_events(uint32_t) {
   }
 }
 
+// So that the oldest newcomer, if there is one, is one that has not proved who it is.
+void Reactor::forget_logged_in() {
+  while (!newcomers_.empty()) {
+    const auto found = sessions_.find(newcomers_.front().id);
+    if (found != sessions_.end() && found->second->state() < Session::State::kGreeting) return;
+    newcomers_.pop_front();
+  }
+}
+
+// Whoever has stood there for a while without a word of who it is goes first: such connections keep nobody out.
+bool Reactor::make_room() {
+  forget_logged_in();
+  if (newcomers_.empty() || context_.now_ns() - newcomers_.front().came_ns < kPatience) return false;
+  sessions_.at(newcomers_.front().id)->dismiss("too many connections", "Others want to log in, and this one does not.");
+  newcomers_.pop_front();
+  return true;
+}
+
 void Reactor::take(os::UniqueFd client) {
   const size_t most = context_.shared.counters.max_clients + kSpareSessions;
-  if (sessions_.size() >= most) return;
+  if (sessions_.size() >= most && !make_room()) return;
   const uint64_t id = next_id_++;
+  newcomers_.push_back({id, context_.now_ns()});
   auto& session = sessions_[id];
   session = std::make_unique<Session>(id, std::move(client), context_);
   session->start();

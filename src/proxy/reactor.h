@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include <deque>
 #include <memory>
 #include <unordered_map>
 #include <vector>
@@ -49,6 +50,8 @@ class Reactor final : public net::Pollable {
   void stop_listening();
   bool accept_from(int listener);
   void take(os::UniqueFd client);
+  bool make_room();
+  void forget_logged_in();
   using Ids = std::shared_ptr<const std::vector<uint64_t>>;
   void list_some(const Ids& ids, size_t from, std::vector<ClientRow> rows, std::shared_ptr<Survey<ClientRow>> survey);
   void shut_down();
@@ -64,6 +67,11 @@ class Reactor final : public net::Pollable {
   uint64_t next_id_ = 1;
   std::vector<std::unique_ptr<Server>> graves_;
   std::unordered_map<uint64_t, std::unique_ptr<Session>> sessions_;
+  struct Newcomer {
+    uint64_t id;
+    int64_t came_ns;
+  };
+  std::deque<Newcomer> newcomers_;  // the oldest first; those behind it may be gone, or logged in
   pthread_t thread_ = {};
   bool running_ = false;
 };

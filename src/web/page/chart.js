@@ -14,19 +14,21 @@ export function ceiling(value) {
   return 10 * power;
 }
 
-const xOf = (time, now) => LEFT + (1 - (now - time) / SPAN_MS) * (WIDTH - LEFT - RIGHT);
+const LEAST_MS = 60 * 1000;  // as long as there is not more to show
+
+const xOf = (time, now, span) => LEFT + (1 - (now - time) / span) * (WIDTH - LEFT - RIGHT);
 const yOf = (value, top) => TOP + (1 - value / top) * (HEIGHT - TOP - BOTTOM);
 
 // "M… L…" with a new beginning after each gap.
-export function pathOf(times, values, now, top) {
+export function pathOf(times, values, now, span, top) {
   let path = "", drawing = false;
   for (let i = 0; i < times.length; ++i) {
     const value = values[i];
-    if (value === null || value === undefined || now - times[i] > SPAN_MS) {
+    if (value === null || value === undefined || now - times[i] > span) {
       drawing = false;
       continue;
     }
-    path += `${drawing ? "L" : "M"}${xOf(times[i], now).toFixed(1)} ${yOf(Math.min(value, top), top).toFixed(1)}`;
+    path += `${drawing ? "L" : "M"}${xOf(times[i], now, span).toFixed(1)} ${yOf(Math.min(value, top), top).toFixed(1)}`;
     drawing = true;
   }
   return path;
@@ -47,6 +49,7 @@ export class Chart {
       s("line", { class: "base", x1: LEFT, x2: WIDTH - RIGHT, y1: HEIGHT - BOTTOM, y2: HEIGHT - BOTTOM }),
       this.marks, this.drawn, this.cursor);
     this.top = h("span", { class: "scale", "aria-hidden": "true" });
+    this.begin = h("span");
     this.reading = h("span", { class: "reading", "aria-hidden": "true", hidden: true });
     this.table = h("table");
     this.asTable = h("details", { class: "astable", ontoggle: () => this.writeTable() },
@@ -56,7 +59,7 @@ export class Chart {
     this.root = h("figure", { class: "chart", id: `chart-${id}` },
       h("figcaption", null, h("h3", null, title), this.current),
       h("div", { class: "plot" }, this.svg, this.top, this.reading),
-      h("div", { class: "axis", "aria-hidden": "true" }, h("span", null, "15 min ago"), h("span", null, "now")), this.asTable);
+      h("div", { class: "axis", "aria-hidden": "true" }, this.begin, h("span", null, "now")), this.asTable);
   }
 
   update(history, state, now, marks) {
@@ -66,18 +69,20 @@ export class Chart {
       lines = lines.map((line) => [largest(line), line]).sort((a, b) => b[0] - a[0]).slice(0, MOST_LINES).map(([, line]) => line);
     }
     const times = history.time_ms;
+    const span = Math.min(SPAN_MS, Math.max(LEAST_MS, now - times[0]));
+    text(this.begin, `${format.span(span / 1000)} ago`);
     let most = this.least;
     for (const line of lines) {
       line.values.forEach((value, i) => {
-        if (value !== null && now - times[i] <= SPAN_MS) most = Math.max(most, value);
+        if (value !== null && now - times[i] <= span) most = Math.max(most, value);
       });
     }
     const top = ceiling(most);
-    Object.assign(this, { shown: lines, times, now });
+    Object.assign(this, { shown: lines, times, now, span, most: top });  // what is made below lives on: it asks here
     text(this.top, this.show(top));
     keyed(this.drawn, lines.map((line, index) => ({ ...line, index })), (line) => line.name, () => {
       const root = s("path", { "vector-effect": "non-scaling-stroke" });
-      return { root, update: (line) => { attr(root, "class", `line line${line.index % MOST_LINES}`); attr(root, "d", pathOf(times, line.values, now, top)); } };
+      return { root, update: (line) => { attr(root, "class", `line line${line.index % MOST_LINES}`); attr(root, "d", pathOf(this.times, line.values, this.now, this.span, this.most)); } };
     });
     keyed(this.current, lines.map((line, index) => ({ ...line, index })), (line) => line.name, (line) => {
       const key = s("svg", { viewBox: "0 0 16 8", class: "key", "aria-hidden": "true" }, s("path", { d: "M0 4H16" }));
@@ -85,9 +90,9 @@ export class Chart {
       const root = h("div", null, h("dt", null, key, line.name), value);
       return { root, update: (item) => { attr(key.firstChild, "class", `line line${item.index % MOST_LINES}`); text(value, this.show(item.values.at(-1))); } };
     });
-    keyed(this.marks, marks.filter((mark) => now - mark.at <= SPAN_MS && mark.at <= now), (mark) => mark.id, (mark) => {
+    keyed(this.marks, marks.filter((mark) => now - mark.at <= span && mark.at <= now), (mark) => mark.id, (mark) => {
       const root = s("line", { class: "mark", y1: TOP - 6, y2: HEIGHT - BOTTOM, "vector-effect": "non-scaling-stroke" }, s("title", null, mark.text));
-      return { root, update: (item) => { const x = xOf(item.at, now).toFixed(1); attr(root, "x1", x); attr(root, "x2", x); } };
+      return { root, update: (item) => { const x = xOf(item.at, this.now, this.span).toFixed(1); attr(root, "x1", x); attr(root, "x2", x); } };
     });
     if (this.asTable.open) this.writeTable();
     if (this.at !== undefined) this.read();
@@ -106,10 +111,10 @@ export class Chart {
   }
 
   read() {
-    const wanted = this.now - (1 - this.at) * SPAN_MS;
+    const wanted = this.now - (1 - this.at) * this.span;
     let nearest = 0;
     this.times.forEach((time, i) => { if (Math.abs(time - wanted) < Math.abs(this.times[nearest] - wanted)) nearest = i; });
-    const x = xOf(this.times[nearest], this.now);
+    const x = xOf(this.times[nearest], this.now, this.span);
     attr(this.cursor, "x1", x);
     attr(this.cursor, "x2", x);
     attr(this.cursor, "visibility", "visible");

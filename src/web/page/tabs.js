@@ -1,7 +1,7 @@
 // The tabs below the picture: each a table of its own, patched in place so that focus stays.
 import { attr, byId, format, h, keyed, text } from "./dom.js";
 import { askJson } from "./live.js";
-import { levelOf, mark } from "./marks.js";
+import { levelOf, mark, roleOf } from "./marks.js";
 import { actions } from "./actions.js";
 
 // A table of `columns`: [title, cell(row) → text, class]. The first one heads its row.
@@ -62,7 +62,7 @@ const percentiles = (latency) => (latency ? `${format.ms(latency.p50)} / ${forma
 
 function nodesTab(page) {
   const table = new Table("Servers of the group", [
-    ["Node", () => nameCell()], ["Role", (node) => node.role], ["State", () => stateCell()],
+    ["Node", () => nameCell()], ["Role", (node) => roleOf(node)], ["State", () => stateCell()],
     ["Lag", (node) => (node.lag_s === null ? "–" : `${format.seconds(node.lag_s)}, ${format.bytes(node.lag_bytes)}`), "number"],
     ["Queries/s", (node) => format.rate(node.requests_per_s), "number"],
     ["Reads", (node) => `${format.rate(node.reads_per_s)}/s, ${format.percent(node.read_share)}`, "number"],

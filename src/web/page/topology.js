@@ -1,7 +1,7 @@
 // The group as a picture: clients, the balancer, each server, who is asked by whom (left) and who streams from whom
 // (right). The cards are ordinary elements; the lines between them are drawn where those have come to stand.
 import { attr, byId, format, h, keyed, s, text } from "./dom.js";
-import { levelOf, mark } from "./marks.js";
+import { levelOf, mark, roleOf } from "./marks.js";
 
 const lag = (node) => (node.lag_s === null ? "" : node.lag_bytes > 0 ? `${format.seconds(node.lag_s)} behind` : "up to date");
 
@@ -25,7 +25,7 @@ function card() {
     update({ node, link }) {
       state.set(levelOf.node(node.state), node.state);
       text(name, node.name);
-      text(role, node.role);
+      text(role, roleOf(node));
       attr(root, "data-node", node.name);
       attr(root, "data-role", node.role);
       attr(root, "data-state", node.state);

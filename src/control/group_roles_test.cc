@@ -1,0 +1,158 @@
+#include "control/group_roles.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <thread>
+
+#include "control/pcp_watchdog.h"
+#include "dcs/local_store.h"
+
+namespace pgb::control {
+namespace {
+
+using dcs::Compare;
+using dcs::Op;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+class GroupRolesTest : public ::testing::Test {
+ protected:
+  ~GroupRolesTest() override {
+    roles_.use(nullptr);
+    if (agent_.joinable()) agent_.join();
+  }
+  void put(const std::string& key, const std::string& value) {
+    ASSERT_TRUE(store_->put(key, value, 0, Deadline::after(seconds(5))));
+  }
+  bool has(const std::string& key) {
+    const auto found = store_->range({key, false}, Deadline::after(seconds(5)));
+    return found && !found->kvs.empty();
+  }
+  // A group that node1 leads, and node2 follows.
+  void found() {
+    put(keys_.leader(), R"({"holder":"node1","epoch":3})");
+    put(keys_.epoch(), R"({"epoch":3,"holder":"node1","timeline":4})");
+    put(keys_.sync(), R"({"leader":"node1","epoch":3,"durability":"quorum","members":["node2","node3"],"required":1})");
+    put(keys_.member("node1"), R"({"name":"node1","state":"leading","sentence":"it leads","timeline":4})");
+    put(keys_.member("node2"),
+        R"({"name":"node2","state":"following","sentence":"it follows","follows":"node1","timeline":4})");
+    put(keys_.history_entry(2) + "-1-node1",
+        R"({"time":"t1","node":"node1","action":"acquire","epoch":2,"text":"first"})");
+    put(keys_.history_entry(3) + "-2-node1",
+        R"({"time":"t2","node":"node1","action":"acquire","epoch":3,"text":"second"})");
+    put("/pgbalancer/shop/other/leader", R"({"holder":"stranger","epoch":9})");
+    roles_.use(store_.get());
+  }
+  // Does what an agent would once a request stands.
+  void once_asked(std::function<void()> act) {
+    agent_ = std::thread([this, act = std::move(act)] {
+      const Deadline limit = Deadline::after(seconds(10));
+      while (!has(keys_.failover()) && !limit.expired()) std::this_thread::sleep_for(milliseconds(5));
+      act();
+    });
+  }
+  void remove_request() {
+    dcs::Txn txn;
+    txn.then = {Op::remove({keys_.failover(), false})};
+    ASSERT_TRUE(store_->txn(txn, Deadline::after(seconds(5))));
+  }
+
+  const std::unique_ptr<dcs::LocalStore> store_ = dcs::LocalStore::in_memory();
+  const dcs::Keys keys_{"shop", "lb1"};
+  GroupRoles roles_{"lb1"};
+  std::thread agent_;
+};
+
+TEST_F(GroupRolesTest, WhereNoAgentsAreEverythingSaysSo) {
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_EQ(roles_.now().error().code, Code::kNotReady);
+    EXPECT_EQ(roles_.history().error().code, Code::kNotReady);
+    EXPECT_EQ(roles_.switchover("node2").error().code, Code::kNotReady);
+    EXPECT_EQ(roles_.reinit("node2").error().code, Code::kNotReady);
+    roles_.use(store_.get());  // that nobody has come to
+  }
+}
+
+TEST_F(GroupRolesTest, TellsWhatStandsInTheStore) {
+  found();
+  put(keys_.failover(), R"({"kind":"switchover","node":"node2"})");
+  const auto now = roles_.now();
+  ASSERT_TRUE(now) << now.error().message;
+  EXPECT_EQ(now->cluster, "shop");
+  EXPECT_EQ(now->leader, "node1");
+  EXPECT_EQ(now->epoch, 3u);
+  EXPECT_EQ(now->durability, "quorum");
+  EXPECT_EQ(now->sync_members, (std::vector<std::string>{"node2", "node3"}));
+  EXPECT_EQ(now->request, "switchover to node2");
+  EXPECT_FALSE(now->paused);
+  ASSERT_EQ(now->members.size(), 2u);
+  EXPECT_EQ(now->members[1].follows, "node1");
+  const auto history = roles_.history();
+  ASSERT_EQ(history->size(), 2u);
+  EXPECT_EQ(history->back().text, "second");
+}
+
+TEST_F(GroupRolesTest, ASwitchoverIsAskedForAndWaitedFor) {
+  found();
+  once_asked([this] {
+    put(keys_.leader(), R"({"holder":"node2","epoch":4})");
+    put(keys_.history_entry(4) + "-3-node2", R"({"action":"acquire","text":"as asked"})");
+    std::this_thread::sleep_for(milliseconds(50));
+    put(keys_.sync(), R"({"leader":"node2","epoch":4})");
+    remove_request();
+  });
+  const auto change = roles_.switchover("node2");
+  ASSERT_TRUE(change) << change.error().message;
+  EXPECT_EQ(change->from, "node1");
+  EXPECT_EQ(change->to, "node2");
+  EXPECT_EQ(change->epoch, 4u);
+  EXPECT_EQ(change->sentence, "as asked");
+  EXPECT_GE(change->seconds, 0.04) << "it takes writes only when its record stands";
+  EXPECT_EQ(roles_.switchover("node2")->sentence, "node2 leads already");
+}
+
+TEST_F(GroupRolesTest, ARefusalHasTheLeadersReason) {
+  found();
+  once_asked([this] {
+    put(keys_.history_entry(3) + "-3-node1", R"({"action":"request","text":"node9 is not there"})");
+    remove_request();
+  });
+  const auto refused = roles_.switchover("node9");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kNotReady);
+  EXPECT_EQ(refused.error().message, "node9 is not there");
+}
+
+TEST_F(GroupRolesTest, OneRequestAtATime) {
+  found();
+  ASSERT_TRUE(roles_.reinit("node2").ok());
+  EXPECT_EQ(roles_.reinit("node2").error().code, Code::kBusy);
+  EXPECT_EQ(roles_.switchover("node2").error().code, Code::kBusy);
+  EXPECT_EQ(roles_.reinit("node1").error().code, Code::kIsPrimary);
+}
+
+TEST_F(GroupRolesTest, AStoreThatGoesAwayEndsTheWait) {
+  found();
+  once_asked([this] { roles_.use(nullptr); });
+  const auto began = Deadline::Clock::now();
+  EXPECT_EQ(roles_.switchover("node2").error().code, Code::kTimeout);
+  EXPECT_LT(Deadline::Clock::now() - began, seconds(5));
+  EXPECT_EQ(roles_.now().error().code, Code::kNotReady);
+}
+
+TEST_F(GroupRolesTest, PcpShowsTheAgentsAsWatchdogs) {
+  found();
+  proxy::TopologySnapshot topology;
+  for (const char* name : {"node1", "node2", "node3"}) {
+    topology.nodes.push_back({name, "10.0.0.1", 5432, proxy::NodeRole::kUnknown, true, ""});
+  }
+  const std::string text = pcp_watchdog_json(*roles_.now(), topology, -1);
+  EXPECT_NE(text.find("\"LeaderNodeName\":\"node1\""), std::string::npos) << text;
+  EXPECT_NE(text.find("\"NodeCount\":3"), std::string::npos) << text;
+  EXPECT_NE(text.find("\"StateName\":\"LOST\""), std::string::npos) << "node3 says nothing";
+  EXPECT_NE(pcp_watchdog_json(*roles_.now(), topology, 1).find("\"NodeCount\":1"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace pgb::control
