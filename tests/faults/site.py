@@ -30,10 +30,13 @@ class Members:
         return nodes[0]
 
     def wait_synchronous(self) -> None:
-        """Commits wait for one of the replicas."""
+        """Commits wait for any one of the replicas."""
         def look():
-            return self.sandbox.group()["durability"].startswith("ANY 1")
-        wait_until(look, 20, "the primary asks for a second copy")
+            group = self.sandbox.group()
+            replicas = [node["name"] for node in group["nodes"] if node["role"] != "primary"]
+            wanted = group["durability"]
+            return wanted.startswith("ANY 1") and len(replicas) == 2 and all(name in wanted for name in replicas)
+        wait_until(look, 20, "the primary asks for a second copy, of either replica")
 
     def agent_pid(self, name: str) -> int:
         pids = [pid for pid, command in self.sandbox.pids(name).items() if "pgbalancer_agent" in command.partition(" ")[0]]
