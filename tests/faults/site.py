@@ -61,9 +61,14 @@ class Site:
             os.kill(pid, signal.SIGCONT)
 
     def kill_all(self, *units: str) -> None:
+        """At once."""
+        containers = [self.sandbox.container(unit) for unit in units] if self.sandbox.docker else []
         self.since = time.monotonic()
-        for unit in units:
-            self.sandbox.kill_unit(unit)
+        if containers:
+            self.sandbox.docker.docker("kill", *containers)
+        else:
+            for unit in units:
+                self.sandbox.kill_unit(unit)
 
     def start_one_by_one(self, units: list[str]) -> None:
         """What waits for a leader that nobody can be yet is not waited for."""
