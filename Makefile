@@ -81,7 +81,7 @@ property: build ## random statements through the balancer and at the primary alo
 	@PGB_BIN=$(abspath $(BUILD))/bin PGB_PROPERTY_SECONDS=$$(( $(PROPERTY_SECONDS) / 2 )) PGB_SEED=$(or $(SEED),$$(date +%s)) /usr/bin/python3 -m pytest -q -rP \
 	  -p no:cacheprovider tests/e2e/test_property.py
 
-faults: build ## kills, stops and starts of a cluster that chooses its primary, under a ledger (FAULTS="-k killed_agent")
+faults: build ## kills, stops, starts and cut networks of a cluster that chooses its primary, under a ledger (FAULTS="-k killed_agent")
 	@PGB_BIN=$(abspath $(BUILD))/bin /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/faults $(FAULTS)
 
 leak: build ## 200 clients with random session state on 8 servers a node (LEAK="--minutes 10 --seed 1")

@@ -199,13 +199,14 @@ def docker_lane(build: pathlib.Path, reports: pathlib.Path):
     with engine_for_tests():
         yield from unit_jobs(build, reports, docker=True)
         yield pytest_job("e2e in Docker", "e2e", reports, "--docker=only")
+        yield pytest_job("faults in Docker", "faults", reports, "--docker=only", "-k", "killed_container or only_clients")
 
 
 def other_lane(build: pathlib.Path, reports: pathlib.Path):
     yield from unit_jobs(build, reports, docker=False)
     yield pytest_job("drivers", "drivers", reports)
     yield pytest_job("e2e", "e2e", reports, "--docker=without")
-    yield pytest_job("faults", "faults", reports, "-k", "killed_agent or killed_postmaster")
+    yield pytest_job("faults", "faults", reports, "--docker=without", "-k", "killed_agent or killed_postmaster")
 
 
 def main() -> int:

@@ -126,9 +126,10 @@ class UnitMaker {
     unit.ip_address = node.ip_address;
     unit.image = cluster_.postgres.image;
     unit.ports = {{kPostgresPort, node.port}, {kAgentPort, port}};
-    unit.spec_hash = hash_of(unit.image + "|" + unit.container_name + "|" + unit.ip_address + "|" + unit.bind_address +
-                             "|" + std::to_string(node.port) + "|" + std::to_string(port) + "|" +
-                             cluster_.postgres.bin_dir + "|" + json(cluster_.postgres.parameters).dump());
+    unit.spec_hash =
+        hash_of(unit.image + "|" + unit.container_name + "|" + unit.ip_address + "|" + unit.bind_address + "|" +
+                std::to_string(node.port) + "|" + std::to_string(port) + "|" + cluster_.postgres.bin_dir + "|" +
+                json(cluster_.postgres.parameters).dump() + (has_failover() ? "|failover" : ""));
     unit.files.push_back({"agent.json", agent_json(group, node, port)});
     if (has_failover()) unit.files.push_back({"group.json", group_json(group), false});
     if (node.role == model::Role::kPrimary) {

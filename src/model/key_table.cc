@@ -51,8 +51,7 @@ const KeyTable& postgres_keys() {
 const KeyTable& ha_keys() {
   static const KeyTable table{
       "ha",
-      {{"failover", Kind::kBool, "false", "",
-        "agents choose the primary and keep `durability`; new, and for local processes only"},
+      {{"failover", Kind::kBool, "false", "", "agents choose the primary and keep `durability`; new"},
        {"lease", Kind::kNumber, "3", "", "seconds after which a leader that cannot renew its lease has lost it", 1,
         600},
        {"loop", Kind::kNumber, "1", "", "seconds between two looks at the group; less than the lease", 0.1, 60}}};

@@ -73,9 +73,14 @@ class Site(Members):
             os.kill(pid, signal.SIGCONT)
 
     def kill_all(self, *units: str) -> None:
+        """At once."""
+        containers = [self.sandbox.container(unit) for unit in units] if self.sandbox.docker else []
         self.since = time.monotonic()
-        for unit in units:
-            self.sandbox.kill_unit(unit)
+        if containers:
+            self.sandbox.docker.docker("kill", *containers)
+        else:
+            for unit in units:
+                self.sandbox.kill_unit(unit)
 
     def start_one_by_one(self, units: list[str]) -> None:
         """The first ones find nobody who could lead yet, and say so."""
