@@ -29,11 +29,14 @@ class Site:
         return self.rest.get("/api/v1/watchdog/status")["leader"]
 
     def all_follow(self) -> bool:
+        """And each of them may have the next commit, so that each may be promoted."""
         nodes = self.rest.get("/api/v1/nodes")["nodes"]
         edges = self.rest.get("/api/v1/topology")["edges"]
         leader = self.leader()
-        return all(node["healthy"] for node in nodes) and sorted(e["to"] for e in edges) == sorted(n for n in self.names if n != leader) \
-            and all(edge["from"] == leader and edge["known_by"] == "agents" for edge in edges)
+        others = sorted(name for name in self.names if name != leader)
+        return all(node["healthy"] for node in nodes) and sorted(edge["to"] for edge in edges) == others \
+            and all(edge["from"] == leader and edge["known_by"] == "agents" for edge in edges) \
+            and sorted(self.rest.get("/api/v1/watchdog/info")["sync_members"]) == others
 
     def wait_whole(self) -> None:
         wait_until(self.all_follow, 40, "everybody follows the leader")
