@@ -1,6 +1,9 @@
 #include "proxy/proxy.h"
 
 #include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
 #include <thread>
 
 #include "net/socket.h"
@@ -147,6 +150,25 @@ Stats Proxy::stats() const {
   }
   stats.nodes = counters_.nodes();
   return stats;
+}
+
+Result<UserSecret> Proxy::secret_of(const std::string& user, Time wait) {
+  struct Waiting {
+    std::mutex mutex;
+    std::condition_variable came;
+    std::optional<Result<UserSecret>> answer;
+  };
+  const auto waiting = std::make_shared<Waiting>();  // outlives this call if the answer comes too late
+  auth_.look_up(user, Deadline::after(wait), [waiting](AuthDirectory::Answer answer) {
+    const std::lock_guard lock(waiting->mutex);
+    waiting->answer = std::move(answer);
+    waiting->came.notify_all();
+  });
+  std::unique_lock lock(waiting->mutex);
+  constexpr std::chrono::seconds kTooLate{1};
+  waiting->came.wait_for(lock, wait + kTooLate, [&] { return waiting->answer.has_value(); });
+  if (!waiting->answer) return Error(Code::kNotReady, "the balancer ends");
+  return std::move(*waiting->answer);
 }
 
 }  // namespace pgb::proxy

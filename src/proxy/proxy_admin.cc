@@ -1,9 +1,6 @@
 // The proxy as the control surfaces see it: orders, and lists of what there is.
 #include <algorithm>
-#include <condition_variable>
 #include <map>
-#include <mutex>
-#include <optional>
 #include <set>
 #include <thread>
 #include <tuple>
@@ -161,25 +158,6 @@ Outcome Proxy::forget_statements(const std::string& database) {
   outcome.text = "forgotten: " + count_of(entries, "statement") + " of " + name_of(database);
   log::info(outcome.text);
   return outcome;
-}
-
-Result<UserSecret> Proxy::secret_of(const std::string& user, Time wait) {
-  struct Waiting {
-    std::mutex mutex;
-    std::condition_variable came;
-    std::optional<Result<UserSecret>> answer;
-  };
-  const auto waiting = std::make_shared<Waiting>();  // outlives this call if the answer comes too late
-  auth_.look_up(user, Deadline::after(wait), [waiting](AuthDirectory::Answer answer) {
-    const std::lock_guard lock(waiting->mutex);
-    waiting->answer = std::move(answer);
-    waiting->came.notify_all();
-  });
-  std::unique_lock lock(waiting->mutex);
-  constexpr std::chrono::seconds kTooLate{1};
-  waiting->came.wait_for(lock, wait + kTooLate, [&] { return waiting->answer.has_value(); });
-  if (!waiting->answer) return Error(Code::kNotReady, "the balancer ends");
-  return std::move(*waiting->answer);
 }
 
 OrdersPtr Proxy::orders() const {

@@ -224,7 +224,7 @@ SIZE = str(len(SMUGGLED)).encode()
 POST = b"POST /api/v1/auth/login HTTP/1.1\r\nHost: localhost\r\n"
 
 
-@pytest.mark.parametrize("name, request_bytes", [
+AMBIGUOUS = [
     ("two lengths", POST + b"Content-Length: 0\r\nContent-Length: " + SIZE + b"\r\n\r\n" + SMUGGLED),
     ("two lengths, the other way", POST + b"Content-Length: " + SIZE + b"\r\nContent-Length: 0\r\n\r\n" + SMUGGLED),
     ("a list of lengths", POST + b"Content-Length: 0, " + SIZE + b"\r\n\r\n" + SMUGGLED),
@@ -239,10 +239,13 @@ POST = b"POST /api/v1/auth/login HTTP/1.1\r\nHost: localhost\r\n"
     ("a size of a chunk that is none", POST + b"Transfer-Encoding: chunked\r\n\r\n0x0\r\n\r\n" + SMUGGLED),
     ("a bare line feed", POST.replace(b"\r\n", b"\n") + b"Content-Length: 0\n\n" + SMUGGLED),
     ("a zero byte in a name", POST + b"Content-Le\0ngth: 0\r\n\r\n" + SMUGGLED),
-])
+]
+
+
+@pytest.mark.parametrize("name, request_bytes", AMBIGUOUS, ids=[name for name, _ in AMBIGUOUS])
 def test_what_cannot_be_told_apart_is_refused_and_what_follows_is_not_looked_at(site, name, request_bytes):
     answer = exchange_raw(site, "rest", request_bytes)
-    assert answer.count(b"HTTP/1.1 ") <= 1, f"{name}: {answer!r}"
+    assert len(re.findall(rb"^HTTP/1\.1 \d", answer, re.M)) <= 1, f"{name}: {answer!r}"
     assert not answer or answer.startswith(b"HTTP/1.1 400 "), f"{name}: {answer!r}"
     assert not site.balancer.ask("status")["paused"]
 

@@ -148,6 +148,7 @@ def test_bad_bytes_and_idle_connections_leave_it_alone(site):
 
 def test_a_take_over_keeps_it(site):
     site.balancer.config["takeover_socket"] = "takeover.sock"
+    site.balancer.config.pop("log_file")  # take_over() reads standard error
     site.balancer.restart()
     site.balancer.take_over()
     wait_until(lambda: site.pcp("node_count").stdout.strip() == "2", 20, "the new process answers")
