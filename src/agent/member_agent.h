@@ -69,6 +69,8 @@ class MemberAgent {
     ha::Lsn sync_since = 0;
     ha::Time sync_seen{};  // when it was found in effect
     std::optional<ha::ServerSync> applying;
+    uint64_t request = 0, request_ready = 0;  // its id: the last one seen, and the last one that may be decided on
+    ha::Time request_since{};
     std::optional<Revisions> recording;  // that the last kRecordSync compared
     std::map<std::string, ha::Link> links;
     std::vector<ha::Fork> history;
@@ -91,6 +93,7 @@ class MemberAgent {
   void look_at_sync(const ServerFacts& facts);
   void look_at_standby(const ServerFacts& facts, ha::OwnView& self);
   void look_at_ladder(const ha::ClusterView& view);
+  void note_request();
   void look_at_key(const StoreNews& news, ha::ClusterView& view);
   ha::Health health_of(const ServerWatch::State& state) const;
   void take_end();

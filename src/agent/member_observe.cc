@@ -41,9 +41,11 @@ ha::ClusterView MemberAgent::look() {
   view.evidence = peers_->evidence();
   for (const Member& member : config_.members) view.members.push_back(member.name);
   take_end();
+  note_request();
   look_at_server(view.self);
   const StoreNews news = store_->news();
   view.store = news.view;
+  if (view.store.request && view.store.request->id != own_.request_ready) view.store.request.reset();
   view.store.reachable = news.ever && now - news.asked < kStoreSilence;
   for (const auto& [name, node] : news.nodes) {
     if (name == config_.name) continue;
@@ -60,6 +62,21 @@ ha::ClusterView MemberAgent::look() {
   store_reachable_ = view.store.reachable;
   known_epoch_ = std::max({known_epoch_, view.self.promised, view.self.led, view.self.epoch, view.store.epoch.epoch});
   return view;
+}
+
+// A leader refuses what its standbys are not ready for: it looks at them once more before it decides.
+void MemberAgent::note_request() {
+  constexpr milliseconds kLook{1000};
+  const auto request = store_->news().view.request;
+  if (!request || own_.request_ready == request->id) return;
+  const ha::Time now = Clock::now();
+  if (own_.request != request->id) {
+    own_.request = request->id;
+    own_.request_since = now;
+    watch_->ask_now();
+  }
+  const bool looks = own_.up && own_.primary && watch_->state().answered < own_.request_since;
+  if (!looks || now - own_.request_since > kLook) own_.request_ready = request->id;
 }
 
 // The lease, and what this agent said to the group in an earlier life.
