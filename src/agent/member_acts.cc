@@ -259,7 +259,7 @@ void MemberAgent::act_on_server(const ha::ClusterView& view, const ha::Decision&
                    [this, to = *leader, asked, clear, epoch = decision.epoch,
                     rewind = decision.action == Action::kRewind]() -> After {
                      if (asked && acts_.give_data_up().ok()) clear();
-                     return rewind ? rewound(to, epoch) : rebuilt(acts_.full_copy(to), false);
+                     return rewind ? rewound(to, epoch) : rebuilt(acts_.full_copy(to, epoch), false);
                    });
     }
     case Action::kCheckpoint:

@@ -296,7 +296,7 @@ Status ServerActs::rewind(const Member& leader, ha::Epoch epoch) {
     (void)os::remove_tree(passfile);
     return Error(Code::kNotReady, done.error().message);
   }
-  PGB_TRY(memory_.set_led(0));
+  PGB_TRY(memory_.promise_and_follow(epoch));  // as in full_copy()
   PGB_TRY(dir_.set_stage(DataStage::kMaking));
   done = run_tool(argv, env, Deadline::never());
   (void)os::remove_tree(passfile);
@@ -308,9 +308,10 @@ Status ServerActs::rewind(const Member& leader, ha::Epoch epoch) {
   return dir_.set_stage(DataStage::kReady);
 }
 
-Status ServerActs::full_copy(const Member& leader) {
+Status ServerActs::full_copy(const Member& leader, ha::Epoch epoch) {
   postmaster_.stop(Deadline::after(seconds(20)));
-  PGB_TRY(memory_.set_led(0));
+  // What is copied belongs to that epoch: nobody leads an earlier one with it, whatever the store says afterwards.
+  PGB_TRY(memory_.promise_and_follow(epoch));
   const ServerRole role{true, leader.host, leader.port, config_.slot, closed_names(), kRetry};
   return make_replica_dir(config_, bin_dir_, dir_, role, progress_);
 }

@@ -48,7 +48,7 @@ class ServerActs {
   // Afterwards the data is whole and the server follows `leader`: what is rewound is not consistent before it has
   // read its WAL. The data was not touched if it says kNotReady; after another error it has to be copied.
   Status rewind(const Member& leader, ha::Epoch epoch);
-  Status full_copy(const Member& leader);
+  Status full_copy(const Member& leader, ha::Epoch epoch);
   // From now on the data is good for nothing but to be copied anew, also if we are cut off.
   Status give_data_up() const { return dir_.set_stage(DataStage::kMaking); }
   Status checkpoint();

@@ -175,6 +175,7 @@ void World::act(SimNode& node, const Decision& decision) {
     server.state = Server::kBuilding;
     server.following.reset();
     server.epoch = 0;
+    promise(node, decision.epoch);  // what it gets belongs to that epoch
     node.led = 0;
     run(200, 2500);
   };
