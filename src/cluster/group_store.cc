@@ -138,13 +138,9 @@ Status check_node(const Group& group, const std::string& node) {
 }
 
 Result<int64_t> leave_request(Group& group, const char* kind, const std::string& node, bool force) {
-  dcs::Txn txn;
-  txn.when = {Compare::absent(group.keys.failover())};
-  const json request{{"kind", kind}, {"node", node}, {"force", force}, {"seconds", kRequestPatience.count()}};
-  txn.then = {Op::put(group.keys.failover(), request.dump())};
-  auto done = group.store->txn(txn, Deadline::after(kCall));
-  if (!done.ok()) return std::move(done).error().in("lease store of " + group.balancer.name);
-  if (done->succeeded) return done->revision;
+  auto left = dcs::leave_request(*group.store, group.keys, {kind, node, force});
+  if (left.ok()) return left;
+  if (left.error().code != Code::kBusy) return std::move(left).error().in("lease store of " + group.balancer.name);
   return Error(Code::kBusy, "another request to the agents of " + group.balancer.name + " stands")
       .with("changed", "nothing")
       .with("look", "pgbalancer_cluster history");
@@ -160,15 +156,9 @@ bool withdraw_request(Group& group, int64_t revision) {
 
 std::vector<Change> read_history(Group& group) {
   std::vector<Change> changes;
-  auto found = group.store->range({group.keys.history(), true}, Deadline::after(seconds(10)));
-  if (!found.ok()) return changes;
-  for (const dcs::KeyValue& kv : found->kvs) {
-    const json doc = json::parse(kv.value, nullptr, false);
-    if (!doc.is_object()) continue;
-    changes.push_back({value_of<std::string>(doc, "time", ""), group.balancer.name,
-                       value_of<std::string>(doc, "node", ""), value_of<std::string>(doc, "action", ""),
-                       value_of<uint64_t>(doc, "epoch", 0), value_of<std::string>(doc, "text", ""), kv.mod_revision});
-  }
+  auto lines = dcs::read_history(*group.store, group.keys);
+  if (!lines.ok()) return changes;
+  for (dcs::HistoryLine& line : *lines) changes.push_back({std::move(line), group.balancer.name});
   return changes;
 }
 

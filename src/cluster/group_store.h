@@ -10,6 +10,7 @@
 #include "cluster/units.h"
 #include "dcs/dcs.h"
 #include "dcs/keys.h"
+#include "dcs/role_change.h"
 
 namespace pgb::cluster {
 
@@ -57,19 +58,13 @@ Result<GroupState> read_state(Group& group);  // within two seconds
 // kNoNode with the known ones; `node` empty: success.
 Status check_node(const Group& group, const std::string& node);
 
-// For how long the agents may take to begin with a request.
-inline constexpr std::chrono::seconds kRequestPatience{30};
 // The request's revision. kBusy: another one stands.
 Result<int64_t> leave_request(Group& group, const char* kind, const std::string& node, bool force);
 // Takes it back. False if it is gone, done or refused, or nobody knows.
 bool withdraw_request(Group& group, int64_t revision);
 
-struct Change {
-  std::string time;  // RFC 3339 UTC, by the clock of the node that wrote it
-  std::string group, node, action;
-  uint64_t epoch = 0;
-  std::string text;
-  int64_t revision = 0;  // of the store when it was written
+struct Change : dcs::HistoryLine {
+  std::string group;
 };
 // Oldest first; empty also if the store does not answer.
 std::vector<Change> read_history(Group& group);

@@ -40,7 +40,7 @@ Error still_goes_on(Error why, const std::string& node) {
 // Until the node's agent has begun; then nothing can stop it any more.
 Status wait_begun(const Session& session, Group& group, const std::string& node, int64_t request) {
   session.tell(node, Event::State::kWaiting, "waits until no commit is on it alone with the primary");
-  const Deadline patience = Deadline::after(kRequestPatience + seconds(5));
+  const Deadline patience = Deadline::after(dcs::kRequestPatience + seconds(5));
   for (;; poll(nullptr, 0, 30)) {
     auto state = read_state(group);
     if (state.ok() && state->request != request) {

@@ -171,7 +171,7 @@ std::optional<Error> no_safe_candidate(const Session& session, Group& group, con
 Result<RoleChange> wait_for_change(const Session& session, Group& group, const Asked& asked) {
   constexpr seconds kElection{5};
   const auto began = Clock::now();
-  const Deadline deadline = Deadline::after(kRequestPatience + seconds(10));
+  const Deadline deadline = Deadline::after(dcs::kRequestPatience + seconds(10));
   Deadline look_closer = Deadline::after(kElection);
   Steps steps(session, asked.from);
   for (; !deadline.expired(); poll(nullptr, 0, 10)) {

@@ -133,7 +133,8 @@ Status GroupRoles::reinit(const std::string& node) {
     if (*leader == node) {
       return Error(Code::kIsPrimary, node + " is the primary: it cannot be made anew").with("changed", "nothing");
     }
-    return dcs::leave_request(store, keys, {"reinit", node, false});
+    PGB_TRY(dcs::leave_request(store, keys, {"reinit", node, false}));
+    return {};
   });
 }
 

@@ -46,7 +46,7 @@ std::string last_words(Dcs& store, const Keys& keys, const std::string& action) 
 
 }  // namespace
 
-Status leave_request(Dcs& store, const Keys& keys, const RoleRequest& request) {
+Result<int64_t> leave_request(Dcs& store, const Keys& keys, const RoleRequest& request) {
   Txn txn;
   txn.when = {Compare::absent(keys.failover())};
   const json text{
@@ -54,7 +54,7 @@ Status leave_request(Dcs& store, const Keys& keys, const RoleRequest& request) {
   txn.then = {Op::put(keys.failover(), text.dump(-1, ' ', false, json::error_handler_t::replace))};
   auto done = store.txn(txn, Deadline::after(kCall));
   if (!done.ok()) return std::move(done).error();
-  if (done->succeeded) return {};
+  if (done->succeeded) return done->revision;
   return Error(Code::kBusy, "another request to change roles stands").with("changed", "nothing");
 }
 
@@ -100,7 +100,7 @@ Result<std::vector<HistoryLine>> read_history(Dcs& store, const Keys& keys) {
     if (!doc.is_object()) continue;
     lines.push_back({value_of(doc, "time", std::string()), value_of(doc, "node", std::string()),
                      value_of(doc, "action", std::string()), value_of(doc, "epoch", uint64_t{0}),
-                     value_of(doc, "text", std::string())});
+                     value_of(doc, "text", std::string()), kv.mod_revision});
   }
   return lines;
 }

@@ -21,8 +21,8 @@ struct RoleRequest {
 // How long the agents may take to begin with a request.
 inline constexpr std::chrono::seconds kRequestPatience{30};
 
-// One request stands at a time: kBusy if there is one.
-Status leave_request(Dcs& store, const Keys& keys, const RoleRequest& request);
+// Its revision. One request stands at a time: kBusy if there is one.
+Result<int64_t> leave_request(Dcs& store, const Keys& keys, const RoleRequest& request);
 
 // Who leads, as the store knows it; empty: nobody does.
 Result<std::string> leader_of(Dcs& store, const Keys& keys);
@@ -46,6 +46,7 @@ struct HistoryLine {
   std::string node, action;
   uint64_t epoch = 0;
   std::string text;
+  int64_t revision = 0;  // of the store when it was written
 };
 // Oldest first.
 Result<std::vector<HistoryLine>> read_history(Dcs& store, const Keys& keys);
