@@ -37,6 +37,14 @@ Error still_goes_on(Error why, const std::string& node) {
       .with("look", "pgbalancer_cluster status --node " + node);
 }
 
+// The agent gives the data up before it takes the request out of the store, so that whoever dies it is finished.
+Error taken_back(Error why, const std::string& node) {
+  return std::move(why)
+      .with("changed", "nothing: the request is taken back; unless the agent of " + node +
+                           " had just begun, then it goes on with it by itself")
+      .with("look", "pgbalancer_cluster status --node " + node);
+}
+
 // Until the node's agent has begun; then nothing can stop it any more.
 Status wait_begun(const Session& session, Group& group, const std::string& node, int64_t request) {
   session.tell(node, Event::State::kWaiting, "waits until no commit is on it alone with the primary");
@@ -52,7 +60,7 @@ Status wait_begun(const Session& session, Group& group, const std::string& node,
     Status on = session.check_interrupted();
     if (on.ok() && patience.expired()) on = Error(Code::kTimeout, node + " did not begin; is it up?");
     if (on.ok()) continue;
-    if (withdraw_request(group, request)) return std::move(on).error().with("changed", "nothing");
+    if (withdraw_request(group, request)) return taken_back(std::move(on).error(), node);
     return still_goes_on(std::move(on).error(), node);
   }
 }
