@@ -257,7 +257,7 @@ void MemberAgent::act_on_server(const ha::ClusterView& view, const ha::Decision&
       tell_later(std::string(ha::to_string(decision.action)), decision.sentence);
       return begin(decision,
                    [this, to = *leader, asked, clear, epoch = decision.epoch,
-                    rewind = decision.action == Action::kRewind]() -> After {
+                    rewind = decision.action == Action::kRewind && !asked]() -> After {
                      if (asked && acts_.give_data_up().ok()) clear();
                      return rewind ? rewound(to, epoch) : rebuilt(acts_.full_copy(to, epoch), false);
                    });

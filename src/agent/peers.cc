@@ -103,8 +103,10 @@ Contact Peers::ask_once(const Peer& peer, bool let_go) {
     said.epoch = answer->epoch;
     said.store_reachable = answer->store_reachable;
   } else {
-    const bool refused = answer.error().code == Code::kUnreachable && api::says_refused(answer.error());
-    said.contact = refused || let_go ? Contact::kRefused : Contact::kSilent;
+    const Code code = answer.error().code;
+    const bool refused = code == Code::kUnreachable && api::says_refused(answer.error());
+    const bool gone = let_go && (code == Code::kUnreachable || code == Code::kTimeout);  // all else is an answer
+    said.contact = refused || gone ? Contact::kRefused : Contact::kSilent;
   }
   bool news = false;
   {

@@ -278,6 +278,8 @@ Status ServerActs::rewind(const Member& leader, ha::Epoch epoch) {
   postmaster_.stop(Deadline::after(seconds(20)));
   // The server of that role may read files; pg_rewind needs to. It gets the password by a file.
   const std::string passfile = dir_.parent() + "/rewind.pgpass";
+  const std::unique_ptr<const std::string, void (*)(const std::string*)> goes(
+      &passfile, [](const std::string* path) { (void)os::remove_tree(*path); });
   AgentConfig as_superuser = config_;
   as_superuser.replication_user = config_.superuser;
   as_superuser.replication_password = config_.superuser_password;
@@ -292,20 +294,22 @@ Status ServerActs::rewind(const Member& leader, ha::Epoch epoch) {
   progress_.set("copying", "pg_rewind to " + leader.name);
   Status done = make_rewindable(leader);
   if (done.ok()) done = run_tool(trial, env, Deadline::after(std::chrono::minutes(10)));
-  if (!done.ok()) {
-    (void)os::remove_tree(passfile);
-    return Error(Code::kNotReady, done.error().message);
-  }
+  if (!done.ok()) return Error(Code::kNotReady, done.error().message);
   PGB_TRY(memory_.promise_and_follow(epoch));  // as in full_copy()
   PGB_TRY(dir_.set_stage(DataStage::kMaking));
   done = run_tool(argv, env, Deadline::never());
-  (void)os::remove_tree(passfile);
   PGB_TRY(std::move(done));
   if (const Status up = start_rewound(leader, epoch); !up.ok()) {
     return Error(Code::kTimeout, "it was rewound to " + leader.name + ", but does not follow: " + up.error().message);
   }
   drop_slots();
   return dir_.set_stage(DataStage::kReady);
+}
+
+Status ServerActs::give_data_up() {
+  PGB_TRY(dir_.set_stage(DataStage::kMaking));
+  postmaster_.stop(Deadline::after(seconds(20)));
+  return {};
 }
 
 Status ServerActs::full_copy(const Member& leader, ha::Epoch epoch) {

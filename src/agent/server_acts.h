@@ -49,8 +49,9 @@ class ServerActs {
   // read its WAL. The data was not touched if it says kNotReady; after another error it has to be copied.
   Status rewind(const Member& leader, ha::Epoch epoch);
   Status full_copy(const Member& leader, ha::Epoch epoch);
-  // From now on the data is good for nothing but to be copied anew, also if we are cut off.
-  Status give_data_up() const { return dir_.set_stage(DataStage::kMaking); }
+  // From now on the data is good for nothing but to be copied anew, also if we are cut off, and its server has ended:
+  // it confirms no commit any more.
+  Status give_data_up();
   Status checkpoint();
   void stop_cleanly(Deadline deadline);
   // Why a standby whose WAL ends at `mine` gets no stream from `leader`; kNone also if that does not say.

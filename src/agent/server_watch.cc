@@ -160,6 +160,9 @@ void ServerWatch::work() {
   }
 }
 
+// A server that has no room for one more session, or none for us, is alive.
+static bool is_answer(const Error& error) { return error.code == Code::kSql || error.code == Code::kAuth; }
+
 // A stopped postmaster lets old connections go on and takes no new one.
 void ServerWatch::greet() {
   std::unique_lock lock(mutex_);
@@ -170,7 +173,8 @@ void ServerWatch::greet() {
     const uint64_t turn = turn_;
     lock.unlock();
     const ha::Time began = Clock::now();
-    const bool welcome = Connection::open(whom_(), Deadline::after(kPatience)).ok();
+    const auto opened = Connection::open(whom_(), Deadline::after(kPatience));
+    const bool welcome = opened.ok() || is_answer(opened.error());
     lock.lock();
     if (welcome && turn == turn_) state_.welcomed = began;
   }
@@ -198,14 +202,16 @@ void ServerWatch::beat() {
     lock.unlock();
     const ha::Time began = Clock::now();
     if (turn != connected_turn) connection.reset();
+    bool refused = false;  // which says nothing of its disk
     if (connection == nullptr) {
       auto opened = Connection::open(whom_(), Deadline::after(kPatience));
       if (opened.ok()) connection = std::move(*opened), connected_turn = turn;
+      refused = !opened.ok() && is_answer(opened.error());
     }
     const bool done = connection != nullptr && write_once(*connection, Deadline::after(kWritePatience)).ok();
     if (!done) connection.reset();
     lock.lock();
-    if (done && turn == turn_) state_.wrote = began;
+    if ((done || refused) && turn == turn_) state_.wrote = began;
   }
 }
 

@@ -56,6 +56,8 @@ bool StoreLink::acquire(const ha::ClusterView& seen, const ha::Decision& decisio
   dcs::Txn txn;
   txn.when = {at_revision(keys_.leader(), revision_of(store.leader)), at_revision(keys_.epoch(), store.epoch.revision),
               at_revision(keys_.sync(), revision_of(store.sync))};
+  // In a pause a leader that is cut off does not stop: who decided before it began may not elect in it.
+  if (!store.paused) txn.when.push_back(Compare::absent(keys_.paused()));
   txn.then.push_back(Op::put(keys_.leader(), to_json(ha::LeaderKey{config_.name, decision.epoch, 0, 0}), lease->id));
   const ha::Timeline timeline = std::max(store.epoch.timeline, decision.timeline);
   const ha::EpochRecord epoch{decision.epoch, config_.name, timeline, 0, seen.self.system_id};

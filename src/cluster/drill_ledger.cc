@@ -34,13 +34,10 @@ DrillLedger::DrillLedger(const Group& group)
 
 Status DrillLedger::make() {
   const auto through = balancer_conninfo(group_.cluster, group_.secrets, group_.balancer);
-  const Deadline deadline = Deadline::after(seconds(15));
-  for (const char* sql :
-       {kDrop, "CREATE SCHEMA pgbalancer_drill",
-        "CREATE TABLE pgbalancer_drill.ledger (writer int, number bigint, PRIMARY KEY (writer, number))"}) {
-    PGB_TRY(run(through, sql, deadline));
-  }
-  return {};
+  const std::string all = std::string(kDrop) +  // in one transaction
+                          "; CREATE SCHEMA pgbalancer_drill; CREATE TABLE pgbalancer_drill.ledger"
+                          " (writer int, number bigint, PRIMARY KEY (writer, number))";
+  return run(through, all, Deadline::after(seconds(15)));
 }
 
 Status DrillLedger::remove(Deadline deadline) const {

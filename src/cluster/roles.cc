@@ -200,9 +200,8 @@ Result<RoleChange> wait_for_change(const Session& session, Group& group, const A
       if (auto error = no_safe_candidate(session, group, asked)) return std::move(*error);
     }
   }
-  return Error(Code::kTimeout,
-               "nobody else leads " + group.balancer.name + " yet; the request may still be carried out")
-      .with("look", "pgbalancer_cluster history");
+  // A request that stood for ever would be carried out when nobody wants it any more.
+  return interrupted(group, asked, Error(Code::kTimeout, "nobody else leads " + group.balancer.name + " yet"));
 }
 
 // The former primary, and all others, stream from the new one. What is not so after a while is told, and no failure.

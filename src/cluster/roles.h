@@ -40,7 +40,8 @@ Result<SwitchoverPlan> plan_switchover(Session& session, const std::string& bala
 
 // Moves the role to `to`, or to the best candidate if that is empty; planned, nothing is lost. Returns when the new
 // primary takes writes and the former one follows it. kNoNode, kNotReady (with the leader's reason; then nothing has
-// changed), kBusy (another request stands), kTimeout (the request may still be carried out), kInterrupted (says which).
+// changed), kBusy (another request stands), kTimeout and kInterrupted (say whether the request was taken back or is
+// carried out).
 Result<RoleChange> switchover(Session& session, const std::string& balancer, const std::string& to);
 
 // Gives a group without a leader one; `force`: also one that may lack acknowledged commits. kNotReady: it has one, or

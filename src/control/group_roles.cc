@@ -15,7 +15,10 @@ constexpr char kRoot[] = "/pgbalancer/";  // of all groups, see dcs/keys.h
 constexpr std::chrono::seconds kPatience{5};
 
 Error no_agents() {
-  return Error(Code::kNotReady, "no agents choose the primary here: roles are those that the servers were made with")
+  return Error(
+             Code::kNotReady,
+             "no agents choose the primary here: this balancer keeps no lease store; roles are those that the servers "
+             "were made with, unless their agents use another store")
       .with("changed", "nothing")
       .with("try", "\"ha\": {\"failover\": true} in the cluster file, before it is made");
 }

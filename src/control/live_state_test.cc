@@ -112,7 +112,7 @@ TEST_F(LiveStateTest, ALostPrimaryIsSeenAndExplained) {
   group_.set({node("a", kPrimary, false, "connection refused"), node("b", kReplica)});
   Json now = wait_for([](const Json& s) { return s["state"] == "no_primary"; });
   EXPECT_NE(now["sentence"].get<std::string>().find("a is down: connection refused"), std::string::npos);
-  EXPECT_EQ(now["links"][0]["state"], "streaming");
+  EXPECT_EQ(now["links"][0]["state"], "unknown");
   EXPECT_TRUE(tells(now, "a is down: connection refused"));
   EXPECT_TRUE(tells(now, "there is no primary"));
   group_.set({node("a", kPrimary, false, "connection refused"), node("b", kPrimary)});

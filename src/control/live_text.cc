@@ -39,6 +39,9 @@ std::string wrapped(const std::string& text) {
   return out + line + "\n";
 }
 
+// Of a time in RFC 3339; others may have written it.
+std::string clock_of(const std::string& time) { return time.size() >= 19 ? time.substr(11, 8) : "--:--:--"; }
+
 std::string lag_of(const LiveNode& node) { return node.behind_s ? fixed(*node.behind_s * 1000, 0) + " ms" : "-"; }
 
 void add_nodes(std::string& out, const LiveView& view) {
@@ -54,7 +57,7 @@ void add_nodes(std::string& out, const LiveView& view) {
 }  // namespace
 
 std::string live_text(const LiveView& view, const std::vector<LiveEvent>& events) {
-  std::string out = plain(view.group) + "  " + view.state + "  " + view.time.substr(11, 8) + " UTC";
+  std::string out = plain(view.group) + "  " + view.state + "  " + clock_of(view.time) + " UTC";
   if (view.roles) out += "  epoch " + std::to_string(view.roles->epoch);
   out += "\n";
   if (!view.sentence.empty()) out += wrapped(view.sentence);
@@ -70,7 +73,7 @@ std::string live_text(const LiveView& view, const std::vector<LiveEvent>& events
   std::vector<LiveEvent> newest = events;
   std::stable_sort(newest.begin(), newest.end(), [](const auto& a, const auto& b) { return a.time < b.time; });
   const size_t first = newest.size() - std::min(newest.size(), kEvents);
-  for (size_t i = first; i < newest.size(); ++i) out += wrapped(newest[i].time.substr(11, 8) + "  " + newest[i].text);
+  for (size_t i = first; i < newest.size(); ++i) out += wrapped(clock_of(newest[i].time) + "  " + newest[i].text);
   return out;
 }
 

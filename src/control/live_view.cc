@@ -18,14 +18,6 @@ std::string state_of(const proxy::NodeView& node) {
   return node.last_error.empty() ? "unknown" : "down";
 }
 
-// What it has is at least as new as that.
-double behind_seconds(const proxy::NodeView& node) {
-  const int64_t caught_up = node.gauge->caught_up_ns;
-  if (node.gauge->behind_bytes == 0 || caught_up == 0) return 0;
-  const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  return std::max(0.0, std::chrono::duration<double>(now - std::chrono::nanoseconds(caught_up)).count());
-}
-
 LiveNode live_node(const NodeNumbers& numbers, const Rates& rates, const std::optional<GroupRoles::Now>& roles) {
   const proxy::NodeView& view = numbers.view;
   LiveNode node;
@@ -38,7 +30,7 @@ LiveNode live_node(const NodeNumbers& numbers, const Rates& rates, const std::op
   node.timeline = view.timeline;
   if (view.healthy && view.role == proxy::NodeRole::kReplica) {
     node.behind_bytes = numbers.behind();
-    node.behind_s = behind_seconds(view);
+    node.behind_s = numbers.behind_seconds();
   }
   node.servers = numbers.servers;
   node.busy = view.gauge->busy;
@@ -53,20 +45,24 @@ LiveNode live_node(const NodeNumbers& numbers, const Rates& rates, const std::op
   return node;
 }
 
-LiveLink link_to(const LiveNode& node, const std::string& primary) {
-  const bool up = node.state == "up" || node.state == "drained";
+bool is_up(const LiveNode& node) { return node.state == "up" || node.state == "drained"; }
+
+LiveLink link_to(const LiveNode& node, const LiveNode* primary) {
+  const bool up = is_up(node);
   if (node.agent && !node.agent->follows.value_or("").empty()) {
     return {*node.agent->follows, node.name, up && node.agent->streaming ? "streaming" : "broken", "agent"};
   }
-  if (!up) return {primary, node.name, "broken", "positions"};
-  if (primary.empty()) return {primary, node.name, "unknown", "positions"};
-  return {primary, node.name, node.behind_s.value_or(0) > kFarBehind_s ? "behind" : "streaming", "positions"};
+  if (!up) return {primary == nullptr ? "" : primary->name, node.name, "broken", "positions"};
+  if (primary == nullptr) return {"", node.name, "unknown", "positions"};
+  if (!is_up(*primary)) return {primary->name, node.name, "unknown", "positions"};
+  const bool far = !node.behind_s || *node.behind_s > kFarBehind_s;
+  return {primary->name, node.name, far ? "behind" : "streaming", "positions"};
 }
 
 std::vector<LiveLink> links_of(const LiveView& view) {
-  std::string primary;
+  const LiveNode* primary = nullptr;
   for (const LiveNode& node : view.nodes) {
-    if (node.role == "primary" && (primary.empty() || node.state == "up")) primary = node.name;
+    if (node.role == "primary" && (primary == nullptr || node.state == "up")) primary = &node;
   }
   std::vector<LiveLink> links;
   for (const LiveNode& node : view.nodes) {
@@ -80,23 +76,33 @@ std::vector<LiveLink> links_of(const LiveView& view) {
 void judge(LiveView& view, const proxy::PoolSettings& settings) {
   std::vector<std::string> wrong;
   bool primary = false;
+  std::string drained;  // a primary that takes no work
   for (const LiveNode& node : view.nodes) {
-    const bool up = node.state == "up" || node.state == "drained";
+    const bool up = is_up(node);
     primary = primary || (node.role == "primary" && up);
+    if (node.role == "primary" && node.state == "drained") drained = node.name;
     if (!up)
       wrong.push_back(node.name + " is " + (node.state == "unknown" ? "not known yet" : node.state) +
                       (node.reason.empty() ? "" : ": " + node.reason));
   }
-  view.state = !primary ? "no_primary" : wrong.empty() ? "healthy" : "degraded";
+  view.writes_wait = !primary || !drained.empty();
+  view.state = !primary ? "no_primary" : wrong.empty() && drained.empty() ? "healthy" : "degraded";
   if (!primary) {
     const auto limit = std::chrono::duration<double>(settings.primary_wait_timeout).count();
     wrong.insert(wrong.begin(),
                  "No server can be written to. Reads go on at replicas; other work waits" +
                      (limit > 0 ? " up to " + fixed(limit, limit < 10 && limit != std::floor(limit) ? 1 : 0) + " s"
                                 : std::string()) +
-                     (view.roles ? ", while the agents choose a new primary" : "; nobody here chooses another one"));
+                     (!view.roles          ? "; nobody here chooses another one"
+                      : view.roles->paused ? "; failover is paused, so no server takes over by itself"
+                                           : ", while the agents choose a new primary"));
+  } else if (!drained.empty()) {
+    wrong.insert(wrong.begin(), drained + ", the primary, is drained: writes wait until it is attached again");
   } else if (!wrong.empty()) {
     wrong.insert(wrong.begin(), "Writes go on; reads go to the servers that are up");
+  }
+  if (primary && view.roles && view.roles->paused) {
+    wrong.emplace_back("Failover is paused: no server takes over by itself until somebody resumes it");
   }
   if (view.paused) wrong.insert(wrong.begin(), "All databases are paused: new work waits until somebody resumes them");
   for (const std::string& database : view.paused_databases) wrong.push_back("The database " + database + " is paused");
@@ -110,7 +116,7 @@ void judge(LiveView& view, const proxy::PoolSettings& settings) {
 // Clients that are kept back, by a pause or because there is no primary, stand in no pool's queue. Each is asked for
 // then, and only then: there may be thousands.
 void count_kept_back(LiveView& view, const proxy::Admin& proxy) {
-  if (!view.paused && view.paused_databases.empty() && view.state != "no_primary") return;
+  if (!view.paused && view.paused_databases.empty() && !view.writes_wait) return;
   uint64_t waiting = 0;
   for (const proxy::ClientRow& row : proxy.clients()) {
     if (row.state != "waiting" && row.state != "paused") continue;

@@ -44,6 +44,7 @@ struct LiveView {
   std::string sentence;                  // what is wrong, and what comes of it; empty: nothing is
   std::optional<GroupRoles::Now> roles;  // without: no lease store is kept here
   bool paused = false, shutting_down = false;
+  bool writes_wait = false;  // no primary takes any
   std::vector<std::string> paused_databases;
   uint64_t clients = 0, max_clients = 0, refused_total = 0;
   uint64_t waiting = 0;

@@ -30,7 +30,7 @@ Result<bool> Logins::knows(const std::string& user, const Secret& password) cons
   const auto pcp = config->pcp_users.find(user);
   if (pcp != config->pcp_users.end()) {
     const auto md5 = pgwire::md5_hex(password.reveal());
-    if (md5 && pcp->second.equals(*md5)) return true;
+    return md5 && pcp->second.equals(*md5);
   }
   if (control::role_of(user, config->admin_users, config->stats_users) == Role::kNobody) return refuse_slowly(password);
   const auto secret = around_.secret_of(user);

@@ -174,14 +174,6 @@ void write_pools(MetricText& out, const std::vector<proxy::TrafficRow>& rows) {
   }
 }
 
-// How far a replica may be behind: what it has is at least as new as that.
-double lag_seconds(const NodeNumbers& node) {
-  const int64_t caught_up = node.view.gauge->caught_up_ns;
-  if (node.behind() == 0 || caught_up == 0) return 0;
-  const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  return std::max(0.0, std::chrono::duration<double>(now - std::chrono::nanoseconds(caught_up)).count());
-}
-
 void write_nodes(MetricText& out, const proxy::Admin& proxy, const proxy::Stats& stats) {
   const std::vector<NodeNumbers> nodes = node_numbers(proxy);
   const auto each = [&](Type type, const char* name, const char* help, auto value) {
@@ -198,8 +190,11 @@ void write_nodes(MetricText& out, const proxy::Admin& proxy, const proxy::Stats&
        [](const NodeNumbers& node) { return node.view.weight; });
   each(Type::kGauge, "pgbalancer_node_replication_lag_bytes", "Of the primary's log, not yet replayed when last asked.",
        [](const NodeNumbers& node) { return number(node.behind()); });
-  each(Type::kGauge, "pgbalancer_node_replication_lag_seconds", "Age of the newest state that it is known to have.",
-       lag_seconds);
+  out.begin(Type::kGauge, "pgbalancer_node_replication_lag_seconds",
+            "Age of the newest state that it is known to have; absent where none is known.");
+  for (const NodeNumbers& node : nodes) {
+    if (const auto lag = node.behind_seconds()) out.add(*lag, {{"node", node.view.name}});
+  }
   each(Type::kGauge, "pgbalancer_node_busy_servers", "Connections to the node that work for a client.",
        [](const NodeNumbers& node) { return number(node.view.gauge->busy); });
   each(Type::kGauge, "pgbalancer_node_server_connections", "Connections to the node.",

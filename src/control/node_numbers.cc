@@ -1,6 +1,7 @@
 #include "control/node_numbers.h"
 
 #include <algorithm>
+#include <chrono>
 #include <map>
 
 #include "control/text_of.h"
@@ -51,6 +52,14 @@ std::string NodeNumbers::pg_role() const {
 
 uint64_t NodeNumbers::behind() const {
   return view.role == proxy::NodeRole::kReplica ? view.gauge->behind_bytes.load() : 0;
+}
+
+std::optional<double> NodeNumbers::behind_seconds() const {
+  if (behind() == 0) return 0;
+  const int64_t caught_up = view.gauge->caught_up_ns;
+  if (caught_up == 0) return std::nullopt;
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return std::max(0.0, std::chrono::duration<double>(now - std::chrono::nanoseconds(caught_up)).count());
 }
 
 std::string NodeNumbers::changed() const { return time_of(view.gauge->back_since_ns); }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,9 +18,11 @@ struct NodeNumbers {
 
   // In pgpool-II's words: "up" with connections, "waiting" without any yet, "down" when silent or drained.
   std::string status() const;
-  int status_code() const;                        // the same as a number: 1 waiting, 2 up, 3 down
-  std::string pg_role() const;                    // "primary", "standby", "unknown"
-  uint64_t behind() const;                        // bytes; of the primary 0
+  int status_code() const;      // the same as a number: 1 waiting, 2 up, 3 down
+  std::string pg_role() const;  // "primary", "standby", "unknown"
+  uint64_t behind() const;      // bytes; of the primary 0
+  // Age of the newest state that it is known to have; nothing if it has never been seen to catch up with anything.
+  std::optional<double> behind_seconds() const;
   std::string changed() const;                    // when it was last found again, or first; empty: it never was
   int64_t changed_at() const;                     // the same in seconds since the epoch; 0: never
   std::vector<std::string> health_check() const;  // the columns of SHOW POOL_HEALTH_CHECK_STATS

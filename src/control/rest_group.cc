@@ -78,7 +78,8 @@ Json edges(const proxy::TopologySnapshot& topology, const Result<GroupRoles::Now
   if (now) {
     for (const GroupRoles::Member& member : now->members) {
       const proxy::NodeView* to = topology.find(member.name);
-      if (to != nullptr && member.follows && !member.follows->empty()) {
+      const bool streams = to != nullptr && to->healthy && member.streaming;
+      if (streams && member.follows && !member.follows->empty()) {
         list.push_back(edge(*member.follows, *to, "agents"));
       }
     }

@@ -175,7 +175,10 @@ Status Service::start(proxy::Settings settings) {
 // All of them, before their ports are open.
 void Service::make_surfaces() {
   roles_ = std::make_unique<GroupRoles>(config_.group);
-  const auto end = [](bool wait) { ::kill(::getpid(), wait ? SIGINT : SIGTERM); };
+  // A second SIGINT ends at once, which is not what asking twice for the same means here.
+  const auto end = [this](bool wait) {
+    if (!wait || !balancer_->proxy().orders()->finishing) ::kill(::getpid(), wait ? SIGINT : SIGTERM);
+  };
   actions_.reset(
       new Actions{balancer_->proxy(), [this] { return balancer_->reload(); }, end, reopen_log(config_), roles_.get()});
   const auto config = [this] { return balancer_->config(); };
@@ -324,11 +327,12 @@ void Service::go_on_without_sockets() {
             " clients are served to their end");
   balancer_->proxy().end_waits();
   roles_->use(nullptr);
-  rest_.reset();
   leader_watch_.reset();
   balancer_->set_leader(std::nullopt);  // what it was gets old
+  balancer_->let_leave("");
+  store_.reset();  // first: the successor waits for it, but for requests that are answered yet nobody does
+  rest_.reset();
   pcp_.reset();
-  store_.reset();
   ending_ = true;
   until_ = limit_of(config_.takeover_timeout);
 }

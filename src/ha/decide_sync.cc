@@ -26,6 +26,7 @@ bool belongs(const Look& look, const std::string& name, const Link& link) {
       look.state == State::kLeading && request && request->kind == Request::Kind::kReinit && request->node == name;
   const NodeView* node = find_node(look.view, name);
   if (leaves || !in(look.view.members, name) || (node != nullptr && node->priority == 0)) return false;
+  if (node != nullptr && node->server == Server::kBuilding) return false;  // it has no data, whatever streamed last
   bool near = link.flushed + look.settings().lag_limit >= look.self().flushed.value_or(Position{}).lsn;
   if (link.streaming) return near || in(recorded_members(look), name);
   return in(recorded_members(look), name) && look.now - link.since < look.settings().drop_after;

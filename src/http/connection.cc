@@ -24,6 +24,8 @@
 namespace pgb::http {
 namespace {
 
+constexpr size_t kMostBuffered = (16u << 10) + 65536;  // a header, and one read
+
 namespace asio = boost::asio;
 namespace beast = boost::beast;
 using ErrorCode = boost::system::error_code;
@@ -264,7 +266,8 @@ class Connection {
   Stream stream_;
   std::optional<asio::ssl::context> tls_context_;
   std::optional<asio::ssl::stream<Stream&>> tls_;
-  beast::flat_buffer buffer_;  // keeps what came after a request: the next one
+  // Keeps what came after a request: the next one. Its limit is the only one that chunk extensions and trailers meet.
+  beast::flat_buffer buffer_{kMostBuffered};
 };
 
 }  // namespace

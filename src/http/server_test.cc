@@ -110,6 +110,17 @@ TEST(HttpServer, ReadsChunkedBodies) {
   EXPECT_NE(answer.find("\r\n\r\nabcdefg"), std::string::npos) << answer;
 }
 
+// What no limit on header or body counts may not grow for ever either.
+TEST(HttpServer, RefusesChunkExtensionsAndTrailersWithoutEnd) {
+  auto server = serve(echo);
+  for (const char* begin : {"1;", "0\r\nx: "}) {
+    Raw peer(server->port());
+    peer.say("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n");
+    peer.say(begin + std::string(200'000, 'a'));
+    EXPECT_EQ(peer.hear().substr(0, 12), "HTTP/1.1 431") << begin;
+  }
+}
+
 TEST(HttpServer, AnswersExpectContinue) {
   auto server = serve(echo);
   Raw peer(server->port());

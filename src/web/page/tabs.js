@@ -141,7 +141,7 @@ function balancerTab(page) {
     ["Clients", `${format.count(state.clients.connected)} of at most ${format.count(state.clients.max)}`], ["Logins refused", format.count(state.clients.refused_total)],
     ["From clients", `${format.bytes(state.rates.bytes_from_clients_per_s)}/s`], ["To clients", `${format.bytes(state.rates.bytes_to_clients_per_s)}/s`],
     ["Durability", state.ha?.durability?.sentence ?? "replication is asynchronous, or looked after elsewhere"],
-    ["Who chooses the primary", state.ha ? `the agents; ${state.ha.leader ?? "nobody"} leads under epoch ${state.ha.epoch}` : "nobody here: roles are those that the servers have"],
+    ["Who chooses the primary", state.ha ? `the agents; ${state.ha.leader ?? "nobody"} leads under epoch ${state.ha.epoch}` : "nobody that this balancer knows of: it keeps no lease store"],
   ];
   return { root: h("div", null, h("div", { class: "line between" }, list, all.root)), update: (state) => {
     all.update(state);
