@@ -22,6 +22,7 @@ using Clock = std::chrono::steady_clock;
 namespace {
 
 constexpr milliseconds kTick{400};
+constexpr milliseconds kAsleep{1500};  // from round to round
 constexpr milliseconds kSoon{20};
 constexpr milliseconds kFastPace{40};
 constexpr milliseconds kOpeningPace{8};  // clients wait
@@ -114,7 +115,15 @@ void MemberAgent::take_done() {
   }
 }
 
+// What was missed while this process itself was stopped says nothing of its server.
+void MemberAgent::note_round() {
+  const ha::Time now = Clock::now();
+  if (last_round_ != ha::Time{} && now - last_round_ > kAsleep) awake_since_ = now;
+  last_round_ = now;
+}
+
 void MemberAgent::round() {
+  note_round();
   take_done();
   if (!own_.up && !doing_ && postmaster_.pid() != 0) {
     log::warn("a server runs that should not: it is ended");

@@ -94,6 +94,7 @@ class MemberAgent {
   void look_at_standby(const ServerFacts& facts, ha::OwnView& self);
   void look_at_ladder(const ha::ClusterView& view);
   void note_request();
+  void note_round();
   void look_at_key(const StoreNews& news, ha::ClusterView& view);
   ha::Health health_of(const ServerWatch::State& state) const;
   void take_end();
@@ -160,7 +161,8 @@ class MemberAgent {
   bool stopping_ = false;
   bool begins_anew_ = false;  // after that, with another configuration
   bool soon_ = false;
-  ha::Time fail_until_{};  // an act that failed is not tried again before
+  ha::Time last_round_{}, awake_since_{};  // this process itself was stopped, or got no processor, before
+  ha::Time fail_until_{};                  // an act that failed is not tried again before
 
   std::unique_ptr<StoreLink> store_;
   std::unique_ptr<ServerWatch> watch_;

@@ -117,11 +117,11 @@ ha::Duration MemberAgent::recovery() const {
 }
 
 ha::Health MemberAgent::health_of(const ServerWatch::State& state) const {
-  const ha::Time now = Clock::now();
+  const ha::Time now = Clock::now(), since = std::max(own_.up_since, awake_since_);
   if (postmaster_.frozen()) return ha::Health::kTcpOnly;
-  if (now - std::max(state.answered, own_.up_since) > kNoAnswer) return ha::Health::kTcpOnly;
-  if (now - std::max(state.welcomed, own_.up_since) > kNoWelcome) return ha::Health::kTcpOnly;
-  if (own_.primary && now - std::max(state.wrote, own_.up_since) > kNoWrite) return ha::Health::kStalled;
+  if (now - std::max(state.answered, since) > kNoAnswer) return ha::Health::kTcpOnly;
+  if (now - std::max(state.welcomed, since) > kNoWelcome) return ha::Health::kTcpOnly;
+  if (own_.primary && now - std::max(state.wrote, since) > kNoWrite) return ha::Health::kStalled;
   return ha::Health::kGood;
 }
 
