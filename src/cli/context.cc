@@ -34,6 +34,13 @@ std::string Context::again(const std::string& verb) const {
   return line.has("--runtime") ? command + " --runtime " + line.get("--runtime") : command;
 }
 
+Result<int> Context::watch_interval() const {
+  const std::string every = line.get("--watch");
+  const auto interval = parse_duration_ms(every.empty() ? "1" : every);
+  if (interval && *interval >= 100 && *interval <= 3600 * 1000) return static_cast<int>(*interval);
+  return Error(Code::kUsage, "--watch=" + every + " is no interval").with("try", "--watch=1 or --watch=500ms");
+}
+
 Result<cluster::OpenOptions> Context::open_options() {
   cluster::OpenOptions options;
   options.file = file();

@@ -24,6 +24,9 @@ class Context {
   // How to say a command again, with this cluster file.
   std::string again(const std::string& verb) const;
 
+  // What --watch says, in milliseconds: 100 to an hour, a second unless told; kUsage for anything else.
+  Result<int> watch_interval() const;
+
   // Options for the cluster layer; progress is shown until the context ends. kUsage for a bad --timeout.
   Result<cluster::OpenOptions> open_options();
   Result<std::unique_ptr<cluster::Session>> open();

@@ -82,16 +82,12 @@ Result<StatusDocument> wait_healthy(const Context& context, const cluster::Sessi
 }  // namespace
 
 int verb_status(Context& context) {
-  const std::string every = context.line.get("--watch");
-  const auto interval = parse_duration_ms(every.empty() ? "1" : every);
-  if (!interval || *interval < 100 || *interval > 3600 * 1000) {
-    return context.fail(
-        Error(Code::kUsage, "--watch=" + every + " is no interval").with("try", "--watch=1 or --watch=500ms"));
-  }
+  const auto interval = context.watch_interval();
+  if (!interval.ok()) return context.fail(interval.error());
   auto session = context.open();
   if (!session.ok()) return context.fail(session.error());
   context.end_progress();
-  if (context.line.has("--watch")) return watch(context, **session, static_cast<int>(*interval));
+  if (context.line.has("--watch")) return watch(context, **session, *interval);
   const bool waiting = context.line.has("--wait");
   auto document = waiting ? wait_healthy(context, **session) : look(context, **session);
   if (!document.ok()) return context.fail(document.error());

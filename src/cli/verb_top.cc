@@ -84,12 +84,8 @@ int watch(const Context& context, const cluster::Session& session, const std::st
 }  // namespace
 
 int verb_top(Context& context) {
-  const std::string every = context.line.get("--watch");
-  const auto interval = parse_duration_ms(every.empty() ? "1" : every);
-  if (!interval || *interval < 100 || *interval > 3600 * 1000) {
-    return context.fail(
-        Error(Code::kUsage, "--watch=" + every + " is no interval").with("try", "--watch=1 or --watch=500ms"));
-  }
+  const auto interval = context.watch_interval();
+  if (!interval.ok()) return context.fail(interval.error());
   auto session = context.open();
   if (!session.ok()) return context.fail(session.error());
   context.end_progress();
@@ -97,7 +93,7 @@ int verb_top(Context& context) {
   const auto groups = cluster::live(**session, balancer);
   if (!groups.ok()) return context.fail(groups.error());
   const bool again = context.line.has("--watch") || (context.out.tty && !context.json);
-  if (again) return watch(context, **session, balancer, static_cast<int>(*interval));
+  if (again) return watch(context, **session, balancer, *interval);
   std::fputs(rendered(context, *groups, TopChoice()).c_str(), stdout);
   for (const cluster::LiveGroup& group : *groups) {
     if (group.error.empty()) continue;

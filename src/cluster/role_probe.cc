@@ -14,9 +14,9 @@ using Clock = Deadline::Clock;
 
 namespace {
 
-constexpr milliseconds kFirst{3000};
+constexpr milliseconds kFirst{6000};
 constexpr milliseconds kLast{15000};
-constexpr uint64_t kEnough = 5;
+constexpr uint64_t kEnough = 12;  // commits before the role moves: what a pause is compared with
 
 // The position is in WAL that the server wrote itself: its timeline is that of the file.
 std::string statement(int, uint64_t) {
