@@ -106,6 +106,7 @@ def test_a_switchover_measures_the_pause_and_returns_when_all_is_whole(cluster):
     assert change["trouble"] == "" and cluster.node(old)["state"] == "streaming"
     assert f"{old} -> {to}, writes paused" in cluster.run("events").out
     assert "as last time" in cluster.run("switchover", "--dry-run").out
+    wait_until(lambda: cluster.run("switchover", "--to", old, "--dry-run", expect=None).code == 0, 20, f"{old} has each commit again")
     text = cluster.run("switchover", "--to", old).out
     assert f"{old} leads" in text and "Measured: writes paused" in text and " 0 of " in text, text
 
