@@ -40,7 +40,8 @@ T value_of(const json& doc, const char* key, T none) {
 Error no_failover(const std::string& balancer) {
   return Error(Code::kNotReady, balancer + " keeps no lease store: its agents do not choose a primary")
       .with("changed", "nothing")
-      .with("try", "\"ha\": {\"failover\": true} in the cluster file, before it is made");
+      .with("try",
+            "pgbalancer_cluster stop, \"ha\": {\"failover\": true} in the cluster file, then init: the data stays");
 }
 
 std::vector<std::string> endpoints_of(const model::Cluster& cluster, const model::Balancer& balancer,

@@ -111,6 +111,16 @@ class Sandbox:
         assert len(nodes) == 1, f"node {name} stands {len(nodes)} times in the status"
         return nodes[0]
 
+    def primary(self, document: dict | None = None) -> str:
+        """Who leads the first group just now; by default that need not be the file's."""
+        leading = [n["name"] for n in self.group(document=document)["nodes"] if (n["role"], n["state"]) == ("primary", "accepting")]
+        assert len(leading) == 1, f"primaries: {leading}"
+        return leading[0]
+
+    def replicas(self, document: dict | None = None) -> list[str]:
+        document = document or self.status()
+        return [n["name"] for n in self.group(document=document)["nodes"] if n["name"] != self.primary(document)]
+
     def wait_healthy(self, limit: float = 60) -> dict:
         def look():
             document = self.status()
