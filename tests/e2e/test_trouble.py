@@ -17,8 +17,7 @@ def whole(standing):
     standing.wait_healthy()
     yield standing
     for unit in ["lb1", *standing.hosts()]:
-        for pid in standing.pids(unit) if unit_runs(standing, unit) else []:
-            standing.signal([pid], signal.SIGCONT)
+        standing.thaw(standing.pids(unit) if unit_runs(standing, unit) else [])
     standing.run("init", expect=None)
     standing.wait_healthy()
 
@@ -36,7 +35,7 @@ def wait_for(cluster, node: str, states, limit: float = 20) -> dict:
 
 def test_a_frozen_replica_is_not_called_streaming(whole):
     pids = whole.postgres_pids("replica1")
-    whole.signal(pids, signal.SIGSTOP)
+    whole.freeze(pids)
     begin = time.monotonic()
     document = whole.status()
     took = time.monotonic() - begin
@@ -46,7 +45,7 @@ def test_a_frozen_replica_is_not_called_streaming(whole):
     assert whole.node("primary1", document)["state"] == "accepting"
     assert whole.node("replica2", document)["state"] == "streaming"
     assert took < 3, "one silent server held status up"
-    whole.signal(pids, signal.SIGCONT)
+    whole.thaw(pids)
     wait_for(whole, "replica1", ["streaming"])
 
 
@@ -94,10 +93,10 @@ def test_a_dead_balancer_is_no_serving_one(whole):
 def test_a_balancer_that_listens_but_does_not_answer_is_no_serving_one(whole):
     pids = [pid for pid, command in whole.pids("lb1").items() if "pgbalancer" in command]
     assert pids
-    whole.signal(pids, signal.SIGSTOP)
+    whole.freeze(pids)
     group = whole.group()
     assert not group["query"]["ok"] and group["query"]["error"]
-    whole.signal(pids, signal.SIGCONT)
+    whole.thaw(pids)
     wait_until(lambda: whole.group()["query"]["ok"], 10, "queries go through again")
 
 
