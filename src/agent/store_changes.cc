@@ -103,6 +103,11 @@ bool StoreLink::release(const ha::ClusterView& seen, const ha::Decision& decisio
 }
 
 bool StoreLink::ask_for_quiet(uint64_t lease, Deadline deadline) {
+  {
+    const std::lock_guard lock(mutex_);
+    quiet_asked_ = true;
+    quiet_over_ = false;
+  }
   const std::string asked = json{{"node", config_.name}}.dump();
   const auto put = dcs_->put(keys_.handover(), asked, static_cast<dcs::LeaseId>(lease), Deadline::after(kCall));
   while (put.ok() && !deadline.expired()) {
@@ -114,9 +119,23 @@ bool StoreLink::ask_for_quiet(uint64_t lease, Deadline deadline) {
 }
 
 void StoreLink::end_quiet() {
+  const std::lock_guard lock(mutex_);
+  quiet_over_ = quiet_asked_;
+  changed_.notify_all();
+}
+
+// By the thread that keeps the news fresh. True also if there is nothing to take back.
+bool StoreLink::take_quiet_back() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!quiet_over_) return true;
+  }
   dcs::Txn txn;
   txn.then = {Op::remove({keys_.handover(), false})};
-  (void)dcs_->txn(txn, Deadline::after(kCall));
+  if (!dcs_->txn(txn, Deadline::after(kCall)).ok()) return false;
+  const std::lock_guard lock(mutex_);
+  if (quiet_over_) quiet_asked_ = quiet_over_ = false;
+  return true;
 }
 
 bool StoreLink::clear_request(uint64_t id, const std::string& sentence) {

@@ -44,10 +44,19 @@ Error no_failover(const std::string& balancer) {
             "pgbalancer_cluster stop, \"ha\": {\"failover\": true} in the cluster file, then init: the data stays");
 }
 
+Error no_store_now(const std::string& balancer) {
+  return Error(Code::kNotReady, balancer + " is not there, and with it the lease store in which its agents agree")
+      .with("changed", "nothing")
+      .with("try", "pgbalancer_cluster init");
+}
+
+// Empty: the unit that keeps the store is not there.
 std::vector<std::string> endpoints_of(const model::Cluster& cluster, const model::Balancer& balancer,
                                       const UnitMap& units) {
   if (!cluster.dcs_etcd.empty()) return cluster.dcs_etcd;
-  const uint16_t port = units.at(balancer.name).ports.at(kStorePort);
+  const auto unit = units.find(balancer.name);
+  if (unit == units.end()) return {};
+  const uint16_t port = unit->second.ports.at(kStorePort);
   return {"http://" + reachable_host(cluster) + ":" + std::to_string(port)};
 }
 
@@ -56,7 +65,7 @@ std::vector<std::string> endpoints_of(const model::Cluster& cluster, const model
 bool chooses_primary(const model::Cluster& cluster, const model::Balancer& balancer, const UnitMap& units) {
   if (!cluster.dcs_etcd.empty()) return cluster.ha.failover;
   const auto unit = units.find(balancer.name);
-  return unit != units.end() && unit->second.ports.contains(kStorePort);
+  return unit == units.end() ? cluster.keeps_stores() : unit->second.ports.contains(kStorePort);
 }
 
 Result<Group> open_group(const Session& session, const std::string& name) {
@@ -81,6 +90,7 @@ Result<Group> group_of(const model::Cluster& cluster, const Secrets& secrets, co
   if (!chooses_primary(cluster, balancer, units)) return no_failover(balancer.name);
   dcs::EtcdSettings settings;
   settings.endpoints = endpoints_of(cluster, balancer, units);
+  if (settings.endpoints.empty()) return no_store_now(balancer.name);
   if (cluster.dcs_etcd.empty()) {
     settings.user = "pgbalancer";
     settings.password = secrets.store_password;

@@ -82,11 +82,28 @@ Status end_without_leader(const Session& session, Group& group, const GroupState
               history_line(group, state.epoch, "resume",
                            force ? "resumed by force, whoever may still lead" : "resumed: nobody leads")};
   auto done = group.store->txn(txn, Deadline::after(kCall));
-  if (!done.ok()) return std::move(done).error().in("lease store of " + group.balancer.name);
+  if (!done.ok()) {
+    const bool in_doubt = dcs::outcome_of(done.error()) == dcs::Outcome::kUnknown;
+    const std::string& name = group.balancer.name;
+    return std::move(done)
+        .error()
+        .in("lease store of " + name)
+        .with("standing", in_doubt ? "nobody knows whether " + name + " is still paused" : name + " is still paused")
+        .with("look", "pgbalancer_cluster status");
+  }
   if (done->succeeded) return {};
   return Error(Code::kNotReady, "somebody has just begun to lead " + group.balancer.name)
       .with("changed", "nothing: it stays paused")
       .with("try", "pgbalancer_cluster resume");
+}
+
+// What stands after a request to resume that did not lead to it.
+std::string still_paused(const Group& group, const Result<GroupState>& now, const std::string& leader,
+                         int64_t request) {
+  const std::string& name = group.balancer.name;
+  if (!now.ok()) return "whether " + name + " is still paused is not known: its lease store does not answer";
+  if (now->request == request) return name + " is still paused; " + leader + " was asked to end that, and still may";
+  return name + " is still paused";
 }
 
 Status end_by_leader(const Session& session, Group& group, const std::string& leader) {
@@ -105,13 +122,56 @@ Status end_by_leader(const Session& session, Group& group, const std::string& le
   auto now = read_state(group);
   if (now.ok() && !now->pause) return {};
   if (ended.ok() && now.ok() && now->leader.empty()) return end_without_leader(session, group, *now, false);
-  if (!ended.ok()) return std::move(ended).error().with("standing", group.balancer.name + " is still paused");
-  return Error(Code::kTimeout, leader + ", which leads " + group.balancer.name + ", has not ended the pause")
-      .with("standing", group.balancer.name + " is still paused")
+  Error why = ended.ok()
+                  ? Error(Code::kTimeout, leader + ", which leads " + group.balancer.name + ", has not ended the pause")
+                  : std::move(ended).error();
+  return std::move(why)
+      .with("standing", still_paused(group, now, leader, *request))
       .with("look", "pgbalancer_cluster why " + leader);
 }
 
 }  // namespace
+
+Result<PauseResult> put_pause(Group& group) {
+  const std::string& name = group.balancer.name;
+  auto state = read_state(group);
+  if (!state.ok()) return std::move(state).error().with("changed", "nothing");
+  PauseResult result{name, state->leader, false, {}};
+  if (state->pause) {
+    result.pause = *state->pause;
+    return result;
+  }
+  const Pause ours{utc_now(), who_i_am()};
+  dcs::Txn txn;
+  txn.when = {Compare::absent(group.keys.paused())};
+  txn.then = {Op::put(group.keys.paused(), nlohmann::json{{"since", ours.since}, {"by", ours.by}}.dump()),
+              history_line(group, state->epoch, "pause", "paused by " + ours.by)};
+  auto done = group.store->txn(txn, Deadline::after(kCall));
+  const bool in_doubt = !done.ok() && dcs::outcome_of(done.error()) == dcs::Outcome::kUnknown;
+  if (!done.ok() && !in_doubt) {
+    return std::move(done).error().in("lease store of " + name).with("changed", "nothing");
+  }
+  result.changed = done.ok() && done->succeeded;
+  result.pause = ours;
+  if (result.changed) return result;
+  // The answer did not come, or another one was faster.
+  auto now = read_state(group);
+  if (now.ok() && now->pause) {
+    result.changed = now->pause->since == ours.since && now->pause->by == ours.by;
+    result.pause = *now->pause;
+    return result;
+  }
+  if (!in_doubt) {
+    return Error(Code::kNotReady, "another pause of " + name + " has just ended")
+        .with("changed", "nothing")
+        .with("try", "pgbalancer_cluster pause");
+  }
+  return std::move(done)
+      .error()
+      .in("lease store of " + name)
+      .with("standing", "nobody knows whether " + name + " is paused: the store was asked to, and did not answer")
+      .with("look", "pgbalancer_cluster status");
+}
 
 Result<PauseResult> pause(Session& session, const std::string& balancer) {
   if (!session.has_record()) return session.recorded().error();
@@ -119,23 +179,8 @@ Result<PauseResult> pause(Session& session, const std::string& balancer) {
   if (!lock.ok()) return std::move(lock).error();
   auto group = open_group(session, balancer);
   if (!group.ok()) return std::move(group).error();
-  auto state = read_state(*group);
-  if (!state.ok()) return std::move(state).error();
-  PauseResult result{group->balancer.name, state->leader, false, {}};
-  if (state->pause) {
-    result.pause = *state->pause;
-    return result;
-  }
-  result.pause = {utc_now(), who_i_am()};
-  dcs::Txn txn;
-  txn.when = {Compare::absent(group->keys.paused())};
-  txn.then = {
-      Op::put(group->keys.paused(), nlohmann::json{{"since", result.pause.since}, {"by", result.pause.by}}.dump()),
-      history_line(*group, state->epoch, "pause", "paused by " + result.pause.by)};
-  auto done = group->store->txn(txn, Deadline::after(kCall));
-  if (!done.ok()) return std::move(done).error().in("lease store of " + group->balancer.name);
-  result.changed = done->succeeded;
-  session.log_event("paused " + group->balancer.name);
+  auto result = put_pause(*group);
+  if (result.ok() && result->changed) session.log_event("paused " + group->balancer.name);
   return result;
 }
 
@@ -146,7 +191,7 @@ Result<PauseResult> resume(Session& session, const std::string& balancer, bool f
   auto group = open_group(session, balancer);
   if (!group.ok()) return std::move(group).error();
   auto state = read_state(*group);
-  if (!state.ok()) return std::move(state).error();
+  if (!state.ok()) return std::move(state).error().with("changed", "nothing");
   PauseResult result{group->balancer.name, state->leader, false, {}};
   if (!state->pause) return result;
   result.pause = *state->pause;

@@ -122,8 +122,9 @@ Result<dcs::RoleChange> GroupRoles::switchover(const std::string& node) {
     if (!from) return std::move(from).error();
     if (from->empty()) return Error(Code::kNotReady, "nobody leads the group just now").with("changed", "nothing");
     if (*from == node) return dcs::RoleChange{node, node, 0, 0, node + " leads already"};
-    PGB_TRY(dcs::leave_request(store, keys, {"switchover", node, false}));
-    return dcs::wait_for_change(store, keys, *from, [this] {
+    const auto request = dcs::leave_request(store, keys, {"switchover", node, false});
+    if (!request) return request.error();
+    return dcs::wait_for_change(store, keys, *from, *request, [this] {
       return leaving_ ? Status(Error(Code::kTimeout, "the balancer ends; the switchover goes on")) : Status();
     });
   });

@@ -34,10 +34,10 @@ struct RoleChange {
   std::string sentence;  // of whoever took over
 };
 
-// Until another one than `from` leads, takes writes, and the request is done with. kNotReady with the leader's reason,
-// if the request was refused: then nothing has changed. kTimeout: it may still be carried out. `go_on` is asked between
-// two looks; its error ends the wait.
-Result<RoleChange> wait_for_change(Dcs& store, const Keys& keys, const std::string& from,
+// Until another one than `from` leads and takes writes. kNotReady with the leader's reason, if the request (that
+// leave_request() gave) was refused: then nothing has changed. kTimeout: it may still be carried out. `go_on` is asked
+// between two looks; its error ends the wait.
+Result<RoleChange> wait_for_change(Dcs& store, const Keys& keys, const std::string& from, int64_t request,
                                    const std::function<Status()>& go_on);
 
 // One line of what happened to the group's roles.

@@ -275,10 +275,11 @@ Result<Outcome> Proxy::undrain(const std::string& node) {
 }
 
 bool Proxy::let_leave(const std::string& node, Time wait) {
-  if (orders()->leaving == node) return true;
-  order([&](Orders& orders) { orders.leaving = node; });
+  const bool news = orders()->leaving != node;
+  if (news) order([&](Orders& orders) { orders.leaving = node; });
   if (node.empty()) return true;
-  const bool quiet = taken(node, "", wait).busy == 0;
+  const bool quiet = taken(node, "", wait).busy == 0;  // also if it leaves already: who asks again wants to know
+  if (!news) return quiet;
   log::info("node " + node + " is about to hand over: new work waits for the next primary" +
             (quiet ? "" : ", what is under way may break off"));
   return quiet;

@@ -389,6 +389,20 @@ TEST_F(ProxyTest, APauseHoldsNewWorkAndClosesServersUntilItEnds) {
   EXPECT_TRUE(query("SELECT 1"));
 }
 
+TEST_F(ProxyTest, WhoLeavesIsCalledQuietOnlyWhenNothingIsUnderWayHoweverOftenItAsks) {
+  start();
+  auto connection = client();
+  ASSERT_TRUE(connection) << connection.error().message;
+  const auto query = [&](const std::string& sql) { return (*connection)->query(sql, Deadline::after(seconds(10))); };
+  ASSERT_TRUE(query("BEGIN"));
+  EXPECT_FALSE(proxy_->let_leave("primary1", milliseconds(50)));
+  EXPECT_FALSE(proxy_->let_leave("primary1", milliseconds(50))) << "the transaction is still open";
+  ASSERT_TRUE(query("COMMIT"));
+  EXPECT_TRUE(proxy_->let_leave("primary1", seconds(5)));
+  EXPECT_TRUE(proxy_->let_leave("", milliseconds(0)));
+  EXPECT_TRUE(query("SELECT 1"));
+}
+
 TEST_F(ProxyTest, AnotherProxyTakesOverItsSockets) {
   start();
   auto old_client = client();

@@ -17,8 +17,7 @@ def whole(standing):
     standing.wait_healthy()
     yield standing
     for unit in ["lb1", *standing.hosts()]:
-        for pid in standing.pids(unit) if unit_runs(standing, unit) else []:
-            standing.signal([pid], signal.SIGCONT)
+        standing.thaw(standing.pids(unit) if unit_runs(standing, unit) else [])
     standing.run("init", expect=None)
     standing.run("resume", expect=None)
     standing.wait_healthy()
@@ -38,7 +37,7 @@ def wait_for(cluster, node: str, states, limit: float = 20) -> dict:
 def test_a_frozen_replica_is_not_called_streaming(whole):
     frozen_one, other = whole.replicas()
     pids = whole.postgres_pids(frozen_one)
-    whole.signal(pids, signal.SIGSTOP)
+    whole.freeze(pids)
     begin = time.monotonic()
     document = whole.status()
     took = time.monotonic() - begin
@@ -48,7 +47,7 @@ def test_a_frozen_replica_is_not_called_streaming(whole):
     assert whole.primary(document) != frozen_one
     assert whole.node(other, document)["state"] == "streaming"
     assert took < 3, "one silent server held status up"
-    whole.signal(pids, signal.SIGCONT)
+    whole.thaw(pids)
     wait_for(whole, frozen_one, ["streaming"])
 
 
@@ -113,10 +112,10 @@ def test_a_dead_balancer_is_no_serving_one(whole):
 def test_a_balancer_that_listens_but_does_not_answer_is_no_serving_one(whole):
     pids = [pid for pid, command in whole.pids("lb1").items() if "pgbalancer" in command]
     assert pids
-    whole.signal(pids, signal.SIGSTOP)
+    whole.freeze(pids)
     group = whole.group()
     assert not group["query"]["ok"] and group["query"]["error"]
-    whole.signal(pids, signal.SIGCONT)
+    whole.thaw(pids)
     wait_until(lambda: whole.group()["query"]["ok"], 10, "queries go through again")
 
 

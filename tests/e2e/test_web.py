@@ -344,14 +344,14 @@ def test_a_balancer_that_is_gone_leaves_nothing_green(browser, cluster):
     pids = balancer_pids(cluster)
     old = "document.body.classList.contains('old') && /no data since/.test(document.querySelector('#live').textContent)"
     # One that hangs, then one that is gone.
-    cluster.sandbox.signal(pids, signal.SIGSTOP)
+    cluster.sandbox.freeze(pids)
     began = time.monotonic()
     browser.wait(old, 10)
     assert time.monotonic() - began <= 4
     assert browser.text("#state") == "unknown"
     assert "No data since" in browser.text("#banner")
     browser.shot("no-data")
-    cluster.sandbox.signal(pids, signal.SIGCONT)
+    cluster.sandbox.thaw(pids)
     browser.wait(SHOWN.format(3), 15)
     cluster.sandbox.kill_unit("lb1")
     browser.wait(old, 6)
@@ -366,12 +366,12 @@ def test_the_check_for_old_numbers_finds_a_page_that_stays_green(browser, cluste
     """A control: the same page with more patience than anybody has."""
     cluster.open(browser, replace={"/ui/app.js": ["const OLD_MS = 3000", "const OLD_MS = 3000000"]})
     pids = balancer_pids(cluster)
-    cluster.sandbox.signal(pids, signal.SIGSTOP)
+    cluster.sandbox.freeze(pids)
     try:
         with pytest.raises(BrowserError):
             browser.wait("document.body.classList.contains('old')", 5)
     finally:
-        cluster.sandbox.signal(pids, signal.SIGCONT)
+        cluster.sandbox.thaw(pids)
 
 
 # --- what is not to happen
@@ -518,9 +518,9 @@ def test_top_obeys_its_keys_on_a_low_terminal_too(cluster):
 
 def test_top_says_when_the_balancer_does_not_answer(cluster):
     pids = balancer_pids(cluster)
-    cluster.sandbox.signal(pids, signal.SIGSTOP)
+    cluster.sandbox.freeze(pids)
     try:
         done = cluster.sandbox.run("top", expect=None)
     finally:
-        cluster.sandbox.signal(pids, signal.SIGCONT)
+        cluster.sandbox.thaw(pids)
     assert done.code != 0 and "lb1" in done.err and "no data" in done.out, done

@@ -66,11 +66,10 @@ class Site(Members):
 
     def freeze(self, pid: int) -> None:
         self.since = time.monotonic()
-        os.kill(pid, signal.SIGSTOP)
+        self.sandbox.freeze([pid])
 
     def thaw(self, pid: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
+        self.sandbox.thaw([pid])
 
     def kill_all(self, *units: str) -> None:
         """At once."""

@@ -181,8 +181,22 @@ class Sandbox:
         return sorted(pids, key=lambda pid: (ledger.parent_of(pid) in pids, pid))
 
     def signal(self, pids, number: signal.Signals) -> None:
+        """The first one must be there; a server's children come and go."""
+        for place, pid in enumerate(pids):
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                if place == 0:
+                    raise
+
+    def freeze(self, pids) -> None:
+        self.signal(pids, signal.SIGSTOP)
+
+    def thaw(self, pids) -> None:
+        """Whoever is still there goes on."""
         for pid in pids:
-            os.kill(pid, number)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
     def kill_unit(self, unit: str) -> None:
         """As a power cut would: agent and server, or the balancer, at once."""
@@ -211,9 +225,7 @@ class Sandbox:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _force(self) -> None:
-        for pid in ledger.processes_of(self.folder):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
+        self.thaw(ledger.processes_of(self.folder))
         ledger.kill_processes_of(self.folder)
         if self.docker:
             self.docker.remove_all()

@@ -11,8 +11,9 @@ def text64(text: str) -> str:
 
 
 class Store:
-    def __init__(self, port: int):
+    def __init__(self, port: int, password: str = STORE_PASSWORD):
         self.port = port
+        self.password = password
         self.token = ""
 
     def ask(self, path: str, body: dict) -> dict:
@@ -23,7 +24,7 @@ class Store:
             return json.load(answer)
 
     def log_in(self) -> None:
-        self.token = self.ask("/v3/auth/authenticate", {"name": "pgbalancer", "password": STORE_PASSWORD})["token"]
+        self.token = self.ask("/v3/auth/authenticate", {"name": "pgbalancer", "password": self.password})["token"]
 
     def get(self, key: str) -> list[str]:
         found = self.ask("/v3/kv/range", {"key": text64(key)})["kvs"]
