@@ -60,7 +60,7 @@ class Wires:
 
     def attach(self, sandbox: Sandbox) -> None:
         """Starts each unit anew: a socket keeps the control group that it was made in."""
-        units = [*sandbox.hosts(), "lb1"]
+        units = ["lb1", *sandbox.hosts()]
         sandbox.run("stop")
         home = _own_cgroup(self.root)
         for number, unit in enumerate(units, 1):
@@ -90,9 +90,9 @@ class Wires:
         self._note("-m", "multiport", "--dports", ",".join(map(str, sorted(ports))), mark=self.numbers[name] << 8, mask=SERVER)
 
     def _note(self, *match: str, mark: int, mask: int) -> None:
-        """At each connection from now on; what connected before these rules stood stays unknown, so that they come first."""
-        rule = ["-t", "mangle", "OUTPUT", "-o", "lo", "-p", "tcp", *match, "-j", "CONNMARK", "--set-xmark", f"{mark:#x}/{mask:#x}"]
-        self.add(rule)
+        """At the connection, as soon as whoever opened it sends something."""
+        self.add(["-t", "mangle", "OUTPUT", "-o", "lo", "-p", "tcp", "-m", "conntrack", "--ctdir", "ORIGINAL", *match,
+                  "-j", "CONNMARK", "--set-xmark", f"{mark:#x}/{mask:#x}"])
 
     def add(self, rule: list[str]) -> None:
         _iptables(*rule[:2], "-A", *rule[2:])

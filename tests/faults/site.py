@@ -109,21 +109,21 @@ class Site(Members):
 
     def freeze_program(self, name: str, program: str, limit: float) -> int:
         """As soon as the agent of that node runs it."""
-        inside = self.mount_namespace(name)
+        docker = self.sandbox.docker
+        container = docker.inspect(self.sandbox.container(name))["Id"] if docker else None
+
+        def is_of_node(process: pathlib.Path) -> bool:
+            return container in (process / "cgroup").read_text() if docker else int(process.name) in self.sandbox.pids(name)
 
         def look():
             for process in pathlib.Path("/proc").glob("[0-9]*"):
                 with contextlib.suppress(OSError):
                     first = (process / "cmdline").read_bytes().split(b"\0")[0].decode(errors="replace")
-                    if pathlib.PurePath(first).name == program and os.readlink(process / "ns" / "mnt") == inside \
-                            and (self.sandbox.docker or int(process.name) in self.sandbox.pids(name)):
+                    if pathlib.PurePath(first).name == program and is_of_node(process):
                         os.kill(int(process.name), signal.SIGSTOP)
                         return int(process.name)
             return None
         return wait_until(look, limit, f"{program} runs on {name}", pause=0.001)
-
-    def mount_namespace(self, name: str) -> str:
-        return os.readlink(f"/proc/{self.agent_pid(name)}/ns/mnt")
 
     def kill_all(self, *units: str) -> None:
         """At once."""
