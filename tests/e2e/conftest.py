@@ -9,6 +9,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from compat import source  # noqa: E402
 from harness import registry  # noqa: E402
 from harness.engine import Engine, Unavailable  # noqa: E402
+from harness.pooled import SERVERS, SETUP, WAIT_LIMIT, Pooled  # noqa: E402
 from harness.sandbox import PRODUCTION, SIMPLE, Sandbox  # noqa: E402
 
 RUNTIMES = ["process", "docker"]
@@ -110,6 +111,27 @@ def standing(runtime, make_sandbox):
     with make_sandbox(runtime) as sandbox:
         sandbox.first_init = sandbox.init()
         yield sandbox
+
+
+@pytest.fixture(scope="module")
+def pooled_cluster(make_sandbox):
+    """Two servers a node, for the many clients of a module's tests."""
+    with make_sandbox("process") as sandbox:
+        sandbox.balancer()["config"] = {"pool_size": SERVERS, "max_clients": 200, "query_wait_timeout": WAIT_LIMIT,
+                                        "load_balance_mode": "on"}
+        sandbox.write()
+        sandbox.init()
+        sandbox.query(SETUP, "primary1")
+        yield sandbox
+
+
+@pytest.fixture
+def pooled(pooled_cluster):
+    """Its clients; at the end nothing is left of them."""
+    clients = Pooled(pooled_cluster)
+    with clients.stack:
+        yield clients
+    clients.check_clean()
 
 
 @pytest.hookimpl(hookwrapper=True)
