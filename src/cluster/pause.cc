@@ -1,9 +1,6 @@
 #include "cluster/pause.h"
 
-#include <poll.h>
 #include <unistd.h>
-
-#include <nlohmann/json.hpp>
 
 #include "cluster/parallel.h"
 #include "cluster/probe.h"
@@ -20,7 +17,6 @@ using std::chrono::seconds;
 namespace {
 
 constexpr milliseconds kCall{2000};
-constexpr seconds kPatience{20};  // for a leader to end a pause
 
 std::string who_i_am() {
   char host[256] = "";
@@ -90,25 +86,16 @@ Status end_without_leader(const Session& session, Group& group, const GroupState
 }
 
 Status end_by_leader(const Session& session, Group& group, const std::string& leader) {
-  auto request = leave_request(group, "resume", "", false);
-  if (!request.ok()) return std::move(request).error();
   session.tell(group.balancer.name, Event::State::kWaiting, "waits for " + leader + " to end the pause");
-  const Deadline patience = Deadline::after(kPatience);
-  Status ended;
-  for (; !patience.expired() && ended.ok(); poll(nullptr, 0, 20)) {
-    auto now = read_state(group);
-    if (now.ok() && !now->pause) return {};
-    if (now.ok() && (now->leader.empty() || now->request != *request)) break;  // it will not be the one to do it
-    ended = session.check_interrupted();
-  }
-  withdraw_request(group, *request);
+  Status ended = dcs::end_pause(*group.store, group.keys, [&] { return session.check_interrupted(); });
+  if (ended.ok()) return {};
   auto now = read_state(group);
-  if (now.ok() && !now->pause) return {};
-  if (ended.ok() && now.ok() && now->leader.empty()) return end_without_leader(session, group, *now, false);
-  if (!ended.ok()) return std::move(ended).error().with("standing", group.balancer.name + " is still paused");
-  return Error(Code::kTimeout, leader + ", which leads " + group.balancer.name + ", has not ended the pause")
-      .with("standing", group.balancer.name + " is still paused")
-      .with("look", "pgbalancer_cluster why " + leader);
+  if (now.ok() && ended.error().code == Code::kNotReady && now->leader.empty()) {
+    return end_without_leader(session, group, *now, false);
+  }
+  const bool late = ended.error().code == Code::kTimeout;
+  Error error = std::move(ended).error().with("standing", group.balancer.name + " is still paused");
+  return late ? std::move(error).with("look", "pgbalancer_cluster why " + leader) : std::move(error);
 }
 
 }  // namespace
@@ -127,14 +114,9 @@ Result<PauseResult> pause(Session& session, const std::string& balancer) {
     return result;
   }
   result.pause = {utc_now(), who_i_am()};
-  dcs::Txn txn;
-  txn.when = {Compare::absent(group->keys.paused())};
-  txn.then = {
-      Op::put(group->keys.paused(), nlohmann::json{{"since", result.pause.since}, {"by", result.pause.by}}.dump()),
-      history_line(*group, state->epoch, "pause", "paused by " + result.pause.by)};
-  auto done = group->store->txn(txn, Deadline::after(kCall));
-  if (!done.ok()) return std::move(done).error().in("lease store of " + group->balancer.name);
-  result.changed = done->succeeded;
+  auto begun = dcs::begin_pause(*group->store, group->keys, state->epoch, "manager", result.pause);
+  if (!begun.ok()) return std::move(begun).error().in("lease store of " + group->balancer.name);
+  result.changed = *begun;
   session.log_event("paused " + group->balancer.name);
   return result;
 }
