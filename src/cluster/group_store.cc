@@ -9,7 +9,6 @@
 
 namespace pgb::cluster {
 
-using dcs::Compare;
 using dcs::Op;
 using nlohmann::json;
 using std::chrono::milliseconds;
@@ -158,11 +157,7 @@ Result<int64_t> leave_request(Group& group, const char* kind, const std::string&
 }
 
 bool withdraw_request(Group& group, int64_t revision) {
-  dcs::Txn txn;
-  txn.when = {{group.keys.failover(), Compare::Field::kModRevision, Compare::Relation::kEqual, revision, {}}};
-  txn.then = {Op::remove({group.keys.failover(), false})};
-  auto done = group.store->txn(txn, Deadline::after(kCall));
-  return done.ok() && done->succeeded;
+  return dcs::withdraw_request(*group.store, group.keys, revision);
 }
 
 std::vector<Change> read_history(Group& group) {
@@ -189,13 +184,7 @@ std::string last_words(Group& group, const std::string& action) {
 }
 
 dcs::Op history_line(const Group& group, uint64_t epoch, const std::string& action, const std::string& text) {
-  const auto since = std::chrono::system_clock::now().time_since_epoch();
-  const auto millis = std::chrono::duration_cast<milliseconds>(since).count();
-  const std::string key =
-      group.keys.history_entry(static_cast<int64_t>(epoch)) + "-" + std::to_string(millis) + "-manager";
-  return Op::put(
-      key, json{{"time", utc_now()}, {"node", "manager"}, {"action", action}, {"epoch", epoch}, {"text", text}}.dump(
-               -1, ' ', false, json::error_handler_t::replace));
+  return dcs::history_line(group.keys, {utc_now(), "manager", action, epoch, text});
 }
 
 }  // namespace pgb::cluster

@@ -10,6 +10,7 @@
 #include "cluster/units.h"
 #include "dcs/dcs.h"
 #include "dcs/keys.h"
+#include "dcs/pause.h"
 #include "dcs/role_change.h"
 
 namespace pgb::cluster {
@@ -33,10 +34,7 @@ Result<Group> group_of(const model::Cluster& cluster, const Secrets& secrets, co
 // Whether the group's agents choose its primary. `units`: what exists; of a balancer that does not, the record counts.
 bool chooses_primary(const model::Cluster& cluster, const model::Balancer& balancer, const UnitMap& units);
 
-struct Pause {
-  std::string since;  // RFC 3339 UTC
-  std::string by;     // user@machine
-};
+using dcs::Pause;
 
 // All of one moment.
 struct GroupState {

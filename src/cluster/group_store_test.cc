@@ -94,7 +94,7 @@ TEST_F(PauseTest, WhatNobodyKnowsIsNotCalledUnchanged) {
   const auto done = put_pause(*group_);
   ASSERT_FALSE(done);
   EXPECT_EQ(done.error().code, Code::kInDoubt);
-  EXPECT_NE(detail(done.error(), "standing").find("nobody knows whether lb1 is paused"), std::string::npos);
+  EXPECT_NE(detail(done.error(), "standing").find("nobody knows whether it is paused"), std::string::npos);
   EXPECT_EQ(detail(done.error(), "changed"), "");
   EXPECT_FALSE(detail(done.error(), "look").empty());
 }

@@ -1,9 +1,6 @@
 #include "cluster/pause.h"
 
-#include <poll.h>
 #include <unistd.h>
-
-#include <nlohmann/json.hpp>
 
 #include "cluster/parallel.h"
 #include "cluster/probe.h"
@@ -20,7 +17,6 @@ using std::chrono::seconds;
 namespace {
 
 constexpr milliseconds kCall{2000};
-constexpr seconds kPatience{20};  // for a leader to end a pause
 
 std::string who_i_am() {
   char host[256] = "";
@@ -97,37 +93,15 @@ Status end_without_leader(const Session& session, Group& group, const GroupState
       .with("try", "pgbalancer_cluster resume");
 }
 
-// What stands after a request to resume that did not lead to it.
-std::string still_paused(const Group& group, const Result<GroupState>& now, const std::string& leader,
-                         int64_t request) {
-  const std::string& name = group.balancer.name;
-  if (!now.ok()) return "whether " + name + " is still paused is not known: its lease store does not answer";
-  if (now->request == request) return name + " is still paused; " + leader + " was asked to end that, and still may";
-  return name + " is still paused";
-}
-
 Status end_by_leader(const Session& session, Group& group, const std::string& leader) {
-  auto request = leave_request(group, "resume", "", false);
-  if (!request.ok()) return std::move(request).error();
   session.tell(group.balancer.name, Event::State::kWaiting, "waits for " + leader + " to end the pause");
-  const Deadline patience = Deadline::after(kPatience);
-  Status ended;
-  for (; !patience.expired() && ended.ok(); poll(nullptr, 0, 20)) {
-    auto now = read_state(group);
-    if (now.ok() && !now->pause) return {};
-    if (now.ok() && (now->leader.empty() || now->request != *request)) break;  // it will not be the one to do it
-    ended = session.check_interrupted();
-  }
-  withdraw_request(group, *request);
+  Status ended = dcs::end_pause(*group.store, group.keys, [&] { return session.check_interrupted(); });
+  if (ended.ok()) return {};
   auto now = read_state(group);
-  if (now.ok() && !now->pause) return {};
-  if (ended.ok() && now.ok() && now->leader.empty()) return end_without_leader(session, group, *now, false);
-  Error why = ended.ok()
-                  ? Error(Code::kTimeout, leader + ", which leads " + group.balancer.name + ", has not ended the pause")
-                  : std::move(ended).error();
-  return std::move(why)
-      .with("standing", still_paused(group, now, leader, *request))
-      .with("look", "pgbalancer_cluster why " + leader);
+  if (now.ok() && ended.error().code == Code::kNotReady && now->leader.empty()) {
+    return end_without_leader(session, group, *now, false);
+  }
+  return std::move(ended).error().in(group.balancer.name).with("look", "pgbalancer_cluster why " + leader);
 }
 
 }  // namespace
@@ -141,36 +115,14 @@ Result<PauseResult> put_pause(Group& group) {
     result.pause = *state->pause;
     return result;
   }
-  const Pause ours{utc_now(), who_i_am()};
-  dcs::Txn txn;
-  txn.when = {Compare::absent(group.keys.paused())};
-  txn.then = {Op::put(group.keys.paused(), nlohmann::json{{"since", ours.since}, {"by", ours.by}}.dump()),
-              history_line(group, state->epoch, "pause", "paused by " + ours.by)};
-  auto done = group.store->txn(txn, Deadline::after(kCall));
-  const bool in_doubt = !done.ok() && dcs::outcome_of(done.error()) == dcs::Outcome::kUnknown;
-  if (!done.ok() && !in_doubt) {
-    return std::move(done).error().in("lease store of " + name).with("changed", "nothing");
+  auto begun = dcs::begin_pause(*group.store, group.keys, state->epoch, "manager", {utc_now(), who_i_am()});
+  if (!begun.ok()) {
+    const std::string next = begun.error().code == Code::kNotReady ? "pause" : "status";
+    return std::move(begun).error().in("group of " + name).with("look", "pgbalancer_cluster " + next);
   }
-  result.changed = done.ok() && done->succeeded;
-  result.pause = ours;
-  if (result.changed) return result;
-  // The answer did not come, or another one was faster.
-  auto now = read_state(group);
-  if (now.ok() && now->pause) {
-    result.changed = now->pause->since == ours.since && now->pause->by == ours.by;
-    result.pause = *now->pause;
-    return result;
-  }
-  if (!in_doubt) {
-    return Error(Code::kNotReady, "another pause of " + name + " has just ended")
-        .with("changed", "nothing")
-        .with("try", "pgbalancer_cluster pause");
-  }
-  return std::move(done)
-      .error()
-      .in("lease store of " + name)
-      .with("standing", "nobody knows whether " + name + " is paused: the store was asked to, and did not answer")
-      .with("look", "pgbalancer_cluster status");
+  result.changed = begun->ours;
+  result.pause = begun->stands;
+  return result;
 }
 
 Result<PauseResult> pause(Session& session, const std::string& balancer) {

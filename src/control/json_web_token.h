@@ -1,10 +1,12 @@
-// Tokens that say who logged in, for a while: JSON Web Tokens (RFC 7519) with HMAC-SHA-256, of this process alone.
+// Tokens that say who logged in, for a while: JSON Web Tokens (RFC 7519) with HMAC-SHA-256, of this process and of
+// those that take over from it.
 #pragma once
 
 #include <chrono>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/secret.h"
 #include "control/access.h"
@@ -20,8 +22,10 @@ class TokenMint {
  public:
   using Time = std::chrono::system_clock::time_point;
 
-  // With a random key: tokens end with the process at the latest.
+  // With a random key: tokens end with the process at the latest, unless the next one is given the key.
   TokenMint();
+  explicit TokenMint(Secret key) : key_(std::move(key)) {}
+  const Secret& key() const { return key_; }
 
   // Good from now on until `expires`.
   std::string issue(const TokenClaims& claims, Time now, Time expires) const;
@@ -31,7 +35,7 @@ class TokenMint {
 
  private:
   std::string signature(std::string_view signed_part) const;
-  const Secret key_;
+  Secret key_;
 };
 
 }  // namespace pgb::control

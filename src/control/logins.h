@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "base/result.h"
 #include "base/secret.h"
@@ -38,6 +39,10 @@ class Logins {
   // kAuth: no such user, wrong password, or he may not even look; kNotReady: his password cannot be checked now.
   Result<Session> log_in(const std::string& peer, const std::string& user, const Secret& password);
 
+  // See RestApi.
+  const Secret& token_key() const { return mint_.key(); }
+  void use_token_key(Secret key) { mint_ = TokenMint(std::move(key)); }
+
   // Whose token it is, with the rights that he has now; nothing if it is none, or he has none any more.
   std::optional<TokenClaims> who_has(std::string_view token) const;
 
@@ -46,7 +51,7 @@ class Logins {
   Result<bool> knows(const std::string& user, const Secret& password) const;
 
   const Surroundings around_;
-  const TokenMint mint_;
+  TokenMint mint_;
   LoginLimit limit_;
 };
 

@@ -13,6 +13,7 @@ struct RestSettings {
   Secret token;        // of operators
   Secret stats_token;  // of viewers; empty: there is none
   std::string group;
+  std::string cluster = {};              // that it belongs to; empty: it runs alone
   std::string probe_host = "127.0.0.1";  // where the probe reaches our own PostgreSQL port
   std::string probe_user;
   Secret probe_password;

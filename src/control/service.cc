@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "dcs/etcd_client.h"
 #include "os/file.h"
 #include "os/subprocess.h"
 
@@ -149,8 +150,18 @@ Status Service::start(proxy::Settings settings) {
   if (!balancer) return std::move(balancer).error();
   balancer_ = std::move(*balancer);
   make_surfaces();
-  PGB_TRY(open_rest(std::move(rest_listener)));
+  if (config_.rest_port != 0 && !rest_listener) {
+    const auto fd = http::Server::listen(config_.rest_address, config_.rest_port);
+    if (!fd) return fd.error();
+    rest_listener = os::UniqueFd(*fd);
+  }
   if (predecessor_) PGB_TRY(take_over());
+  // Only now, for until here it did not know what was ordered: whoever came meanwhile has waited, or was answered by
+  // the process before.
+  if (const Status served = serve_rest(std::move(rest_listener)); !served.ok()) {
+    if (!predecessor_) return served;
+    log::error("REST is not served any more: " + served.error().message);
+  }
   for (const Status& done : {offer_handover(), PidFile::write(config_.pid_file)}) {
     if (done.ok()) continue;
     if (!predecessor_) return done;
@@ -161,6 +172,10 @@ Status Service::start(proxy::Settings settings) {
   if (const Status opened = open_store(); !opened.ok()) {
     if (!predecessor_) return opened;
     log::error("the lease store is not kept any more: " + opened.error().message);
+  }
+  if (const Status opened = open_etcd(); !opened.ok()) {
+    if (!predecessor_) return opened;
+    log::error("etcd is not asked for roles: " + opened.error().message);
   }
   if (const Status opened = open_pcp(); !opened.ok()) {
     if (!predecessor_) return opened;
@@ -174,7 +189,7 @@ Status Service::start(proxy::Settings settings) {
 
 // All of them, before their ports are open.
 void Service::make_surfaces() {
-  roles_ = std::make_unique<GroupRoles>(config_.group);
+  roles_ = std::make_unique<GroupRoles>(config_.group, config_.cluster);
   // A second SIGINT ends at once, which is not what asking twice for the same means here.
   const auto end = [this](bool wait) {
     if (!wait || !balancer_->proxy().orders()->finishing) ::kill(::getpid(), wait ? SIGINT : SIGTERM);
@@ -187,6 +202,7 @@ void Service::make_surfaces() {
   RestSettings rest{config_.token,
                     config_.stats_token,
                     config_.group,
+                    config_.cluster,
                     probe_host(config_.listen_address),
                     config_.auth_user,
                     config_.auth_password,
@@ -197,16 +213,14 @@ void Service::make_surfaces() {
   api_ = std::make_unique<RestApi>(std::move(rest), *actions_, Logins::Surroundings{config, secret_of});
 }
 
-Status Service::open_rest(os::UniqueFd listener) {
+Status Service::serve_rest(os::UniqueFd listener) {
   if (config_.rest_port == 0) return Status();
   const auto handle = [this](const http::Request& request) { return api_->handle(request); };
   const auto context = [keeper = tls_] {
     const proxy::TlsSetup setup = keeper->get();
     return setup.to_browsers ? setup.to_browsers->share() : nullptr;
   };
-  auto server = listener
-                    ? http::Server::start(listener.release(), handle, kMostRestClients, context)
-                    : http::Server::start(config_.rest_address, config_.rest_port, handle, kMostRestClients, context);
+  auto server = http::Server::start(listener.release(), handle, kMostRestClients, context);
   if (!server) return std::move(server).error();
   rest_ = std::move(*server);
   return Status();
@@ -236,9 +250,10 @@ Status Service::take_over() {
   proxy::Proxy& proxy = balancer_->proxy();
   const Deadline deadline = Deadline::after(kFindPrimary);
   while (proxy.topology()->primary() == nullptr && !deadline.expired()) std::this_thread::sleep_for(kLook);
-  const auto orders = predecessor_->take();
-  if (!orders) return orders.error();
-  proxy.inherit(*orders);
+  auto inherited = predecessor_->take();
+  if (!inherited) return std::move(inherited).error();
+  proxy.inherit(inherited->orders);
+  if (!inherited->token_key.empty()) api_->use_token_key(std::move(inherited->token_key));
   PGB_TRY(predecessor_->serving(proxy));
   proxy.accept(true);
   log::info("took over; the process that ran before serves its sessions to their end");
@@ -247,8 +262,9 @@ Status Service::take_over() {
 
 Status Service::offer_handover() {
   if (config_.takeover_socket.empty()) return Status();
-  Handover::Offer offer{config_.listen_address, balancer_->proxy().port(), config_.rest_address,
-                        rest_ ? rest_->port() : uint16_t{0}, rest_ ? rest_->listener() : -1};
+  Handover::Offer offer{config_.listen_address,         balancer_->proxy().port(),
+                        config_.rest_address,           rest_ ? rest_->port() : uint16_t{0},
+                        rest_ ? rest_->listener() : -1, api_->token_key()};
   auto handover = Handover::start(config_.takeover_socket, config_.run_as_user, std::move(offer), balancer_->proxy(),
                                   [fd = handed_over_.get()] {
                                     const uint64_t one = 1;
@@ -278,6 +294,19 @@ Status Service::open_store() {
       [this](std::optional<proxy::Leader> leader) { balancer_->set_leader(std::move(leader)); },
       [this](const std::string& node) { return balancer_->let_leave(node); });
   log::info("lease store on " + config_.store_address + ":" + std::to_string(store_->port()));
+  return Status();
+}
+
+// The agents' records in somebody else's etcd are looked at and asked to be changed; who is the leader there, no more
+// than that: without word from it for a while, the servers themselves still are to be believed.
+Status Service::open_etcd() {
+  if (config_.etcd.empty()) return Status();
+  dcs::EtcdSettings settings;
+  settings.endpoints = config_.etcd;
+  auto etcd = dcs::make_etcd_client(std::move(settings));
+  if (!etcd) return std::move(etcd).error().in("etcd");
+  etcd_ = std::move(*etcd);
+  roles_->use(etcd_.get());
   return Status();
 }
 

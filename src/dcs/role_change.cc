@@ -86,6 +86,23 @@ Result<int64_t> leave_request(Dcs& store, const Keys& keys, const RoleRequest& r
   return Error(Code::kBusy, "another request to change roles stands").with("changed", "nothing");
 }
 
+bool withdraw_request(Dcs& store, const Keys& keys, int64_t revision) {
+  Txn txn;
+  txn.when = {{keys.failover(), Compare::Field::kModRevision, Compare::Relation::kEqual, revision, {}}};
+  txn.then = {Op::remove({keys.failover(), false})};
+  auto done = store.txn(txn, Deadline::after(kCall));
+  return done.ok() && done->succeeded;
+}
+
+Op history_line(const Keys& keys, const HistoryLine& line) {
+  const auto since = std::chrono::system_clock::now().time_since_epoch();
+  const auto millis = std::chrono::duration_cast<milliseconds>(since).count();
+  const json doc = {
+      {"time", line.time}, {"node", line.node}, {"action", line.action}, {"epoch", line.epoch}, {"text", line.text}};
+  return Op::put(keys.history_entry(static_cast<int64_t>(line.epoch)) + "-" + std::to_string(millis) + "-" + line.node,
+                 doc.dump(-1, ' ', false, json::error_handler_t::replace));
+}
+
 Result<std::string> leader_of(Dcs& store, const Keys& keys) {
   auto found = store.range({keys.leader(), false}, Deadline::after(kCall));
   if (!found.ok()) return std::move(found).error();

@@ -24,6 +24,9 @@ inline constexpr std::chrono::seconds kRequestPatience{30};
 // Its revision. One request stands at a time: kBusy if there is one.
 Result<int64_t> leave_request(Dcs& store, const Keys& keys, const RoleRequest& request);
 
+// Takes it back. False if it is gone, done or refused, or nobody knows.
+bool withdraw_request(Dcs& store, const Keys& keys, int64_t revision);
+
 // Who leads, as the store knows it; empty: nobody does.
 Result<std::string> leader_of(Dcs& store, const Keys& keys);
 
@@ -50,5 +53,8 @@ struct HistoryLine {
 };
 // Oldest first.
 Result<std::vector<HistoryLine>> read_history(Dcs& store, const Keys& keys);
+
+// One more of them, in a transaction with others: its key is of this moment, its revision that of the store then.
+Op history_line(const Keys& keys, const HistoryLine& line);
 
 }  // namespace pgb::dcs

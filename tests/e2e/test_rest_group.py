@@ -1,6 +1,8 @@
 """REST and PCP where agents choose the primary: who leads, why, and a switchover that an operator asks for there."""
 import contextlib
 import re
+import shutil
+import time
 
 import pytest
 
@@ -9,13 +11,15 @@ pytest.importorskip("jsonschema")
 from harness.pcp import all_clients  # noqa: E402
 from harness.rest import Rest  # noqa: E402
 from harness.sandbox import Sandbox  # noqa: E402
+from harness.store import Etcd  # noqa: E402
 from harness.waiting import wait_until  # noqa: E402
 
 CLIENTS = all_clients()
 
 
 class Site:
-    def __init__(self, sandbox: Sandbox):
+    def __init__(self, sandbox: Sandbox, etcd: Etcd | None = None):
+        self.etcd = etcd
         self.sandbox = sandbox
         self.names = sandbox.hosts()
         group = sandbox.balancer()
@@ -49,14 +53,25 @@ class Site:
         return clients.run(self.pcp_port, command, *arguments, user="postgres", password=self.sandbox.password())
 
 
-@pytest.fixture(scope="module")
-def site():
+@pytest.fixture(scope="module", params=["embedded", "etcd"])
+def site(request):
+    """The agents meet in the store that the balancer keeps, or in an etcd of somebody else, where others meet, too."""
     with contextlib.ExitStack() as stack:
+        etcd = None
+        if request.param == "etcd":
+            if not shutil.which("etcd"):
+                pytest.skip("etcd is not installed (package etcd-server)")
+            etcd = stack.enter_context(contextlib.closing(Etcd()))
+            etcd.store.put("/pgbalancer/another/lb1/leader", '{"holder": "stranger", "epoch": 99}')
+            etcd.store.put("/pgbalancer/another/lb1/history/0000000099-1-stranger",
+                           '{"time": "2026-01-01T00:00:00.000Z", "node": "stranger", "action": "acquire", "epoch": 99, "text": "not ours"}')
         sandbox = stack.enter_context(Sandbox("process", None))
         sandbox.document["ha"] = {"failover": True}
+        if etcd:
+            sandbox.document["dcs"] = {"etcd": [etcd.url]}
         sandbox.write()
         sandbox.init()
-        made = Site(sandbox)
+        made = Site(sandbox, etcd)
         made.wait_whole()
         yield made
 
@@ -77,6 +92,30 @@ def test_history_tells_who_leads_and_why(site):
     assert lines and lines[-1]["node"] in site.names and all(line["text"] for line in lines)
     told = site.sandbox.run("history").out
     assert lines[-1]["text"][:30] in " ".join(told.split()), (lines[-1], told)
+
+
+def test_the_page_shows_who_leads_and_why(site):
+    snapshot = site.rest.get("/api/v1/snapshot")
+    assert snapshot["cluster"] == site.sandbox.name and snapshot["ha"]["leader"] == site.leader()
+    assert snapshot["ha"]["durability"]["mode"] == "quorum" and all(link["source"] == "agent" for link in snapshot["links"])
+    told = [event["text"] for event in snapshot["events"]]
+    assert all(line["text"] in told for line in site.rest.get("/api/v1/history")["history"]) and "not ours" not in told
+
+
+def test_a_store_that_hangs_makes_nothing_else_old(site):
+    if not site.etcd:
+        pytest.skip("the balancer keeps the store itself")
+    site.etcd.hang(True)
+    try:
+        for _ in range(15):
+            assert site.rest.get("/api/v1/snapshot")["age_s"] < 2
+            time.sleep(0.1)
+        wait_until(lambda: site.rest.get("/api/v1/snapshot")["ha"] is None, 10, "nobody knows who leads")
+        assert site.rest.get("/api/v1/topology", None)["nodes"]
+    finally:
+        site.etcd.hang(False)
+    wait_until(lambda: site.rest.get("/api/v1/snapshot")["ha"], 20, "it is known again")
+    site.wait_whole()
 
 
 def test_a_promotion_is_a_switchover(site):
@@ -126,9 +165,30 @@ def test_a_replica_is_made_anew(site):
     assert "is the primary" in refused["detail"]
 
 
-def test_agents_are_not_started_or_stopped_here(site):
-    for act in ("start", "stop"):
-        assert "pgbalancer_cluster pause" in site.rest.post(f"/api/v1/watchdog/{act}", expect=409)["detail"]
+def test_the_watchdog_is_stopped_and_started_as_a_pause(site):
+    leader = site.leader()
+    assert "no server takes over" in site.rest.post("/api/v1/watchdog/stop")["text"]
+    try:
+        status = site.rest.get("/api/v1/watchdog/status")
+        assert not status["running"] and status["leader"] == leader and "paused" in status["text"]
+        told = site.sandbox.run("status").out
+        assert "paused" in told and "an operator at the balancer lb1" in told, told
+        assert "paused already" in site.rest.post("/api/v1/watchdog/stop")["text"]
+        wait_until(lambda: "Failover is paused" in site.rest.get("/api/v1/snapshot")["sentence"], 10, "the page says it, too")
+    finally:
+        resumed = site.rest.post("/api/v1/watchdog/start")
+    assert leader in resumed["text"]
+    assert site.rest.get("/api/v1/watchdog/status")["running"]
+    assert "not paused" in site.rest.post("/api/v1/watchdog/start")["text"]
+    assert "paused" not in site.sandbox.run("status").out
+    actions = [line["action"] for line in site.rest.get("/api/v1/history")["history"]]
+    assert "pause" in actions and "resume" in actions[actions.index("pause"):], actions
+
+
+def test_what_the_manager_paused_is_started_again_here(site):
+    site.sandbox.run("pause")
+    assert not site.rest.get("/api/v1/watchdog/status")["running"]
+    site.rest.post("/api/v1/watchdog/start")
     assert site.rest.get("/api/v1/watchdog/status")["running"]
 
 
