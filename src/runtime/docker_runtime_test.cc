@@ -226,7 +226,8 @@ TEST_F(DockerRuntimeTest, WhatIsCutOffComesBackWithItsAddress) {
   ASSERT_GOOD(docker_->make(spec));
   const auto addresses = [&] {
     std::vector<std::string> found;
-    for (const DockerNetwork& network : docker_->client().list_networks({}, soon()).value()) {
+    const auto networks = docker_->client().list_networks({}, soon()).value();
+    for (const DockerNetwork& network : networks) {
       const auto details = docker_->client().inspect_network(network.id, soon()).value();
       if (!details) continue;
       for (const std::string& name : details->containers) found.push_back(network.name + " " + name);
