@@ -6,7 +6,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include "base/secret.h"
 #include "control/access.h"
@@ -22,9 +21,8 @@ class TokenMint {
  public:
   using Time = std::chrono::system_clock::time_point;
 
-  // With a random key: tokens end with the process at the latest, unless the next one is given the key.
-  TokenMint();
-  explicit TokenMint(Secret key) : key_(std::move(key)) {}
+  // Empty: with a random key. Tokens end with the process at the latest, unless the next one is given its key.
+  explicit TokenMint(Secret key = {});
   const Secret& key() const { return key_; }
 
   // Good from now on until `expires`.
@@ -35,7 +33,7 @@ class TokenMint {
 
  private:
   std::string signature(std::string_view signed_part) const;
-  Secret key_;
+  const Secret key_;
 };
 
 }  // namespace pgb::control

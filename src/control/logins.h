@@ -30,7 +30,9 @@ class Logins {
   };
   static constexpr std::chrono::seconds kLifetime{3600};  // of a token
 
-  explicit Logins(Surroundings surroundings) : around_(std::move(surroundings)) {}
+  // `token_key`: of the process before; empty: a new one.
+  explicit Logins(Surroundings surroundings, Secret token_key = {})
+      : around_(std::move(surroundings)), mint_(std::move(token_key)) {}
 
   // Zero: a login from that address may be tried; else how long it has to wait.
   LoginLimit::Seconds must_wait(const std::string& peer) {
@@ -39,9 +41,7 @@ class Logins {
   // kAuth: no such user, wrong password, or he may not even look; kNotReady: his password cannot be checked now.
   Result<Session> log_in(const std::string& peer, const std::string& user, const Secret& password);
 
-  // See RestApi.
   const Secret& token_key() const { return mint_.key(); }
-  void use_token_key(Secret key) { mint_ = TokenMint(std::move(key)); }
 
   // Whose token it is, with the rights that he has now; nothing if it is none, or he has none any more.
   std::optional<TokenClaims> who_has(std::string_view token) const;
@@ -51,7 +51,7 @@ class Logins {
   Result<bool> knows(const std::string& user, const Secret& password) const;
 
   const Surroundings around_;
-  TokenMint mint_;
+  const TokenMint mint_;
   LoginLimit limit_;
 };
 

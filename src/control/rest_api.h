@@ -21,7 +21,7 @@ class RestApi {
   RestApi(RestSettings settings, Actions actions, Logins::Surroundings logins)
       : settings_(std::move(settings)),
         actions_(std::move(actions)),
-        logins_(std::move(logins)),
+        logins_(std::move(logins), settings_.token_key),
         live_(actions_.proxy, actions_.roles, {settings_.group, settings_.cluster}) {}
   RestApi(const RestApi&) = delete;
   RestApi& operator=(const RestApi&) = delete;
@@ -29,10 +29,8 @@ class RestApi {
   // Answers any request; thread-safe. A stream that it gives must not be asked after this has ended.
   http::Response handle(const http::Request& request);
 
-  // What tokens are signed with, for a process that takes over; and that of the process that ran before, so that its
-  // users need not log in again. The second before the first request comes.
+  // What tokens are signed with, for a process that takes over.
   const Secret& token_key() const { return logins_.token_key(); }
-  void use_token_key(Secret key) { logins_.use_token_key(std::move(key)); }
 
  private:
   struct Asker {

@@ -19,6 +19,7 @@ struct RestSettings {
   Secret probe_password;
   std::string probe_database = "postgres";
   std::shared_ptr<const proxy::TlsKeeper> tls = std::make_shared<proxy::TlsKeeper>();
+  Secret token_key = {};     // with which the process before signed tokens; empty: there is a new one
   bool local_reads = false;  // it listens on a loopback address, and whoever asks from there may look without a token
 };
 

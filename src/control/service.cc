@@ -155,7 +155,13 @@ Status Service::start(proxy::Settings settings) {
     if (!fd) return fd.error();
     rest_listener = os::UniqueFd(*fd);
   }
-  if (predecessor_) PGB_TRY(take_over());
+  Secret token_key;
+  if (predecessor_) {
+    auto key = take_over();
+    if (!key) return std::move(key).error();
+    token_key = std::move(*key);
+  }
+  make_rest_api(std::move(token_key));
   // Only now, for until here it did not know what was ordered: whoever came meanwhile has waited, or was answered by
   // the process before.
   if (const Status served = serve_rest(std::move(rest_listener)); !served.ok()) {
@@ -199,17 +205,23 @@ void Service::make_surfaces() {
   const auto config = [this] { return balancer_->config(); };
   console_ = std::make_shared<AdminConsole>(*actions_, config);
   balancer_->proxy().set_console(console_);
-  RestSettings rest{config_.token,
-                    config_.stats_token,
-                    config_.group,
-                    config_.cluster,
-                    probe_host(config_.listen_address),
-                    config_.auth_user,
-                    config_.auth_password,
-                    "postgres",
-                    tls_,
-                    config_.rest_local_reads && is_loopback(config_.rest_address)};
+}
+
+// When it is known what was ordered of the process before: what it looks at from now on is news.
+void Service::make_rest_api(Secret token_key) {
+  RestSettings rest;
+  rest.token = config_.token;
+  rest.stats_token = config_.stats_token;
+  rest.group = config_.group;
+  rest.cluster = config_.cluster;
+  rest.probe_host = probe_host(config_.listen_address);
+  rest.probe_user = config_.auth_user;
+  rest.probe_password = config_.auth_password;
+  rest.tls = tls_;
+  rest.token_key = std::move(token_key);
+  rest.local_reads = config_.rest_local_reads && is_loopback(config_.rest_address);
   const auto secret_of = [this](const std::string& user) { return balancer_->proxy().secret_of(user, kAskServers); };
+  const auto config = [this] { return balancer_->config(); };
   api_ = std::make_unique<RestApi>(std::move(rest), *actions_, Logins::Surroundings{config, secret_of});
 }
 
@@ -246,18 +258,18 @@ Status Service::open_pcp() {
   return Status();
 }
 
-Status Service::take_over() {
+// The key of the tokens that the other one gave.
+Result<Secret> Service::take_over() {
   proxy::Proxy& proxy = balancer_->proxy();
   const Deadline deadline = Deadline::after(kFindPrimary);
   while (proxy.topology()->primary() == nullptr && !deadline.expired()) std::this_thread::sleep_for(kLook);
   auto inherited = predecessor_->take();
   if (!inherited) return std::move(inherited).error();
   proxy.inherit(inherited->orders);
-  if (!inherited->token_key.empty()) api_->use_token_key(std::move(inherited->token_key));
   PGB_TRY(predecessor_->serving(proxy));
   proxy.accept(true);
   log::info("took over; the process that ran before serves its sessions to their end");
-  return Status();
+  return std::move(inherited->token_key);
 }
 
 Status Service::offer_handover() {

@@ -40,9 +40,10 @@ class Service {
  private:
   Service(Options options, BalancerConfig config, os::SignalFd signals);
   void make_surfaces();
+  void make_rest_api(Secret token_key);
   Status serve_rest(os::UniqueFd listener);
   Status open_pcp();
-  Status take_over();
+  Result<Secret> take_over();
   Status offer_handover();
   Status open_store();
   Status open_etcd();

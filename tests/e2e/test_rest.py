@@ -271,7 +271,8 @@ def test_connections_between_two_requests_keep_nobody_out(site):
 
 
 def test_it_is_told_where_a_statement_would_go(site):
-    site.primary.sql("CREATE TABLE IF NOT EXISTS goods (id int); CREATE DATABASE elsewhere")
+    site.primary.sql("CREATE TABLE goods (id int)")
+    site.primary.sql("CREATE DATABASE elsewhere")
     site.primary.sql("CREATE FUNCTION f() RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1'", database="elsewhere")
     site.replica.wait_caught_up()
     viewer = site.rest.with_token("look")

@@ -17,8 +17,7 @@ from harness.waiting import wait_until  # noqa: E402
 
 @pytest.fixture()
 def balancer():
-    with standing_alone("host all all all scram-sha-256", admin_users=["chief"], takeover_socket="takeover.sock",
-                        log_file="balancer.txt") as (server, alone):
+    with standing_alone("host all all all scram-sha-256", admin_users=["chief"], takeover_socket="takeover.sock") as (server, alone):
         server.sql("CREATE ROLE chief LOGIN PASSWORD 'chief pass'")
         yield alone
 
@@ -121,3 +120,12 @@ def test_a_reader_that_comes_back_to_another_process_misses_no_event(balancer):
     rest.post("/api/v1/control/resume")
     again.read_for(10, lambda told: "all databases go on" in told)
     assert again.told == ["all databases go on"]
+    # What stood before and stands on is no news.
+    rest.post("/api/v1/control/pause")
+    again.read_for(10, lambda told: "all databases are paused: new work waits" in told)
+    balancer.take_over()
+    wait_until(lambda: pid_of(rest) == balancer.process.pid, 10, "the new process answers")
+    rest.post("/api/v1/control/resume")
+    third = Stream(balancer, again.last)
+    third.read_for(10, lambda told: "all databases go on" in told)
+    assert third.told == ["all databases go on"]

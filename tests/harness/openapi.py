@@ -7,7 +7,7 @@ import jsonschema
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 
-def _object(required: str, **properties) -> dict:
+def _object(required: str, /, **properties) -> dict:
     """With these properties and no others, but for extensions."""
     return {"type": "object", "required": required.split(), "properties": properties, "patternProperties": {"^x-": True},
             "additionalProperties": False}
