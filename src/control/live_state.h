@@ -16,6 +16,7 @@
 #include "control/event_log.h"
 #include "control/group_roles.h"
 #include "control/live_view.h"
+#include "control/role_counts.h"
 
 namespace pgb::control {
 
@@ -40,6 +41,12 @@ class LiveState {
   // One JSON document: the state, the events and the charts. Any thread, like all that follows.
   std::string snapshot(const Reader& you) const;
   std::string text() const;  // the same in short, for terminals
+
+  struct RoleNumbers {
+    std::optional<GroupRoles::Now> roles;  // nothing: no lease store is kept here, or it has not answered lately
+    RoleCounts counts;
+  };
+  RoleNumbers role_numbers() const;
 
   // What a reader of the stream gets, one piece after the other. A slow reader misses states, never events that are
   // still kept.
@@ -84,10 +91,10 @@ class LiveState {
   Look second_ago_, step_ago_;
   Rates rates_;
   std::string last_primary_;
-  std::optional<std::chrono::steady_clock::time_point> lost_;  // since when there is no primary
 
   std::optional<GroupRoles::Now> roles_now_;
   std::set<std::string> told_;  // lines of the history
+  bool knows_past_ = false;     // told_ holds what had happened before this process looked
   std::chrono::steady_clock::time_point history_read_{};
 
   mutable std::mutex mutex_;  // guards what follows
@@ -95,6 +102,9 @@ class LiveState {
   bool stopped_ = false;
   uint64_t state_number_ = 0;
   std::shared_ptr<const LiveView> view_;
+  std::chrono::steady_clock::time_point view_made_{};
+  RoleCounts counts_;
+  std::optional<std::chrono::steady_clock::time_point> lost_;  // since when there is no primary
   EventLog events_;
   ChartHistory history_;
   mutable std::shared_ptr<const std::string> state_text_;  // of view_ as a piece of the stream, once somebody wanted it
