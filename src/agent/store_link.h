@@ -86,7 +86,8 @@ class StoreLink {
   void take(const dcs::TxnResult& answer, ha::Time asked);
   void take_nodes(const std::vector<dcs::KeyValue>& kvs, bool are_old, ha::Time now);
   void take_request(const std::vector<dcs::KeyValue>& kvs, ha::Time now);
-  dcs::Op history_op(ha::Epoch epoch, const std::string& action, const std::string& sentence) const;
+  dcs::Op history_op(ha::Epoch epoch, const std::string& action, const std::string& sentence,
+                     const std::string& request = {}) const;
 
   const AgentConfig& config_;
   dcs::Keys keys_;

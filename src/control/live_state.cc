@@ -15,6 +15,7 @@ namespace {
 using Steady = std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kHistoryPace{2};
+constexpr std::chrono::seconds kFresh{5};  // what is older is not told as a number of now
 
 int64_t now_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
@@ -138,19 +139,25 @@ void LiveState::note_primary(const proxy::TopologySnapshot& now) {
   const proxy::NodeView* primary = now.primary();
   if (primary == nullptr) {
     if (topology_->primary() == nullptr) return;
-    lost_ = Steady::now();
+    {
+      const std::lock_guard lock(mutex_);
+      lost_ = Steady::now();
+      ++counts_.primary_losses;
+    }
     return say("role", "", "there is no primary: writes wait");
   }
-  if (lost_ || primary->name != last_primary_) {
+  std::unique_lock lock(mutex_);
+  const auto lost = std::exchange(lost_, std::nullopt);
+  const double seconds = lost ? std::chrono::duration<double>(Steady::now() - *lost).count() : 0;
+  counts_.without_primary_s += seconds;
+  if (!last_primary_.empty() && primary->name != last_primary_) ++counts_.primary_changes;
+  lock.unlock();
+  if (lost || primary->name != last_primary_) {
     std::string text = primary->name + (primary->name == last_primary_ ? " is the primary again" : " is the primary");
     if (primary->timeline > 0) text += ", timeline " + std::to_string(primary->timeline);
-    if (lost_) {
-      const double seconds = std::chrono::duration<double>(Steady::now() - *lost_).count();
-      text += "; there was none for about " + fixed(seconds, 1) + " s";
-    }
+    if (lost) text += "; there was none for about " + fixed(seconds, 1) + " s";
     say("role", primary->name, text);
   }
-  lost_.reset();
   last_primary_ = primary->name;
 }
 
@@ -198,15 +205,21 @@ void LiveState::read_history() {
   auto history = roles_->history();
   if (!history) return;
   std::set<std::string> there;
+  std::vector<dcs::HistoryLine> fresh;
   for (dcs::HistoryLine& line : *history) {
     const std::string key = line.time + line.node + line.action + line.text;
     there.insert(key);
     if (told_.count(key) != 0) continue;
     const std::string kind = kind_of(line);
+    fresh.push_back(line);
     add({0, std::move(line.time), kind, std::move(line.node), static_cast<int64_t>(line.epoch), std::move(line.text),
          line.revision});
   }
   told_ = std::move(there);
+  if (std::exchange(knows_past_, true)) {
+    const std::lock_guard lock(mutex_);
+    counts_.count(fresh);
+  }
 }
 
 // Rates are of a whole period; what else there is, is of now.
@@ -280,6 +293,15 @@ std::string LiveState::text() const {
   }
   if (age > kOld_s) call_unknown(view, age);
   return live_text(view, events);
+}
+
+LiveState::RoleNumbers LiveState::role_numbers() const {
+  const std::lock_guard lock(mutex_);
+  RoleNumbers numbers;
+  numbers.counts = counts_;
+  if (lost_) numbers.counts.without_primary_s += std::chrono::duration<double>(Steady::now() - *lost_).count();
+  if (Steady::now() - taken_ < kFresh) numbers.roles = view_->roles;
+  return numbers;
 }
 
 std::shared_ptr<LiveState::Stream> LiveState::open(std::optional<EventPosition> known) const {

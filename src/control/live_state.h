@@ -17,6 +17,7 @@
 #include "control/event_log.h"
 #include "control/group_roles.h"
 #include "control/live_view.h"
+#include "control/role_counts.h"
 
 namespace pgb::control {
 
@@ -41,6 +42,12 @@ class LiveState {
   // One JSON document: the state, how old it is, the events and the charts. Any thread, like all that follows.
   std::string snapshot(const Reader& you) const;
   std::string text() const;  // the same in short, for terminals; what is old is not said to be so still
+
+  struct RoleNumbers {
+    std::optional<GroupRoles::Now> roles;  // nothing: no lease store is kept here, or it has not answered lately
+    RoleCounts counts;
+  };
+  RoleNumbers role_numbers() const;
 
   // What a reader of the stream gets, one piece after the other. A slow reader misses states, never events that are
   // still kept.
@@ -90,10 +97,10 @@ class LiveState {
   Look second_ago_, step_ago_;
   Rates rates_;
   std::string last_primary_;
-  std::optional<std::chrono::steady_clock::time_point> lost_;  // since when there is no primary
 
   // Of the thread that asks the lease store, which may be elsewhere and slow.
   std::set<std::string> told_;  // lines of the history
+  bool knows_past_ = false;     // told_ holds what had happened before this process looked
   std::chrono::steady_clock::time_point history_read_{};
 
   mutable std::mutex mutex_;  // guards what follows
@@ -104,6 +111,8 @@ class LiveState {
   std::chrono::steady_clock::time_point taken_{};  // when that was so
   std::optional<GroupRoles::Now> roles_now_;
   bool roles_wanted_ = true, roles_changed_ = false;
+  RoleCounts counts_;
+  std::optional<std::chrono::steady_clock::time_point> lost_;  // since when there is no primary
   EventLog events_;
   ChartHistory history_;
   mutable std::shared_ptr<const std::string> state_text_;  // of view_ as a piece of the stream, once somebody wanted it

@@ -129,6 +129,12 @@ TEST_F(LiveStateTest, ALostPrimaryIsSeenAndExplained) {
   group_.set({node("a", kPrimary, false, "connection refused"), node("b", kPrimary)});
   now = wait_for([](const Json& s) { return s["state"] == "degraded"; });
   EXPECT_TRUE(tells(now, "b is the primary; there was none for about"));
+  const LiveState::RoleNumbers roles = live_->role_numbers();
+  EXPECT_EQ(roles.counts.primary_losses, 1u);
+  EXPECT_EQ(roles.counts.primary_changes, 1u);
+  EXPECT_GT(roles.counts.without_primary_s, 0);
+  EXPECT_FALSE(roles.roles) << "no store is kept here";
+  EXPECT_EQ(live_->role_numbers().counts.without_primary_s, roles.counts.without_primary_s) << "it has ended";
 }
 
 TEST_F(LiveStateTest, OrdersAreEvents) {

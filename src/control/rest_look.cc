@@ -3,6 +3,7 @@
 
 #include <chrono>
 
+#include "control/live_state.h"
 #include "control/metric_text.h"
 #include "control/metrics.h"
 #include "control/node_json.h"
@@ -158,7 +159,7 @@ http::Response metrics(const RestCall& call) {
       accept != call.request.headers.end() && accept->second.find("application/openmetrics-text") != std::string::npos;
   http::Response response;
   response.headers["content-type"] = MetricText::content_type(openmetrics);
-  response.body = metrics_of(call.rest.actions.proxy, openmetrics);
+  response.body = metrics_of(call.rest.actions.proxy, call.rest.live.role_numbers(), openmetrics);
   return response;
 }
 

@@ -68,7 +68,8 @@ Result<Begun> begin_pause(Dcs& store, const Keys& keys, uint64_t epoch, const st
   // The answer did not come, or another one was faster.
   auto now = look(store, keys);
   if (now.ok() && now->pause) {
-    return Begun{now->pause->since == pause.since && now->pause->by == pause.by, *now->pause};
+    const bool same = now->pause->since == pause.since && now->pause->by == pause.by;
+    return Begun{in_doubt && same, *now->pause};
   }
   if (!in_doubt) return Error(Code::kNotReady, "another pause has just ended").with("changed", "nothing");
   return std::move(done).error().with("standing",

@@ -140,7 +140,7 @@ Result<std::vector<HistoryLine>> read_history(Dcs& store, const Keys& keys) {
     if (!doc.is_object()) continue;
     lines.push_back({value_of(doc, "time", std::string()), value_of(doc, "node", std::string()),
                      value_of(doc, "action", std::string()), value_of(doc, "epoch", uint64_t{0}),
-                     value_of(doc, "text", std::string()), kv.mod_revision});
+                     value_of(doc, "text", std::string()), kv.mod_revision, value_of(doc, "request", std::string())});
   }
   return lines;
 }

@@ -49,7 +49,8 @@ struct HistoryLine {
   std::string node, action;
   uint64_t epoch = 0;
   std::string text;
-  int64_t revision = 0;  // of the store when it was written
+  int64_t revision = 0;      // of the store when it was written
+  std::string request = {};  // what was asked for, of a "release" that follows a request: "switchover"
 };
 // Oldest first.
 Result<std::vector<HistoryLine>> read_history(Dcs& store, const Keys& keys);

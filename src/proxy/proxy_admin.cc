@@ -58,22 +58,43 @@ std::vector<ServerRow> Proxy::servers() const {
   });
 }
 
+// One turn of each thread for all that is usually looked at.
+std::vector<Numbers> Proxy::numbers() const {
+  auto survey = std::make_shared<Survey<Numbers>>(reactors_.size());
+  uint64_t transactions = 0;
+  for (const auto& reactor : reactors_) {
+    transactions += reactor->stats().transactions;
+    reactor->run([survey](ReactorContext& context) {
+      Numbers own;
+      context.pools->each([&](const Pool& pool) { pool.list(own.pools); });
+      context.routes.each([&](const std::string& node, ReasonId reason, uint64_t requests) {
+        own.routes.push_back({node, context.shared.reasons.text(reason), requests});
+      });
+      context.pools->list(own.traffic);
+      context.routes.each_latency([&](const std::string& node, const Latency& latency) {
+        own.latencies.push_back({node, latency});
+      });
+      survey->add({std::move(own)});
+    });
+  }
+  return board_.await(survey, transactions)->rows();
+}
+
 std::vector<PoolRow> Proxy::pools() const {
-  const auto parts = ask_all<PoolRow>([](ReactorContext& context, std::vector<PoolRow>& rows) {
-    context.pools->each([&](const Pool& pool) { pool.list(rows); });
-  });
   std::map<std::tuple<std::string, std::string, std::string>, PoolRow> sums;
-  for (const PoolRow& part : parts) {
-    PoolRow& sum = sums[{part.database, part.user, part.node}];
-    sum.database = part.database;
-    sum.user = part.user;
-    sum.node = part.node;
-    sum.active += part.active;
-    sum.bound += part.bound;
-    sum.idle += part.idle;
-    sum.connecting += part.connecting;
-    sum.waiting += part.waiting;
-    sum.longest_wait_s = std::max(sum.longest_wait_s, part.longest_wait_s);
+  for (const Numbers& of_thread : numbers()) {
+    for (const PoolRow& part : of_thread.pools) {
+      PoolRow& sum = sums[{part.database, part.user, part.node}];
+      sum.database = part.database;
+      sum.user = part.user;
+      sum.node = part.node;
+      sum.active += part.active;
+      sum.bound += part.bound;
+      sum.idle += part.idle;
+      sum.connecting += part.connecting;
+      sum.waiting += part.waiting;
+      sum.longest_wait_s = std::max(sum.longest_wait_s, part.longest_wait_s);
+    }
   }
   std::vector<PoolRow> rows;
   for (auto& [key, sum] : sums) rows.push_back(std::move(sum));
@@ -81,13 +102,10 @@ std::vector<PoolRow> Proxy::pools() const {
 }
 
 std::vector<RouteRow> Proxy::routes() const {
-  const auto parts = ask_all<RouteRow>([](ReactorContext& context, std::vector<RouteRow>& rows) {
-    context.routes.each([&](const std::string& node, ReasonId reason, uint64_t requests) {
-      rows.push_back({node, context.shared.reasons.text(reason), requests});
-    });
-  });
   std::map<std::pair<std::string, std::string>, uint64_t> sums;
-  for (const RouteRow& part : parts) sums[{part.node, part.reason}] += part.requests;
+  for (const Numbers& of_thread : numbers()) {
+    for (const RouteRow& part : of_thread.routes) sums[{part.node, part.reason}] += part.requests;
+  }
   std::vector<RouteRow> rows;
   for (const auto& [key, requests] : sums) rows.push_back({key.first, key.second, requests});
   std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.requests > b.requests; });
@@ -95,14 +113,14 @@ std::vector<RouteRow> Proxy::routes() const {
 }
 
 std::vector<TrafficRow> Proxy::traffic() const {
-  const auto parts =
-      ask_all<TrafficRow>([](ReactorContext& context, std::vector<TrafficRow>& rows) { context.pools->list(rows); });
   std::map<std::pair<std::string, std::string>, TrafficRow> sums;
-  for (const TrafficRow& part : parts) {
-    TrafficRow& sum = sums[{part.database, part.user}];
-    sum.database = part.database;
-    sum.user = part.user;
-    sum.add(part);
+  for (const Numbers& of_thread : numbers()) {
+    for (const TrafficRow& part : of_thread.traffic) {
+      TrafficRow& sum = sums[{part.database, part.user}];
+      sum.database = part.database;
+      sum.user = part.user;
+      sum.add(part);
+    }
   }
   std::vector<TrafficRow> rows;
   for (auto& [key, sum] : sums) rows.push_back(std::move(sum));
@@ -110,13 +128,10 @@ std::vector<TrafficRow> Proxy::traffic() const {
 }
 
 std::vector<LatencyRow> Proxy::latencies() const {
-  const auto parts = ask_all<LatencyRow>([](ReactorContext& context, std::vector<LatencyRow>& rows) {
-    context.routes.each_latency([&](const std::string& node, const Latency& latency) {
-      rows.push_back({node, latency});
-    });
-  });
   std::map<std::string, Latency> sums;
-  for (const LatencyRow& part : parts) sums[part.node] += part.latency;
+  for (const Numbers& of_thread : numbers()) {
+    for (const LatencyRow& part : of_thread.latencies) sums[part.node] += part.latency;
+  }
   std::vector<LatencyRow> rows;
   for (const auto& [node, latency] : sums) rows.push_back({node, latency});
   return rows;

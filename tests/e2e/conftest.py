@@ -7,7 +7,8 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from compat import source  # noqa: E402
-from harness import registry  # noqa: E402
+from harness import pcp, registry  # noqa: E402
+from harness.apt import Unavailable as NoPackage  # noqa: E402
 from harness.engine import Engine, Unavailable  # noqa: E402
 from harness.pooled import SERVERS, SETUP, WAIT_LIMIT, Pooled  # noqa: E402
 from harness.sandbox import PRODUCTION, SIMPLE, Sandbox  # noqa: E402
@@ -43,6 +44,9 @@ def pytest_configure(config):
 def pytest_collection_finish(session):
     """Before the first test: the engine's network namespace becomes ours, too."""
     config = session.config
+    if not config.option.collectonly and any(item.path.stem in ("test_pcp", "test_rest_group") for item in session.items):
+        with contextlib.suppress(NoPackage):
+            pcp.fetch()
     if config.option.collectonly or not any(wants_docker(item) for item in session.items):
         return
     with contextlib.suppress(registry.Unavailable):
