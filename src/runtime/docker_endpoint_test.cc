@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -15,6 +16,8 @@
 
 namespace pgb::runtime {
 namespace {
+
+Deadline soon() { return Deadline::after(std::chrono::seconds(20)); }
 
 struct FakeHome {
   os::TestDir dir;
