@@ -126,19 +126,19 @@ def test_what_servers_say_of_themselves(site):
     site.primary.sql("SELECT pg_create_physical_replication_slot('left_behind', true)")
     site.primary.sql("CREATE TABLE slot_filler AS SELECT repeat('x', 100) AS t FROM generate_series(1, 20000)")
     slot = 'pgbalancer_node_slot_retained_bytes{node="primary",slot="left_behind"}'
+    most = int(site.primary.sql("SHOW max_connections")[0][0])
     try:
-        wait_until(lambda: slot in site.text() and site.value(slot) > 1_000_000, 15, "the slot is seen to keep log")
-        assert site.value('pgbalancer_node_slot_active{node="primary",slot="left_behind"}') == 0
+        with contextlib.ExitStack() as stack:
+            for _ in range(7):
+                stack.enter_context(contextlib.closing(psycopg2.connect(host=str(site.primary.folder), port=site.primary.port, user="postgres",
+                                                                        dbname="postgres")))
+            wait_until(lambda: slot in site.text() and site.value(slot) > 1_000_000, 15, "the slot is seen to keep log")
+            assert site.value('pgbalancer_node_slot_active{node="primary",slot="left_behind"}') == 0
+            assert site.value('pgbalancer_node_postgres_connections{node="primary"}') >= 8, "connections past us are seen"
     finally:
         site.primary.sql("SELECT pg_drop_replication_slot('left_behind')")
         site.primary.sql("DROP TABLE slot_filler")
     wait_until(lambda: slot not in site.text(), 15, "the slot is seen to be gone")
-    most = int(site.primary.sql("SHOW max_connections")[0][0])
-    with contextlib.ExitStack() as stack:
-        for _ in range(7):
-            stack.enter_context(contextlib.closing(psycopg2.connect(host=str(site.primary.folder), port=site.primary.port, user="postgres",
-                                                                    dbname="postgres")))
-        wait_until(lambda: site.value('pgbalancer_node_postgres_connections{node="primary"}') >= 8, 15, "connections past us are seen")
     assert site.value('pgbalancer_node_postgres_max_connections{node="replica1"}') == most
     version = site.primary.sql("SHOW server_version")[0][0].split()[0]
     assert site.value(f'pgbalancer_node_postgres_info{{node="primary",version="{version}"}}') == 1
