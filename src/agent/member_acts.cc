@@ -113,7 +113,7 @@ MemberAgent::After MemberAgent::rebuilt(Status done, bool rewind) {
 MemberAgent::After MemberAgent::rewound(const Member& to, ha::Epoch epoch) {
   Status done = acts_.rewind(to, epoch);
   if (!done.ok()) return rebuilt(std::move(done), true);
-  return [this, whole = rebuilt(Status(), true), up = started(Status(), 0), name = to.name, epoch](Own& own) {
+  return [whole = rebuilt(Status(), true), up = started(Status(), 0), name = to.name, epoch](Own& own) {
     whole(own);
     up(own);
     own.following = ha::Following{name, epoch};
