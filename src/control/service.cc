@@ -15,7 +15,6 @@
 #include "base/log.h"
 #include "os/file.h"
 #include "os/subprocess.h"
-#include "os/turn.h"
 
 namespace pgb::control {
 namespace {
@@ -201,8 +200,7 @@ void Service::make_surfaces() {
 Status Service::open_rest(os::UniqueFd listener) {
   if (config_.rest_port == 0) return Status();
   const auto handle = [this](const http::Request& request) { return api_->handle(request); };
-  const auto context = [keeper = tls_] {  // the first that a connection's thread does
-    os::take_turns_soon();
+  const auto context = [keeper = tls_] {
     const proxy::TlsSetup setup = keeper->get();
     return setup.to_browsers ? setup.to_browsers->share() : nullptr;
   };
