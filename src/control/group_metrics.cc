@@ -21,7 +21,7 @@ void write_counts(MetricText& out, const RoleCounts& counts) {
   out.one(Type::kCounter, "pgbalancer_without_primary_seconds", "Time without a primary.", counts.without_primary_s);
 }
 
-// Of a node's agent, null: it has nothing to say at the moment.
+// What a node's agent said last; null: nothing yet. It stays when the agent is gone.
 const GroupRoles::Member* member(const GroupRoles::Now& roles, const std::string& node) {
   const auto found = std::find_if(roles.members.begin(), roles.members.end(),
                                   [&](const GroupRoles::Member& one) { return one.name == node; });
@@ -50,28 +50,28 @@ void write_roles(MetricText& out, const std::vector<NodeNumbers>& nodes, const G
           number(roles.sync_required));
   const auto each = [&](const char* name, const char* help, auto value) {
     out.begin(Type::kGauge, name, help);
-    for (const NodeNumbers& node : nodes) out.add(value(node.view.name) ? 1 : 0, {{"node", node.view.name}});
+    for (const NodeNumbers& node : nodes) out.add(value(node) ? 1 : 0, {{"node", node.view.name}});
   };
   each("pgbalancer_node_leader", "1 if the node leads the group, as the lease store has it.",
-       [&](const std::string& node) { return roles.leader == node; });
+       [&](const NodeNumbers& node) { return roles.leader == node.view.name; });
   each("pgbalancer_node_sync_member", "1 if the node is a member of the record of who has each commit.",
-       [&](const std::string& node) {
-         return std::find(roles.sync_members.begin(), roles.sync_members.end(), node) != roles.sync_members.end();
+       [&](const NodeNumbers& node) {
+         return std::find(roles.sync_members.begin(), roles.sync_members.end(), node.view.name) !=
+                roles.sync_members.end();
        });
-  each("pgbalancer_node_agent_up", "1 if the node's agent has its say in the lease store.",
-       [&](const std::string& node) { return member(roles, node) != nullptr; });
-  each("pgbalancer_node_streaming", "1 if the node streams from another one, as its agent says.",
-       [&](const std::string& node) {
-         const GroupRoles::Member* found = member(roles, node);
-         return found != nullptr && found->streaming;
+  each("pgbalancer_node_streaming", "1 if the node answers and streams from another one, as its agent said last.",
+       [&](const NodeNumbers& node) {
+         const GroupRoles::Member* found = member(roles, node.view.name);
+         return node.view.healthy && found != nullptr && found->streaming;
        });
 }
 
 // What the agent says; without one, what is known of a primary.
 uint64_t timeline_of(const NodeNumbers& node, const std::optional<GroupRoles::Now>& roles) {
+  if (!node.view.healthy) return 0;
   const GroupRoles::Member* found = roles ? member(*roles, node.view.name) : nullptr;
   if (found != nullptr && found->timeline > 0) return found->timeline;
-  return node.view.healthy && node.view.role == proxy::NodeRole::kPrimary ? node.view.timeline : 0;
+  return node.view.role == proxy::NodeRole::kPrimary ? node.view.timeline : 0;
 }
 
 }  // namespace

@@ -150,14 +150,15 @@ TEST(Metrics, TellWhoLeadsAndHowOftenThatChanged) {
   now.sync_required = 1;
   now.members.push_back({"primary1", "leading", "", std::nullopt, false, 11});
   roles.roles = now;
-  const std::string text = metrics_of(FakeProxy(), roles, true);
+  FakeProxy proxy;
+  proxy.healthy = true;
+  const std::string text = metrics_of(proxy, roles, true);
   for (const char* line :
        {"pgbalancer_group_elections_total{kind=\"failover\"} 3",
         "pgbalancer_group_elections_total{kind=\"switchover\"} 2", "pgbalancer_primary_changes_total 5",
         "pgbalancer_without_primary_seconds_total 1.5", "pgbalancer_group_epoch 9",
-        "pgbalancer_node_leader{node=\"primary1\"} 1", "pgbalancer_node_agent_up{node=\"primary1\"} 1",
-        "pgbalancer_node_sync_member{node=\"primary1\"} 0", "pgbalancer_group_sync_required 1",
-        "pgbalancer_node_timeline{node=\"primary1\"} 11"}) {
+        "pgbalancer_node_leader{node=\"primary1\"} 1", "pgbalancer_node_sync_member{node=\"primary1\"} 0",
+        "pgbalancer_group_sync_required 1", "pgbalancer_node_timeline{node=\"primary1\"} 11"}) {
     EXPECT_EQ(lines_with(text, line), 1u) << line << "\n" << text;
   }
 }

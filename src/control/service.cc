@@ -16,7 +16,6 @@
 #include "dcs/etcd_client.h"
 #include "os/file.h"
 #include "os/subprocess.h"
-#include "os/turn.h"
 
 namespace pgb::control {
 namespace {
@@ -229,8 +228,7 @@ void Service::make_rest_api(Secret token_key) {
 Status Service::serve_rest(os::UniqueFd listener) {
   if (config_.rest_port == 0) return Status();
   const auto handle = [this](const http::Request& request) { return api_->handle(request); };
-  const auto context = [keeper = tls_] {  // the first that a connection's thread does
-    os::take_turns_soon();
+  const auto context = [keeper = tls_] {
     const proxy::TlsSetup setup = keeper->get();
     return setup.to_browsers ? setup.to_browsers->share() : nullptr;
   };
