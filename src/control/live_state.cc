@@ -224,6 +224,7 @@ void LiveState::read_history() {
 
 // Rates are of a whole period; what else there is, is of now.
 void LiveState::take(bool new_period) {
+  const auto taken = Steady::now();
   std::vector<proxy::TrafficRow> traffic = proxy_.traffic();
   std::optional<Rates> of_step;
   if (new_period) {
@@ -239,7 +240,6 @@ void LiveState::take(bool new_period) {
     const std::lock_guard lock(mutex_);
     roles = roles_now_;
   }
-  const auto taken = Steady::now();
   auto view =
       std::make_shared<LiveView>(live_view(proxy_, settings_.group, std::move(traffic), rates_, std::move(roles)));
   view->cluster = settings_.cluster;

@@ -164,32 +164,24 @@ Status Service::start(proxy::Settings settings) {
   make_rest_api(std::move(token_key));
   // Only now, for until here it did not know what was ordered: whoever came meanwhile has waited, or was answered by
   // the process before.
-  if (const Status served = serve_rest(std::move(rest_listener)); !served.ok()) {
-    if (!predecessor_) return served;
-    log::error("REST is not served any more: " + served.error().message);
-  }
-  for (const Status& done : {offer_handover(), PidFile::write(config_.pid_file)}) {
-    if (done.ok()) continue;
-    if (!predecessor_) return done;
-    log::error(done.error().message);  // the clients are served here already: ending would cost them more
-  }
+  PGB_TRY(or_go_on(serve_rest(std::move(rest_listener)), "REST is not served any more"));
+  PGB_TRY(or_go_on(offer_handover(), "nobody can take over from this process"));
+  PGB_TRY(or_go_on(PidFile::write(config_.pid_file), "the pid is in no file"));
   PGB_TRY(give_store(config_));
   PGB_TRY(drop_root(config_));
-  if (const Status opened = open_store(); !opened.ok()) {
-    if (!predecessor_) return opened;
-    log::error("the lease store is not kept any more: " + opened.error().message);
-  }
-  if (const Status opened = open_etcd(); !opened.ok()) {
-    if (!predecessor_) return opened;
-    log::error("etcd is not asked for roles: " + opened.error().message);
-  }
-  if (const Status opened = open_pcp(); !opened.ok()) {
-    if (!predecessor_) return opened;
-    log::error("PCP is not served any more: " + opened.error().message);
-  }
+  PGB_TRY(or_go_on(open_store(), "the lease store is not kept any more"));
+  PGB_TRY(or_go_on(open_etcd(), "etcd is not asked for roles any more"));
+  PGB_TRY(or_go_on(open_pcp(), "PCP is not served any more"));
   log::info("group " + config_.group + ": PostgreSQL on " + config_.listen_address + ":" +
             std::to_string(balancer_->proxy().port()) +
             (rest_ ? ", REST on port " + std::to_string(rest_->port()) : ""));
+  return Status();
+}
+
+// Who has taken over serves clients already: ending would cost them more than that what is missing.
+Status Service::or_go_on(Status opened, const char* what_is_missing) const {
+  if (opened.ok() || !predecessor_) return opened;
+  log::error(std::string(what_is_missing) + ": " + opened.error().message);
   return Status();
 }
 

@@ -47,6 +47,7 @@ class Service {
   Status offer_handover();
   Status open_store();
   Status open_etcd();
+  Status or_go_on(Status opened, const char* what_is_missing) const;
   void spawn_successor();
   void reload();
   void shut_down();
