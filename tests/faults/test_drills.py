@@ -34,7 +34,7 @@ def test_a_drill_cuts_the_primary_off_and_connects_it_again(site):
     old = site.primary()
     before = networks(site, old)
     told = drill(site, "partition", old)
-    assert told["was_primary"] and told["primary"] != old and told["pause_s"] > 0.5, told
+    assert told["was_primary"] and told["primary"] != old and told["pause_s"] > 0.1, told
     assert networks(site, old) == before
     site.check_end(most_owners=2)
 
@@ -73,7 +73,7 @@ def test_a_drill_fills_the_disk_of_the_primary_and_gives_it_back(site):
 
 @small_disk
 @pytest.mark.runtimes("process")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
 def test_a_drill_that_is_broken_off_leaves_no_full_disk(site, number):
     old, disk = site.lead_from_small_disk(900)
     before = disk.free()
