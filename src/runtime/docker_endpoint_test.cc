@@ -16,6 +16,8 @@
 namespace pgb::runtime {
 namespace {
 
+Deadline soon() { return Deadline::after(std::chrono::seconds(20)); }
+
 struct FakeHome {
   os::TestDir dir;
   std::map<std::string, std::string> variables;
