@@ -638,6 +638,16 @@ def test_top_obeys_its_keys_on_a_low_terminal_too(cluster):
         assert terminal.end() == 0
 
 
+def test_status_is_watched_until_its_key_ends_it(cluster):
+    manager = cluster.sandbox.manager
+    with Terminal(manager.command("status", "--config", cluster.sandbox.file, "--watch=200ms"), manager.env) as terminal:
+        terminal.wait_for("q quits")
+        terminal.wait_for("primary1")
+        terminal.send("x")
+        terminal.send("q")
+        assert terminal.end() == 0
+
+
 def test_top_says_when_the_balancer_does_not_answer(cluster):
     pids = balancer_pids(cluster)
     cluster.sandbox.freeze(pids)
