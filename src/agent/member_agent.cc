@@ -53,8 +53,17 @@ MemberAgent::~MemberAgent() {
   teller_.reset();
 }
 
+// Data of the first primary that have known no group: just made, or of a cluster that was made without failover.
+// Written down at once: the first promise makes this node known.
+Status MemberAgent::claim_older_data() {
+  const DataStage stage = dir_.look();
+  const bool whole = stage == DataStage::kReady || stage == DataStage::kInitialised;
+  return whole && config_.primary && !memory_.facts().known ? memory_.set_founder(true) : Status();
+}
+
 Status MemberAgent::prepare() {
   PGB_TRY(memory_.load());
+  PGB_TRY(claim_older_data());
   PGB_TRY(acts_.end_leftovers());
   if (config_.find_member(config_.name) == nullptr) {
     return Error(Code::kConfig, config_.name + " is not among the members of its own group");
@@ -177,6 +186,10 @@ void MemberAgent::look_at_files() {
     log::info("the lease store is another one now");
     begins_anew_ = stopping_ = true;
     return;
+  }
+  if (config.durability != config_.durability) {  // what is asked for; the leader records it before it asks for less
+    config_.durability = config.durability;
+    log::info("durability is " + config_.durability + " from now on");
   }
   if (config.members == config_.members) return;
   config_.members = config.members;

@@ -78,6 +78,7 @@ class MemberAgent {
   };
   using After = std::function<void(Own&)>;  // what an act that is done changes in our knowledge
 
+  Status claim_older_data();
   Status prepare();
   void round();
   void take_done();

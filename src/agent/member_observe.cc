@@ -102,7 +102,7 @@ void MemberAgent::look_at_key(const StoreNews& news, ha::ClusterView& view) {
   self.promised = facts.promised;
   self.promised_at = facts.promised_at;
   self.led = facts.led;
-  self.founder = facts.founder || (!facts.known && config_.primary && own_.server == ha::Server::kStopped);
+  self.founder = facts.founder;
   if (view.store.request && own_.checkpointed_for == view.store.request->id) self.checkpointed = true;
 }
 

@@ -60,6 +60,10 @@ Result<Changes> apply_changes(const Cluster& before, const Cluster& now, const S
     if (old == nullptr || !runs(running, group.name)) continue;
     // Always: an init that was cut off may have left the balancer with less than its file says.
     PGB_TRY(reload_balancer(now, secrets, group));
+    if (before.durability_of(*old) != now.durability_of(group)) {
+      changes.applied.push_back(group.name + ": durability is " +
+                                std::string(model::to_string(now.durability_of(group))) + " now");
+    }
     if (old->config == group.config && old->nodes() == group.nodes()) continue;
     changes.applied.push_back(group.name + ": configuration read again, its clients stay connected");
   }

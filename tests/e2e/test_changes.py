@@ -2,6 +2,8 @@
 import json
 import pathlib
 
+from harness.waiting import wait_until
+
 
 def test_an_edited_file_is_applied_or_said_to_be_pending(fresh):
     fresh.init()
@@ -83,6 +85,31 @@ def test_a_mistake_in_the_init_sql_or_the_parameters_can_be_mended(fresh):
     sql.write_text("CREATE TABLE mended (n int); INSERT INTO mended VALUES (2);")
     fresh.init()
     assert fresh.query("SELECT n FROM mended") == [(2,)]
+
+
+def test_durability_follows_the_size_of_the_group_and_the_file_while_all_runs(make_sandbox):
+    with make_sandbox("process") as cluster:
+        del cluster.balancer()["replicas"][1:]
+        cluster.write()
+        cluster.init()
+        servers = {name: cluster.postgres_pids(name)[0] for name in cluster.hosts()}
+        assert cluster.group()["durability"] == "async", "one replica: a commit waits for nobody"
+        cluster.run("add-replica")
+
+        def asks(wanted):
+            return lambda: cluster.group()["durability"].startswith(wanted)
+        wait_until(asks("ANY 1"), 30, "commits wait for one of two")
+        cluster.document["durability"] = "async"
+        cluster.write()
+        assert "lb1: durability is async now" in cluster.run("init").out
+        wait_until(asks("async"), 30, "commits wait for nobody")
+        del cluster.document["durability"]
+        cluster.write()
+        cluster.run("init")
+        wait_until(asks("ANY 1"), 30, "commits wait for one of two again")
+        cluster.run("remove-replica", "--node", cluster.replicas()[-1])
+        wait_until(asks("async"), 30, "one replica: a commit waits for nobody")
+        assert {name: cluster.postgres_pids(name)[0] for name in cluster.hosts()} == servers, "servers were restarted"
 
 
 def test_destroy_takes_nothing_that_is_not_ours(make_sandbox):
