@@ -90,6 +90,8 @@ int run(const std::vector<std::string>& words) {
   }
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
+  // A terminal that is gone: what was begun is undone all the same. With nohup it goes on.
+  if (std::signal(SIGHUP, on_signal) == SIG_IGN) std::signal(SIGHUP, SIG_IGN);
   Context context(std::move(*line), &interrupted);
   const int code = find_function(std::string(context.line.verb->name))(context);
   context.end_progress();

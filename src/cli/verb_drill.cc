@@ -1,4 +1,5 @@
 // drill: a failure on purpose.
+#include <csignal>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -57,6 +58,7 @@ int verdict(const cluster::DrillResult& result) {
 }  // namespace
 
 int verb_drill(Context& context) {
+  std::signal(SIGPIPE, SIG_IGN);  // who no longer reads the output does not keep a node cut off
   const std::string kinds = join(cluster::drill_words(), ", ");
   const std::string word = context.line.words.empty() ? "" : context.line.words[0];
   const auto kind = cluster::drill_of(word);

@@ -3,6 +3,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "cluster/drill_harm.h"
 #include "cluster/drill_ledger.h"
@@ -106,6 +107,7 @@ class Run {
     PGB_TRY(harm());
     session_.tell("recover", Event::State::kRunning, "until writes go on");
     PGB_TRY(wait_taken_over());
+    PGB_TRY(let_it_be_felt());
     PGB_TRY(writes_go_on(kTakeOver));
     session_.tell("recover", Event::State::kOk, "writes go on");
     return {};
@@ -126,6 +128,14 @@ class Run {
           return state.ok() && state->opened && state->leader != plan().node;
         },
         kTakeOver, "nobody has taken over from " + plan().node);
+  }
+
+  // Nobody notices at once that a replica is cut off or cannot write: it stays so for as long as a lease.
+  Status let_it_be_felt() {
+    if (plan().leads || (plan().kind != Drill::kPartition && plan().kind != Drill::kDiskFull)) return {};
+    const Deadline felt = Deadline::after(std::chrono::milliseconds(std::llround(group_.cluster.ha.lease * 1000)));
+    for (; !felt.expired(); poll(nullptr, 0, 20)) PGB_TRY(session_.check_interrupted());
+    return {};
   }
 
   // Also after a failure or an interrupt: then without waiting.
@@ -242,6 +252,7 @@ Result<DrillResult> drill(Session& session, const DrillPlan& plan) {
   if (!state->opened || (plan.node == state->leader) != plan.leads) {
     return not_here("the roles in " + plan.group + " have changed meanwhile").with("try", "again");
   }
+  PGB_TRY(can_harm(session, *group, plan.kind, plan.node));
   const std::string what = "drill: " + plan.steps.at(1);
   session.log_event(what);
   auto result = Run(session, *group, plan).run();

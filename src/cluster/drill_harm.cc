@@ -27,8 +27,10 @@ Status can_fill(const Session& session, const Group& group, const std::string& n
                     "pgbalancer_cluster drill kill, or this drill on local processes with a file system for each node");
   }
   std::vector<std::string> others;
-  for (const model::Node& other : group.balancer.nodes()) {
-    if (other.name != node) others.push_back(data_of(session, group, other.name));
+  for (const model::Balancer& balancer : group.cluster.balancers) {
+    for (const model::Node& other : balancer.nodes()) {
+      if (other.name != node) others.push_back(data_of(session, group, other.name));
+    }
   }
   auto free = DiskFiller::check(data_of(session, group, node), others);
   return free.ok() ? Status() : Status(std::move(free).error());
@@ -81,7 +83,7 @@ Status Harm::inflict() {
   switch (plan_.kind) {
     case Drill::kKill: return runtime.kill(cluster(), plan_.node, deadline);
     case Drill::kStop: return runtime.stop(cluster(), plan_.node, deadline);
-    case Drill::kPartition: return runtime.cut_off(cluster(), plan_.node, deadline);
+    case Drill::kPartition: PGB_TRY(look_up_unit()); return runtime.cut_off(cluster(), plan_.node, deadline);
     case Drill::kDiskFull: return filler_.fill(data_of(session_, group_, plan_.node));
     case Drill::kStoreLoss: break;
   }
@@ -94,21 +96,24 @@ Status Harm::lose_store() {
   return undo();
 }
 
-Status Harm::connect() {
-  const Deadline deadline = Deadline::after(seconds(60));
-  auto existing = existing_units(session_, deadline);
+// What it takes to connect it again is looked up before it is cut off: then nothing can be missing.
+Status Harm::look_up_unit() {
+  auto existing = existing_units(session_, Deadline::after(seconds(30)));
   if (!existing.ok()) return std::move(existing).error();
   auto units = make_units(session_, group_.cluster, group_.secrets, *existing);
   if (!units.ok()) return std::move(units).error();
   const auto unit = std::find_if(units->begin(), units->end(), [&](const auto& one) { return one.name == plan_.node; });
   if (unit == units->end()) return Error(Code::kNoNode, "there is no unit " + plan_.node + " any more");
-  return session_.runtime->connect(*unit, deadline);
+  unit_ = std::move(*unit);
+  return {};
 }
 
 Status Harm::undo() {
   if (undone_) return {};
   if (plan_.kind == Drill::kDiskFull) filler_.give_back();
-  if (plan_.kind == Drill::kPartition) PGB_TRY(connect());
+  if (plan_.kind == Drill::kPartition && unit_) {
+    PGB_TRY(session_.runtime->connect(*unit_, Deadline::after(seconds(60))));
+  }
   if (plan_.kind != Drill::kDiskFull && plan_.kind != Drill::kPartition) {
     PGB_TRY(session_.runtime->start(cluster(), plan_.node, Deadline::after(seconds(60))));
   }

@@ -1,6 +1,7 @@
 // What a drill does to a node, or to the lease store, and how that is undone.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,12 +31,13 @@ class Harm {
  private:
   const std::string& cluster() const { return group_.cluster.cluster_name; }
   Status lose_store();
-  Status connect();
+  Status look_up_unit();
 
   Session& session_;
   const Group& group_;
   const DrillPlan& plan_;
   DiskFiller filler_;
+  std::optional<runtime::UnitSpec> unit_;  // of the node that is cut off
   bool undone_ = false;
 };
 

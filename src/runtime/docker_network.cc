@@ -35,18 +35,28 @@ Result<DockerNetwork> own_network(const DockerClient& client, const std::string&
   return std::move(networks->front());
 }
 
-Status leave_networks(const DockerClient& client, const DockerContainer& container, Deadline deadline) {
-  for (const std::string& network : container.networks) {
-    PGB_TRY(client.leave_network(network, container.id, deadline));
-  }
-  return {};
+namespace {
+
+bool is_on(const DockerContainer& container, const DockerNetwork& network) {
+  const auto& all = container.networks;
+  return std::find(all.begin(), all.end(), network.name) != all.end();
+}
+
+}  // namespace
+
+Status leave_own_network(const DockerClient& client, const std::string& cluster, const DockerContainer& container,
+                         Deadline deadline) {
+  auto network = own_network(client, cluster, deadline);
+  if (!network.ok()) return std::move(network).error();
+  if (!is_on(container, *network)) return {};
+  return client.leave_network(network->name, container.id, deadline);
 }
 
 Status join_own_network(const DockerClient& client, const UnitSpec& unit, const DockerContainer& container,
                         Deadline deadline) {
-  if (!container.networks.empty()) return {};
   auto network = own_network(client, unit.cluster, deadline);
   if (!network.ok()) return std::move(network).error();
+  if (is_on(container, *network)) return {};
   return client.join_network(network->name, container.id, endpoint_spec(unit), deadline);
 }
 

@@ -11,10 +11,12 @@ Status make_network(const DockerClient& client, const model::Cluster& cluster, D
 // kNotReady: there is none yet.
 Result<DockerNetwork> own_network(const DockerClient& client, const std::string& cluster, Deadline deadline);
 
-// Nothing reaches the container any more, nor it anything. It runs on.
-Status leave_networks(const DockerClient& client, const DockerContainer& container, Deadline deadline);
+// None of the cluster reaches the container any more, nor it them; it runs on, and stays on networks that somebody else
+// has given it. It is not on the cluster's: success.
+Status leave_own_network(const DockerClient& client, const std::string& cluster, const DockerContainer& container,
+                         Deadline deadline);
 
-// With the address and names that the unit has there; is it on one: success.
+// With the address and names that the unit has there; is it there: success.
 Status join_own_network(const DockerClient& client, const UnitSpec& unit, const DockerContainer& container,
                         Deadline deadline);
 

@@ -125,7 +125,7 @@ class DockerRuntime : public Runtime {
   Status cut_off(const std::string& cluster, const std::string& name, Deadline deadline) override {
     auto container = find_present(cluster, name, deadline);
     if (!container.ok()) return std::move(container).error();
-    return named(leave_networks(client_, *container, deadline), name);
+    return named(leave_own_network(client_, cluster, *container, deadline), name);
   }
 
   Status connect(const UnitSpec& unit, Deadline deadline) override {
