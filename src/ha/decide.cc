@@ -21,12 +21,15 @@ bool may_resume(const ClusterView& view) {
   return holds_key(view) && view.self.led == view.store.leader->epoch && view.self.promised <= view.self.led;
 }
 
+bool is_recorded(const ClusterView& view) {
+  const auto& record = view.store.sync;
+  return record && record->leader == view.self.name && record->epoch == view.self.epoch;
+}
+
 State state_of_primary(const ClusterView& view) {
   if (!view.store.reachable) return State::kCutOff;
   if (!holds_key(view) || view.store.leader->epoch != view.self.epoch) return State::kStray;
-  const auto& record = view.store.sync;
-  bool mine = record && record->leader == view.self.name && record->epoch == view.self.epoch;
-  return mine ? State::kLeading : State::kOpening;
+  return is_recorded(view) ? State::kLeading : State::kOpening;
 }
 
 // Since when `needed` of `members` have vouched: the oldest question of the latest `needed` good answers.
@@ -44,10 +47,19 @@ Time vouched_since(const ClusterView& view, const std::vector<std::string>& memb
   return needed == 0 ? Time{} : answers[needed - 1];
 }
 
+// Without an order by force: the group is this node, or commits are on it alone, which only it could have changed
+// since.
+bool nobody_else_may_lead(const ClusterView& view) {
+  if (view.members.size() == 1) return view.members.front() == view.self.name;
+  bool settled = !view.self.recording && !view.self.applying;
+  const auto& record = view.store.sync;  // of any epoch: without it nobody has led since
+  return settled && record && record->leader == view.self.name && record->durability != Durability::kAsync &&
+         record->set.required == 0;
+}
+
 Time failsafe_since(const ClusterView& view) {
   const auto& record = view.store.sync;
-  bool mine = record && record->leader == view.self.name && record->epoch == view.self.epoch;
-  if (mine && record->durability != Durability::kAsync && record->set.required > 0) {
+  if (is_recorded(view) && record->durability != Durability::kAsync && record->set.required > 0) {
     return vouched_since(view, record->set.members, record->set.required);
   }
   return vouched_since(view, view.members, view.members.size() - 1);
@@ -56,9 +68,8 @@ Time failsafe_since(const ClusterView& view) {
 }  // namespace
 
 Time covered_until(const ClusterView& view) {
-  Time since = view.self.lease == 0 ? Time{} : view.self.renewed;
-  // A leader alone in its group has nobody to be replaced by, but neither anyone who says so: its lease counts.
-  if (view.members.size() > 1) since = std::max(since, failsafe_since(view));
+  if (nobody_else_may_lead(view)) return Time::max();
+  Time since = std::max(view.self.lease == 0 ? Time{} : view.self.renewed, failsafe_since(view));
   return since + view.settings.lease - view.settings.margin;
 }
 

@@ -33,7 +33,7 @@ Decision decide(const ClusterView& view, Time now);
 State state_of(const ClusterView& view);
 
 // Until when this primary may accept writes: its lease less the margin, or as long as the members it needs vouch for it
-// while the store is silent to all of them.
+// while the store is silent to all of them. For ever (Time::max()) where nobody else can be elected.
 Time covered_until(const ClusterView& view);
 
 }  // namespace pgb::ha

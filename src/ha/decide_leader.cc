@@ -190,9 +190,11 @@ Decision decide_uncovered(const Look& look) {
   bool lease_runs = self.lease != 0 && look.now < self.renewed + look.settings().lease - look.settings().margin;
   if (lease_runs)
     return look.row(Event::kLeaseRuns, fmt::format("the store is silent; the lease of {} still runs", self.name));
-  return look.row(Event::kFailsafe, fmt::format("the store is silent to all: {} goes on under epoch {}, the members it "
-                                                "needs answer and know no newer one",
-                                                self.name, self.epoch));
+  const char* why = covered_until(look.view) == Time::max()
+                        ? "is silent: {} goes on under epoch {}, nobody else can lead"
+                        : "is silent to all: {} goes on under epoch {}, the members "
+                          "it needs answer and know no newer one";
+  return look.row(Event::kFailsafe, "the store " + fmt::format(fmt::runtime(why), self.name, self.epoch));
 }
 
 }  // namespace pgb::ha

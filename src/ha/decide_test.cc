@@ -51,6 +51,26 @@ TEST(Decide, FailsafeHoldsWhileAMemberItNeedsAnswersThatTheStoreIsSilentToItToo)
   EXPECT_EQ(decide(view, kNow).action, Action::kFence) << "it promised another";
 }
 
+TEST(Decide, WhoAloneMayLeadNeedsNoLeaseAndNobodysWord) {
+  ClusterView view = leading();
+  view.store.reachable = false;
+  view.self.renewed = kNow - std::chrono::minutes(1);
+  EXPECT_EQ(decide(view, kNow).action, Action::kFence);
+  view.store.sync->set = view.self.sync.set = {};
+  EXPECT_EQ(decide(view, kNow).action, Action::kWait) << "commits are on it alone";
+  view.self.recording = true;
+  EXPECT_EQ(decide(view, kNow).action, Action::kFence) << "the record may yet be another";
+  view.self.recording = false;
+  view.store.sync->durability = Durability::kAsync;
+  EXPECT_EQ(decide(view, kNow).action, Action::kFence) << "others may lead without its commits";
+  view.members = {"a"};
+  view.peers.clear();
+  EXPECT_EQ(decide(view, kNow).action, Action::kWait) << "there is nobody else";
+  view.store.reachable = true;
+  view.store.leader.reset();
+  EXPECT_EQ(decide(view, kNow).action, Action::kAcquire);
+}
+
 TEST(Pause, APrimaryGoesOnWithoutTheStoreAndNobodyElseIsElected) {
   ClusterView view = leading();
   view.store.paused = true;
