@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "agent/data_dir.h"
+#include "agent/server_acts.h"
 #include "api/agent_api.h"
 #include "os/file.h"
 #include "os/subprocess.h"
@@ -167,6 +168,32 @@ TEST_F(AgentTest, APrimaryAndAReplicaThatTrulyStreams) {
   for (int i = 0; i < 200 && got != "42"; ++i, poll(nullptr, 0, 20)) got = ask(replica_, "SELECT n FROM seen");
   EXPECT_EQ(got, "42");
   EXPECT_EQ(ask(primary_, "SELECT active FROM pg_replication_slots WHERE slot_name = 'replica1'"), "t");
+}
+
+// Two failures of pg_rewind make a full copy; a leader that takes no connections for a moment makes none.
+TEST_F(AgentTest, ALeaderThatCannotBeAskedIsNoFailureOfARewind) {
+  const std::string bin = dir_.path + "/bin";
+  ASSERT_TRUE(os::make_dirs(bin, 0755).ok());
+  ASSERT_TRUE(os::write_file_atomic(bin + "/pg_rewind", "#!/bin/sh\necho no common ancestor >&2\nexit 1\n", 0755).ok());
+  ASSERT_TRUE(os::make_dirs(replica_.config_dir + "/data", 0755).ok());
+  const DataDir data(replica_.data_dir);
+  Postmaster postmaster(replica_, bin);
+  Memory memory(replica_.config_dir + "/memory.json");
+  Progress progress;
+  ServerActs acts(replica_, bin, data, postmaster, memory, progress);
+  Member leader;
+  leader.name = "primary1";
+  leader.host = "127.0.0.1";
+  leader.port = primary_.port;
+  Status done = acts.rewind(leader, 1);
+  ASSERT_FALSE(done.ok());
+  EXPECT_EQ(done.error().code, Code::kNotReady) << done.error().message;
+  start(primary_);
+  ASSERT_TRUE(becomes_healthy(primary_));
+  done = acts.rewind(leader, 1);
+  ASSERT_FALSE(done.ok());
+  EXPECT_EQ(done.error().code, Code::kTool) << done.error().message;
+  EXPECT_NE(done.error().message.find("no common ancestor"), std::string::npos) << done.error().message;
 }
 
 TEST_F(AgentTest, KilledAtAnyMomentOfBootstrapItRunsTheInitSqlExactlyOnce) {

@@ -101,9 +101,10 @@ MemberAgent::After MemberAgent::rebuilt(Status done, bool rewind) {
     if (done.ok()) {
       own.failed_rewinds = 0;
     } else {
-      const bool not_yet = done.error().code == Code::kNotReady;  // nothing was begun: a new leader has its roles soon
+      // Nothing was begun, which speaks for no full copy: a leader has its roles soon, or takes connections again.
+      const bool not_yet = done.error().code == Code::kNotReady;
       progress_.set(not_yet ? "waiting" : "failed", done.error().message);
-      if (rewind) ++own.failed_rewinds;
+      if (rewind && !not_yet) ++own.failed_rewinds;
       fail_until_ = Clock::now() + milliseconds(not_yet ? 100 : rewind ? 200 : 500);
     }
     at_rest(own);

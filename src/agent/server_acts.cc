@@ -292,13 +292,11 @@ Status ServerActs::rewind(const Member& leader, ha::Epoch epoch) {
   std::vector<std::string> trial = argv;
   trial.emplace_back("--dry-run");
   progress_.set("copying", "pg_rewind to " + leader.name);
-  Status done = make_rewindable(leader);
-  if (done.ok()) done = run_tool(trial, env, Deadline::after(std::chrono::minutes(10)));
-  if (!done.ok()) return Error(Code::kNotReady, done.error().message);
+  if (Status asked = make_rewindable(leader); !asked.ok()) return Error(Code::kNotReady, asked.error().message);
+  PGB_TRY(run_tool(trial, env, Deadline::after(std::chrono::minutes(10))));
   PGB_TRY(memory_.promise_and_follow(epoch));  // as in full_copy()
   PGB_TRY(dir_.set_stage(DataStage::kMaking));
-  done = run_tool(argv, env, Deadline::never());
-  PGB_TRY(std::move(done));
+  PGB_TRY(run_tool(argv, env, Deadline::never()));
   if (const Status up = start_rewound(leader, epoch); !up.ok()) {
     return Error(Code::kTimeout, "it was rewound to " + leader.name + ", but does not follow: " + up.error().message);
   }

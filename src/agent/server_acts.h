@@ -46,7 +46,8 @@ class ServerActs {
   // in effect at any time, until it is applied again or another one is.
   Result<ServerFacts> apply_sync(const ha::ServerSync& sync, Deadline deadline);
   // Afterwards the data is whole and the server follows `leader`: what is rewound is not consistent before it has
-  // read its WAL. The data was not touched if it says kNotReady; after another error it has to be copied.
+  // read its WAL. kNotReady: the leader could not be asked, pg_rewind has not run. Whether an error of pg_rewind's has
+  // left the data as it was, its stage tells: if not, it has to be copied.
   Status rewind(const Member& leader, ha::Epoch epoch);
   Status full_copy(const Member& leader, ha::Epoch epoch);
   // From now on the data is good for nothing but to be copied anew, also if we are cut off, and its server has ended:

@@ -32,6 +32,13 @@ bool done(const Result<dcs::TxnResult>& answer, const char* what) {
   return answer.ok() && answer->succeeded;
 }
 
+// Who asked for quiet, with the answer or without.
+std::string asked_by(const dcs::KeyValue& kv) {
+  const json doc = json::parse(kv.value, nullptr, false);
+  const auto node = doc.is_object() ? doc.find("node") : doc.end();
+  return doc.is_object() && node != doc.end() && node->is_string() ? node->get<std::string>() : "";
+}
+
 }  // namespace
 
 dcs::Op StoreLink::history_op(ha::Epoch epoch, const std::string& action, const std::string& sentence,
@@ -101,7 +108,10 @@ bool StoreLink::release(const ha::ClusterView& seen, const ha::Decision& decisio
     const auto left = std::chrono::duration_cast<ha::Duration>(request.deadline - Clock::now());
     txn.then.push_back(Op::put(keys_.failover(), to_json(request, std::max(left, ha::Duration(1000)))));
   }
-  return done(dcs_->txn(txn, Deadline::after(kCall)), "releasing the leader key");
+  if (!done(dcs_->txn(txn, Deadline::after(kCall)), "releasing the leader key")) return false;
+  const std::lock_guard lock(mutex_);
+  quiet_asked_ = quiet_over_ = false;  // it went along
+  return true;
 }
 
 bool StoreLink::ask_for_quiet(uint64_t lease, Deadline deadline) {
@@ -126,15 +136,22 @@ void StoreLink::end_quiet() {
   changed_.notify_all();
 }
 
-// By the thread that keeps the news fresh. True also if there is nothing to take back.
+// By the thread that keeps the news fresh. True also if there is nothing to take back: by the time that the store is
+// heard of again, another one may lead, and ask for itself.
 bool StoreLink::take_quiet_back() {
   {
     const std::lock_guard lock(mutex_);
     if (!quiet_over_) return true;
   }
-  dcs::Txn txn;
-  txn.then = {Op::remove({keys_.handover(), false})};
-  if (!dcs_->txn(txn, Deadline::after(kCall)).ok()) return false;
+  const auto now = dcs_->range({keys_.handover(), false}, Deadline::after(kCall));
+  if (!now.ok()) return false;
+  if (!now->kvs.empty() && asked_by(now->kvs[0]) == config_.name) {
+    dcs::Txn txn;
+    txn.when = {Compare::unchanged(now->kvs[0])};
+    txn.then = {Op::remove({keys_.handover(), false})};
+    const auto taken = dcs_->txn(txn, Deadline::after(kCall));
+    if (!taken.ok() || !taken->succeeded) return false;
+  }
   const std::lock_guard lock(mutex_);
   if (quiet_over_) quiet_asked_ = quiet_over_ = false;
   return true;

@@ -76,5 +76,38 @@ TEST_F(StoreLinkTest, ASilentStoreHoldsNobodyUpAndHearsOfItWhenItIsBack) {
   EXPECT_TRUE(is_asked_within(seconds(10), false));
 }
 
+TEST_F(StoreLinkTest, WhatAnotherAsksMeanwhileIsNotTakenBack) {
+  const std::string anothers = R"({"node":"node2"})";
+  EXPECT_FALSE(link_->ask_for_quiet(0, Deadline::after(milliseconds(50))));
+  const uint16_t port = store_->port();
+  store_.reset();
+  link_->end_quiet();
+  start_store(0);  // where this one does not look
+  ASSERT_NE(store_, nullptr);
+  ASSERT_TRUE(store_->store().put(keys_.handover(), anothers, 0, Deadline::after(seconds(5))));
+  store_.reset();
+  start_store(port);
+  ASSERT_NE(store_, nullptr);
+  for (const Deadline end = Deadline::after(seconds(10)); !link_->refresh() && !end.expired();) {
+  }
+  EXPECT_FALSE(is_asked_within(milliseconds(1000), false)) << "it is another's";
+  EXPECT_EQ(question(), anothers);
+}
+
+TEST_F(StoreLinkTest, WhatWentWithTheRoleIsNotTakenBackLater) {
+  const auto lease = store_->store().grant(seconds(30), Deadline::after(seconds(5)));
+  ASSERT_TRUE(lease);
+  const ha::LeaderKey leader{"node1", 1, static_cast<uint64_t>(lease->id), 0};
+  ASSERT_TRUE(store_->store().put(keys_.leader(), to_json(leader), lease->id, Deadline::after(seconds(5))));
+  EXPECT_FALSE(link_->ask_for_quiet(leader.lease, Deadline::after(milliseconds(50))));
+  ha::ClusterView seen;
+  seen.store.leader = leader;
+  ASSERT_TRUE(link_->release(seen, {}, {}));
+  EXPECT_EQ(question(), "");
+  ASSERT_TRUE(store_->store().put(keys_.handover(), R"({"node":"node1"})", 0, Deadline::after(seconds(5))));
+  link_->end_quiet();
+  EXPECT_FALSE(is_asked_within(milliseconds(500), false)) << "nothing is asked any more that is to be taken back";
+}
+
 }  // namespace
 }  // namespace pgb::agent

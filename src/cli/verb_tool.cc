@@ -8,6 +8,7 @@
 
 #include "cli/context.h"
 #include "cli/topics.h"
+#include "cluster/wanted.h"
 #include "model/doubts.h"
 #include "model/schema.h"
 #include "model/topology_json.h"
@@ -45,8 +46,11 @@ static std::vector<model::Mistake> find_doubts(const std::string& file, const mo
 int verb_validate(Context& context) {
   auto text = model::read_cluster_file(context.file());
   if (!text.ok()) return context.fail(text.error());
-  auto loaded = model::load_cluster(context.file(), *text);
-  if (!loaded.ok()) return context.fail(loaded.error());
+  cluster::Session session;  // without a runtime
+  session.options.file = context.file();
+  session.state_dir = cluster::default_state_dir();
+  if (const Status known = cluster::want(session, *text); !known.ok()) return context.fail(known.error());
+  const model::Cluster* const loaded = &session.wanted;
   const std::string file = context.file() == "-" ? "<stdin>" : context.file();
   std::vector<std::string> warnings;
   for (const model::Mistake& one : find_doubts(context.file(), *loaded, *text)) warnings.push_back(one.str(file));

@@ -44,7 +44,9 @@ Status reload_balancer(const Cluster& cluster, const Secrets& secrets, const Bal
   auto answer = http::call(endpoint, request, Deadline::after(kReloadDeadline));
   if (!answer.ok()) return std::move(answer).error().in("balancer " + group.name);
   if (answer->status == 200) return {};
-  return Error(Code::kNotReady, "balancer " + group.name + " did not reload: " + answer->body);
+  return Error(Code::kNotReady, "balancer " + group.name + " did not reload: " + answer->body)
+      .with("standing", "it goes on with the settings that it has")
+      .with("try", "pgbalancer_cluster restart " + group.name);
 }
 
 Result<Changes> apply_changes(const Cluster& before, const Cluster& now, const Secrets& secrets,

@@ -43,29 +43,25 @@ Error no_failover(const std::string& balancer) {
             "pgbalancer_cluster stop, \"ha\": {\"failover\": true} in the cluster file, then init: the data stays");
 }
 
-Error no_store_now(const std::string& balancer) {
-  return Error(Code::kNotReady, balancer + " is not there, and with it the lease store in which its agents agree")
+Error no_store_now(const std::string& balancer, bool exists) {
+  const std::string what = exists ? " does not run" : " is not there";
+  return Error(Code::kNotReady, balancer + what + ", and with it the lease store in which its agents agree")
       .with("changed", "nothing")
-      .with("try", "pgbalancer_cluster init");
+      .with("try", "pgbalancer_cluster " + (exists ? "start " + balancer : "init"));
 }
 
-// Empty: the unit that keeps the store is not there.
+// Empty: the unit that keeps the store is not there, or has no ports, as a container that does not run.
 std::vector<std::string> endpoints_of(const model::Cluster& cluster, const model::Balancer& balancer,
                                       const UnitMap& units) {
   if (!cluster.dcs_etcd.empty()) return cluster.dcs_etcd;
   const auto unit = units.find(balancer.name);
   if (unit == units.end()) return {};
-  const uint16_t port = unit->second.ports.at(kStorePort);
-  return {"http://" + reachable_host(cluster) + ":" + std::to_string(port)};
+  const auto port = unit->second.ports.find(kStorePort);
+  if (port == unit->second.ports.end()) return {};
+  return {"http://" + reachable_host(cluster) + ":" + std::to_string(port->second)};
 }
 
 }  // namespace
-
-bool chooses_primary(const model::Cluster& cluster, const model::Balancer& balancer, const UnitMap& units) {
-  if (!cluster.dcs_etcd.empty()) return cluster.ha.failover;
-  const auto unit = units.find(balancer.name);
-  return unit == units.end() ? cluster.keeps_stores() : unit->second.ports.contains(kStorePort);
-}
 
 Result<Group> open_group(const Session& session, const std::string& name) {
   auto cluster = session.recorded();
@@ -86,10 +82,10 @@ Result<Group> open_group(const Session& session, const std::string& name) {
 
 Result<Group> group_of(const model::Cluster& cluster, const Secrets& secrets, const model::Balancer& balancer,
                        const UnitMap& units) {
-  if (!chooses_primary(cluster, balancer, units)) return no_failover(balancer.name);
+  if (!cluster.ha.failover) return no_failover(balancer.name);
   dcs::EtcdSettings settings;
   settings.endpoints = endpoints_of(cluster, balancer, units);
-  if (settings.endpoints.empty()) return no_store_now(balancer.name);
+  if (settings.endpoints.empty()) return no_store_now(balancer.name, units.contains(balancer.name));
   if (cluster.dcs_etcd.empty()) {
     settings.user = "pgbalancer";
     settings.password = secrets.store_password;

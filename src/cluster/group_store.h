@@ -24,15 +24,12 @@ struct Group {
 };
 
 // `name` empty: the only one. kNoCluster, kNoBalancer; kNotReady: its agents do not choose a primary, or the balancer
-// that keeps their lease store is not there. Asks nobody yet.
+// that keeps their lease store is not there or does not run. Asks nobody yet.
 Result<Group> open_group(const Session& session, const std::string& name);
 
 // The same of what is known already.
 Result<Group> group_of(const model::Cluster& cluster, const Secrets& secrets, const model::Balancer& balancer,
                        const UnitMap& units);
-
-// Whether the group's agents choose its primary. `units`: what exists; of a balancer that does not, the record counts.
-bool chooses_primary(const model::Cluster& cluster, const model::Balancer& balancer, const UnitMap& units);
 
 using dcs::Pause;
 

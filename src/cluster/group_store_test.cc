@@ -5,7 +5,11 @@
 #include <algorithm>
 
 #include "cluster/pause.h"
+#include "cluster/rolling_restart.h"
 #include "dcs/store_for_tests.h"
+#include "model/topology_json.h"
+#include "os/test_dir.h"
+#include "runtime/fake_runtime.h"
 
 namespace pgb::cluster {
 namespace {
@@ -38,6 +42,37 @@ TEST(GroupStore, ABalancerThatIsNotThereIsNoGroupWithoutFailover) {
   const auto plain = group_of(cluster, {}, cluster.balancers[0], {});
   ASSERT_FALSE(plain);
   EXPECT_NE(plain.error().message.find("do not choose a primary"), std::string::npos) << plain.error().message;
+}
+
+// As Docker lists one.
+TEST(GroupStore, ABalancerThatDoesNotRunHasNoPortsAndFailoverStill) {
+  const model::Cluster cluster = cluster_with_failover();
+  runtime::UnitInfo stopped;
+  stopped.name = "lb1";
+  stopped.state = runtime::UnitState::kStopped;
+  const auto group = group_of(cluster, {}, cluster.balancers[0], {{"lb1", stopped}});
+  ASSERT_FALSE(group);
+  EXPECT_EQ(group.error().code, Code::kNotReady);
+  EXPECT_NE(group.error().message.find("lb1 does not run"), std::string::npos) << group.error().message;
+  EXPECT_EQ(detail(group.error(), "try"), "pgbalancer_cluster start lb1");
+}
+
+// Its servers one after the other, with a balancer that does not run, too: not all at once.
+TEST(GroupStore, WhetherServersAreRestartedInTurnIsRecorded) {
+  os::TestDir dir;
+  Session session;
+  session.state_dir = dir.path;
+  session.wanted.cluster_name = "shop";
+  session.runtime = std::make_unique<runtime::FakeRuntime>();
+  EXPECT_FALSE(restarts_in_turn(session, "")) << "there is no cluster";
+  for (const bool failover : {true, false}) {
+    auto parsed = model::parse_cluster(R"({"cluster_name":"shop"})", {failover});
+    ASSERT_TRUE(parsed.mistakes.empty());
+    ASSERT_TRUE(session.record(parsed.cluster).ok());
+    EXPECT_EQ(restarts_in_turn(session, ""), failover);
+    EXPECT_EQ(restarts_in_turn(session, parsed.cluster.balancers[0].primary.name), failover);
+    EXPECT_FALSE(restarts_in_turn(session, parsed.cluster.balancers[0].name)) << "a balancer has no turn";
+  }
 }
 
 class PauseTest : public ::testing::Test {

@@ -56,6 +56,12 @@ std::vector<std::string> doubtful(const Session& session, const Group& group) {
   return why;
 }
 
+Error somebody_leads(const Group& group) {
+  return Error(Code::kNotReady, "somebody has just begun to lead " + group.balancer.name)
+      .with("changed", "nothing: it stays paused")
+      .with("try", "pgbalancer_cluster resume");
+}
+
 Status end_without_leader(const Session& session, Group& group, const GroupState& state, bool force) {
   if (!force) {
     const auto doubts = doubtful(session, group);
@@ -88,20 +94,20 @@ Status end_without_leader(const Session& session, Group& group, const GroupState
         .with("look", "pgbalancer_cluster status");
   }
   if (done->succeeded) return {};
-  return Error(Code::kNotReady, "somebody has just begun to lead " + group.balancer.name)
-      .with("changed", "nothing: it stays paused")
-      .with("try", "pgbalancer_cluster resume");
+  return somebody_leads(group);
 }
 
 Status end_by_leader(const Session& session, Group& group, const std::string& leader) {
   session.tell(group.balancer.name, Event::State::kWaiting, "waits for " + leader + " to end the pause");
-  Status ended = dcs::end_pause(*group.store, group.keys, [&] { return session.check_interrupted(); });
-  if (ended.ok()) return {};
-  auto now = read_state(group);
-  if (now.ok() && ended.error().code == Code::kNotReady && now->leader.empty()) {
-    return end_without_leader(session, group, *now, false);
+  auto ended = dcs::end_pause(*group.store, group.keys, [&] { return session.check_interrupted(); });
+  if (!ended) {
+    return std::move(ended).error().in(group.balancer.name).with("look", "pgbalancer_cluster why " + leader);
   }
-  return std::move(ended).error().in(group.balancer.name).with("look", "pgbalancer_cluster why " + leader);
+  if (*ended == dcs::PauseEnd::kEnded) return {};
+  auto now = read_state(group);
+  if (!now) return std::move(now).error().with("changed", "nothing: it stays paused");
+  if (now->leader.empty()) return end_without_leader(session, group, *now, false);
+  return somebody_leads(group);
 }
 
 }  // namespace

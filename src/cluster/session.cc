@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cluster/time_text.h"
+#include "cluster/wanted.h"
 #include "model/topology_json.h"
 #include "os/file.h"
 #include "runtime/process_runtime.h"
@@ -101,17 +102,22 @@ Result<std::unique_ptr<Session>> Session::open(OpenOptions open_options) {
   session->state_dir = default_state_dir();
   auto text = model::read_cluster_file(session->options.file);
   if (!text.ok()) return std::move(text).error();
-  auto cluster = model::load_cluster(session->options.file, *text);
-  if (!cluster.ok()) return std::move(cluster).error();
-  session->wanted = std::move(*cluster);
-  if (const auto recorded = session->recorded(); recorded.ok()) {
-    cluster = model::load_cluster(session->options.file, *text, {recorded->ha.failover});
-    if (cluster.ok()) session->wanted = std::move(*cluster);
-  }
+  PGB_TRY(want(*session, *text));
   auto runtime = choose_runtime(*session);
   if (!runtime.ok()) return std::move(runtime).error();
   session->runtime = std::move(*runtime);
   return session;
+}
+
+Status want(Session& session, const std::string& text) {
+  auto cluster = model::load_cluster(session.options.file, text);
+  if (!cluster.ok()) return std::move(cluster).error();
+  session.wanted = std::move(*cluster);
+  const auto recorded = session.recorded();
+  if (!recorded.ok()) return {};
+  cluster = model::load_cluster(session.options.file, text, {recorded->ha.failover});
+  if (cluster.ok()) session.wanted = std::move(*cluster);
+  return {};
 }
 
 Result<model::Cluster> Session::recorded() const {

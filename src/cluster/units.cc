@@ -271,7 +271,6 @@ class UnitMaker {
                        {"weight", node.weight}});
     }
     json doc{{"group", group.name},
-             {"cluster", cluster_.cluster_name},
              {"listen_address", docker_ ? "0.0.0.0" : cluster_.bind_address},
              {"port", docker_ ? kBalancerPort : group.port},
              {"rest_address", docker_ ? "0.0.0.0" : cluster_.bind_address},
@@ -295,7 +294,11 @@ class UnitMaker {
       doc["store_port"] = store_port(group);
       doc["store_password"] = secrets_.store_password.reveal();
     }
-    if (cluster_.ha.failover && !cluster_.dcs_etcd.empty()) doc["etcd"] = cluster_.dcs_etcd;
+    // Only here: balancers of earlier versions refuse keys that they do not know, and one may run.
+    if (cluster_.ha.failover && !cluster_.dcs_etcd.empty()) {
+      doc["etcd"] = cluster_.dcs_etcd;
+      doc["cluster"] = cluster_.cluster_name;
+    }
     doc["tls_mode"] = group.config.tls_mode;
     doc["tls_client_certs"] = group.config.tls_client_certs;
     if (docker_) {

@@ -117,7 +117,8 @@ Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const
       session.tell(node.name, Event::State::kOk, primary ? "accepting writes" : "streaming");
       return {};
     }
-    if (state.ok() && leader_look.expired()) {
+    // One that fails for a reason of its own lacks nobody.
+    if (state.ok() && state->phase != "failed" && leader_look.expired()) {
       leader_look = Deadline::after(milliseconds(1000));
       if (const std::string alone = stands_alone(waiting, group, node); !alone.empty()) {
         session.tell(node.name, Event::State::kOk, alone + (state->detail.empty() ? "" : " (" + state->detail + ")"));

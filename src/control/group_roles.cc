@@ -173,9 +173,11 @@ Result<std::string> GroupRoles::resume() {
     if (!now) return now.error();
     if (!now->paused) return std::string("it is not paused: agents watch over the primary");
     if (!now->leader.empty()) {
-      const Status ended = dcs::end_pause(store, keys, [this] { return go_on(); });
-      if (ended.ok()) return "resumed: agents watch over the primary, and " + now->leader + " leads";
-      if (ended.error().code != Code::kNotReady) return ended.error();
+      auto ended = dcs::end_pause(store, keys, [this] { return go_on(); });
+      if (!ended) return std::move(ended).error();
+      if (*ended == dcs::PauseEnd::kEnded) {
+        return "resumed: agents watch over the primary, and " + now->leader + " leads";
+      }
     }
     return Error(Code::kNotReady,
                  "nobody leads, and a server may still run as the primary of the time before: somebody has to look at "

@@ -8,6 +8,7 @@
 
 #include "control/pcp_watchdog.h"
 #include "dcs/local_store.h"
+#include "dcs/store_for_tests.h"
 
 namespace pgb::control {
 namespace {
@@ -168,6 +169,31 @@ TEST_F(GroupRolesTest, APauseWithoutALeaderIsNotEndedHere) {
   EXPECT_EQ(roles_.resume().error().code, Code::kNotReady);
   EXPECT_TRUE(roles_.now()->paused);
   EXPECT_FALSE(has(keys_.failover())) << "nobody is asked any more";
+}
+
+// It says so itself with the same code as a refusal: that is not yet a group that nobody leads.
+TEST_F(GroupRolesTest, AStoreThatCannotTellIsNotAGroupWithoutALeader) {
+  dcs::StoreForTests store;
+  const auto put_there = [&](const std::string& key, const char* value) {
+    ASSERT_TRUE(store.put(key, value, 0, Deadline::after(seconds(5))));
+  };
+  put_there(keys_.leader(), R"({"holder":"node1","epoch":3})");
+  put_there(keys_.paused(), R"({"since":"t1","by":"alice"})");
+  store.before = [&](int number) {  // 1: what there is, 2: the request, 3: a look, 4: no request any more, 5: a look
+    dcs::Txn txn;
+    txn.then = {Op::remove({keys_.failover(), false})};
+    if (number == 3) {
+      ASSERT_TRUE(store.inner().txn(txn, Deadline::after(seconds(5))));
+    }
+    if (number == 5) store.refuses = Error(Code::kNotReady, "the store has no leader");
+  };
+  GroupRoles roles("lb1", "shop");
+  roles.use(&store);
+  const auto resumed = roles.resume();
+  roles.use(nullptr);
+  ASSERT_FALSE(resumed);
+  EXPECT_EQ(resumed.error().message, "the store has no leader");
+  EXPECT_FALSE(resumed.error().details.empty()) << "what stands";
 }
 
 TEST_F(GroupRolesTest, TheNameOfTheClusterSaysWhichGroupOfThatNameIsMeant) {

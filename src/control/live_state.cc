@@ -243,6 +243,8 @@ void LiveState::take(bool new_period) {
   auto view =
       std::make_shared<LiveView>(live_view(proxy_, settings_.group, std::move(traffic), rates_, std::move(roles)));
   view->cluster = settings_.cluster;
+  if (view->cluster.empty() && view_) view->cluster = view_->cluster;  // no setting tells: as last read in the store
+  if (settings_.cluster.empty() && view->roles) view->cluster = view->roles->cluster;
   {
     const std::lock_guard lock(mutex_);
     if (of_step) {

@@ -76,9 +76,9 @@ proxy::NodeView node(const char* name, proxy::NodeRole role, bool healthy = true
 class LiveStateTest : public ::testing::Test {
  protected:
   LiveStateTest() { group_.set({node("a", kPrimary), node("b", kReplica)}); }
-  void start(const GroupRoles* roles = nullptr) {
+  void start(const GroupRoles* roles = nullptr, const std::string& cluster = "shop") {
     live_ = std::make_unique<LiveState>(group_, roles,
-                                        LiveState::Settings{"lb1", "shop", milliseconds(5), milliseconds(20), 2});
+                                        LiveState::Settings{"lb1", cluster, milliseconds(5), milliseconds(20), 2});
   }
   Json snapshot() { return Json::parse(live_->snapshot({"viewer", "alice"})); }
   template <class Holds>
@@ -116,6 +116,21 @@ TEST_F(LiveStateTest, TellsTheGroupAndWhoAsks) {
   EXPECT_EQ(now["links"][0], (Json{{"from", "a"}, {"to", "b"}, {"state", "streaming"}, {"source", "positions"}}));
   EXPECT_EQ(now["clients"]["waiting"], 2);
   EXPECT_EQ(now["clients"]["longest_wait_s"], 1.25);
+}
+
+TEST_F(LiveStateTest, TheClusterThatNoSettingNamesIsTheOneOfTheStore) {
+  const auto store = dcs::LocalStore::in_memory();
+  ASSERT_TRUE(store->put("/pgbalancer/market/lb1/leader", R"({"holder":"a","epoch":2})", 0,
+                         Deadline::after(milliseconds(5000))));
+  GroupRoles roles("lb1");
+  start(&roles, "");
+  EXPECT_EQ(snapshot()["cluster"], nullptr);
+  roles.use(store.get());
+  wait_for([](const Json& s) { return s["cluster"] == "market"; });
+  roles.use(nullptr);
+  const Json lost = wait_for([](const Json& s) { return s["ha"] == nullptr; });
+  EXPECT_EQ(lost["cluster"], "market") << "the name stays";
+  live_.reset();
 }
 
 TEST_F(LiveStateTest, ALostPrimaryIsSeenAndExplained) {

@@ -53,6 +53,13 @@ std::string what_stands(const Result<Standing>& now, int64_t request) {
   return "it is still paused";
 }
 
+Error not_asked(Error why) {
+  if (why.code == Code::kBusy) return why;  // tells it already
+  const bool in_doubt = outcome_of(why) == Outcome::kUnknown;
+  return std::move(why).with(
+      "standing", std::string("it is still paused") + (in_doubt ? "; whoever leads may yet be asked to end that" : ""));
+}
+
 }  // namespace
 
 Result<Begun> begin_pause(Dcs& store, const Keys& keys, uint64_t epoch, const std::string& node, const Pause& pause) {
@@ -71,30 +78,32 @@ Result<Begun> begin_pause(Dcs& store, const Keys& keys, uint64_t epoch, const st
     const bool same = now->pause->since == pause.since && now->pause->by == pause.by;
     return Begun{in_doubt && same, *now->pause};
   }
+  if (!in_doubt && !now.ok()) return std::move(now).error().with("standing", "another pause, a moment ago");
   if (!in_doubt) return Error(Code::kNotReady, "another pause has just ended").with("changed", "nothing");
   return std::move(done).error().with("standing",
                                       "nobody knows whether it is paused: the store was asked to, and did not answer");
 }
 
-Status end_pause(Dcs& store, const Keys& keys, const std::function<Status()>& go_on) {
+Result<PauseEnd> end_pause(Dcs& store, const Keys& keys, const std::function<Status()>& go_on) {
   auto request = leave_request(store, keys, {"resume", "", false});
-  if (!request.ok()) return std::move(request).error();
+  if (!request.ok()) return not_asked(std::move(request).error());
   const Deadline patience = Deadline::after(kPatience);
   Status ended;
   for (; !patience.expired() && ended.ok(); std::this_thread::sleep_for(kLookAgain)) {
     auto now = look(store, keys);
-    if (now.ok() && !now->pause) return {};
+    if (now.ok() && !now->pause) return PauseEnd::kEnded;
     if (now.ok() && (now->leader.empty() || now->request != *request)) break;  // it will not be the one to do it
     ended = go_on();
   }
   withdraw_request(store, keys, *request);
   auto now = look(store, keys);
-  if (now.ok() && !now->pause) return {};
-  Error why = !ended.ok()           ? std::move(ended).error()
-              : !now.ok()           ? std::move(now).error()
-              : now->leader.empty() ? Error(Code::kNotReady, "nobody leads")
-                                    : Error(Code::kTimeout, now->leader + ", which leads, has not ended the pause");
-  return std::move(why).with("standing", what_stands(now, *request));
+  if (now.ok() && !now->pause) return PauseEnd::kEnded;
+  if (ended.ok() && now.ok() && now->leader.empty()) return PauseEnd::kNobodyLeads;
+  const std::string standing = what_stands(now, *request);
+  Error why = !ended.ok() ? std::move(ended).error()
+              : !now.ok() ? std::move(now).error()
+                          : Error(Code::kTimeout, now->leader + ", which leads, has not ended the pause");
+  return std::move(why).with("standing", standing);
 }
 
 }  // namespace pgb::dcs

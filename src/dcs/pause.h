@@ -21,14 +21,19 @@ struct Begun {
 };
 
 // From now on, with a line of the history by `node`. Where the answer does not come, or another was faster, the store
-// is looked at. kNotReady: that other one has just ended. kInDoubt: nobody knows whether it is paused. After any other
+// is looked at. kNotReady: that other one has just ended; the store's error: another stood, but what stands now it did
+// not say. kInDoubt: nobody knows whether it is paused. After any other
 // error nothing has changed.
 Result<Begun> begin_pause(Dcs& store, const Keys& keys, uint64_t epoch, const std::string& node, const Pause& pause);
 
-// Has the leader end it, who must be the first to know, and waits for that. kNotReady: nobody leads (any more), so that
-// it takes more to end it; kBusy: another request stands; kTimeout: the leader has not done it; the store's errors, and
-// those of `go_on`, which is asked between two looks. Each tells what stands now: mostly the pause, and not the
-// request.
-Status end_pause(Dcs& store, const Keys& keys, const std::function<Status()>& go_on);
+enum class PauseEnd {
+  kEnded,
+  kNobodyLeads,  // (any more): it is still paused, and takes more to end
+};
+
+// Has the leader end it, who must be the first to know, and waits for that. kBusy: another request stands; kTimeout:
+// the leader has not done it; the store's errors, and those of `go_on`, which is asked between two looks. Each tells
+// what stands now: mostly the pause, and not the request.
+Result<PauseEnd> end_pause(Dcs& store, const Keys& keys, const std::function<Status()>& go_on);
 
 }  // namespace pgb::dcs

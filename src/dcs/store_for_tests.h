@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "dcs/local_store.h"
 
@@ -14,10 +15,13 @@ class StoreForTests final : public Dcs {
   std::function<void(int)> before = [](int) {};
   enum class Loses { kNothing, kQuestions, kAnswers } loses = Loses::kNothing;  // of transactions that write
 
+  std::optional<Error> refuses;  // what it says to each range() and txn(), while it is set
+
   LocalStore& inner() { return *store_; }
 
   Result<Snapshot> range(const Range& range, Deadline deadline) override {
     before(++asked_);
+    if (refuses) return *refuses;
     return store_->range(range, deadline);
   }
   Result<Revision> put(const std::string& key, const std::string& value, LeaseId lease, Deadline deadline) override {
@@ -25,6 +29,7 @@ class StoreForTests final : public Dcs {
   }
   Result<TxnResult> txn(const Txn& txn, Deadline deadline) override {
     before(++asked_);
+    if (refuses) return *refuses;
     bool writes = false;
     for (const Op& op : txn.then) writes = writes || op.kind != Op::Kind::kGet;
     if (!writes || loses == Loses::kNothing) return store_->txn(txn, deadline);
