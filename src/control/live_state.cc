@@ -48,7 +48,11 @@ LiveState::LiveState(const proxy::Admin& proxy, const GroupRoles* roles, Setting
       settings_(std::move(settings)),
       topology_(proxy.topology()),
       orders_(proxy.orders()) {
-  if (const proxy::NodeView* primary = topology_->primary()) last_primary_ = primary->name;
+  if (const proxy::NodeView* primary = topology_->primary()) {
+    last_primary_ = primary->name;
+  } else {
+    lost_ = Steady::now();  // nobody lost it under our eyes, but the time without one counts
+  }
   take(true);
   thread_ = std::thread([this] { run(); });
   if (roles_ != nullptr) roles_thread_ = std::thread([this] { run_roles(); });

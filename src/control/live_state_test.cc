@@ -137,6 +137,21 @@ TEST_F(LiveStateTest, ALostPrimaryIsSeenAndExplained) {
   EXPECT_EQ(live_->role_numbers().counts.without_primary_s, roles.counts.without_primary_s) << "it has ended";
 }
 
+TEST_F(LiveStateTest, TheTimeWithoutAPrimaryCountsFromTheStart) {
+  group_.set({node("a", kPrimary, false, "connection refused"), node("b", kReplica)});
+  start();
+  std::this_thread::sleep_for(milliseconds(30));
+  EXPECT_GE(live_->role_numbers().counts.without_primary_s, 0.03);
+  EXPECT_EQ(live_->role_numbers().counts.primary_losses, 0u) << "nobody has seen that there was one";
+  group_.set({node("a", kPrimary), node("b", kReplica)});
+  const Json now = wait_for([](const Json& s) { return s["state"] == "healthy"; });
+  EXPECT_TRUE(tells(now, "a is the primary; there was none for about"));
+  const double without = live_->role_numbers().counts.without_primary_s;
+  EXPECT_GE(without, 0.03);
+  EXPECT_EQ(live_->role_numbers().counts.without_primary_s, without) << "it has ended";
+  EXPECT_EQ(live_->role_numbers().counts.primary_changes, 0u);
+}
+
 TEST_F(LiveStateTest, OrdersAreEvents) {
   start();
   group_.set_paused(true);
