@@ -329,6 +329,7 @@ std::string LiveState::Stream::next(std::chrono::milliseconds wait) {
   std::shared_ptr<const LiveView> view;
   std::shared_ptr<const std::string> state;
   std::vector<LiveEvent> events;
+  uint64_t newest = 0;
   Steady::time_point taken;
   {
     std::unique_lock lock(live_.mutex_);
@@ -339,6 +340,7 @@ std::string LiveState::Stream::next(std::chrono::milliseconds wait) {
     taken = live_.taken_;
     state = live_.state_text_;
     events = live_.events_.since(known_.event, told_);
+    newest = live_.events_.newest().event;
   }
   std::string out;
   for (const LiveEvent& event : events) {
@@ -346,6 +348,7 @@ std::string LiveState::Stream::next(std::chrono::milliseconds wait) {
     known_.revision = std::max(known_.revision, event.revision);
     out += piece("event", line_of(to_json(event)), known_);
   }
+  known_.event = newest;  // those that it heard of elsewhere are not told when it comes back, either
   if (!state) {  // the first of the readers that want it makes it, for all
     state = std::make_shared<const std::string>(line_of(to_json(*view)));
     const std::lock_guard lock(live_.mutex_);

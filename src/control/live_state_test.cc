@@ -232,6 +232,32 @@ TEST_F(LiveStateTest, WhoComesFromAnotherProcessMissesNothingAndHearsNothingTwic
   roles.use(nullptr);
 }
 
+// Of a state's piece, which comes last.
+EventPosition last_id(const std::string& heard) {
+  const size_t at = heard.rfind("id: ") + 4;
+  return EventPosition::parse(heard.substr(at, heard.find('\n', at) - at));
+}
+
+// The same reader, once he has been here: his position is one of this process from then on.
+TEST_F(LiveStateTest, WhoHeardAllElsewhereHearsItNotWhenHeComesBackEither) {
+  const auto store = dcs::LocalStore::in_memory();
+  const auto put = [&](const std::string& key, const std::string& value) {
+    return store->put("/pgbalancer/shop/lb1/" + key, value, 0, Deadline::after(std::chrono::seconds(5))).value();
+  };
+  put("leader", R"({"holder":"a","epoch":2})");
+  const auto told = put("history/0000000001-1-a", R"({"time":"t1","node":"a","action":"acquire","text":"first"})");
+  GroupRoles roles("lb1");
+  roles.use(store.get());
+  start(&roles);
+  wait_for([](const Json& s) { return tells(s, "first"); });
+  const std::string heard = live_->open(EventPosition{"another", 1000, told})->next(milliseconds(5000));
+  EXPECT_EQ(heard.find("event: event"), std::string::npos) << heard;
+  const std::string again = live_->open(last_id(heard))->next(milliseconds(5000));
+  EXPECT_EQ(again.find("event: event"), std::string::npos) << "told again: " << again;
+  live_.reset();
+  roles.use(nullptr);
+}
+
 TEST_F(LiveStateTest, WhatIsNotLookedAtAnyMoreGetsOld) {
   start();
   EXPECT_LT(snapshot()["age_s"], 3);
