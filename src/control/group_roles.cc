@@ -133,6 +133,11 @@ auto GroupRoles::with_store(Work work) const
   return work(*store_, dcs::Keys(*cluster, group_));
 }
 
+bool GroupRoles::answers() const {
+  const std::shared_lock lock(mutex_);
+  return store_ != nullptr && store_->range({kRoot, true}, Deadline::after(kPatience));
+}
+
 Result<GroupRoles::Now> GroupRoles::now() const { return with_store(read_now); }
 
 Result<std::vector<dcs::HistoryLine>> GroupRoles::history() const {

@@ -43,6 +43,8 @@ class GroupRoles {
   // seconds if the store does not answer.
   void use(dcs::Dcs* store);
   bool has_store() const;
+  // Whether it answers, within two seconds, be there agents or not. False without one.
+  bool answers() const;
 
   // All: kNotReady if agents do not choose the primary here, or none of them has come yet; else what the store says,
   // within two seconds, or for the history ten, if it does not answer.

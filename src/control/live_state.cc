@@ -190,8 +190,11 @@ void LiveState::note_orders(const proxy::Orders& now) {
 // then.
 bool LiveState::read_roles() {
   std::optional<GroupRoles::Now> fresh;
+  std::optional<bool> up;
   if (roles_->has_store()) {
-    if (auto now = roles_->now()) fresh = std::move(*now);
+    auto now = roles_->now();
+    up = now || roles_->answers();
+    if (now) fresh = std::move(*now);
   }
   const bool known = fresh.has_value();
   bool changed = false;
@@ -199,6 +202,7 @@ bool LiveState::read_roles() {
     const std::lock_guard lock(mutex_);
     changed = known != roles_now_.has_value() || leadership(fresh) != leadership(roles_now_);
     roles_now_ = std::move(fresh);
+    store_up_ = up;
   }
   if (known && (changed || Steady::now() - history_read_ > kHistoryPace)) read_history();
   return changed;
@@ -302,6 +306,7 @@ std::string LiveState::text() const {
 LiveState::RoleNumbers LiveState::role_numbers() const {
   const std::lock_guard lock(mutex_);
   RoleNumbers numbers;
+  numbers.store_up = store_up_;
   numbers.counts = counts_;
   if (lost_) numbers.counts.without_primary_s += std::chrono::duration<double>(Steady::now() - *lost_).count();
   if (Steady::now() - taken_ < kFresh) numbers.roles = view_->roles;
@@ -349,7 +354,7 @@ std::string LiveState::Stream::next(std::chrono::milliseconds wait) {
     out += piece("event", line_of(to_json(event)), known_);
   }
   known_.event = newest;  // those that it heard of elsewhere are not told when it comes back, either
-  if (!state) {  // the first of the readers that want it makes it, for all
+  if (!state) {           // the first of the readers that want it makes it, for all
     state = std::make_shared<const std::string>(line_of(to_json(*view)));
     const std::lock_guard lock(live_.mutex_);
     if (live_.view_ == view) live_.state_text_ = state;

@@ -45,6 +45,7 @@ class LiveState {
 
   struct RoleNumbers {
     std::optional<GroupRoles::Now> roles;  // nothing: no lease store is kept here, or it has not answered lately
+    std::optional<bool> store_up;          // nothing: there is none, or it has not been asked yet
     RoleCounts counts;
   };
   RoleNumbers role_numbers() const;
@@ -110,6 +111,7 @@ class LiveState {
   std::shared_ptr<const LiveView> view_;
   std::chrono::steady_clock::time_point taken_{};  // when that was so
   std::optional<GroupRoles::Now> roles_now_;
+  std::optional<bool> store_up_;
   bool roles_wanted_ = true, roles_changed_ = false;
   RoleCounts counts_;
   std::optional<std::chrono::steady_clock::time_point> lost_;  // since when there is no primary

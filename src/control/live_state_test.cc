@@ -134,6 +134,7 @@ TEST_F(LiveStateTest, ALostPrimaryIsSeenAndExplained) {
   EXPECT_EQ(roles.counts.primary_changes, 1u);
   EXPECT_GT(roles.counts.without_primary_s, 0);
   EXPECT_FALSE(roles.roles) << "no store is kept here";
+  EXPECT_FALSE(roles.store_up.has_value());
   EXPECT_EQ(live_->role_numbers().counts.without_primary_s, roles.counts.without_primary_s) << "it has ended";
 }
 
@@ -309,6 +310,26 @@ TEST_F(LiveStateTest, AStoreThatDoesNotAnswerMakesNothingElseOld) {
     EXPECT_LT(snapshot()["age_s"], 0.5);
   }
   EXPECT_EQ(snapshot()["ha"], nullptr);
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (!live_->role_numbers().store_up && std::chrono::steady_clock::now() < limit) {
+    std::this_thread::sleep_for(milliseconds(20));
+  }
+  EXPECT_EQ(live_->role_numbers().store_up, false);
+  live_.reset();
+  roles.use(nullptr);
+}
+
+TEST_F(LiveStateTest, AStoreToWhichNobodyHasComeIsUp) {
+  const auto store = dcs::LocalStore::in_memory();
+  GroupRoles roles("lb1");
+  roles.use(store.get());
+  start(&roles);
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (!live_->role_numbers().store_up && std::chrono::steady_clock::now() < limit) {
+    std::this_thread::sleep_for(milliseconds(2));
+  }
+  EXPECT_EQ(live_->role_numbers().store_up, true);
+  EXPECT_FALSE(live_->role_numbers().roles);
   live_.reset();
   roles.use(nullptr);
 }

@@ -7,11 +7,13 @@ namespace pgb::proxy {
 namespace {
 
 // What anybody may ask. pg_stat_get_activity() rather than the view upon it, which looks up names. A slot that was
-// never read from keeps nothing.
+// never read from keeps nothing. Workers and replication have places of their own, beside max_connections; who may not
+// see of what kind the processes of others are, counts them by what they all show.
 constexpr char kQuestion[] =
     "SELECT current_setting('server_version') AS version, current_setting('max_connections') AS most, "
     "extract(epoch FROM pg_postmaster_start_time()) AS started, "
-    "(SELECT count(*) FROM pg_stat_get_activity(NULL) WHERE datid IS NOT NULL) AS connections; "
+    "(SELECT count(*) FROM pg_stat_get_activity(NULL) WHERE datid IS NOT NULL AND usesysid IS NOT NULL AND "
+    "coalesce(backend_type, 'client backend') = 'client backend') AS connections; "
     "SELECT slot_name AS name, active, greatest(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() "
     "ELSE pg_current_wal_insert_lsn() END - restart_lsn, 0)::int8 AS retained FROM pg_replication_slots "
     "WHERE restart_lsn IS NOT NULL ORDER BY 3 DESC, 1 LIMIT ";
