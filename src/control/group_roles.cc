@@ -140,8 +140,8 @@ bool GroupRoles::answers() const {
 
 Result<GroupRoles::Now> GroupRoles::now() const { return with_store(read_now); }
 
-Result<std::vector<dcs::HistoryLine>> GroupRoles::history() const {
-  return with_store([](dcs::Dcs& store, const dcs::Keys& keys) { return dcs::read_history(store, keys); });
+Result<std::vector<dcs::HistoryLine>> GroupRoles::history(Deadline deadline) const {
+  return with_store([&](dcs::Dcs& store, const dcs::Keys& keys) { return dcs::read_history(store, keys, deadline); });
 }
 
 Result<dcs::RoleChange> GroupRoles::switchover(const std::string& node) {

@@ -4,11 +4,13 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <optional>
 #include <shared_mutex>
 #include <string>
 #include <vector>
 
+#include "base/deadline.h"
 #include "base/result.h"
 #include "dcs/role_change.h"
 
@@ -47,9 +49,10 @@ class GroupRoles {
   bool answers() const;
 
   // All: kNotReady if agents do not choose the primary here, or none of them has come yet; else what the store says,
-  // within two seconds, or for the history ten, if it does not answer.
+  // within two seconds, or for the history by the deadline, if it does not answer.
   Result<Now> now() const;
-  Result<std::vector<dcs::HistoryLine>> history() const;  // oldest first
+  // Oldest first.
+  Result<std::vector<dcs::HistoryLine>> history(Deadline deadline = Deadline::after(std::chrono::seconds(10))) const;
   // Returns when the new primary takes writes; for errors see dcs::wait_for_change().
   Result<dcs::RoleChange> switchover(const std::string& node);
   // Asks that a replica be made anew as a full copy; does not wait for it.

@@ -15,7 +15,7 @@ namespace {
 using Steady = std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kHistoryPace{2};
-constexpr std::chrono::seconds kFresh{5};  // what is older is not told as a number of now
+constexpr std::chrono::seconds kHistoryPatience{2};  // roles get old meanwhile
 
 int64_t now_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
@@ -70,6 +70,11 @@ LiveState::~LiveState() {
 
 double LiveState::age_s(Steady::time_point of) const {
   return std::chrono::duration<double>(Steady::now() - of).count();
+}
+
+// mutex_ is held. A store that takes its time may leave behind what is not so any more.
+std::optional<GroupRoles::Now> LiveState::roles_lately() const {
+  return age_s(roles_asked_) <= kOld_s ? roles_now_ : std::nullopt;
 }
 
 void LiveState::run_roles() {
@@ -189,6 +194,7 @@ void LiveState::note_orders(const proxy::Orders& now) {
 // Whether somebody else leads, or it is known only now who does. The history is long: it is read then, and else now and
 // then.
 bool LiveState::read_roles() {
+  const auto asked = Steady::now();
   std::optional<GroupRoles::Now> fresh;
   std::optional<bool> up;
   if (roles_->has_store()) {
@@ -203,6 +209,7 @@ bool LiveState::read_roles() {
     changed = known != roles_now_.has_value() || leadership(fresh) != leadership(roles_now_);
     roles_now_ = std::move(fresh);
     store_up_ = up;
+    roles_asked_ = asked;
   }
   if (known && (changed || Steady::now() - history_read_ > kHistoryPace)) read_history();
   return changed;
@@ -210,7 +217,7 @@ bool LiveState::read_roles() {
 
 void LiveState::read_history() {
   history_read_ = Steady::now();
-  auto history = roles_->history();
+  auto history = roles_->history(Deadline::after(kHistoryPatience));
   if (!history) return;
   std::set<std::string> there;
   std::vector<dcs::HistoryLine> fresh;
@@ -246,7 +253,7 @@ void LiveState::take(bool new_period) {
   std::optional<GroupRoles::Now> roles;
   {
     const std::lock_guard lock(mutex_);
-    roles = roles_now_;
+    roles = roles_lately();
   }
   auto view =
       std::make_shared<LiveView>(live_view(proxy_, settings_.group, std::move(traffic), rates_, std::move(roles)));
@@ -306,10 +313,10 @@ std::string LiveState::text() const {
 LiveState::RoleNumbers LiveState::role_numbers() const {
   const std::lock_guard lock(mutex_);
   RoleNumbers numbers;
-  numbers.store_up = store_up_;
+  numbers.roles = roles_lately();
+  if (store_up_) numbers.store_up = *store_up_ && age_s(roles_asked_) <= kOld_s;
   numbers.counts = counts_;
   if (lost_) numbers.counts.without_primary_s += std::chrono::duration<double>(Steady::now() - *lost_).count();
-  if (Steady::now() - taken_ < kFresh) numbers.roles = view_->roles;
   return numbers;
 }
 

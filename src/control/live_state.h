@@ -85,6 +85,7 @@ class LiveState {
   bool read_roles();
   void read_history();
   double age_s(std::chrono::steady_clock::time_point of) const;
+  std::optional<GroupRoles::Now> roles_lately() const;
   void say(std::string kind, std::string node, std::string text);
   void add(LiveEvent event);
 
@@ -112,6 +113,7 @@ class LiveState {
   std::chrono::steady_clock::time_point taken_{};  // when that was so
   std::optional<GroupRoles::Now> roles_now_;
   std::optional<bool> store_up_;
+  std::chrono::steady_clock::time_point roles_asked_{};  // when both were asked for
   bool roles_wanted_ = true, roles_changed_ = false;
   RoleCounts counts_;
   std::optional<std::chrono::steady_clock::time_point> lost_;  // since when there is no primary
