@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <atomic>
+#include <memory>
 #include <thread>
 
 #include "control/live_state_for_tests.h"
+#include "control/silent_stores.h"
 #include "dcs/local_store.h"
 
 namespace pgb::control {
@@ -13,7 +15,7 @@ namespace {
 
 // Numbers of another process mean nothing here; the lease store's history is one for all of them.
 TEST_F(LiveStateTest, WhoComesFromAnotherProcessMissesNothingAndHearsNothingTwice) {
-  const auto store = dcs::LocalStore::in_memory();
+  const std::shared_ptr<dcs::LocalStore> store = dcs::LocalStore::in_memory();
   const auto put = [&](const std::string& key, const std::string& value) {
     return store->put("/pgbalancer/shop/lb1/" + key, value, 0, Deadline::after(std::chrono::seconds(5))).value();
   };
@@ -21,7 +23,7 @@ TEST_F(LiveStateTest, WhoComesFromAnotherProcessMissesNothingAndHearsNothingTwic
   const auto first = put("history/0000000001-1-a", R"({"time":"t1","node":"a","action":"acquire","text":"first"})");
   put("history/0000000002-2-a", R"({"time":"t2","node":"a","action":"acquire","text":"second"})");
   GroupRoles roles("lb1");
-  roles.use(store.get());
+  roles.use(store);
   start(&roles);
   // Before the history was read, and after it.
   for (int round = 0; round < 2; ++round) {
@@ -50,14 +52,14 @@ EventPosition last_id(const std::string& heard) {
 
 // The same reader, once he has been here: his position is one of this process from then on.
 TEST_F(LiveStateTest, WhoHeardAllElsewhereHearsItNotWhenHeComesBackEither) {
-  const auto store = dcs::LocalStore::in_memory();
+  const std::shared_ptr<dcs::LocalStore> store = dcs::LocalStore::in_memory();
   const auto put = [&](const std::string& key, const std::string& value) {
     return store->put("/pgbalancer/shop/lb1/" + key, value, 0, Deadline::after(std::chrono::seconds(5))).value();
   };
   put("leader", R"({"holder":"a","epoch":2})");
   const auto told = put("history/0000000001-1-a", R"({"time":"t1","node":"a","action":"acquire","text":"first"})");
   GroupRoles roles("lb1");
-  roles.use(store.get());
+  roles.use(store);
   start(&roles);
   wait_for([](const Json& s) { return tells(s, "first"); });
   const std::string heard = live_->open(EventPosition{"another", 1000, told})->next(milliseconds(5000));
@@ -68,34 +70,9 @@ TEST_F(LiveStateTest, WhoHeardAllElsewhereHearsItNotWhenHeComesBackEither) {
   roles.use(nullptr);
 }
 
-// As etcd behind a broken line.
-class SilentStore : public dcs::Dcs {
- public:
-  Result<dcs::Snapshot> range(const dcs::Range&, Deadline deadline) override { return wait(deadline); }
-  Result<dcs::Revision> put(const std::string&, const std::string&, dcs::LeaseId, Deadline deadline) override {
-    return wait(deadline);
-  }
-  Result<dcs::TxnResult> txn(const dcs::Txn&, Deadline deadline) override { return wait(deadline); }
-  Result<dcs::Lease> grant(std::chrono::seconds, Deadline deadline) override { return wait(deadline); }
-  Result<std::chrono::seconds> keep_alive(dcs::LeaseId, Deadline deadline) override { return wait(deadline); }
-  Status revoke(dcs::LeaseId, Deadline deadline) override { return wait(deadline); }
-  Result<dcs::LeaseInfo> time_to_live(dcs::LeaseId, Deadline deadline) override { return wait(deadline); }
-  Status watch(const std::string&, dcs::Revision, Deadline deadline, Canceller*,
-               const std::function<bool(const dcs::Changes&)>&) override {
-    return wait(deadline);
-  }
-
- private:
-  static Error wait(Deadline deadline) {
-    while (!deadline.expired()) std::this_thread::sleep_for(milliseconds(5));
-    return Error(Code::kTimeout, "nobody answers");
-  }
-};
-
 TEST_F(LiveStateTest, AStoreThatDoesNotAnswerMakesNothingElseOld) {
-  SilentStore silent;
   GroupRoles roles("lb1", "shop");
-  roles.use(&silent);
+  roles.use(std::make_shared<SilentStore>());
   start(&roles);
   for (int i = 0; i < 10; ++i) {
     std::this_thread::sleep_for(milliseconds(100));
@@ -111,59 +88,35 @@ TEST_F(LiveStateTest, AStoreThatDoesNotAnswerMakesNothingElseOld) {
   roles.use(nullptr);
 }
 
-// Keeps whoever asks waiting while it is held.
-class SlowStore : public SilentStore {
- public:
-  explicit SlowStore(dcs::Dcs& behind) : behind_(behind) {}
-  Result<dcs::Snapshot> range(const dcs::Range& range, Deadline deadline) override {
-    if (range.key.find("/history") != std::string::npos) {
-      history_ms_ = std::max<int64_t>(history_ms_, deadline.remaining().count());
-    }
-    while (held_) std::this_thread::sleep_for(milliseconds(5));
-    return behind_.range(range, deadline);
-  }
-  Result<dcs::TxnResult> txn(const dcs::Txn& txn, Deadline deadline) override {
-    while (held_) std::this_thread::sleep_for(milliseconds(5));
-    return behind_.txn(txn, deadline);
-  }
-  void hold(bool on) { held_ = on; }
-  int64_t history_ms() const { return history_ms_; }  // the most that anybody would have waited for the history
-
- private:
-  dcs::Dcs& behind_;
-  std::atomic<bool> held_{false};
-  std::atomic<int64_t> history_ms_{0};
-};
-
 TEST_F(LiveStateTest, RolesThatGetOldAreNotToldAnyMore) {
-  const auto store = dcs::LocalStore::in_memory();
+  const std::shared_ptr<dcs::LocalStore> store = dcs::LocalStore::in_memory();
   ASSERT_TRUE(store->put("/pgbalancer/shop/lb1/leader", R"({"holder":"a","epoch":2})", 0,
                          Deadline::after(std::chrono::seconds(5))));
-  SlowStore slow(*store);
+  const auto slow = std::make_shared<SlowStore>(*store);
   GroupRoles roles("lb1", "shop");
-  roles.use(&slow);
+  roles.use(slow);
   start(&roles);
   wait_for([](const Json& s) { return s["ha"] != nullptr; });
   EXPECT_TRUE(live_->role_numbers().roles);
   EXPECT_EQ(live_->role_numbers().store_up, true);
-  slow.hold(true);
+  slow->hold(true);
   const Json now = wait_for([](const Json& s) { return s["ha"] == nullptr; });
   EXPECT_LT(now["age_s"], 3) << "all else is of now";
   EXPECT_FALSE(live_->role_numbers().roles);
   EXPECT_EQ(live_->role_numbers().store_up, false);
-  slow.hold(false);
+  slow->hold(false);
   wait_for([](const Json& s) { return s["ha"] != nullptr; });
   EXPECT_EQ(live_->role_numbers().store_up, true);
-  EXPECT_GT(slow.history_ms(), 0);
-  EXPECT_LE(slow.history_ms(), 2000) << "nobody asks for the roles meanwhile";
+  EXPECT_GT(slow->history_ms(), 0);
+  EXPECT_LE(slow->history_ms(), 2000) << "nobody asks for the roles meanwhile";
   live_.reset();
   roles.use(nullptr);
 }
 
 TEST_F(LiveStateTest, AStoreToWhichNobodyHasComeIsUp) {
-  const auto store = dcs::LocalStore::in_memory();
+  const std::shared_ptr<dcs::LocalStore> store = dcs::LocalStore::in_memory();
   GroupRoles roles("lb1");
-  roles.use(store.get());
+  roles.use(store);
   start(&roles);
   const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
   while (!live_->role_numbers().store_up && std::chrono::steady_clock::now() < limit) {
