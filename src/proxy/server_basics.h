@@ -30,7 +30,8 @@ struct ServerBasics {
   static constexpr size_t kMostSlots = 20;
 };
 
-// One round trip. kSql if the server does not want to tell: the connection can be used on; else as Connection::query().
+// One round trip. kSql if the server does not want to tell, or works on one of its two parts for more than 100 ms: the
+// connection can be used on; else as Connection::query().
 Result<ServerBasics> ask_basics(pgclient::Connection& connection, Deadline deadline);
 
 // The newest, from one thread to any others.
