@@ -239,12 +239,12 @@ void LiveState::read_history() {
 
 // Rates are of a whole period; what else there is, is of now.
 void LiveState::take(bool new_period) {
-  const auto taken = Steady::now();
-  std::vector<proxy::TrafficRow> traffic = proxy_.traffic();
+  proxy::Counted counted = proxy_.counted();
+  const auto taken = counted.at;  // a while ago, perhaps: the rest is of now
   std::optional<Rates> of_step;
   if (new_period) {
-    Look now = look_at(proxy_, traffic);
-    if (view_) rates_ = rates_between(second_ago_, now);
+    Look now = look_at(counted);
+    if (view_ && now.at > second_ago_.at) rates_ = rates_between(second_ago_, now);
     const bool step_ends = !view_ || now.at - step_ago_.at >= ChartHistory::kStep - settings_.period / 2;
     if (view_ && step_ends) of_step = rates_between(step_ago_, now);
     if (step_ends) step_ago_ = now;
@@ -256,7 +256,7 @@ void LiveState::take(bool new_period) {
     roles = roles_lately();
   }
   auto view =
-      std::make_shared<LiveView>(live_view(proxy_, settings_.group, std::move(traffic), rates_, std::move(roles)));
+      std::make_shared<LiveView>(live_view(proxy_, settings_.group, std::move(counted), rates_, std::move(roles)));
   view->cluster = settings_.cluster;
   {
     const std::lock_guard lock(mutex_);
