@@ -83,6 +83,10 @@ void write_group(MetricText& out, const std::vector<NodeNumbers>& nodes, const L
     const uint64_t timeline = timeline_of(node, roles.roles);
     if (timeline > 0) out.add(number(timeline), {{"node", node.view.name}});
   }
+  if (roles.store_up) {
+    out.one(Type::kGauge, "pgbalancer_group_store_up", "1 if the lease store answers; absent where there is none.",
+            *roles.store_up ? 1 : 0);
+  }
   if (!roles.roles) return;
   write_elections(out, roles.counts);
   write_roles(out, nodes, *roles.roles);

@@ -109,34 +109,40 @@ Result<GroupRoles::Now> read_now(dcs::Dcs& store, const dcs::Keys& keys) {
 
 }  // namespace
 
-void GroupRoles::use(dcs::Dcs* store) {
-  leaving_ = store == nullptr;
-  const std::unique_lock lock(mutex_);
-  store_ = store;
+void GroupRoles::use(std::shared_ptr<dcs::Dcs> store) {
+  const std::lock_guard lock(mutex_);
+  store_.swap(store);  // what was there ends, if nobody asks it any more, when the mutex is free
 }
 
-bool GroupRoles::has_store() const {
-  const std::shared_lock lock(mutex_);
-  return store_ != nullptr;
+std::shared_ptr<dcs::Dcs> GroupRoles::store() const {
+  const std::lock_guard lock(mutex_);
+  return store_;
 }
+
+bool GroupRoles::has_store() const { return store() != nullptr; }
 
 template <class Work>
 auto GroupRoles::with_store(Work work) const
     -> decltype(work(std::declval<dcs::Dcs&>(), std::declval<const dcs::Keys&>())) {
-  const std::shared_lock lock(mutex_);
-  if (store_ == nullptr) return no_agents();
-  if (!cluster_.empty()) return work(*store_, dcs::Keys(cluster_, group_));
-  auto all = store_->range({kRoot, true}, Deadline::after(kPatience));
+  const std::shared_ptr<dcs::Dcs> store = this->store();
+  if (store == nullptr) return no_agents();
+  if (!cluster_.empty()) return work(*store, dcs::Keys(cluster_, group_));
+  auto all = store->range({kRoot, true}, Deadline::after(kPatience));
   if (!all) return std::move(all).error();
   const auto cluster = cluster_of(all->kvs, group_);
   if (!cluster) return nobody_came(group_);
-  return work(*store_, dcs::Keys(*cluster, group_));
+  return work(*store, dcs::Keys(*cluster, group_));
+}
+
+bool GroupRoles::answers() const {
+  const std::shared_ptr<dcs::Dcs> store = this->store();
+  return store != nullptr && store->range({kRoot, true}, Deadline::after(kPatience));
 }
 
 Result<GroupRoles::Now> GroupRoles::now() const { return with_store(read_now); }
 
-Result<std::vector<dcs::HistoryLine>> GroupRoles::history() const {
-  return with_store([](dcs::Dcs& store, const dcs::Keys& keys) { return dcs::read_history(store, keys); });
+Result<std::vector<dcs::HistoryLine>> GroupRoles::history(Deadline deadline) const {
+  return with_store([&](dcs::Dcs& store, const dcs::Keys& keys) { return dcs::read_history(store, keys, deadline); });
 }
 
 Result<dcs::RoleChange> GroupRoles::switchover(const std::string& node) {
@@ -147,12 +153,13 @@ Result<dcs::RoleChange> GroupRoles::switchover(const std::string& node) {
     if (*from == node) return dcs::RoleChange{node, node, 0, 0, node + " leads already"};
     const auto request = dcs::leave_request(store, keys, {"switchover", node, false});
     if (!request) return request.error();
-    return dcs::wait_for_change(store, keys, *from, *request, [this] { return go_on(); });
+    return dcs::wait_for_change(store, keys, *from, *request, [&] { return go_on(store); });
   });
 }
 
-Status GroupRoles::go_on() const {
-  return leaving_ ? Status(Error(Code::kTimeout, "the balancer ends; what was asked goes on")) : Status();
+Status GroupRoles::go_on(const dcs::Dcs& store) const {
+  return this->store().get() != &store ? Status(Error(Code::kTimeout, "the balancer ends; what was asked goes on"))
+                                       : Status();
 }
 
 Result<std::string> GroupRoles::pause() {
@@ -173,7 +180,7 @@ Result<std::string> GroupRoles::resume() {
     if (!now) return now.error();
     if (!now->paused) return std::string("it is not paused: agents watch over the primary");
     if (!now->leader.empty()) {
-      auto ended = dcs::end_pause(store, keys, [this] { return go_on(); });
+      auto ended = dcs::end_pause(store, keys, [&] { return go_on(store); });
       if (!ended) return std::move(ended).error();
       if (*ended == dcs::PauseEnd::kEnded) {
         return "resumed: agents watch over the primary, and " + now->leader + " leads";

@@ -3,12 +3,14 @@
 // that.
 #pragma once
 
-#include <atomic>
+#include <chrono>
+#include <memory>
+#include <mutex>
 #include <optional>
-#include <shared_mutex>
 #include <string>
 #include <vector>
 
+#include "base/deadline.h"
 #include "base/result.h"
 #include "dcs/role_change.h"
 
@@ -39,15 +41,18 @@ class GroupRoles {
   explicit GroupRoles(std::string group, std::string cluster = {})
       : group_(std::move(group)), cluster_(std::move(cluster)) {}
 
-  // From now on with that store; null: there is none any more. Waits for calls under way, which end soon: within two
-  // seconds if the store does not answer.
-  void use(dcs::Dcs* store);
+  // From now on with that store; null: there is none any more. Waits for nobody: calls under way keep the store that
+  // they began with until they end, and what takes its time (see below) ends soon.
+  void use(std::shared_ptr<dcs::Dcs> store);
   bool has_store() const;
+  // Whether it answers, within two seconds, be there agents or not. False without one.
+  bool answers() const;
 
   // All: kNotReady if agents do not choose the primary here, or none of them has come yet; else what the store says,
-  // within two seconds, or for the history ten, if it does not answer.
+  // within two seconds, or for the history by the deadline, if it does not answer.
   Result<Now> now() const;
-  Result<std::vector<dcs::HistoryLine>> history() const;  // oldest first
+  // Oldest first.
+  Result<std::vector<dcs::HistoryLine>> history(Deadline deadline = Deadline::after(std::chrono::seconds(10))) const;
   // Returns when the new primary takes writes; for errors see dcs::wait_for_change().
   Result<dcs::RoleChange> switchover(const std::string& node);
   // Asks that a replica be made anew as a full copy; does not wait for it.
@@ -58,16 +63,16 @@ class GroupRoles {
   Result<std::string> resume();
 
  private:
-  // What is done while the store stays.
+  // What is done with one store, which stays meanwhile. No lock is held.
   template <class Work>
   auto with_store(Work work) const -> decltype(work(std::declval<dcs::Dcs&>(), std::declval<const dcs::Keys&>()));
 
-  Status go_on() const;
+  std::shared_ptr<dcs::Dcs> store() const;
+  Status go_on(const dcs::Dcs& store) const;  // an error once that one is used no more
 
   const std::string group_, cluster_;
-  mutable std::shared_mutex mutex_;
-  dcs::Dcs* store_ = nullptr;  // guarded by mutex_
-  std::atomic<bool> leaving_{false};
+  mutable std::mutex mutex_;
+  std::shared_ptr<dcs::Dcs> store_;  // guarded by mutex_
 };
 
 }  // namespace pgb::control

@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <functional>
+#include <memory>
 #include <thread>
 
 #include "control/pcp_watchdog.h"
+#include "control/silent_stores.h"
 #include "dcs/local_store.h"
 #include "dcs/store_for_tests.h"
 
@@ -44,7 +46,7 @@ class GroupRolesTest : public ::testing::Test {
     put(keys_.history_entry(3) + "-2-node1",
         R"({"time":"t2","node":"node1","action":"acquire","epoch":3,"text":"second"})");
     put("/pgbalancer/shop/other/leader", R"({"holder":"stranger","epoch":9})");
-    roles_.use(store_.get());
+    roles_.use(store_);
   }
   // Does what an agent would once a request stands.
   void once_asked(std::function<void()> act) {
@@ -60,7 +62,7 @@ class GroupRolesTest : public ::testing::Test {
     ASSERT_TRUE(store_->txn(txn, Deadline::after(seconds(5))));
   }
 
-  const std::unique_ptr<dcs::LocalStore> store_ = dcs::LocalStore::in_memory();
+  const std::shared_ptr<dcs::LocalStore> store_ = dcs::LocalStore::in_memory();
   const dcs::Keys keys_{"shop", "lb1"};
   GroupRoles roles_{"lb1"};
   std::thread agent_;
@@ -72,7 +74,7 @@ TEST_F(GroupRolesTest, WhereNoAgentsAreEverythingSaysSo) {
     EXPECT_EQ(roles_.history().error().code, Code::kNotReady);
     EXPECT_EQ(roles_.switchover("node2").error().code, Code::kNotReady);
     EXPECT_EQ(roles_.reinit("node2").error().code, Code::kNotReady);
-    roles_.use(store_.get());  // that nobody has come to
+    roles_.use(store_);  // that nobody has come to
   }
 }
 
@@ -200,8 +202,8 @@ TEST_F(GroupRolesTest, TheNameOfTheClusterSaysWhichGroupOfThatNameIsMeant) {
   found();
   put(dcs::Keys("another", "lb1").leader(), R"({"holder":"stranger","epoch":9})");
   GroupRoles mine("lb1", "shop"), nobody("lb1", "nothing");
-  mine.use(store_.get());
-  nobody.use(store_.get());
+  mine.use(store_);
+  nobody.use(store_);
   EXPECT_EQ(mine.now()->leader, "node1");
   EXPECT_EQ(mine.history()->size(), 2u);
   EXPECT_EQ(nobody.now().error().code, Code::kNotReady);
@@ -216,6 +218,28 @@ TEST_F(GroupRolesTest, AStoreThatGoesAwayEndsTheWait) {
   EXPECT_EQ(roles_.switchover("node2").error().code, Code::kTimeout);
   EXPECT_LT(Deadline::Clock::now() - began, seconds(5));
   EXPECT_EQ(roles_.now().error().code, Code::kNotReady);
+}
+
+// The store lives as long as somebody asks it, and no longer.
+TEST_F(GroupRolesTest, NobodyWaitsForAStoreThatDoesNotAnswer) {
+  found();
+  auto slow = std::make_shared<SlowStore>(*store_);
+  SlowStore& known = *slow;
+  const std::weak_ptr<SlowStore> alive = slow;
+  GroupRoles roles("lb1", "shop");
+  roles.use(std::move(slow));
+  known.hold(true);
+  std::thread asker([&] { EXPECT_EQ(roles.now()->leader, "node1"); });
+  while (known.asked() == 0) std::this_thread::sleep_for(milliseconds(2));
+  const auto began = Deadline::Clock::now();
+  EXPECT_TRUE(roles.has_store());
+  roles.use(nullptr);
+  EXPECT_EQ(roles.now().error().code, Code::kNotReady);
+  EXPECT_LT(Deadline::Clock::now() - began, seconds(1));
+  EXPECT_FALSE(alive.expired());
+  known.hold(false);
+  asker.join();
+  EXPECT_TRUE(alive.expired());
 }
 
 TEST_F(GroupRolesTest, PcpShowsTheAgentsAsWatchdogs) {

@@ -15,7 +15,7 @@ namespace {
 using Steady = std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kHistoryPace{2};
-constexpr std::chrono::seconds kFresh{5};  // what is older is not told as a number of now
+constexpr std::chrono::seconds kHistoryPatience{2};  // roles get old meanwhile
 
 int64_t now_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
@@ -48,7 +48,11 @@ LiveState::LiveState(const proxy::Admin& proxy, const GroupRoles* roles, Setting
       settings_(std::move(settings)),
       topology_(proxy.topology()),
       orders_(proxy.orders()) {
-  if (const proxy::NodeView* primary = topology_->primary()) last_primary_ = primary->name;
+  if (const proxy::NodeView* primary = topology_->primary()) {
+    last_primary_ = primary->name;
+  } else {
+    lost_ = Steady::now();  // nobody lost it under our eyes, but the time without one counts
+  }
   take(true);
   thread_ = std::thread([this] { run(); });
   if (roles_ != nullptr) roles_thread_ = std::thread([this] { run_roles(); });
@@ -66,6 +70,11 @@ LiveState::~LiveState() {
 
 double LiveState::age_s(Steady::time_point of) const {
   return std::chrono::duration<double>(Steady::now() - of).count();
+}
+
+// mutex_ is held. A store that takes its time may leave behind what is not so any more.
+std::optional<GroupRoles::Now> LiveState::roles_lately() const {
+  return age_s(roles_asked_) <= kOld_s ? roles_now_ : std::nullopt;
 }
 
 void LiveState::run_roles() {
@@ -185,9 +194,13 @@ void LiveState::note_orders(const proxy::Orders& now) {
 // Whether somebody else leads, or it is known only now who does. The history is long: it is read then, and else now and
 // then.
 bool LiveState::read_roles() {
+  const auto asked = Steady::now();
   std::optional<GroupRoles::Now> fresh;
+  std::optional<bool> up;
   if (roles_->has_store()) {
-    if (auto now = roles_->now()) fresh = std::move(*now);
+    auto now = roles_->now();
+    up = now || roles_->answers();
+    if (now) fresh = std::move(*now);
   }
   const bool known = fresh.has_value();
   bool changed = false;
@@ -195,6 +208,8 @@ bool LiveState::read_roles() {
     const std::lock_guard lock(mutex_);
     changed = known != roles_now_.has_value() || leadership(fresh) != leadership(roles_now_);
     roles_now_ = std::move(fresh);
+    store_up_ = up;
+    roles_asked_ = asked;
   }
   if (known && (changed || Steady::now() - history_read_ > kHistoryPace)) read_history();
   return changed;
@@ -202,7 +217,7 @@ bool LiveState::read_roles() {
 
 void LiveState::read_history() {
   history_read_ = Steady::now();
-  auto history = roles_->history();
+  auto history = roles_->history(Deadline::after(kHistoryPatience));
   if (!history) return;
   std::set<std::string> there;
   std::vector<dcs::HistoryLine> fresh;
@@ -224,12 +239,12 @@ void LiveState::read_history() {
 
 // Rates are of a whole period; what else there is, is of now.
 void LiveState::take(bool new_period) {
-  const auto taken = Steady::now();
-  std::vector<proxy::TrafficRow> traffic = proxy_.traffic();
+  proxy::Counted counted = proxy_.counted();
+  const auto taken = counted.at;  // a while ago, perhaps: the rest is of now
   std::optional<Rates> of_step;
   if (new_period) {
-    Look now = look_at(proxy_, traffic);
-    if (view_) rates_ = rates_between(second_ago_, now);
+    Look now = look_at(counted);
+    if (view_ && now.at > second_ago_.at) rates_ = rates_between(second_ago_, now);
     const bool step_ends = !view_ || now.at - step_ago_.at >= ChartHistory::kStep - settings_.period / 2;
     if (view_ && step_ends) of_step = rates_between(step_ago_, now);
     if (step_ends) step_ago_ = now;
@@ -238,10 +253,10 @@ void LiveState::take(bool new_period) {
   std::optional<GroupRoles::Now> roles;
   {
     const std::lock_guard lock(mutex_);
-    roles = roles_now_;
+    roles = roles_lately();
   }
   auto view =
-      std::make_shared<LiveView>(live_view(proxy_, settings_.group, std::move(traffic), rates_, std::move(roles)));
+      std::make_shared<LiveView>(live_view(proxy_, settings_.group, std::move(counted), rates_, std::move(roles)));
   view->cluster = settings_.cluster;
   if (view->cluster.empty() && view_) view->cluster = view_->cluster;  // no setting tells: as last read in the store
   if (settings_.cluster.empty() && view->roles) view->cluster = view->roles->cluster;
@@ -300,9 +315,10 @@ std::string LiveState::text() const {
 LiveState::RoleNumbers LiveState::role_numbers() const {
   const std::lock_guard lock(mutex_);
   RoleNumbers numbers;
+  numbers.roles = roles_lately();
+  if (store_up_) numbers.store_up = *store_up_ && age_s(roles_asked_) <= kOld_s;
   numbers.counts = counts_;
   if (lost_) numbers.counts.without_primary_s += std::chrono::duration<double>(Steady::now() - *lost_).count();
-  if (Steady::now() - taken_ < kFresh) numbers.roles = view_->roles;
   return numbers;
 }
 
@@ -327,6 +343,7 @@ std::string LiveState::Stream::next(std::chrono::milliseconds wait) {
   std::shared_ptr<const LiveView> view;
   std::shared_ptr<const std::string> state;
   std::vector<LiveEvent> events;
+  uint64_t newest = 0;
   Steady::time_point taken;
   {
     std::unique_lock lock(live_.mutex_);
@@ -337,6 +354,7 @@ std::string LiveState::Stream::next(std::chrono::milliseconds wait) {
     taken = live_.taken_;
     state = live_.state_text_;
     events = live_.events_.since(known_.event, told_);
+    newest = live_.events_.newest().event;
   }
   std::string out;
   for (const LiveEvent& event : events) {
@@ -344,7 +362,8 @@ std::string LiveState::Stream::next(std::chrono::milliseconds wait) {
     known_.revision = std::max(known_.revision, event.revision);
     out += piece("event", line_of(to_json(event)), known_);
   }
-  if (!state) {  // the first of the readers that want it makes it, for all
+  known_.event = newest;  // those that it heard of elsewhere are not told when it comes back, either
+  if (!state) {           // the first of the readers that want it makes it, for all
     state = std::make_shared<const std::string>(line_of(to_json(*view)));
     const std::lock_guard lock(live_.mutex_);
     if (live_.view_ == view) live_.state_text_ = state;

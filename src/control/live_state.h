@@ -45,6 +45,7 @@ class LiveState {
 
   struct RoleNumbers {
     std::optional<GroupRoles::Now> roles;  // nothing: no lease store is kept here, or it has not answered lately
+    std::optional<bool> store_up;          // nothing: there is none, or it has not been asked yet
     RoleCounts counts;
   };
   RoleNumbers role_numbers() const;
@@ -84,6 +85,7 @@ class LiveState {
   bool read_roles();
   void read_history();
   double age_s(std::chrono::steady_clock::time_point of) const;
+  std::optional<GroupRoles::Now> roles_lately() const;
   void say(std::string kind, std::string node, std::string text);
   void add(LiveEvent event);
 
@@ -110,6 +112,8 @@ class LiveState {
   std::shared_ptr<const LiveView> view_;
   std::chrono::steady_clock::time_point taken_{};  // when that was so
   std::optional<GroupRoles::Now> roles_now_;
+  std::optional<bool> store_up_;
+  std::chrono::steady_clock::time_point roles_asked_{};  // when both were asked for
   bool roles_wanted_ = true, roles_changed_ = false;
   RoleCounts counts_;
   std::optional<std::chrono::steady_clock::time_point> lost_;  // since when there is no primary

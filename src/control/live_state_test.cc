@@ -2,105 +2,12 @@
 
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <mutex>
-#include <nlohmann/json.hpp>
 #include <thread>
 
-#include "control/fake_proxy.h"
-#include "dcs/local_store.h"
+#include "control/live_state_for_tests.h"
 
 namespace pgb::control {
 namespace {
-
-using Json = nlohmann::json;
-using std::chrono::milliseconds;
-
-// A group whose state a test changes.
-class Group : public FakeProxy {
- public:
-  proxy::TopologyPtr topology() const override {
-    const std::lock_guard lock(mutex_);
-    return topology_;
-  }
-  proxy::OrdersPtr orders() const override {
-    const std::lock_guard lock(mutex_);
-    return orders_;
-  }
-  void set(std::vector<proxy::NodeView> nodes) {
-    auto next = std::make_shared<proxy::TopologySnapshot>();
-    next->nodes = std::move(nodes);
-    const std::lock_guard lock(mutex_);
-    next->version = topology_->version + 1;
-    topology_ = std::move(next);
-  }
-  // Nothing can be asked meanwhile.
-  void hold(bool on) { held_ = on; }
-  std::vector<proxy::TrafficRow> traffic() const override {
-    while (held_) std::this_thread::sleep_for(milliseconds(2));
-    return FakeProxy::traffic();
-  }
-  std::vector<proxy::ClientRow> clients() const override {
-    std::vector<proxy::ClientRow> rows(5);
-    for (proxy::ClientRow& row : rows) row.state = "paused";
-    rows[0].waiting_s = 7;
-    rows[1].state = "active";
-    return rows;
-  }
-  void set_paused(bool paused) {
-    auto next = std::make_shared<proxy::Orders>();
-    next->paused = paused;
-    const std::lock_guard lock(mutex_);
-    orders_ = std::move(next);
-  }
-
- private:
-  std::atomic<bool> held_{false};
-  mutable std::mutex mutex_;
-  proxy::TopologyPtr topology_ = std::make_shared<proxy::TopologySnapshot>();
-  proxy::OrdersPtr orders_ = std::make_shared<proxy::Orders>();
-};
-
-constexpr auto kPrimary = proxy::NodeRole::kPrimary, kReplica = proxy::NodeRole::kReplica;
-
-proxy::NodeView node(const char* name, proxy::NodeRole role, bool healthy = true, const char* error = "") {
-  proxy::NodeView view;
-  view.name = name;
-  view.host = "10.0.0.1";
-  view.role = role;
-  view.healthy = healthy;
-  view.last_error = error;
-  return view;
-}
-
-class LiveStateTest : public ::testing::Test {
- protected:
-  LiveStateTest() { group_.set({node("a", kPrimary), node("b", kReplica)}); }
-  void start(const GroupRoles* roles = nullptr, const std::string& cluster = "shop") {
-    live_ = std::make_unique<LiveState>(group_, roles,
-                                        LiveState::Settings{"lb1", cluster, milliseconds(5), milliseconds(20), 2});
-  }
-  Json snapshot() { return Json::parse(live_->snapshot({"viewer", "alice"})); }
-  template <class Holds>
-  Json wait_for(Holds holds) {
-    const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-    Json now = snapshot();
-    while (!holds(now) && std::chrono::steady_clock::now() < limit) {
-      std::this_thread::sleep_for(milliseconds(2));
-      now = snapshot();
-    }
-    EXPECT_TRUE(holds(now)) << now.dump(1);
-    return now;
-  }
-  static bool tells(const Json& snapshot, const std::string& text) {
-    for (const Json& event : snapshot["events"]) {
-      if (event["text"].get<std::string>().find(text) != std::string::npos) return true;
-    }
-    return false;
-  }
-  Group group_;
-  std::unique_ptr<LiveState> live_;
-};
 
 TEST_F(LiveStateTest, TellsTheGroupAndWhoAsks) {
   start();
@@ -149,7 +56,23 @@ TEST_F(LiveStateTest, ALostPrimaryIsSeenAndExplained) {
   EXPECT_EQ(roles.counts.primary_changes, 1u);
   EXPECT_GT(roles.counts.without_primary_s, 0);
   EXPECT_FALSE(roles.roles) << "no store is kept here";
+  EXPECT_FALSE(roles.store_up.has_value());
   EXPECT_EQ(live_->role_numbers().counts.without_primary_s, roles.counts.without_primary_s) << "it has ended";
+}
+
+TEST_F(LiveStateTest, TheTimeWithoutAPrimaryCountsFromTheStart) {
+  group_.set({node("a", kPrimary, false, "connection refused"), node("b", kReplica)});
+  start();
+  std::this_thread::sleep_for(milliseconds(30));
+  EXPECT_GE(live_->role_numbers().counts.without_primary_s, 0.03);
+  EXPECT_EQ(live_->role_numbers().counts.primary_losses, 0u) << "nobody has seen that there was one";
+  group_.set({node("a", kPrimary), node("b", kReplica)});
+  const Json now = wait_for([](const Json& s) { return s["state"] == "healthy"; });
+  EXPECT_TRUE(tells(now, "a is the primary; there was none for about"));
+  const double without = live_->role_numbers().counts.without_primary_s;
+  EXPECT_GE(without, 0.03);
+  EXPECT_EQ(live_->role_numbers().counts.without_primary_s, without) << "it has ended";
+  EXPECT_EQ(live_->role_numbers().counts.primary_changes, 0u);
 }
 
 TEST_F(LiveStateTest, OrdersAreEvents) {
@@ -201,37 +124,6 @@ TEST_F(LiveStateTest, WhoComesBackGetsTheEventsThatHeMissed) {
   EXPECT_FALSE(tells_after(100));
 }
 
-// Numbers of another process mean nothing here; the lease store's history is one for all of them.
-TEST_F(LiveStateTest, WhoComesFromAnotherProcessMissesNothingAndHearsNothingTwice) {
-  const auto store = dcs::LocalStore::in_memory();
-  const auto put = [&](const std::string& key, const std::string& value) {
-    return store->put("/pgbalancer/shop/lb1/" + key, value, 0, Deadline::after(std::chrono::seconds(5))).value();
-  };
-  put("leader", R"({"holder":"a","epoch":2})");
-  const auto first = put("history/0000000001-1-a", R"({"time":"t1","node":"a","action":"acquire","text":"first"})");
-  put("history/0000000002-2-a", R"({"time":"t2","node":"a","action":"acquire","text":"second"})");
-  GroupRoles roles("lb1");
-  roles.use(store.get());
-  start(&roles);
-  // Before the history was read, and after it.
-  for (int round = 0; round < 2; ++round) {
-    const auto stream = live_->open(EventPosition{"another", 1000, first});
-    group_.set_paused(round == 0);
-    std::string heard;
-    const std::string news = round == 0 ? "databases are paused" : "databases go on";
-    const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-    while ((heard.find("\"second\"") == std::string::npos || heard.find(news) == std::string::npos) &&
-           std::chrono::steady_clock::now() < limit) {
-      heard += stream->next(milliseconds(50));
-    }
-    EXPECT_NE(heard.find("\"second\""), std::string::npos) << heard;
-    EXPECT_NE(heard.find(news), std::string::npos) << heard;
-    EXPECT_EQ(heard.find("\"first\""), std::string::npos) << "told again: " << heard;
-  }
-  live_.reset();
-  roles.use(nullptr);
-}
-
 TEST_F(LiveStateTest, WhatIsNotLookedAtAnyMoreGetsOld) {
   start();
   EXPECT_LT(snapshot()["age_s"], 3);
@@ -247,44 +139,6 @@ TEST_F(LiveStateTest, WhatIsNotLookedAtAnyMoreGetsOld) {
   group_.hold(false);
   wait_for([](const Json& s) { return s["age_s"] < 1; });
   EXPECT_EQ(live_->text().find("has not looked"), std::string::npos);
-}
-
-// As etcd behind a broken line.
-class SilentStore : public dcs::Dcs {
- public:
-  Result<dcs::Snapshot> range(const dcs::Range&, Deadline deadline) override { return wait(deadline); }
-  Result<dcs::Revision> put(const std::string&, const std::string&, dcs::LeaseId, Deadline deadline) override {
-    return wait(deadline);
-  }
-  Result<dcs::TxnResult> txn(const dcs::Txn&, Deadline deadline) override { return wait(deadline); }
-  Result<dcs::Lease> grant(std::chrono::seconds, Deadline deadline) override { return wait(deadline); }
-  Result<std::chrono::seconds> keep_alive(dcs::LeaseId, Deadline deadline) override { return wait(deadline); }
-  Status revoke(dcs::LeaseId, Deadline deadline) override { return wait(deadline); }
-  Result<dcs::LeaseInfo> time_to_live(dcs::LeaseId, Deadline deadline) override { return wait(deadline); }
-  Status watch(const std::string&, dcs::Revision, Deadline deadline, Canceller*,
-               const std::function<bool(const dcs::Changes&)>&) override {
-    return wait(deadline);
-  }
-
- private:
-  static Error wait(Deadline deadline) {
-    while (!deadline.expired()) std::this_thread::sleep_for(milliseconds(5));
-    return Error(Code::kTimeout, "nobody answers");
-  }
-};
-
-TEST_F(LiveStateTest, AStoreThatDoesNotAnswerMakesNothingElseOld) {
-  SilentStore silent;
-  GroupRoles roles("lb1", "shop");
-  roles.use(&silent);
-  start(&roles);
-  for (int i = 0; i < 10; ++i) {
-    std::this_thread::sleep_for(milliseconds(100));
-    EXPECT_LT(snapshot()["age_s"], 0.5);
-  }
-  EXPECT_EQ(snapshot()["ha"], nullptr);
-  live_.reset();
-  roles.use(nullptr);
 }
 
 TEST_F(LiveStateTest, SoManyStreamsAndNoMore) {

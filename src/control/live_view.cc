@@ -148,8 +148,8 @@ std::string durability_sentence(const GroupRoles::Now& roles) {
          join(roles.sync_members, ", ") + " before it is acknowledged.";
 }
 
-LiveView live_view(const proxy::Admin& proxy, const std::string& group, std::vector<proxy::TrafficRow> traffic,
-                   Rates rates, std::optional<GroupRoles::Now> roles) {
+LiveView live_view(const proxy::Admin& proxy, const std::string& group, proxy::Counted counted, Rates rates,
+                   std::optional<GroupRoles::Now> roles) {
   LiveView view;
   const proxy::Stats stats = proxy.stats();
   const proxy::OrdersPtr orders = proxy.orders();
@@ -166,7 +166,7 @@ LiveView live_view(const proxy::Admin& proxy, const std::string& group, std::vec
   view.refused_total = stats.refused_total;
   view.pool_size = settings.pool_size;
   view.rates = std::move(rates);
-  for (proxy::TrafficRow& row : traffic) {
+  for (proxy::TrafficRow& row : counted.traffic) {
     view.waiting += row.waiting;
     view.longest_wait_s = std::max(view.longest_wait_s, row.longest_wait_s);
     view.servers_in_use += row.active + row.bound;
@@ -176,9 +176,10 @@ LiveView live_view(const proxy::Admin& proxy, const std::string& group, std::vec
   std::sort(view.pools.begin(), view.pools.end(),
             [](const auto& a, const auto& b) { return a.traffic.requests > b.traffic.requests; });
   if (view.pools.size() > LiveView::kMostPools) view.pools.resize(LiveView::kMostPools);
-  view.routes = proxy.routes();
+  const std::vector<NodeNumbers> nodes = node_numbers(proxy, stats, counted.routes);
+  view.routes = std::move(counted.routes);
   if (view.routes.size() > LiveView::kMostRoutes) view.routes.resize(LiveView::kMostRoutes);
-  for (const NodeNumbers& node : node_numbers(proxy)) view.nodes.push_back(live_node(node, view.rates, view.roles));
+  for (const NodeNumbers& node : nodes) view.nodes.push_back(live_node(node, view.rates, view.roles));
   view.links = links_of(view);
   judge(view, settings);
   count_kept_back(view, proxy);

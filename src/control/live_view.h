@@ -63,9 +63,9 @@ struct LiveView {
 // What is older says nothing of how things are.
 inline constexpr double kOld_s = 3;
 
-// `traffic`: as the proxy tells it now.
-LiveView live_view(const proxy::Admin& proxy, const std::string& group, std::vector<proxy::TrafficRow> traffic,
-                   Rates rates, std::optional<GroupRoles::Now> roles);
+// `counted`: as the proxy told it for this look.
+LiveView live_view(const proxy::Admin& proxy, const std::string& group, proxy::Counted counted, Rates rates,
+                   std::optional<GroupRoles::Now> roles);
 // The state was seen that long ago: nobody knows how anything is now.
 void call_unknown(LiveView& view, double age_s);
 // What a commit waits for; empty: that is not known.

@@ -222,12 +222,12 @@ void write_nodes(MetricText& out, const proxy::Stats& stats, const std::vector<N
        [](const NodeNumbers& node) { return seconds(node.view.gauge->probes.sum_us); });
 }
 
-void write_work(MetricText& out, const proxy::Admin& proxy, const std::vector<proxy::RouteRow>& routes) {
+void write_work(MetricText& out, const proxy::Counted& counted) {
   out.begin(Type::kHistogram, "pgbalancer_node_request_duration_seconds",
             "From the last byte of a request to the end of the node's answer, waiting included.");
-  for (const proxy::LatencyRow& row : proxy.latencies()) out.add(row.latency, {{"node", row.node}});
+  for (const proxy::LatencyRow& row : counted.latencies) out.add(row.latency, {{"node", row.node}});
   out.begin(Type::kCounter, "pgbalancer_routed_requests", "Where requests were sent, and why.");
-  for (const proxy::RouteRow& row : routes) {
+  for (const proxy::RouteRow& row : counted.routes) {
     out.add(number(row.requests), {{"node", row.node}, {"reason", row.reason}});
   }
 }
@@ -237,14 +237,13 @@ void write_work(MetricText& out, const proxy::Admin& proxy, const std::vector<pr
 std::string metrics_of(const proxy::Admin& proxy, const LiveState::RoleNumbers& roles, bool openmetrics) {
   MetricText out(openmetrics);
   const proxy::Stats stats = proxy.stats();
-  const std::vector<proxy::TrafficRow> traffic = proxy.traffic();
+  const proxy::Counted counted = proxy.counted();
   write_whole(out, proxy, stats);
-  write_databases(out, traffic);
-  write_pools(out, traffic);
-  const std::vector<proxy::RouteRow> routes = proxy.routes();
-  const std::vector<NodeNumbers> nodes = node_numbers(proxy, stats, routes);
+  write_databases(out, counted.traffic);
+  write_pools(out, counted.traffic);
+  const std::vector<NodeNumbers> nodes = node_numbers(proxy, stats, counted.routes);
   write_nodes(out, stats, nodes);
-  write_work(out, proxy, routes);
+  write_work(out, counted);
   write_group(out, nodes, roles);
   write_servers(out, nodes);
   write_process(out, stats);

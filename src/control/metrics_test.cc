@@ -163,5 +163,15 @@ TEST(Metrics, TellWhoLeadsAndHowOftenThatChanged) {
   }
 }
 
+TEST(Metrics, AStoreThatDoesNotAnswerIsToldWhereThereIsOne) {
+  LiveState::RoleNumbers roles;
+  EXPECT_EQ(lines_with(metrics_of(FakeProxy(), roles, true), "pgbalancer_group_store_up"), 0u);
+  for (const bool up : {false, true}) {
+    roles.store_up = up;
+    const std::string line = std::string("\npgbalancer_group_store_up ") + (up ? "1" : "0") + "\n";
+    EXPECT_NE(metrics_of(FakeProxy(), roles, true).find(line), std::string::npos);
+  }
+}
+
 }  // namespace
 }  // namespace pgb::control

@@ -47,18 +47,19 @@ std::optional<Percentiles> percentiles_of(const proxy::Latency& latency) {
                      percentile(latency, total, 0.99)};
 }
 
-Look look_at(const proxy::Admin& proxy, const std::vector<proxy::TrafficRow>& traffic) {
+Look look_at(const proxy::Counted& counted) {
   Look look;
-  for (const proxy::TrafficRow& row : traffic) {
+  look.at = counted.at;
+  for (const proxy::TrafficRow& row : counted.traffic) {
     look.traffic += row.traffic;
     look.requests[{row.database, row.user}] += row.traffic.requests;
   }
-  for (const proxy::RouteRow& row : proxy.routes()) {
+  for (const proxy::RouteRow& row : counted.routes) {
     Look::Node& node = look.nodes[row.node];
     node.requests += row.requests;
     if (is_read(row.reason)) node.reads += row.requests;
   }
-  for (const proxy::LatencyRow& row : proxy.latencies()) look.nodes[row.node].latency += row.latency;
+  for (const proxy::LatencyRow& row : counted.latencies) look.nodes[row.node].latency += row.latency;
   return look;
 }
 

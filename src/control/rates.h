@@ -22,8 +22,8 @@ std::optional<Percentiles> percentiles_of(const proxy::Latency& latency);
 using PoolKey = std::pair<std::string, std::string>;  // database, user
 
 struct Look {
-  std::chrono::steady_clock::time_point at = std::chrono::steady_clock::now();
-  proxy::Traffic traffic;  // of all databases
+  std::chrono::steady_clock::time_point at{};  // when the proxy was asked for the numbers
+  proxy::Traffic traffic;                      // of all databases
   std::map<PoolKey, uint64_t> requests;
   struct Node {
     uint64_t requests = 0;
@@ -33,8 +33,7 @@ struct Look {
   std::map<std::string, Node> nodes;
 };
 
-// Asks all threads of the proxy; waits for them.
-Look look_at(const proxy::Admin& proxy, const std::vector<proxy::TrafficRow>& traffic);
+Look look_at(const proxy::Counted& counted);
 
 struct Rates {
   double seconds = 0;                                // over which; 0: nothing is known yet

@@ -292,7 +292,7 @@ Status Service::open_store() {
   }
   if (!store) return std::move(store).error();
   store_ = std::move(*store);
-  roles_->use(&store_->store());
+  roles_->use(std::shared_ptr<dcs::Dcs>(store_, &store_->store()));
   leader_watch_ = std::make_unique<LeaderWatch>(
       store_->store(), config_.group,
       [this](std::optional<proxy::Leader> leader) { balancer_->set_leader(std::move(leader)); },
@@ -310,7 +310,7 @@ Status Service::open_etcd() {
   auto etcd = dcs::make_etcd_client(std::move(settings));
   if (!etcd) return std::move(etcd).error().in("etcd");
   etcd_ = std::move(*etcd);
-  roles_->use(etcd_.get());
+  roles_->use(etcd_);
   return Status();
 }
 

@@ -66,8 +66,8 @@ class Service {
   std::unique_ptr<RestApi> api_;
   std::unique_ptr<PcpServer> pcp_;
   std::unique_ptr<http::Server> rest_;  // each ends before what it uses
-  std::unique_ptr<dcs::EmbeddedStore> store_;
-  std::unique_ptr<dcs::Dcs> etcd_;
+  std::shared_ptr<dcs::EmbeddedStore> store_;
+  std::shared_ptr<dcs::Dcs> etcd_;
   std::unique_ptr<LeaderWatch> leader_watch_;
   std::unique_ptr<Predecessor> predecessor_;
   std::unique_ptr<Handover> handover_;

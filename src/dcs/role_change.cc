@@ -13,7 +13,6 @@ using std::chrono::seconds;
 namespace {
 
 constexpr milliseconds kCall{2000};
-constexpr seconds kHistoryCall{10};
 constexpr milliseconds kLookAgain{20};
 
 // A record's JSON; an empty object if there is none.
@@ -131,8 +130,8 @@ Result<RoleChange> wait_for_change(Dcs& store, const Keys& keys, const std::stri
       .with("look", "pgbalancer_cluster history");
 }
 
-Result<std::vector<HistoryLine>> read_history(Dcs& store, const Keys& keys) {
-  auto found = store.range({keys.history(), true}, Deadline::after(kHistoryCall));
+Result<std::vector<HistoryLine>> read_history(Dcs& store, const Keys& keys, Deadline deadline) {
+  auto found = store.range({keys.history(), true}, deadline);
   if (!found.ok()) return std::move(found).error();
   std::vector<HistoryLine> lines;
   for (const KeyValue& kv : found->kvs) {

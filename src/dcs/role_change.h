@@ -53,7 +53,8 @@ struct HistoryLine {
   std::string request = {};  // what was asked for, of a "release" that follows a request: "switchover"
 };
 // Oldest first.
-Result<std::vector<HistoryLine>> read_history(Dcs& store, const Keys& keys);
+Result<std::vector<HistoryLine>> read_history(Dcs& store, const Keys& keys,
+                                              Deadline deadline = Deadline::after(std::chrono::seconds(10)));
 
 // One more of them, in a transaction with others: its key is of this moment, its revision that of the store then.
 Op history_line(const Keys& keys, const HistoryLine& line);

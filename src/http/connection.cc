@@ -135,15 +135,15 @@ class Connection {
     return !wait([&](auto done) { tls_->async_handshake(asio::ssl::stream_base::server, done); });
   }
 
-  void note_waiting(bool waits) {
-    const auto now = std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
-    state_.waiting.since = waits ? now : 0;
+  // False: the server has sent the connection away.
+  bool note_waiting() {
+    return state_.waiting.note(std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1));
   }
 
   // Until there is something of the next request.
   bool begin_next() {
     if (buffer_.size() > 0) return true;
-    state_.waiting.between = true;
+    state_.waiting.note_between(true);
     stream_.expires_after(std::chrono::seconds(limits_.seconds));
     size_t got = 0;
     const ErrorCode ec = transfer([&](auto& stream, auto done) {
@@ -152,14 +152,13 @@ class Connection {
         done(read_ec);
       });
     });
-    state_.waiting.between = false;
     buffer_.commit(got);
-    if (!ec) note_waiting(true);  // now it is in the middle of something
-    return !ec;
+    state_.waiting.note_between(false);
+    return !ec && note_waiting();  // now it is in the middle of something
   }
 
   bool serve_one() {
-    note_waiting(true);
+    if (!note_waiting()) return false;
     if (std::exchange(answered_, true) && !begin_next()) return false;
     Parser parser;
     parser.header_limit(limits_.header_bytes);
@@ -178,7 +177,7 @@ class Connection {
     }
     ec = transfer([&](auto& stream, auto done) { beast::http::async_read(stream, buffer_, parser, done); });
     if (ec) return refuse(ec);
-    note_waiting(false);
+    if (!state_.waiting.note(Waiting::kWorks)) return false;
     bool keep_alive = parser.get().keep_alive();
     bool head = parser.get().method() == beast::http::verb::head;
     Request request = to_request(parser);

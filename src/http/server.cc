@@ -112,7 +112,7 @@ class ThreadedServer : public Server {
   // Nobody is at work there, nor has begun to be: neither an answer nor a part of a request is lost with it.
   static bool is_idle(const Slot& slot) {
     pollfd state = {slot.fd, POLLIN, 0};
-    return slot.waiting.between && ::poll(&state, 1, 0) == 0;
+    return slot.waiting.between() && ::poll(&state, 1, 0) == 0;
   }
 
   void accept_loop() {
@@ -138,7 +138,7 @@ class ThreadedServer : public Server {
     ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     Slot& slot = slots_.emplace_back();
     slot.fd = fd;
-    slot.waiting.since = now_ns();
+    slot.waiting.note(now_ns());
     try {
       slot.thread = std::thread([this, &slot] { run(slot); });
     } catch (const std::system_error& failure) {
@@ -148,27 +148,46 @@ class ThreadedServer : public Server {
     }
   }
 
+  struct Choice {
+    Slot* slot = nullptr;
+    int64_t since = 0;
+    void offer(Slot& other, int64_t other_since) {
+      if (slot == nullptr || other_since < since) *this = {&other, other_since};
+    }
+  };
+
   // mutex_ is held. Whoever has sent no whole request for a while goes before somebody new is refused, and then whoever
   // has had his answer and not yet asked again: connections that only stand there keep nobody out.
   bool has_room() {
-    size_t staying = 0;
-    Slot* late = nullptr;
-    Slot* idle = nullptr;
+    for (;;) {
+      size_t staying = 0;
+      const Choice goes = choose(staying);
+      if (staying < max_connections_) return slots_.size() < 2 * max_connections_;
+      if (goes.slot == nullptr) return false;
+      if (!goes.slot->waiting.send_away(goes.since)) continue;  // its request has just come
+      goes.slot->leaving = true;
+      ::shutdown(goes.slot->fd, SHUT_RDWR);
+      return true;
+    }
+  }
+
+  // Who would have to go; `staying`: how many there are.
+  Choice choose(size_t& staying) {
+    Choice late, idle;
     const int64_t patience_ends = now_ns() - kPatience;
     for (Slot& slot : slots_) {
       if (slot.leaving || slot.done) continue;
       ++staying;
-      const int64_t since = slot.waiting.since;
-      const auto is_first = [since](const Slot* other) { return other == nullptr || since < other->waiting.since; };
-      if (since != 0 && since <= patience_ends && is_first(late)) late = &slot;
-      if (since != 0 && since > patience_ends && is_first(idle) && is_idle(slot)) idle = &slot;
+      const auto since = slot.waiting.since();
+      if (!since) continue;
+      if (slot.waiting.between() && !is_idle(slot)) continue;  // it is about to be served
+      if (*since <= patience_ends) {
+        late.offer(slot, *since);
+      } else if (is_idle(slot)) {
+        idle.offer(slot, *since);
+      }
     }
-    if (staying < max_connections_) return slots_.size() < 2 * max_connections_;
-    Slot* goes = late != nullptr ? late : idle;
-    if (goes == nullptr) return false;
-    goes->leaving = true;
-    ::shutdown(goes->fd, SHUT_RDWR);
-    return true;
+    return late.slot != nullptr ? late : idle;
   }
 
   // The connection works on a copy of the descriptor: that of the slot stays ours until the thread is

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "http/connection.h"
 #include "http/test_peers.h"
 
 namespace pgb::http {
@@ -213,6 +214,51 @@ TEST(HttpServer, WhoHasBegunToAskIsNotSentAwayAtOnce) {
   EXPECT_EQ(call(tcp((*server)->port()), {}, soon()).value().status, 503);
   busy.say("TP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
   EXPECT_NE(busy.hear().find("/2"), std::string::npos);
+}
+
+TEST(HttpServer, WhoIsSentAwayIsNotServedAndWhoIsServedIsNotSentAway) {
+  Waiting waiting;
+  ASSERT_TRUE(waiting.note(7));
+  EXPECT_FALSE(waiting.send_away(6)) << "it has been at work in between";
+  EXPECT_TRUE(waiting.note(Waiting::kWorks));
+  EXPECT_FALSE(waiting.since());
+  EXPECT_FALSE(waiting.send_away(7)) << "its request has come";
+  EXPECT_TRUE(waiting.note(8));
+  EXPECT_TRUE(waiting.send_away(8));
+  EXPECT_FALSE(waiting.note(Waiting::kWorks)) << "the request that came too late is not carried out";
+  EXPECT_FALSE(waiting.note(9));
+}
+
+// Newcomers push it out again and again, but never between what it asks for and the answer.
+TEST(HttpServer, WhateverIsCarriedOutIsAnswered) {
+  std::atomic<int> carried_out{0}, came_in{0};
+  auto server = Server::start(
+      "127.0.0.1", 0,
+      [&](const Request& request) {
+        if (request.target == "/count") ++carried_out;
+        return echo(request);
+      },
+      1);
+  ASSERT_TRUE(server.ok());
+  std::atomic<bool> done{false};
+  std::thread newcomers([&] {
+    while (!done) {
+      const auto response = call(tcp((*server)->port()), {}, soon());
+      if (response.ok() && response->status == 200) ++came_in;
+    }
+  });
+  int answered = 0;
+  for (int round = 0; round < 200; ++round) {
+    Raw polite((*server)->port());
+    polite.say("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+    if (polite.hear("\r\n\r\n").find(" 200 ") == std::string::npos) continue;
+    polite.say("GET /count HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    if (polite.hear().find("/count") != std::string::npos) ++answered;
+  }
+  done = true;
+  newcomers.join();
+  EXPECT_EQ(carried_out, answered);
+  EXPECT_GT(came_in, 0) << "nobody was pushed out";
 }
 
 TEST(HttpServer, AListenerWaitsWithItsClientsUntilItIsServed) {

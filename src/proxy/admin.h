@@ -113,6 +113,15 @@ struct LatencyRow {
   Latency latency;  // of requests that it answered
 };
 
+// What the threads are asked for together, each once.
+struct Counted {
+  std::chrono::steady_clock::time_point at;  // of no later moment
+  std::vector<PoolRow> pools;
+  std::vector<RouteRow> routes;  // most requests first
+  std::vector<TrafficRow> traffic;
+  std::vector<LatencyRow> latencies;
+};
+
 // What became of a command.
 struct Outcome {
   bool done = true;    // false: it holds, but has not taken full effect within the time that was given
@@ -179,6 +188,12 @@ class Admin {
   virtual Outcome kill(const std::string& database) = 0;
   // Takes no more clients, ends sessions as soon as they are in no transaction. Over when stats().connections is 0.
   virtual void finish() = 0;
+
+  // Pools, routes, traffic and latencies, asked for together, and when: who tells how much happened since must know.
+  virtual Counted counted() const {
+    const auto at = std::chrono::steady_clock::now();
+    return {at, pools(), routes(), traffic(), latencies()};
+  }
 };
 
 }  // namespace pgb::proxy

@@ -17,6 +17,7 @@ constexpr size_t kLogSamples = 6000;  // ten minutes' worth, less where much is 
 // tells, it is not asked how it is.
 constexpr int64_t kQuick_ns = 50'000'000;
 constexpr std::chrono::milliseconds kMostForBasics{300};
+constexpr char kTooManyConnections[] = "53300";
 constexpr int kRest = 2;  // a node rests that many times as long as a probe takes, up to the interval
 
 int64_t now_ns() {
@@ -34,6 +35,13 @@ constexpr char kQuestion[] =
     "ELSE pg_current_wal_flush_lsn() - '0/0'::pg_lsn END AS flushed, CASE WHEN pg_is_in_recovery() THEN NULL "
     "ELSE left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END AS timeline, "
     "(extract(epoch FROM current_setting('wal_writer_delay')::interval) * 5e9 + 1e9)::int8 AS settle";
+
+// It answers, if only to say that it has no room for one more.
+bool is_full(const Error& error) {
+  return std::any_of(error.details.begin(), error.details.end(), [](const auto& detail) {
+    return detail.first == "sqlstate" && detail.second == kTooManyConnections;
+  });
+}
 
 }  // namespace
 
@@ -122,6 +130,7 @@ void HealthMonitor::watch(size_t index) {
   info.tls_host = node.tls_host;
   std::unique_ptr<pgclient::Connection> connection;
   int late = 0;
+  bool dropped = false;  // by ourselves, of a server that answered: the next connection says nothing about it
   int64_t last_asked = 0, basics_asked = 0;
   do {
     const net::TlsToServer tls = settings_.tls->get().to_servers;
@@ -140,6 +149,9 @@ void HealthMonitor::watch(size_t index) {
     node.gauge->probes.note(answer.ok(), asked, now_ns());
     late = !answer && answer.error().code == Code::kTimeout ? late + 1 : 0;
     const std::string refused = answer ? judge(index, *answer) : "";
+    const bool full = dropped && !answer && is_full(answer.error());  // with our place, which somebody else has taken
+    if (dropped && answer) forget_log(index);                         // it may have been restarted meanwhile
+    if (!full && late != 1) dropped = false;                          // one late answer says nothing yet
     if (answer && !refused.empty()) {
       forget_log(index);
       report(index, *answer, false, refused);
@@ -157,8 +169,11 @@ void HealthMonitor::watch(size_t index) {
       if (has_primary_ && connection &&
           now - basics_asked >= std::chrono::nanoseconds(settings_.basics_interval).count()) {
         basics_asked = now;
-        if (!ask_more(node, *connection, now - asked)) connection.reset();
+        dropped = !ask_more(node, *connection, now - asked);
+        if (dropped) connection.reset();
       }
+    } else if (full) {
+      log::debug("node " + node.name + " has no connection left to ask it how it is");
     } else if (late == 0 || late >= kLateAnswers) {
       forget_log(index);
       report(index, Answer(), false, answer.error().message);

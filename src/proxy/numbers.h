@@ -2,6 +2,7 @@
 // nobody who only looks waits for his turn.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <deque>
@@ -42,17 +43,12 @@ class NumbersBoard {
   static constexpr Millis kBriefly{2}, kPatience{5000}, kFresh{1200}, kSample{100};
   static constexpr double kMuch = 2000;  // transactions a second
 
-  struct Begun {
-    Clock::time_point at;
-    SurveyPtr survey;
-  };
-
   // Whether there is much to do.
   bool note(const SurveyPtr& begun, uint64_t transactions) {
     const auto now = Clock::now();
     const std::lock_guard lock(mutex_);
-    while (!recent_.empty() && now - recent_.front().at > kFresh) recent_.pop_front();
-    recent_.push_back({now, begun});
+    prune(now);
+    recent_.push_back(begun);
     if (now - sampled_ < kSample) return busy_;
     const double seconds = std::chrono::duration<double>(now - sampled_).count();
     busy_ = static_cast<double>(transactions - sample_) / seconds > kMuch;
@@ -62,17 +58,21 @@ class NumbersBoard {
   }
   SurveyPtr newest_complete() {
     const std::lock_guard lock(mutex_);
-    for (auto begun = recent_.rbegin(); begun != recent_.rend(); ++begun) {
-      if (!begun->survey->complete_within(Millis(0))) continue;
-      const SurveyPtr newest = begun->survey;
-      recent_.erase(recent_.begin(), std::prev(begun.base()));  // what is older is of no use any more
-      return newest;
-    }
-    return nullptr;
+    return prune(Clock::now());
+  }
+  // mutex_ is held. Forgets what is too old, and what is older than the newest complete one, which it returns.
+  SurveyPtr prune(Clock::time_point now) {
+    std::erase_if(recent_, [now](const SurveyPtr& one) { return now - one->begun() > kFresh; });
+    const auto newest = std::find_if(recent_.rbegin(), recent_.rend(),
+                                     [](const SurveyPtr& one) { return one->complete_within(Millis(0)); });
+    if (newest == recent_.rend()) return nullptr;
+    recent_.erase(recent_.begin(), std::prev(newest.base()));
+    return recent_.front();
   }
 
   std::mutex mutex_;
-  std::deque<Begun> recent_;  // guarded by mutex_, like all that follows
+  std::deque<SurveyPtr>
+      recent_;  // in the order in which they were begun, about; guarded by mutex_, like all that follows
   Clock::time_point sampled_{};
   uint64_t sample_ = 0;
   bool busy_ = false;

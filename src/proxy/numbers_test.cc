@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <memory>
 #include <thread>
+#include <vector>
 
 namespace pgb::proxy {
 namespace {
@@ -63,6 +66,26 @@ TEST_F(NumbersBoardTest, WhatIsOlderThanASecondIsNotGiven) {
   });
   EXPECT_EQ(requests_of(board_.await(begun, kVeryMany)), 9u);
   reactor.join();
+}
+
+// Their age is that of the question, whoever hands them in.
+TEST_F(NumbersBoardTest, WhatWasAskedForLongAgoIsOld) {
+  const auto old = std::make_shared<Survey<Numbers>>(1, Clock::now() - milliseconds(1300));
+  old->add(requests(8));
+  board_.await(old, kVeryMany);
+  EXPECT_EQ(requests_of(board_.await(survey_of_one(), kVeryMany)), 7u);
+}
+
+TEST_F(NumbersBoardTest, WhoeverAsksLeavesNothingBehind) {
+  std::vector<std::weak_ptr<Survey<Numbers>>> asked;
+  for (int i = 0; i < 100; ++i) {
+    auto survey = survey_of_one();
+    survey->add(requests(1));
+    asked.push_back(survey);
+    board_.await(survey, 0);
+  }
+  const auto kept = std::count_if(asked.begin(), asked.end(), [](const auto& survey) { return !survey.expired(); });
+  EXPECT_LE(kept, 2) << "the newest complete one, and the one that came last";
 }
 
 }  // namespace

@@ -52,6 +52,7 @@ class Proxy final : public Admin {
   std::vector<RouteRow> routes() const override;
   std::vector<TrafficRow> traffic() const override;
   std::vector<LatencyRow> latencies() const override;
+  Counted counted() const override;
   std::vector<CacheRow> caches() const override;
   Outcome forget_statements(const std::string& database) override;
   Result<UserSecret> secret_of(const std::string& user, Time wait) override;
@@ -91,7 +92,7 @@ class Proxy final : public Admin {
   Result<std::vector<os::UniqueFd>> listeners_of(unsigned thread, unsigned threads, const net::Address& address,
                                                  std::vector<os::UniqueFd>& given) const;
   void set_accepting(Reactor::Accepting how);
-  std::vector<Numbers> numbers() const;  // of each thread
+  NumbersBoard::SurveyPtr numbers() const;  // of each thread
   template <class Row, class Collect>
   std::vector<Row> ask_all(Collect collect) const;
   template <class Change>

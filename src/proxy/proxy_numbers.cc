@@ -8,32 +8,11 @@
 
 namespace pgb::proxy {
 
-// One turn of each thread for all that is usually looked at.
-std::vector<Numbers> Proxy::numbers() const {
-  auto survey = std::make_shared<Survey<Numbers>>(reactors_.size());
-  uint64_t transactions = 0;
-  for (const auto& reactor : reactors_) {
-    transactions += reactor->stats().transactions;
-    reactor->run([survey](ReactorContext& context) {
-      std::vector<Numbers> all(1);
-      Numbers& own = all.front();
-      context.pools->each([&](const Pool& pool) { pool.list(own.pools); });
-      context.routes.each([&](const std::string& node, ReasonId reason, uint64_t requests) {
-        own.routes.push_back({node, context.shared.reasons.text(reason), requests});
-      });
-      context.pools->list(own.traffic);
-      context.routes.each_latency([&](const std::string& node, const Latency& latency) {
-        own.latencies.push_back({node, latency});
-      });
-      survey->add(std::move(all));
-    });
-  }
-  return board_.await(survey, transactions)->rows();
-}
+namespace {
 
-std::vector<PoolRow> Proxy::pools() const {
+std::vector<PoolRow> pools_of(const std::vector<Numbers>& parts) {
   std::map<std::tuple<std::string, std::string, std::string>, PoolRow> sums;
-  for (const Numbers& of_thread : numbers()) {
+  for (const Numbers& of_thread : parts) {
     for (const PoolRow& part : of_thread.pools) {
       PoolRow& sum = sums[{part.database, part.user, part.node}];
       sum.database = part.database;
@@ -52,9 +31,9 @@ std::vector<PoolRow> Proxy::pools() const {
   return rows;
 }
 
-std::vector<RouteRow> Proxy::routes() const {
+std::vector<RouteRow> routes_of(const std::vector<Numbers>& parts) {
   std::map<std::pair<std::string, std::string>, uint64_t> sums;
-  for (const Numbers& of_thread : numbers()) {
+  for (const Numbers& of_thread : parts) {
     for (const RouteRow& part : of_thread.routes) sums[{part.node, part.reason}] += part.requests;
   }
   std::vector<RouteRow> rows;
@@ -63,9 +42,9 @@ std::vector<RouteRow> Proxy::routes() const {
   return rows;
 }
 
-std::vector<TrafficRow> Proxy::traffic() const {
+std::vector<TrafficRow> traffic_of(const std::vector<Numbers>& parts) {
   std::map<std::pair<std::string, std::string>, TrafficRow> sums;
-  for (const Numbers& of_thread : numbers()) {
+  for (const Numbers& of_thread : parts) {
     for (const TrafficRow& part : of_thread.traffic) {
       TrafficRow& sum = sums[{part.database, part.user}];
       sum.database = part.database;
@@ -78,14 +57,50 @@ std::vector<TrafficRow> Proxy::traffic() const {
   return rows;
 }
 
-std::vector<LatencyRow> Proxy::latencies() const {
+std::vector<LatencyRow> latencies_of(const std::vector<Numbers>& parts) {
   std::map<std::string, Latency> sums;
-  for (const Numbers& of_thread : numbers()) {
+  for (const Numbers& of_thread : parts) {
     for (const LatencyRow& part : of_thread.latencies) sums[part.node] += part.latency;
   }
   std::vector<LatencyRow> rows;
   for (const auto& [node, latency] : sums) rows.push_back({node, latency});
   return rows;
 }
+
+}  // namespace
+
+// One turn of each thread for all that is usually looked at.
+NumbersBoard::SurveyPtr Proxy::numbers() const {
+  auto survey = std::make_shared<Survey<Numbers>>(reactors_.size());
+  uint64_t transactions = 0;
+  for (const auto& reactor : reactors_) {
+    transactions += reactor->stats().transactions;
+    reactor->run([survey](ReactorContext& context) {
+      std::vector<Numbers> all(1);
+      Numbers& own = all.front();
+      context.pools->each([&](const Pool& pool) { pool.list(own.pools); });
+      context.routes.each([&](const std::string& node, ReasonId reason, uint64_t requests) {
+        own.routes.push_back({node, context.shared.reasons.text(reason), requests});
+      });
+      context.pools->list(own.traffic);
+      context.routes.each_latency([&](const std::string& node, const Latency& latency) {
+        own.latencies.push_back({node, latency});
+      });
+      survey->add(std::move(all));
+    });
+  }
+  return board_.await(survey, transactions);
+}
+
+Counted Proxy::counted() const {
+  const NumbersBoard::SurveyPtr survey = numbers();
+  const std::vector<Numbers> parts = survey->rows();
+  return {survey->begun(), pools_of(parts), routes_of(parts), traffic_of(parts), latencies_of(parts)};
+}
+
+std::vector<PoolRow> Proxy::pools() const { return pools_of(numbers()->rows()); }
+std::vector<RouteRow> Proxy::routes() const { return routes_of(numbers()->rows()); }
+std::vector<TrafficRow> Proxy::traffic() const { return traffic_of(numbers()->rows()); }
+std::vector<LatencyRow> Proxy::latencies() const { return latencies_of(numbers()->rows()); }
 
 }  // namespace pgb::proxy

@@ -7,11 +7,16 @@ namespace pgb::proxy {
 namespace {
 
 // What anybody may ask. pg_stat_get_activity() rather than the view upon it, which looks up names. A slot that was
-// never read from keeps nothing.
+// never read from keeps nothing. Workers and replication have places of their own, beside max_connections; who may not
+// see of what kind the processes of others are, counts them by what they all show.
+// A server that is slow about it says so with an error, after which the connection is as it was: the limit goes with
+// the question.
 constexpr char kQuestion[] =
+    "SET LOCAL statement_timeout = 100; "
     "SELECT current_setting('server_version') AS version, current_setting('max_connections') AS most, "
     "extract(epoch FROM pg_postmaster_start_time()) AS started, "
-    "(SELECT count(*) FROM pg_stat_get_activity(NULL) WHERE datid IS NOT NULL) AS connections; "
+    "(SELECT count(*) FROM pg_stat_get_activity(NULL) WHERE datid IS NOT NULL AND usesysid IS NOT NULL AND "
+    "coalesce(backend_type, 'client backend') = 'client backend') AS connections; "
     "SELECT slot_name AS name, active, greatest(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() "
     "ELSE pg_current_wal_insert_lsn() END - restart_lsn, 0)::int8 AS retained FROM pg_replication_slots "
     "WHERE restart_lsn IS NOT NULL ORDER BY 3 DESC, 1 LIMIT ";
@@ -24,11 +29,11 @@ Result<ServerBasics> ask_basics(pgclient::Connection& connection, Deadline deadl
   const auto asked = std::chrono::steady_clock::now().time_since_epoch();
   auto results = connection.query(kQuestion + std::to_string(ServerBasics::kMostSlots), deadline);
   if (!results) return std::move(results).error();
-  if (results->size() != 2 || (*results)[0].rows.size() != 1) {
+  if (results->size() != 3 || (*results)[1].rows.size() != 1) {
     return Error(Code::kProtocol, "no answer to the question for connections and slots");
   }
-  const pgclient::ResultSet& server = (*results)[0];
-  const pgclient::ResultSet& slots = (*results)[1];
+  const pgclient::ResultSet& server = (*results)[1];
+  const pgclient::ResultSet& slots = (*results)[2];
   ServerBasics basics;
   const std::string version = server.get(0, "version");
   basics.version = version.substr(0, version.find(' '));  // "17.5 (Debian 17.5-1)"

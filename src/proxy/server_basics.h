@@ -23,14 +23,15 @@ struct ServerBasics {
   std::string version;   // "17.5"
   double started_s = 0;  // when the server was started, in seconds since the epoch
   uint64_t connections = 0,
-           max_connections = 0;  // to its databases, whoever has them; those of replicas are not among them
+           max_connections = 0;  // of clients, whoever they are; neither replicas nor workers are among them
   std::vector<Slot> slots;       // those that keep most first, kMostSlots at most
   int64_t asked_ns = 0;          // steady clock
 
   static constexpr size_t kMostSlots = 20;
 };
 
-// One round trip. kSql if the server does not want to tell: the connection can be used on; else as Connection::query().
+// One round trip. kSql if the server does not want to tell, or works on one of its two parts for more than 100 ms: the
+// connection can be used on; else as Connection::query().
 Result<ServerBasics> ask_basics(pgclient::Connection& connection, Deadline deadline);
 
 // The newest, from one thread to any others.

@@ -14,7 +14,12 @@ namespace pgb::proxy {
 template <class Row>
 class Survey {
  public:
-  explicit Survey(size_t parts) : missing_(parts) {}
+  using Clock = std::chrono::steady_clock;
+
+  // `begun`: all that is added is of no earlier moment.
+  explicit Survey(size_t parts, Clock::time_point begun = Clock::now()) : begun_(begun), missing_(parts) {}
+
+  Clock::time_point begun() const { return begun_; }
 
   void add(std::vector<Row> rows) {
     const std::lock_guard lock(mutex_);
@@ -39,6 +44,7 @@ class Survey {
   }
 
  private:
+  const Clock::time_point begun_;
   mutable std::mutex mutex_;
   std::condition_variable complete_;
   size_t missing_;

@@ -1,0 +1,132 @@
+// What LiveState makes of the lease store: roles, the history, and that it may not answer.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <thread>
+
+#include "control/live_state_for_tests.h"
+#include "control/silent_stores.h"
+#include "dcs/local_store.h"
+
+namespace pgb::control {
+namespace {
+
+// Numbers of another process mean nothing here; the lease store's history is one for all of them.
+TEST_F(LiveStateTest, WhoComesFromAnotherProcessMissesNothingAndHearsNothingTwice) {
+  const std::shared_ptr<dcs::LocalStore> store = dcs::LocalStore::in_memory();
+  const auto put = [&](const std::string& key, const std::string& value) {
+    return store->put("/pgbalancer/shop/lb1/" + key, value, 0, Deadline::after(std::chrono::seconds(5))).value();
+  };
+  put("leader", R"({"holder":"a","epoch":2})");
+  const auto first = put("history/0000000001-1-a", R"({"time":"t1","node":"a","action":"acquire","text":"first"})");
+  put("history/0000000002-2-a", R"({"time":"t2","node":"a","action":"acquire","text":"second"})");
+  GroupRoles roles("lb1");
+  roles.use(store);
+  start(&roles);
+  // Before the history was read, and after it.
+  for (int round = 0; round < 2; ++round) {
+    const auto stream = live_->open(EventPosition{"another", 1000, first});
+    group_.set_paused(round == 0);
+    std::string heard;
+    const std::string news = round == 0 ? "databases are paused" : "databases go on";
+    const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while ((heard.find("\"second\"") == std::string::npos || heard.find(news) == std::string::npos) &&
+           std::chrono::steady_clock::now() < limit) {
+      heard += stream->next(milliseconds(50));
+    }
+    EXPECT_NE(heard.find("\"second\""), std::string::npos) << heard;
+    EXPECT_NE(heard.find(news), std::string::npos) << heard;
+    EXPECT_EQ(heard.find("\"first\""), std::string::npos) << "told again: " << heard;
+  }
+  live_.reset();
+  roles.use(nullptr);
+}
+
+// Of a state's piece, which comes last.
+EventPosition last_id(const std::string& heard) {
+  const size_t at = heard.rfind("id: ") + 4;
+  return EventPosition::parse(heard.substr(at, heard.find('\n', at) - at));
+}
+
+// The same reader, once he has been here: his position is one of this process from then on.
+TEST_F(LiveStateTest, WhoHeardAllElsewhereHearsItNotWhenHeComesBackEither) {
+  const std::shared_ptr<dcs::LocalStore> store = dcs::LocalStore::in_memory();
+  const auto put = [&](const std::string& key, const std::string& value) {
+    return store->put("/pgbalancer/shop/lb1/" + key, value, 0, Deadline::after(std::chrono::seconds(5))).value();
+  };
+  put("leader", R"({"holder":"a","epoch":2})");
+  const auto told = put("history/0000000001-1-a", R"({"time":"t1","node":"a","action":"acquire","text":"first"})");
+  GroupRoles roles("lb1");
+  roles.use(store);
+  start(&roles);
+  wait_for([](const Json& s) { return tells(s, "first"); });
+  const std::string heard = live_->open(EventPosition{"another", 1000, told})->next(milliseconds(5000));
+  EXPECT_EQ(heard.find("event: event"), std::string::npos) << heard;
+  const std::string again = live_->open(last_id(heard))->next(milliseconds(5000));
+  EXPECT_EQ(again.find("event: event"), std::string::npos) << "told again: " << again;
+  live_.reset();
+  roles.use(nullptr);
+}
+
+TEST_F(LiveStateTest, AStoreThatDoesNotAnswerMakesNothingElseOld) {
+  GroupRoles roles("lb1", "shop");
+  roles.use(std::make_shared<SilentStore>());
+  start(&roles);
+  for (int i = 0; i < 10; ++i) {
+    std::this_thread::sleep_for(milliseconds(100));
+    EXPECT_LT(snapshot()["age_s"], 0.5);
+  }
+  EXPECT_EQ(snapshot()["ha"], nullptr);
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (!live_->role_numbers().store_up && std::chrono::steady_clock::now() < limit) {
+    std::this_thread::sleep_for(milliseconds(20));
+  }
+  EXPECT_EQ(live_->role_numbers().store_up, false);
+  live_.reset();
+  roles.use(nullptr);
+}
+
+TEST_F(LiveStateTest, RolesThatGetOldAreNotToldAnyMore) {
+  const std::shared_ptr<dcs::LocalStore> store = dcs::LocalStore::in_memory();
+  ASSERT_TRUE(store->put("/pgbalancer/shop/lb1/leader", R"({"holder":"a","epoch":2})", 0,
+                         Deadline::after(std::chrono::seconds(5))));
+  const auto slow = std::make_shared<SlowStore>(*store);
+  GroupRoles roles("lb1", "shop");
+  roles.use(slow);
+  start(&roles);
+  wait_for([](const Json& s) { return s["ha"] != nullptr; });
+  EXPECT_TRUE(live_->role_numbers().roles);
+  EXPECT_EQ(live_->role_numbers().store_up, true);
+  slow->hold(true);
+  const Json now = wait_for([](const Json& s) { return s["ha"] == nullptr; });
+  EXPECT_LT(now["age_s"], 3) << "all else is of now";
+  EXPECT_FALSE(live_->role_numbers().roles);
+  EXPECT_EQ(live_->role_numbers().store_up, false);
+  slow->hold(false);
+  wait_for([](const Json& s) { return s["ha"] != nullptr; });
+  EXPECT_EQ(live_->role_numbers().store_up, true);
+  EXPECT_GT(slow->history_ms(), 0);
+  EXPECT_LE(slow->history_ms(), 2000) << "nobody asks for the roles meanwhile";
+  live_.reset();
+  roles.use(nullptr);
+}
+
+TEST_F(LiveStateTest, AStoreToWhichNobodyHasComeIsUp) {
+  const std::shared_ptr<dcs::LocalStore> store = dcs::LocalStore::in_memory();
+  GroupRoles roles("lb1");
+  roles.use(store);
+  start(&roles);
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (!live_->role_numbers().store_up && std::chrono::steady_clock::now() < limit) {
+    std::this_thread::sleep_for(milliseconds(2));
+  }
+  EXPECT_EQ(live_->role_numbers().store_up, true);
+  EXPECT_FALSE(live_->role_numbers().roles);
+  live_.reset();
+  roles.use(nullptr);
+}
+
+}  // namespace
+}  // namespace pgb::control
