@@ -75,11 +75,10 @@ class Site(Members):
 
     def freeze(self, pid: int) -> None:
         self.since = time.monotonic()
-        os.kill(pid, signal.SIGSTOP)
+        self.sandbox.freeze([pid])
 
     def thaw(self, pid: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
+        self.sandbox.thaw([pid])
 
     @contextlib.contextmanager
     def all_frozen(self, name: str):
