@@ -77,6 +77,7 @@ class CommitLedger:
         self.whoami = whoami
         self.ports = {name: int(psycopg2.extensions.parse_dsn(url)["port"]) for name, url in direct.items()}
         self.reads = 0
+        self.read_elsewhere = 0  # of them those that another server answered than had acknowledged the commit: a replica
         self.stale: list[tuple[int, int]] = []  # writer and number that its own session did not find
         self.acks: list[Ack] = []
         self.errors: list[Failure] = []
@@ -121,15 +122,14 @@ class CommitLedger:
                     connection.autocommit = True
                 with connection.cursor() as cursor:
                     cursor.execute(f"INSERT INTO {TABLE} VALUES (%s, %s) RETURNING {self.whoami}", (writer, number))
-                    server = cursor.fetchone()[0]
-                    port = self.ports.get(server) or int(server)
+                    port = self._port(cursor.fetchone()[0])
                 with self._lock:
                     self.acks.append(Ack(writer, number, port, sent, time.monotonic()))
                 if writer in self.anew:
                     connection.close()
                     connection = None
                 elif writer < self.by_balancer:
-                    self._read_back(connection, writer, number)
+                    self._read_back(connection, writer, number, port)
             except psycopg2.Error as error:
                 with self._lock:
                     self.errors.append(Failure(writer, time.monotonic(), _kind(error, connection), str(error).strip()))
@@ -140,12 +140,16 @@ class CommitLedger:
                 time.sleep(0.05)
             time.sleep(pause)
 
-    def _read_back(self, connection, writer: int, number: int) -> None:
+    def _port(self, server) -> int:
+        return self.ports.get(server) or int(server)
+
+    def _read_back(self, connection, writer: int, number: int, written_at: int) -> None:
         with connection.cursor() as cursor:
-            cursor.execute(f"SELECT 1 FROM {TABLE} WHERE writer = %s AND number = %s", (writer, number))
-            there = bool(cursor.fetchall())
+            cursor.execute(f"SELECT {self.whoami}, EXISTS (SELECT FROM {TABLE} WHERE writer = %s AND number = %s)", (writer, number))
+            server, there = cursor.fetchone()
         with self._lock:
             self.reads += 1
+            self.read_elsewhere += self._port(server) != written_at
             if not there:
                 self.stale.append((writer, number))
 
