@@ -2,6 +2,7 @@
 was acknowledged must be there at the end, at no time may two servers acknowledge in turns, and a session of the balancer reads
 what it wrote."""
 import dataclasses
+import random
 import select
 import threading
 import time
@@ -12,6 +13,7 @@ import psycopg2.extensions
 PATIENCE = 3.0  # seconds that a writer waits for one answer
 LOGIN = 2.0  # … and for a login; libpq's connect_timeout does not reach what waits here
 PAUSE = 0.005  # seconds between an answer and the next commit
+READ_LATER = 0.03  # seconds after which what was written is read again, at most
 PAUSE_ANEW = 0.02  # … of one who logs in for each
 TABLE = "ledger"
 
@@ -144,14 +146,17 @@ class CommitLedger:
         return self.ports.get(server) or int(server)
 
     def _read_back(self, connection, writer: int, number: int, written_at: int) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(f"SELECT {self.whoami}, EXISTS (SELECT FROM {TABLE} WHERE writer = %s AND number = %s)", (writer, number))
-            server, there = cursor.fetchone()
-        with self._lock:
-            self.reads += 1
-            self.read_elsewhere += self._port(server) != written_at
-            if not there:
-                self.stale.append((writer, number))
+        """At once, when hardly any replica can have it, and a little later, when the balancer may just have learnt that one has."""
+        for pause in (0, random.uniform(0, READ_LATER)):
+            time.sleep(pause)
+            with connection.cursor() as cursor:
+                cursor.execute(f"SELECT {self.whoami}, EXISTS (SELECT FROM {TABLE} WHERE writer = %s AND number = %s)", (writer, number))
+                server, there = cursor.fetchone()
+            with self._lock:
+                self.reads += 1
+                self.read_elsewhere += self._port(server) != written_at
+                if not there:
+                    self.stale.append((writer, number))
 
     def count(self) -> int:
         with self._lock:
