@@ -9,6 +9,13 @@ namespace pgb::agent {
 
 using nlohmann::json;
 
+namespace {
+
+// A leader whose disk is full promises before it gives its key up: else it would keep it, and nobody could take over.
+constexpr size_t kRoom = 512;
+
+}  // namespace
+
 Status Memory::load() {
   const std::lock_guard lock(mutex_);
   facts_.promised_at = std::chrono::steady_clock::now();
@@ -35,7 +42,7 @@ Memory::Facts Memory::facts() const {
 
 Status Memory::write(const Facts& facts) {
   const json doc{{"promised", facts.promised}, {"led", facts.led}, {"founder", facts.founder}};
-  PGB_TRY(os::write_file_atomic(file_, doc.dump() + "\n", 0600));
+  PGB_TRY(os::write_file_in_room(file_, doc.dump() + "\n", 0600, kRoom));
   const bool rises = facts.promised > facts_.promised;
   facts_ = facts;
   facts_.known = true;

@@ -1,9 +1,11 @@
 #include "agent/memory.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 
 #include "os/file.h"
-#include "os/test_dir.h"
+#include "os/test_disk.h"
+#include "os/unique_fd.h"
 
 namespace pgb::agent {
 namespace {
@@ -26,6 +28,27 @@ TEST(Memory, APromiseOutlivesTheAgentAndNeverBecomesLess) {
   ASSERT_TRUE(third.load().ok());
   EXPECT_EQ(third.facts().promised, 8U);
   EXPECT_EQ(third.facts().led, 0U) << "who follows another leads no more";
+}
+
+TEST(Memory, AFullDiskKeepsNobodyFromPromising) {
+  const os::TestDisk disk("1m");
+  if (!disk.mounted) GTEST_SKIP() << "a small file system can only be mounted by root";
+  const std::string file = disk.dir.path + "/pgbalancer.ha";
+  Memory memory(file);
+  ASSERT_TRUE(memory.load().ok());
+  ASSERT_TRUE(memory.promise(1).ok());
+  const auto free = os::free_bytes(disk.dir.path);
+  ASSERT_TRUE(free.ok());
+  const os::UniqueFd ballast(::open((disk.dir.path + "/ballast").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+  ASSERT_EQ(::fallocate(ballast.get(), 0, 0, static_cast<off_t>(*free)), 0);
+  ASSERT_FALSE(os::write_file_atomic(disk.dir.path + "/other", "x", 0600).ok()) << "there is still room";
+  for (ha::Epoch epoch = 2; epoch < 6; ++epoch) {
+    const Status done = memory.promise(epoch);
+    ASSERT_TRUE(done.ok()) << done.error().message;
+    Memory again(file);
+    ASSERT_TRUE(again.load().ok());
+    EXPECT_EQ(again.facts().promised, epoch);
+  }
 }
 
 TEST(Memory, EachRiseOfThePromiseHasItsTime) {

@@ -76,20 +76,28 @@ std::string without(const std::string& what, const std::string& missing) {
   return "up, but " + what + ": start " + missing + ", too";
 }
 
-// One unit was asked for: what it cannot do before others that do not run are started; empty: they run, or it can.
-std::string stands_alone(const Waiting& waiting, const model::Balancer& group, const model::Node& node) {
-  if (!waiting.named) return "";
-  const bool chooses = waiting.cluster.ha.failover;
-  if (waiting.cluster.keeps_stores() && has_ended(find_unit(waiting, group.name))) {
-    return without("the lease store of its group is down", group.name);
-  }
+// Of those that could lead the group, besides `name`: who does not run.
+std::string missing_leaders(const Waiting& waiting, const model::Balancer& group, const std::string& name) {
   std::string missing;
-  for (const model::Node& other : chooses ? group.nodes() : std::vector<model::Node>{group.primary}) {
-    if (other.name == node.name || !has_ended(find_unit(waiting, other.name))) continue;
+  for (const model::Node& other :
+       waiting.cluster.ha.failover ? group.nodes() : std::vector<model::Node>{group.primary}) {
+    if (other.name == name || !has_ended(find_unit(waiting, other.name))) continue;
     missing += (missing.empty() ? "" : ", ") + other.name;
   }
+  return missing;
+}
+
+// One unit, a node or a balancer, was asked for: what it cannot do before others that do not run are started; empty:
+// they run, or it can.
+std::string stands_alone(const Waiting& waiting, const model::Balancer& group, const std::string& name) {
+  if (!waiting.named) return "";
+  if (name != group.name && waiting.cluster.keeps_stores() && has_ended(find_unit(waiting, group.name))) {
+    return without("the lease store of its group is down", group.name);
+  }
+  const std::string missing = missing_leaders(waiting, group, name);
   if (missing.empty() || find_primary(waiting.cluster, waiting.secrets, group).ok()) return "";
-  return without(chooses ? "nobody leads " + group.name + " yet" : "there is nobody to follow", missing);
+  if (waiting.cluster.ha.failover) return without("nobody leads " + group.name + " yet", missing);
+  return without(name == group.name ? "there is nobody to write to" : "there is nobody to follow", missing);
 }
 
 }  // namespace
@@ -120,7 +128,7 @@ Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const
     // One that fails for a reason of its own lacks nobody.
     if (state.ok() && state->phase != "failed" && leader_look.expired()) {
       leader_look = Deadline::after(milliseconds(1000));
-      if (const std::string alone = stands_alone(waiting, group, node); !alone.empty()) {
+      if (const std::string alone = stands_alone(waiting, group, node.name); !alone.empty()) {
         session.tell(node.name, Event::State::kOk, alone + (state->detail.empty() ? "" : " (" + state->detail + ")"));
         return {};
       }
@@ -179,6 +187,7 @@ Status wait_for_balancer(const Waiting& waiting, const model::Balancer& balancer
   const Session& session = waiting.session;
   Deadline patience = Deadline::after(kPatience);
   Deadline next_look = Deadline::after(milliseconds(1000));
+  Deadline leader_look = Deadline::after(kNoLeader);
   int missing = 0;
   session.tell(balancer.name, Event::State::kWaiting, "waits for " + balancer.primary.name);
   for (;; poll(nullptr, 0, kTick)) {
@@ -196,6 +205,14 @@ Status wait_for_balancer(const Waiting& waiting, const model::Balancer& balancer
       missing = has_ended(unit) ? missing + 1 : 0;
       const bool stays_away = !unit || unit->state != runtime::UnitState::kRunning || missing > kMissing;
       if (stays_away) return ended(waiting, balancer.name);
+    }
+    // It listens: whether clients are refused or wait, it can do no more.
+    if (leader_look.expired() && query.error().code != Code::kUnreachable) {
+      leader_look = Deadline::after(milliseconds(1000));
+      if (const std::string alone = stands_alone(waiting, balancer, balancer.name); !alone.empty()) {
+        session.tell(balancer.name, Event::State::kOk, alone);
+        return {};
+      }
     }
     if (waiting.failed != nullptr && *waiting.failed) {
       return Error(Code::kTimeout, balancer.name + " waits for a server that has failed");

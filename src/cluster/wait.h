@@ -22,7 +22,8 @@ struct Waiting {
 // program ended (with its last output), the agent's reason if that failed, kTimeout, kInterrupted.
 Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const model::Node& node);
 
-// Until a query goes through the balancer.
+// Until a query goes through the balancer; if it alone was asked for and nobody can lead its group as long as others do
+// not run: until it listens, and says who is missing. Errors as of wait_for_node.
 Status wait_for_balancer(const Waiting& waiting, const model::Balancer& balancer);
 
 }  // namespace pgb::cluster

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
 
 #include <atomic>
@@ -13,6 +12,7 @@
 
 #include "dcs/embedded_store.h"
 #include "dcs/etcd_for_tests.h"
+#include "os/test_disk.h"
 
 namespace pgb::dcs {
 namespace {
@@ -218,20 +218,8 @@ TEST(EmbeddedStore, AWriteThatTheLogCannotTakeIsNeitherInDoubtNorAFullDisk) {
   EXPECT_TRUE(store->put("/b", "1", 0, within(5)).ok());
 }
 
-// A file system of 64 KiB; only root can have one.
-struct SmallDisk {
-  SmallDisk() : mounted(::mount("tmpfs", dir.path.c_str(), "tmpfs", 0, "size=64k") == 0) {}
-  SmallDisk(const SmallDisk&) = delete;
-  SmallDisk& operator=(const SmallDisk&) = delete;
-  ~SmallDisk() {
-    if (mounted) ::umount(dir.path.c_str());
-  }
-  os::TestDir dir;
-  bool mounted;
-};
-
 TEST(EmbeddedStore, AFullDiskIsAnErrorAndItGoesOnWhenThereIsRoom) {
-  SmallDisk disk;
+  os::TestDisk disk("64k");
   if (!disk.mounted) GTEST_SKIP() << "a small file system can only be mounted by root";
   EmbeddedSettings settings;
   settings.directory = disk.dir.path + "/store";

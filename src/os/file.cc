@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cerrno>
 #include <climits>
+#include <cstdio>
 #include <cstring>
 #include <functional>
 
@@ -161,6 +162,39 @@ Status write_file_atomic(const std::string& path, std::string_view content, mode
     return status;
   }
   return sync_dir(parent_of(path));
+}
+
+namespace {
+
+// Its blocks are taken before anybody needs them.
+void keep_spare(const std::string& spare, size_t room) {
+  UniqueFd fd(::open(spare.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (fd && ::fallocate(fd.get(), 0, 0, static_cast<off_t>(room)) != 0) ::unlink(spare.c_str());
+}
+
+bool swap_in(const std::string& spare, const std::string& path) {
+  if (::renameat2(AT_FDCWD, spare.c_str(), AT_FDCWD, path.c_str(), RENAME_EXCHANGE) == 0) return true;
+  return ::rename(spare.c_str(), path.c_str()) == 0;  // there was none yet, or the file system cannot exchange
+}
+
+}  // namespace
+
+Status write_file_in_room(const std::string& path, std::string_view content, mode_t mode, size_t room) {
+  const std::string spare = path + ".spare";
+  std::string padded(content);
+  if (padded.size() < room) padded.resize(room, ' ');
+  const bool fits = padded.size() == room;
+  UniqueFd fd(fits ? ::open(spare.c_str(), O_WRONLY | O_NOFOLLOW | O_CLOEXEC) : -1);
+  const bool done = fd && write_all(fd.get(), padded, spare).ok() && ::fchmod(fd.get(), mode) == 0 &&
+                    ::fsync(fd.get()) == 0 && swap_in(spare, path);
+  if (done) {
+    PGB_TRY(sync_dir(parent_of(path)));
+  } else {
+    ::unlink(spare.c_str());
+    PGB_TRY(write_file_atomic(path, padded, mode));
+  }
+  keep_spare(spare, room);
+  return {};
 }
 
 Status make_dirs(const std::string& path, mode_t mode) {

@@ -27,6 +27,11 @@ struct Owner {
 Status write_file_atomic(const std::string& path, std::string_view content, mode_t mode,
                          std::optional<Owner> owner = std::nullopt);
 
+// As write_file_atomic, for what has to be written even when the disk is full: into a spare beside it (`path`.spare)
+// that took its room, `room` bytes, when this was last written; then they change places. Padded with spaces. The first
+// time, or with more than `room` bytes, it needs room as everything does.
+Status write_file_in_room(const std::string& path, std::string_view content, mode_t mode, size_t room);
+
 // mkdir -p; new directories get exactly `mode`, existing ones are left alone.
 Status make_dirs(const std::string& path, mode_t mode);
 

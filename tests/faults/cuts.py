@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 
 from faults.site import Site
@@ -71,7 +72,7 @@ class Wires:
             self._note("-m", "cgroup", "--path", group.name, mark=number, mask=CLIENT)
             (group / "cgroup.procs").write_text(str(os.getpid()))
             try:
-                sandbox.run("start", unit, expect=None)
+                self._launch(sandbox, unit)
             finally:
                 (home / "cgroup.procs").write_text(str(os.getpid()))
         sandbox.wait_healthy()
@@ -80,6 +81,16 @@ class Wires:
             self._note_server(unit, {port for pid in sandbox.pids(unit) for port in listening(pid)} - {store})
         self.numbers["store"] = len(units) + 1
         self._note_server("store", {store})
+
+    @staticmethod
+    def _launch(sandbox: Sandbox, unit: str) -> None:
+        """Without waiting for the others, who are not there yet."""
+        program = sandbox.manager.popen("start", "--config", sandbox.file, unit)
+        record = sandbox.state_dir / sandbox.name / "units" / unit / "pid"
+        wait_until(lambda: program.poll() is not None or (sandbox.pids(unit) and record.exists()), 60, f"{unit} runs")
+        program.send_signal(signal.SIGINT)
+        out, err = program.communicate(timeout=60)
+        assert sandbox.pids(unit), f"{unit} was not started: {out}{err}"
 
     @staticmethod
     def _store_port(sandbox: Sandbox) -> int:

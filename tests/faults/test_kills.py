@@ -106,6 +106,15 @@ def test_all_nodes_killed_at_once_come_back_in_any_order(site):
 
 
 @both
+def test_a_balancer_that_is_started_first_waits_for_nobody_and_says_who_is_missing(site):
+    site.kill_all(*site.names, "lb1")
+    began = site.sandbox.run("start", "lb1", limit=30)
+    assert "nobody leads lb1 yet" in began.err and f"start {', '.join(site.names)}, too" in began.err, began
+    site.sandbox.run("start", limit=90)
+    site.check_end(most_owners=2, limit=90)
+
+
+@both
 def test_all_nodes_and_the_balancer_with_the_lease_store_come_back_in_any_order(site):
     units = [*site.names, "lb1"]
     site.kill_all(*units)

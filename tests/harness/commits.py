@@ -2,6 +2,7 @@
 was acknowledged must be there at the end, at no time may two servers acknowledge in turns, and a session of the balancer reads
 what it wrote."""
 import dataclasses
+import random
 import select
 import threading
 import time
@@ -12,6 +13,7 @@ import psycopg2.extensions
 PATIENCE = 3.0  # seconds that a writer waits for one answer
 LOGIN = 2.0  # … and for a login; libpq's connect_timeout does not reach what waits here
 PAUSE = 0.005  # seconds between an answer and the next commit
+READ_LATER = 0.03  # seconds after which what was written is read again, at most
 PAUSE_ANEW = 0.02  # … of one who logs in for each
 TABLE = "ledger"
 
@@ -77,6 +79,7 @@ class CommitLedger:
         self.whoami = whoami
         self.ports = {name: int(psycopg2.extensions.parse_dsn(url)["port"]) for name, url in direct.items()}
         self.reads = 0
+        self.read_elsewhere = 0  # of them those that another server answered than had acknowledged the commit: a replica
         self.stale: list[tuple[int, int]] = []  # writer and number that its own session did not find
         self.acks: list[Ack] = []
         self.errors: list[Failure] = []
@@ -121,15 +124,14 @@ class CommitLedger:
                     connection.autocommit = True
                 with connection.cursor() as cursor:
                     cursor.execute(f"INSERT INTO {TABLE} VALUES (%s, %s) RETURNING {self.whoami}", (writer, number))
-                    server = cursor.fetchone()[0]
-                    port = self.ports.get(server) or int(server)
+                    port = self._port(cursor.fetchone()[0])
                 with self._lock:
                     self.acks.append(Ack(writer, number, port, sent, time.monotonic()))
                 if writer in self.anew:
                     connection.close()
                     connection = None
                 elif writer < self.by_balancer:
-                    self._read_back(connection, writer, number)
+                    self._read_back(connection, writer, number, port)
             except psycopg2.Error as error:
                 with self._lock:
                     self.errors.append(Failure(writer, time.monotonic(), _kind(error, connection), str(error).strip()))
@@ -140,14 +142,21 @@ class CommitLedger:
                 time.sleep(0.05)
             time.sleep(pause)
 
-    def _read_back(self, connection, writer: int, number: int) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(f"SELECT 1 FROM {TABLE} WHERE writer = %s AND number = %s", (writer, number))
-            there = bool(cursor.fetchall())
-        with self._lock:
-            self.reads += 1
-            if not there:
-                self.stale.append((writer, number))
+    def _port(self, server) -> int:
+        return self.ports.get(server) or int(server)
+
+    def _read_back(self, connection, writer: int, number: int, written_at: int) -> None:
+        """At once, when hardly any replica can have it, and a little later, when the balancer may just have learnt that one has."""
+        for pause in (0, random.uniform(0, READ_LATER)):
+            time.sleep(pause)
+            with connection.cursor() as cursor:
+                cursor.execute(f"SELECT {self.whoami}, EXISTS (SELECT FROM {TABLE} WHERE writer = %s AND number = %s)", (writer, number))
+                server, there = cursor.fetchone()
+            with self._lock:
+                self.reads += 1
+                self.read_elsewhere += self._port(server) != written_at
+                if not there:
+                    self.stale.append((writer, number))
 
     def count(self) -> int:
         with self._lock:
