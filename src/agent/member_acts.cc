@@ -57,6 +57,7 @@ MemberAgent::After MemberAgent::started(Status done, ha::Epoch epoch, std::optio
   return [this, done = std::move(done), epoch, known = std::move(known)](Own& own) {
     if (!done.ok()) {
       log::error("the server does not start: " + done.error().message);
+      progress_.set("failed", done.error().message);
       ++own.failed_starts;
       fail_until_ = Clock::now() + milliseconds(std::min(200 << std::min(own.failed_starts, 5), 5000));
       at_rest(own);

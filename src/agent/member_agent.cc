@@ -178,7 +178,11 @@ void MemberAgent::look_at_files() {
   const ha::Time now = Clock::now();
   if (now < next_file_look_ || doing_) return;
   next_file_look_ = now + kFileLook;
-  if (own_.foreign || progress_.phase() == "failed" || !files_.changed()) return;
+  if (own_.foreign || !files_.changed()) return;
+  if (progress_.phase() == "failed") {  // what stopped us may be mended there
+    begins_anew_ = stopping_ = true;
+    return;
+  }
   files_.accept();
   AgentConfig config = config_;
   if (!reload_group(config).ok() || !config.has_store() || !config.find_member(config_.name)) return;

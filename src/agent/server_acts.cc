@@ -93,7 +93,9 @@ Status ServerActs::start(const ServerRole& role, Deadline deadline) {
     const Status up =
         postmaster_.wait_ready(info.user, info.password, info.database, Deadline::after(milliseconds(500)));
     if (up.ok()) return {};
-    if (postmaster_.pid() == 0) return gone();
+    if (up.error().code == Code::kTool) return up;
+    if (postmaster_.pid() == 0)
+      return Error(Code::kTool, "postgres ended while starting");  // the loop has seen it first
     if (up.error().code != Code::kTimeout || deadline.expired()) return up;
   }
 }

@@ -175,7 +175,8 @@ TEST_F(GroupRolesTest, APauseWithoutALeaderIsNotEndedHere) {
 
 // It says so itself with the same code as a refusal: that is not yet a group that nobody leads.
 TEST_F(GroupRolesTest, AStoreThatCannotTellIsNotAGroupWithoutALeader) {
-  dcs::StoreForTests store;
+  const auto shared = std::make_shared<dcs::StoreForTests>();
+  dcs::StoreForTests& store = *shared;
   const auto put_there = [&](const std::string& key, const char* value) {
     ASSERT_TRUE(store.put(key, value, 0, Deadline::after(seconds(5))));
   };
@@ -190,7 +191,7 @@ TEST_F(GroupRolesTest, AStoreThatCannotTellIsNotAGroupWithoutALeader) {
     if (number == 5) store.refuses = Error(Code::kNotReady, "the store has no leader");
   };
   GroupRoles roles("lb1", "shop");
-  roles.use(&store);
+  roles.use(shared);
   const auto resumed = roles.resume();
   roles.use(nullptr);
   ASSERT_FALSE(resumed);

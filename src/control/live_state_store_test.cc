@@ -13,6 +13,21 @@
 namespace pgb::control {
 namespace {
 
+TEST_F(LiveStateTest, TheClusterThatNoSettingNamesIsTheOneOfTheStore) {
+  const std::shared_ptr<dcs::Dcs> store = dcs::LocalStore::in_memory();
+  ASSERT_TRUE(store->put("/pgbalancer/market/lb1/leader", R"({"holder":"a","epoch":2})", 0,
+                         Deadline::after(milliseconds(5000))));
+  GroupRoles roles("lb1");
+  start(&roles, "");
+  EXPECT_EQ(snapshot()["cluster"], nullptr);
+  roles.use(store);
+  wait_for([](const Json& s) { return s["cluster"] == "market"; });
+  roles.use(nullptr);
+  const Json lost = wait_for([](const Json& s) { return s["ha"] == nullptr; });
+  EXPECT_EQ(lost["cluster"], "market") << "the name stays";
+  live_.reset();
+}
+
 // Numbers of another process mean nothing here; the lease store's history is one for all of them.
 TEST_F(LiveStateTest, WhoComesFromAnotherProcessMissesNothingAndHearsNothingTwice) {
   const std::shared_ptr<dcs::LocalStore> store = dcs::LocalStore::in_memory();

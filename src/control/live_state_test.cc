@@ -25,21 +25,6 @@ TEST_F(LiveStateTest, TellsTheGroupAndWhoAsks) {
   EXPECT_EQ(now["clients"]["longest_wait_s"], 1.25);
 }
 
-TEST_F(LiveStateTest, TheClusterThatNoSettingNamesIsTheOneOfTheStore) {
-  const auto store = dcs::LocalStore::in_memory();
-  ASSERT_TRUE(store->put("/pgbalancer/market/lb1/leader", R"({"holder":"a","epoch":2})", 0,
-                         Deadline::after(milliseconds(5000))));
-  GroupRoles roles("lb1");
-  start(&roles, "");
-  EXPECT_EQ(snapshot()["cluster"], nullptr);
-  roles.use(store.get());
-  wait_for([](const Json& s) { return s["cluster"] == "market"; });
-  roles.use(nullptr);
-  const Json lost = wait_for([](const Json& s) { return s["ha"] == nullptr; });
-  EXPECT_EQ(lost["cluster"], "market") << "the name stays";
-  live_.reset();
-}
-
 TEST_F(LiveStateTest, ALostPrimaryIsSeenAndExplained) {
   start();
   group_.set({node("a", kPrimary, false, "connection refused"), node("b", kReplica)});

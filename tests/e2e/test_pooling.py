@@ -229,6 +229,7 @@ def test_pgbench_runs_its_own_script(pooled):
 def test_a_primary_that_dies_while_clients_wait_takes_nobody_along(make_sandbox):
     with make_sandbox("process") as cluster:
         cluster.balancer()["config"] = {"pool_size": 1, "query_wait_timeout": 5}
+        cluster.document["ha"] = {"failover": False}  # so that nobody takes over
         cluster.write()
         cluster.init()
         before = cluster.pids("lb1")
