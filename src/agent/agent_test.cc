@@ -208,6 +208,26 @@ TEST_F(AgentTest, KilledAtAnyMomentOfBootstrapItRunsTheInitSqlExactlyOnce) {
   EXPECT_EQ(ask(primary_, "SELECT count(*) FROM once"), "1");
 }
 
+TEST_F(AgentTest, NobodyCopiesAPrimaryWhoseInitSqlHasNotRun) {
+  add_init_sql(primary_, "CREATE TABLE once (n int); SELEC 1;");
+  const pid_t broken = start(primary_);
+  start(replica_);
+  const auto is = [this](const AgentConfig& config, const char* phase, const char* detail) {
+    auto now = state(config);
+    return now.ok() && now->phase == phase && now->detail.find(detail) != std::string::npos;
+  };
+  const Deadline deadline = Deadline::after(milliseconds(30000));
+  while (!deadline.expired() && !is(primary_, "failed", "SELEC")) poll(nullptr, 0, 20);
+  while (!deadline.expired() && !is(replica_, "waiting", "does not take us yet")) poll(nullptr, 0, 20);
+  ASSERT_FALSE(deadline.expired()) << "the replica waits for a primary that failed";
+  EXPECT_EQ(ask(primary_, "SELECT count(*) FROM pg_replication_slots"), "0");
+  end_and_forget(broken, SIGTERM);
+  add_init_sql(primary_, "CREATE TABLE once (n int);");
+  start(primary_);
+  ASSERT_TRUE(becomes_healthy(replica_));
+  EXPECT_EQ(ask(replica_, "SELECT count(*) FROM once"), "0");
+}
+
 TEST_F(AgentTest, AReplicaKilledWhileItCopiesStartsOverWithItsSlot) {
   start(primary_);
   ASSERT_TRUE(becomes_healthy(primary_));

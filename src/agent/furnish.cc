@@ -43,22 +43,23 @@ static const char kAuthFunction[] =
     "GRANT EXECUTE ON FUNCTION pgbalancer.get_auth(text) TO pgbalancer;\n";
 
 static Status make_roles(const AgentConfig& config, Connection& server) {
-  std::string sql;
-  struct Row {
-    const std::string& name;
-    const Secret& password;
-    const char* attributes;
-  };
-  const std::string agent = "pgbalancer_agent", balancer = "pgbalancer";
-  for (const Row& row : {Row{agent, config.agent_password, "REPLICATION"}, Row{balancer, config.balancer_password, ""},
-                         Row{config.replication_user, config.replication_password, "REPLICATION"}}) {
-    auto text = role_sql(row.name, row.password, row.attributes);
-    if (!text.ok()) return std::move(text).error();
-    sql += *text;
-  }
-  sql += "GRANT pg_monitor TO pgbalancer_agent;\n";
-  auto done = server.query(sql + kAuthFunction, Deadline::after(minutes(1)));
+  auto agent = role_sql("pgbalancer_agent", config.agent_password, "REPLICATION");
+  if (!agent.ok()) return std::move(agent).error();
+  auto balancer = role_sql("pgbalancer", config.balancer_password, "");
+  if (!balancer.ok()) return std::move(balancer).error();
+  auto done = server.query(*agent + *balancer + "GRANT pg_monitor TO pgbalancer_agent;\n" + kAuthFunction,
+                           Deadline::after(minutes(1)));
   if (!done.ok()) return std::move(done).error().in("making the roles");
+  return {};
+}
+
+// The last of all: without this role nobody can copy the primary. A copy of one whose init SQL has yet to run would pass
+// for complete, and could take its role.
+static Status make_replication_role(const AgentConfig& config, Connection& server) {
+  auto text = role_sql(config.replication_user, config.replication_password, "REPLICATION");
+  if (!text.ok()) return std::move(text).error();
+  auto done = server.query(*text, Deadline::after(minutes(1)));
+  if (!done.ok()) return std::move(done).error().in("making the role " + config.replication_user);
   return {};
 }
 
@@ -108,6 +109,7 @@ Status furnish_primary(const AgentConfig& config, const DataDir& dir) {
   PGB_TRY(make_roles(config, **server));
   PGB_TRY(make_database(config, **server));
   PGB_TRY(run_init_sql(config));
+  PGB_TRY(make_replication_role(config, **server));
   return dir.set_stage(DataStage::kReady);
 }
 
