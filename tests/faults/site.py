@@ -73,6 +73,13 @@ class Site(Members):
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
 
+    def kill_server(self, name: str, pid: int | None = None) -> None:
+        """Its postmaster, or `pid`. Returns when nobody is left of that server: a backend may outlive it by one commit, which would
+        look like the end of the gap."""
+        processes = self.sandbox.postgres_pids(name)
+        self.kill(pid or processes[0])
+        wait_until(lambda: not any(ledger.runs(process) for process in processes), 10, f"all of {name}'s server have ended", pause=0.005)
+
     def freeze(self, pid: int) -> None:
         self.since = time.monotonic()
         self.sandbox.freeze([pid])
@@ -192,8 +199,9 @@ class Site(Members):
         time.sleep(seconds)
         assert not [ack for ack in self.ledger.acks if ack.port == self.port(name) and ack.sent > moment]
 
-    def wait_writes_after(self, moment: float, limit: float) -> None:
-        wait_until(lambda: any(ack.sent > moment for ack in reversed(self.ledger.acks)), limit, "commits go on", pause=0.01)
+    def wait_writes_after(self, moment: float, limit: float, through: bool = True) -> None:
+        """Through the balancer, or at a server itself."""
+        wait_until(lambda: self.ledger.goes_on_since(moment, through), limit, "commits go on", pause=0.01)
 
     def check_end(self, most_owners: int, limit: float = 60) -> None:
         """Everybody streams, commits are acknowledged, nothing acknowledged is lost, nobody acknowledged in turns."""

@@ -167,8 +167,14 @@ class CommitLedger:
             return sum(ack.writer < self.by_balancer for ack in self.acks)
 
     def last_port(self) -> int:
+        """Of the server that acknowledged last what came through the balancer."""
         with self._lock:
-            return max(self.acks, key=lambda ack: ack.came).port
+            return max((ack for ack in self.acks if ack.writer < self.by_balancer), key=lambda ack: ack.came).port
+
+    def goes_on_since(self, moment: float, through: bool = True) -> bool:
+        """Was anything that was sent after it acknowledged, through the balancer or, if not `through`, to somebody else?"""
+        with self._lock:
+            return any(ack.sent > moment and (ack.writer < self.by_balancer) == through for ack in reversed(self.acks))
 
     def gap(self, since: float, writers=None, until: float | None = None) -> float:
         """The longest time after `since`, and before `until`, in which none of these writers got an acknowledgement; nobody through the

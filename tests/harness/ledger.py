@@ -45,6 +45,11 @@ def processes_of(folder) -> dict[int, str]:
     return found
 
 
+def runs(pid: int) -> bool:
+    """It has not ended; a zombie has."""
+    return not _is_zombie(pathlib.Path("/proc") / str(pid))
+
+
 def parent_of(pid: int) -> int:
     text = _read(pathlib.Path("/proc") / str(pid) / "stat")
     return int(text.rpartition(")")[2].split()[1]) if text else 0
