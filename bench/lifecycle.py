@@ -2,7 +2,7 @@
 """Times the life cycle of the example cluster beside the bare PostgreSQL tools doing the least that is
 needed for the same servers: initdb, start, two parallel pg_basebackup, start of both.
 
-usage: lifecycle.py [--runs N] [--runtime process|docker] [--failover] [BIN_DIR]
+usage: lifecycle.py [--runs N] [--runtime process|docker] [--no-failover] [BIN_DIR]
 
 Both sides take turns, so that a busy moment of the machine meets both. As root the bare tools run as the
 user postgres, as ours do. With --runtime docker the engine is the one that DOCKER_HOST names."""
@@ -124,17 +124,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--runtime", choices=["process", "docker"], default="process")
-    parser.add_argument("--failover", action="store_true", help="the agents choose the primary")
+    parser.add_argument("--no-failover", action="store_true", help="roles stay those of the file")
     parser.add_argument("bin_dir", nargs="?", default=str(ROOT / "build" / "bin"))
     arguments = parser.parse_args()
     os.environ["PGB_BIN"] = str(pathlib.Path(arguments.bin_dir).resolve())
     floors, runs = [], []
     for _ in range(arguments.runs):
         floors.append(floor())
-        runs.append(ours(arguments.runtime, arguments.failover))
+        runs.append(ours(arguments.runtime, not arguments.no_failover))
     base = statistics.median(floors)
     bounds = BOUNDS[arguments.runtime] | COMMON | {"status, one node dead": ("s", 0.400)}
-    print(f"python3 bench/lifecycle.py --runs {arguments.runs} --runtime {arguments.runtime}{' --failover' if arguments.failover else ''} {arguments.bin_dir}")
+    print(f"python3 bench/lifecycle.py --runs {arguments.runs} --runtime {arguments.runtime}{' --no-failover' if arguments.no_failover else ''} {arguments.bin_dir}")
     print(f"PostgreSQL {server_programs().parent.name} for the floor, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
           f"median of {arguments.runs} (least - most)\n")
     print(f"{'':24}{'seconds':>9}{'':>18}{'x floor':>9}")

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """What the surfaces cost, and how soon they answer: REST under full data load (99th percentile), and /metrics asked for
 every second while ten thousand clients are connected (share of one core). A server, a balancer and the load stand on this
-machine side by side, so times are those of a busy machine. Bounds: 5 ms, 0.5 %."""
+machine side by side, so times are those of a busy machine. Who asks would stand on another one: here it gets its turn before
+them where that may be (root), so that what is measured is the answer and not how long the question waits for a core.
+Bounds: 5 ms, 0.5 %."""
 import argparse
 import contextlib
 import http.client
@@ -17,15 +19,25 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 from harness.alone import newest_bin, standing_alone  # noqa: E402
-from proxy_root import cpu_seconds  # noqa: E402
 from proxy_wire import WireClient  # noqa: E402
 
 MOST_MS, MOST_SHARE = 5.0, 0.005
+SLICE_S = 5  # with and without scrapes by turns
 PATHS = ("/api/v1/status", "/api/v1/nodes", "/api/v1/pools", "/api/v1/routes", "/api/v1/topology", "/primary")
 
 
 def percentile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+
+
+def cpu_seconds(pid: int) -> float:
+    """Of all its threads, also of those that have ended: the kernel's clock of that process."""
+    return time.clock_gettime_ns((~pid << 3) | 2) / 1e9
+
+
+def get_turns_first() -> None:
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, -15)
 
 
 class Asker:
@@ -53,6 +65,7 @@ def rest_under_load(server, balancer, seconds: int, clients: int) -> bool:
                              "127.0.0.1", "-p", str(balancer.port), "-U", "load", "postgres"], env=os.environ | {"PGPASSWORD": "load"},
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     time.sleep(1)
+    get_turns_first()
     asker, times = Asker(balancer), {path: [] for path in PATHS}
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -80,16 +93,19 @@ def metrics_with_many_clients(server, balancer, seconds: int, clients: int) -> b
         pid = balancer.process.pid
 
         def used(scrapes: bool) -> float:
-            began, until = cpu_seconds([pid]), time.monotonic() + seconds
-            while (now := time.monotonic()) < until:
+            """In a second."""
+            began, since = cpu_seconds(pid), time.monotonic()
+            while (now := time.monotonic()) < since + SLICE_S:
                 if scrapes:
                     asker.ask("/metrics")
-                time.sleep(max(0.0, min(until, now + 1) - time.monotonic()))
-            return cpu_seconds([pid]) - began
+                time.sleep(max(0.0, min(since + SLICE_S, now + 1) - time.monotonic()))
+            return (cpu_seconds(pid) - began) / (time.monotonic() - since)
 
-        idle, asked = used(False), used(True)
-    share = (asked - idle) / seconds
-    print(f"/metrics each second, {clients} clients, {seconds} s: {asked:.2f} s of processor time, {idle:.2f} s without: {share:.2%} of a core, "
+        turns = max(1, round(seconds / SLICE_S))
+        pairs = [(used(False), used(True)) for _ in range(turns)]
+    idle, asked = (statistics.mean(values) for values in zip(*pairs))
+    share = asked - idle
+    print(f"/metrics each second, {clients} clients, {turns} times {SLICE_S} s: {asked:.2%} of a core, {idle:.2%} without: {share:.2%}, "
           f"bound {MOST_SHARE:.1%}: {'ok' if share <= MOST_SHARE else 'MISSED'}")
     return share <= MOST_SHARE
 

@@ -13,5 +13,8 @@ cat <<END
 connect       $manager psql --config $file
 for programs  $manager url --show-password --config $file
 a server      $manager url --show-password --direct replica1 --config $file
+lose the primary on purpose and see what clients notice
+              $manager drill kill --config $file
+move it       $manager switchover --config $file
 take it away  $manager --destroy --config $file
 END

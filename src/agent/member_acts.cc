@@ -101,9 +101,10 @@ MemberAgent::After MemberAgent::rebuilt(Status done, bool rewind) {
     if (done.ok()) {
       own.failed_rewinds = 0;
     } else {
-      progress_.set(done.error().code == Code::kNotReady ? "waiting" : "failed", done.error().message);
+      const bool not_yet = done.error().code == Code::kNotReady;  // nothing was begun: a new leader has its roles soon
+      progress_.set(not_yet ? "waiting" : "failed", done.error().message);
       if (rewind) ++own.failed_rewinds;
-      fail_until_ = Clock::now() + milliseconds(rewind ? 200 : 500);
+      fail_until_ = Clock::now() + milliseconds(not_yet ? 100 : rewind ? 200 : 500);
     }
     at_rest(own);
   };
@@ -112,7 +113,7 @@ MemberAgent::After MemberAgent::rebuilt(Status done, bool rewind) {
 MemberAgent::After MemberAgent::rewound(const Member& to, ha::Epoch epoch) {
   Status done = acts_.rewind(to, epoch);
   if (!done.ok()) return rebuilt(std::move(done), true);
-  return [this, whole = rebuilt(Status(), true), up = started(Status(), 0), name = to.name, epoch](Own& own) {
+  return [whole = rebuilt(Status(), true), up = started(Status(), 0), name = to.name, epoch](Own& own) {
     whole(own);
     up(own);
     own.following = ha::Following{name, epoch};

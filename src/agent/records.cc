@@ -178,9 +178,10 @@ std::string to_json(const ha::Request& request, ha::Duration patience) {
 }
 
 std::string history_json(const std::string& node, const std::string& action, ha::Epoch epoch,
-                         const std::string& sentence) {
-  return json{{"time", utc_now()}, {"node", node}, {"action", action}, {"epoch", epoch}, {"text", sentence}}.dump(
-      -1, ' ', false, json::error_handler_t::replace);
+                         const std::string& sentence, const std::string& request) {
+  json line{{"time", utc_now()}, {"node", node}, {"action", action}, {"epoch", epoch}, {"text", sentence}};
+  if (!request.empty()) line["request"] = request;
+  return line.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 }  // namespace pgb::agent

@@ -35,7 +35,8 @@ std::optional<ReadRequest> read_request(const dcs::KeyValue& kv);
 std::string to_json(const ha::Request& request, ha::Duration patience);
 
 // One entry of the history.
+// `request`: what was asked for, if that is why.
 std::string history_json(const std::string& node, const std::string& action, ha::Epoch epoch,
-                         const std::string& sentence);
+                         const std::string& sentence, const std::string& request = {});
 
 }  // namespace pgb::agent

@@ -34,12 +34,13 @@ bool done(const Result<dcs::TxnResult>& answer, const char* what) {
 
 }  // namespace
 
-dcs::Op StoreLink::history_op(ha::Epoch epoch, const std::string& action, const std::string& sentence) const {
+dcs::Op StoreLink::history_op(ha::Epoch epoch, const std::string& action, const std::string& sentence,
+                              const std::string& request) const {
   const auto since = std::chrono::system_clock::now().time_since_epoch();
   const auto millis = std::chrono::duration_cast<milliseconds>(since).count();
   const std::string key =
       keys_.history_entry(static_cast<int64_t>(epoch)) + "-" + std::to_string(millis) + "-" + config_.name;
-  return Op::put(key, history_json(config_.name, action, epoch, sentence));
+  return Op::put(key, history_json(config_.name, action, epoch, sentence, request));
 }
 
 bool StoreLink::acquire(const ha::ClusterView& seen, const ha::Decision& decision,
@@ -82,6 +83,7 @@ bool StoreLink::record(const ha::ClusterView& seen, const ha::Decision& decision
 bool StoreLink::release(const ha::ClusterView& seen, const ha::Decision& decision, const Publication& publication) {
   const ha::StoreView& store = seen.store;
   if (!store.leader) return false;
+  const bool asked_for = store.request && store.request->kind == ha::Request::Kind::kSwitchover;
   dcs::Txn txn;
   txn.when = {{keys_.leader(),
                Compare::Field::kLease,
@@ -92,8 +94,8 @@ bool StoreLink::release(const ha::ClusterView& seen, const ha::Decision& decisio
   const std::string to = seen.self.flushed ? decision.node : "";
   txn.then = {Op::remove({keys_.leader(), false}), Op::remove({keys_.handover(), false}), Op::put(keys_.transfer(), to),
               Op::put(keys_.member(config_.name), to_json(publication)),
-              history_op(store.leader->epoch, "release", decision.sentence)};
-  if (store.request && store.request->kind == ha::Request::Kind::kSwitchover) {
+              history_op(store.leader->epoch, "release", decision.sentence, asked_for ? "switchover" : "")};
+  if (asked_for) {
     ha::Request request = *store.request;
     request.node = decision.node;
     const auto left = std::chrono::duration_cast<ha::Duration>(request.deadline - Clock::now());
@@ -103,6 +105,11 @@ bool StoreLink::release(const ha::ClusterView& seen, const ha::Decision& decisio
 }
 
 bool StoreLink::ask_for_quiet(uint64_t lease, Deadline deadline) {
+  {
+    const std::lock_guard lock(mutex_);
+    quiet_asked_ = true;
+    quiet_over_ = false;
+  }
   const std::string asked = json{{"node", config_.name}}.dump();
   const auto put = dcs_->put(keys_.handover(), asked, static_cast<dcs::LeaseId>(lease), Deadline::after(kCall));
   while (put.ok() && !deadline.expired()) {
@@ -114,9 +121,23 @@ bool StoreLink::ask_for_quiet(uint64_t lease, Deadline deadline) {
 }
 
 void StoreLink::end_quiet() {
+  const std::lock_guard lock(mutex_);
+  quiet_over_ = quiet_asked_;
+  changed_.notify_all();
+}
+
+// By the thread that keeps the news fresh. True also if there is nothing to take back.
+bool StoreLink::take_quiet_back() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!quiet_over_) return true;
+  }
   dcs::Txn txn;
   txn.then = {Op::remove({keys_.handover(), false})};
-  (void)dcs_->txn(txn, Deadline::after(kCall));
+  if (!dcs_->txn(txn, Deadline::after(kCall)).ok()) return false;
+  const std::lock_guard lock(mutex_);
+  if (quiet_over_) quiet_asked_ = quiet_over_ = false;
+  return true;
 }
 
 bool StoreLink::clear_request(uint64_t id, const std::string& sentence) {

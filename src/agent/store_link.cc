@@ -104,9 +104,10 @@ void StoreLink::keep_fresh() {
     bool good = true;
     if (text) good = dcs_->put(keys_.member(config_.name), *text, 0, Deadline::after(kCall)).ok();
     good = refresh() && good;
+    good = good && take_quiet_back();
     lock.lock();
     if (text && !good && !publication_) publication_ = text;
-    const auto wanted = [this] { return ends_ || dirty_ || publication_.has_value(); };
+    const auto wanted = [this] { return ends_ || dirty_ || quiet_over_ || publication_.has_value(); };
     if (good) {
       changed_.wait_for(lock, kEvery, wanted);
     } else {

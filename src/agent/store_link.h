@@ -60,7 +60,7 @@ class StoreLink {
 
   // Before its server is stopped for a switchover the leader asks for quiet: true once a balancer has said that it has
   // sent all its work elsewhere, false if none has within that time. What was asked for ends with the lease, with
-  // release(), or with end_quiet().
+  // release(), or with end_quiet(), which waits for nobody: a server that is to be started does not wait for the store.
   bool ask_for_quiet(uint64_t lease, Deadline deadline);
   void end_quiet();
 
@@ -81,11 +81,13 @@ class StoreLink {
   void watch();
   bool is_news(const dcs::Event& event) const;
   void keep_fresh();
+  bool take_quiet_back();
   void keep_lease();
   void take(const dcs::TxnResult& answer, ha::Time asked);
   void take_nodes(const std::vector<dcs::KeyValue>& kvs, bool are_old, ha::Time now);
   void take_request(const std::vector<dcs::KeyValue>& kvs, ha::Time now);
-  dcs::Op history_op(ha::Epoch epoch, const std::string& action, const std::string& sentence) const;
+  dcs::Op history_op(ha::Epoch epoch, const std::string& action, const std::string& sentence,
+                     const std::string& request = {}) const;
 
   const AgentConfig& config_;
   dcs::Keys keys_;
@@ -101,6 +103,7 @@ class StoreLink {
   std::optional<std::string> publication_;  // not yet written
   std::string offered_;                     // the last one, without what changes all the time
   ha::Time offered_at_{};
+  bool quiet_asked_ = false, quiet_over_ = false;  // quiet_over_: what was asked for is to be taken back
   uint64_t renew_ = 0;
   std::map<uint64_t, ha::Time> renewed_;
   StoreAge age_;

@@ -56,9 +56,4 @@ std::optional<char> Screen::key(int wait_ms) {
   return pressed;
 }
 
-bool Screen::quit(int wait_ms) {
-  const auto pressed = key(wait_ms);
-  return pressed == 'q' || pressed == 'Q';
-}
-
 }  // namespace pgb::cli

@@ -18,8 +18,6 @@ class Screen {
 
   // The key that was pressed within the time, if one was. Ends early when a signal comes.
   std::optional<char> key(int wait_ms);
-  // True if that was q.
-  bool quit(int wait_ms);
 };
 
 // Gives the terminal back as it was, if a Screen stands. For signal handlers, too.

@@ -112,7 +112,8 @@ std::string render_status(const StatusDocument& document, const Terminal& termin
                        balancer.address + ":" + std::to_string(balancer.port);
     if (balancer.query_ok) line += "   query " + ms_text(balancer.query_ms);
     const size_t used = columns(line) + 3;
-    if (used + 8 <= width) line += "   " + shorten(visible(balancer.durability), width - used);
+    const std::string safety = visible(balancer.durability) + (balancer.failover ? "" : ", no failover");
+    if (used + 8 <= width) line += "   " + shorten(safety, width - used);
     out += "\n" + line + "\n";
     (wide ? add_wide : add_narrow)(out, balancer, terminal);
   }

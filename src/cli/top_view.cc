@@ -16,6 +16,7 @@ namespace {
 
 constexpr size_t kMostPools = 8, kMostEvents = 6;
 constexpr size_t kBar = 6;
+constexpr double kOld_s = 3;  // what is older says nothing of how things are
 
 std::string right(const std::string& text, size_t width) {
   return text.size() >= width ? text : std::string(width - text.size(), ' ') + text;
@@ -63,6 +64,14 @@ void sort_nodes(std::vector<LiveNode>& nodes, TopChoice::Order order) {
     return a.lag_s.value_or(0) > b.lag_s.value_or(0);
   };
   if (order != TopChoice::Order::kConfigured) std::stable_sort(nodes.begin(), nodes.end(), more);
+}
+
+// The balancer answers, but has itself not looked at the group for a while.
+void call_unknown(LiveGroup& group) {
+  group.state = "unknown";
+  group.sentence = "The balancer has not looked at the group for " + std::to_string(static_cast<int>(group.age_s)) +
+                   " s: what follows is old.";
+  for (LiveNode& node : group.nodes) node.state = "unknown";
 }
 
 void add_head(std::string& out, const LiveGroup& group, const Terminal& terminal, size_t width) {
@@ -133,6 +142,7 @@ std::string render_top(std::vector<LiveGroup> groups, const Terminal& terminal, 
              shorten(visible(group.error), width - std::min(width / 2, columns(group.balancer) + 13)) + "\n";
       continue;
     }
+    if (group.age_s > kOld_s) call_unknown(group);
     sort_nodes(group.nodes, choice.order);
     add_head(out, group, terminal, width);
     add_nodes(out, group, terminal);

@@ -49,6 +49,17 @@ TEST(TopView, TellsWhatThereIs) {
   }
 }
 
+TEST(TopView, CallsNothingUpThatIsOld) {
+  cluster::LiveGroup old = group();
+  old.age_s = 2.9;
+  EXPECT_NE(render_top({old}, {}, {}).find(" up "), std::string::npos);
+  old.age_s = 3.1;
+  const std::string text = render_top({old}, {}, {});
+  EXPECT_EQ(text.find(" up "), std::string::npos) << text;
+  EXPECT_EQ(text.find("down "), std::string::npos) << text;
+  EXPECT_NE(text.find("has not looked at the group for 3 s"), std::string::npos) << text;
+}
+
 TEST(TopView, SortsByWhatIsAskedFor) {
   const auto first = [](const std::string& text) {
     const size_t primary = text.find("primary1"), slow = text.find("replica2"), busy = text.find("rrrr");

@@ -90,7 +90,8 @@ constexpr std::string_view kState =
 constexpr std::string_view kMaintenance =
     "Maintenance\n"
     "\n"
-    "  For groups whose agents choose the primary (\"ha\": {\"failover\": true}).\n"
+    "  For groups whose agents choose the primary: all, unless the cluster file says\n"
+    "  \"ha\": {\"failover\": false}.\n"
     "\n"
     "    restart           replicas one after the other, then the primary hands\n"
     "                      over to one of them and is restarted; balancers go on\n"

@@ -3,12 +3,10 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <optional>
 
-#include "base/strings.h"
 #include "cli/context.h"
-#include "cli/screen.h"
 #include "cli/status_view.h"
+#include "cli/watch.h"
 #include "cluster/status.h"
 
 namespace pgb::cli {
@@ -42,32 +40,16 @@ Result<StatusDocument> look(const Context& context, const cluster::Session& sess
   return document;
 }
 
-int watch(Context& context, const cluster::Session& session, int interval_ms) {
-  std::string last;
-  {
-    std::optional<Screen> screen;
-    if (context.out.tty && !context.json) screen.emplace();
-    while (session.check_interrupted().ok()) {
-      auto document = look(context, session);
-      if (!document.ok() && document.error().code == Code::kNoNode) {
-        screen.reset();
-        return context.fail(document.error());
-      }
-      last = document.ok() ? rendered(context, *document) : "! " + visible(document.error().message) + "\n";
-      if (screen) {
-        screen->draw(last + "\n  q quits\n", Terminal::of(STDOUT_FILENO, "never").height);
-        if (screen->quit(interval_ms)) break;
-      } else {
-        std::fputs((last + (context.json ? "" : "\n")).c_str(), stdout);
-        std::fflush(stdout);
-        poll(nullptr, 0, interval_ms);
-      }
-    }
-    if (!screen) last.clear();
-  }
-  std::fputs(last.c_str(), stdout);  // the last frame stays
-  const Status ended = session.check_interrupted();
-  return ended.ok() || ended.error().code == Code::kTimeout ? 0 : error_info(ended.error().code).exit_code;
+int watch_status(Context& context, const cluster::Session& session, int interval_ms) {
+  WatchedView view;
+  view.make = [&]() -> Result<std::string> {
+    const auto document = look(context, session);
+    if (!document.ok()) return document.error();
+    return rendered(context, *document);
+  };
+  view.on_screen = [](const std::string& text, int) { return text + "\n  q quits\n"; };
+  view.obey = [](char key) { return !is_quit(key); };
+  return watch(context, session, interval_ms, view);
 }
 
 // Until it is healthy; the document of that moment, or of the end of patience.
@@ -87,7 +69,7 @@ int verb_status(Context& context) {
   auto session = context.open();
   if (!session.ok()) return context.fail(session.error());
   context.end_progress();
-  if (context.line.has("--watch")) return watch(context, **session, *interval);
+  if (context.line.has("--watch")) return watch_status(context, **session, *interval);
   const bool waiting = context.line.has("--wait");
   auto document = waiting ? wait_healthy(context, **session) : look(context, **session);
   if (!document.ok()) return context.fail(document.error());

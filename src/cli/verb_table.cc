@@ -43,7 +43,7 @@ const std::vector<VerbRow>& verb_table() {
        "why replica1"},
       {"doctor", "Understand", "", "can this machine run a cluster?", "", "doctor"},
       {"events", "Understand", "", "what was done when", "--since --follow", "events"},
-      {"drill", "Understand", "KIND [NODE]", "kill, stop or store-loss under load; what it did", "--balancer --dry-run",
+      {"drill", "Understand", "KIND [NODE]", "kill, stop, cut off, fill a disk, under load", "--balancer --dry-run",
        "drill kill primary1 --yes"},
       {"url", "Use", "", "how to connect; tried once before it is printed",
        "--role --direct --balancer --format --show-password", "url --format jdbc"},

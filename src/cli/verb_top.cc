@@ -1,15 +1,12 @@
 // top: what the balancers see, again and again.
-#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
-#include <optional>
 
-#include "base/strings.h"
 #include "cli/context.h"
-#include "cli/screen.h"
 #include "cli/top_view.h"
+#include "cli/watch.h"
 #include "cluster/live.h"
 
 namespace pgb::cli {
@@ -26,9 +23,8 @@ std::string rendered(const Context& context, const std::vector<cluster::LiveGrou
 // False: the key ends it.
 bool obey(char key, TopChoice& choice) {
   using Order = TopChoice::Order;
+  if (is_quit(key)) return false;
   switch (key) {
-    case 'q':
-    case 'Q': return false;
     case 's':
       choice.order = choice.order == Order::kConfigured ? Order::kLoad
                      : choice.order == Order::kLoad     ? Order::kLag
@@ -54,31 +50,17 @@ std::string cropped(const std::string& text, int height) {
   return text.substr(0, end);
 }
 
-int watch(const Context& context, const cluster::Session& session, const std::string& balancer, int interval_ms) {
-  std::string last;
-  {
-    std::optional<Screen> screen;
-    if (context.out.tty && !context.json) screen.emplace();
-    TopChoice choice;
-    while (session.check_interrupted().ok()) {
-      const auto groups = cluster::live(session, balancer);
-      last = groups.ok() ? rendered(context, *groups, choice) : "! " + visible(groups.error().message) + "\n";
-      if (screen) {
-        const int height = Terminal::of(STDOUT_FILENO, "never").height;
-        screen->draw(cropped(last, height) + keys_line(choice), height);
-        const auto key = screen->key(interval_ms);
-        if (key && !obey(*key, choice)) break;
-      } else {
-        std::fputs((last + (context.json ? "" : "\n")).c_str(), stdout);
-        std::fflush(stdout);
-        poll(nullptr, 0, interval_ms);
-      }
-    }
-    if (!screen) last.clear();
-  }
-  std::fputs(last.c_str(), stdout);  // the last frame stays
-  const Status ended = session.check_interrupted();
-  return ended.ok() || ended.error().code == Code::kTimeout ? 0 : error_info(ended.error().code).exit_code;
+int watch_top(Context& context, const cluster::Session& session, const std::string& balancer, int interval_ms) {
+  TopChoice choice;
+  WatchedView view;
+  view.make = [&]() -> Result<std::string> {
+    const auto groups = cluster::live(session, balancer);
+    if (!groups.ok()) return groups.error();
+    return rendered(context, *groups, choice);
+  };
+  view.on_screen = [&](const std::string& text, int height) { return cropped(text, height) + keys_line(choice); };
+  view.obey = [&](char key) { return obey(key, choice); };
+  return watch(context, session, interval_ms, view);
 }
 
 }  // namespace
@@ -93,7 +75,7 @@ int verb_top(Context& context) {
   const auto groups = cluster::live(**session, balancer);
   if (!groups.ok()) return context.fail(groups.error());
   const bool again = context.line.has("--watch") || (context.out.tty && !context.json);
-  if (again) return watch(context, **session, balancer, *interval);
+  if (again) return watch_top(context, **session, balancer, *interval);
   std::fputs(rendered(context, *groups, TopChoice()).c_str(), stdout);
   for (const cluster::LiveGroup& group : *groups) {
     if (group.error.empty()) continue;

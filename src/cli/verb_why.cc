@@ -45,12 +45,13 @@ json to_doc(const cluster::WhyGroup& why) {
           {"silent", silent}};
 }
 
-// What forcing it would cost, in words and, where it is known, in bytes.
+// What forcing it would cost, in words and, where it is known, in bytes: at least, for what a server wrote after it
+// told of its position last is not known.
 std::string cost_text(const Explanation::Member& member) {
   if (member.cost.empty()) return "";
   if (!member.behind) return member.cost;
-  return member.cost + (*member.behind == 0 ? "; no other server is known to have more"
-                                            : "; up to " + size_text(static_cast<int64_t>(*member.behind)) + " of WAL");
+  if (*member.behind == 0) return member.cost + "; no other server is known to have more";
+  return member.cost + "; others are known to have " + size_text(static_cast<int64_t>(*member.behind)) + " of WAL more";
 }
 
 void print_group(const cluster::WhyGroup& why) {

@@ -4,13 +4,12 @@
 
 #include <algorithm>
 
+#include "cluster/drill_harm.h"
 #include "cluster/drill_ledger.h"
 #include "cluster/group_store.h"
 #include "cluster/primary.h"
 #include "cluster/wait.h"
-#include "os/file.h"
 #include "os/lock_file.h"
-#include "runtime/process_runtime.h"
 
 namespace pgb::cluster {
 
@@ -34,39 +33,10 @@ constexpr seconds kTakeOver{60};
 
 Error not_here(const std::string& what) { return Error(Code::kNotReady, what).with("changed", "nothing"); }
 
-// What cannot be done where this cluster lives, and why.
-Status possible(const Session& session, const Group& group, Drill kind) {
-  const bool docker = session.runtime->kind() == model::RuntimeKind::kDocker;
-  if (kind == Drill::kDiskFull) {
-    return not_here(docker ? "the servers' volumes share the engine's file system: to fill it would hit all of them"
-                           : "the servers share this machine's file system: to fill it would hit all of them, and you");
-  }
-  if (kind == Drill::kPartition) {
-    return not_here(docker ? "cutting a container off its network is not built yet"
-                           : "local processes share this machine's network: there is nothing to cut");
-  }
-  if (kind != Drill::kStoreLoss) return {};
-  if (!group.cluster.dcs_etcd.empty())
-    return not_here("the lease store is an etcd cluster of yours: it is not ours to lose");
-  if (docker) return not_here("a store in a container cannot be emptied from outside");
-  return {};
-}
-
-std::string leader_text(const DrillPlan& plan) { return plan.node + (plan.leads ? ", the primary" : ", a replica"); }
-
 std::vector<std::string> steps_of(const DrillPlan& plan) {
-  std::vector<std::string> steps = {"write through " + plan.group +
-                                    " into a table of its own, pgbalancer_drill.ledger"};
-  switch (plan.kind) {
-    case Drill::kKill:
-      steps.push_back("kill " + leader_text(plan) + ": agent and server at once, without warning");
-      break;
-    case Drill::kStop: steps.push_back("stop " + leader_text(plan) + ", in order"); break;
-    default:
-      steps.push_back("kill " + plan.group + " with its lease store, empty the store, start " + plan.group +
-                      " again: its clients lose their connections");
-  }
-  if (plan.kind != Drill::kStoreLoss) steps.push_back("start " + plan.node + " again once writes go on");
+  std::vector<std::string> steps = {"write through " + plan.group + " into a table of its own, pgbalancer_drill.ledger",
+                                    harm_text(plan)};
+  if (plan.kind != Drill::kStoreLoss) steps.push_back(undo_text(plan) + " once writes go on");
   steps.push_back("wait until every server streams, compare them with the ledger, drop the table");
   return steps;
 }
@@ -81,7 +51,8 @@ Status refuse_if_paused(const GroupState& state, const std::string& balancer) {
 // One run, from the first write to the last look.
 class Run {
  public:
-  Run(Session& session, Group& group, const DrillPlan& plan) : session_(session), group_(group), ledger_(group) {
+  Run(Session& session, Group& group, const DrillPlan& plan)
+      : session_(session), group_(group), ledger_(group), harm_(session, group, result_.plan) {
     result_.plan = plan;
   }
 
@@ -99,15 +70,14 @@ class Run {
     if (done.ok()) return std::move(result_);
     Error error = std::move(done).error();
     if (!harmed_) error.with("changed", "nothing");
-    if (harmed_) error.with("standing", plan().node + (started_ ? " is started again" : " is down"));
-    if (harmed_ && !started_) error.with("try", "pgbalancer_cluster start " + plan().node);
+    if (harmed_) error.with("standing", harm_.standing());
+    if (harmed_ && !harm_.undone()) error.with("try", harm_.remedy());
     if (!result_.left.empty()) error.with("left", result_.left);
     return error;
   }
 
  private:
   const DrillPlan& plan() const { return result_.plan; }
-  const std::string& cluster() const { return group_.cluster.cluster_name; }
 
   Status wait(const std::function<bool()>& look, seconds limit, const std::string& what) {
     const Deadline patience = Deadline::after(limit);
@@ -143,19 +113,7 @@ class Run {
 
   Status harm() {
     session_.tell("harm", Event::State::kRunning, plan().steps.at(1));
-    runtime::Runtime& runtime = *session_.runtime;
-    Status done;
-    if (plan().kind == Drill::kStop) {
-      done = runtime.stop(cluster(), plan().node, Deadline::after(seconds(30)));
-    } else {
-      done = runtime.kill(cluster(), plan().node, Deadline::after(seconds(30)));
-    }
-    if (done.ok() && plan().kind == Drill::kStoreLoss) {
-      const std::string dir = runtime::process_unit_dir(session_.state_dir, cluster(), plan().node) + "/store";
-      done = os::remove_tree(dir);
-      if (done.ok()) done = start_again();
-    }
-    PGB_TRY(std::move(done));
+    PGB_TRY(harm_.inflict());
     session_.tell("harm", Event::State::kOk, plan().steps.at(1));
     return {};
   }
@@ -170,20 +128,12 @@ class Run {
         kTakeOver, "nobody has taken over from " + plan().node);
   }
 
-  Status start_again() {
-    PGB_TRY(session_.runtime->start(cluster(), plan().node, Deadline::after(seconds(60))));
-    started_ = true;
-    return {};
-  }
-
   // Also after a failure or an interrupt: then without waiting.
   Status bring_back(Status so_far) {
-    if (!started_) {
-      session_.tell(plan().node, Event::State::kRunning, "is started again");
-      const Status up = start_again();
-      if (so_far.ok()) so_far = up;
-    }
-    return so_far;
+    if (harm_.undone()) return so_far;
+    session_.tell(plan().node, Event::State::kRunning, undo_text(plan()));
+    const Status whole = harm_.undo();
+    return so_far.ok() ? whole : so_far;
   }
 
   Status look_at_all() {
@@ -220,8 +170,9 @@ class Run {
   Group& group_;
   DrillLedger ledger_;
   DrillResult result_;
+  Harm harm_;
   Clock::time_point since_{};
-  bool harmed_ = false, started_ = false;
+  bool harmed_ = false;
 };
 
 std::string told(const DrillResult& result) {
@@ -254,7 +205,6 @@ Result<DrillPlan> plan_drill(Session& session, const std::string& balancer, Dril
   auto group = open_group(session, balancer);
   if (!group.ok()) return std::move(group).error();
   PGB_TRY(check_node(*group, node));
-  PGB_TRY(possible(session, *group, kind));
   auto state = read_state(*group);
   if (!state.ok()) return std::move(state).error();
   if (!state->opened) {
@@ -270,6 +220,7 @@ Result<DrillPlan> plan_drill(Session& session, const std::string& balancer, Dril
   if (kind == Drill::kStoreLoss && !node.empty()) {
     return not_here("the lease store is that of " + group->balancer.name + ", not of a server");
   }
+  PGB_TRY(can_harm(session, *group, kind, plan.node));
   plan.leads = plan.node == state->leader;
   if (plan.leads && group->balancer.replicas.empty()) {
     return not_here(plan.node + " is the only server: nobody would take over, and the drill would be an outage");

@@ -20,7 +20,7 @@ struct DrillPlan {
   bool leads = false;              // the node is the primary
   std::vector<std::string> steps;  // in words
 };
-// `node` empty: the primary. kNoNode; kNotReady: nobody leads, no failover there; kUsage: what cannot be done in this
+// `node` empty: the primary. kNoNode; kNotReady: nobody leads, no failover there; what cannot be done in this
 // runtime, and why. Touches nothing.
 Result<DrillPlan> plan_drill(Session& session, const std::string& balancer, Drill kind, const std::string& node);
 

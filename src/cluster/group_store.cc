@@ -9,7 +9,6 @@
 
 namespace pgb::cluster {
 
-using dcs::Compare;
 using dcs::Op;
 using nlohmann::json;
 using std::chrono::milliseconds;
@@ -40,13 +39,23 @@ T value_of(const json& doc, const char* key, T none) {
 Error no_failover(const std::string& balancer) {
   return Error(Code::kNotReady, balancer + " keeps no lease store: its agents do not choose a primary")
       .with("changed", "nothing")
-      .with("try", "\"ha\": {\"failover\": true} in the cluster file, before it is made");
+      .with("try",
+            "pgbalancer_cluster stop, \"ha\": {\"failover\": true} in the cluster file, then init: the data stays");
 }
 
+Error no_store_now(const std::string& balancer) {
+  return Error(Code::kNotReady, balancer + " is not there, and with it the lease store in which its agents agree")
+      .with("changed", "nothing")
+      .with("try", "pgbalancer_cluster init");
+}
+
+// Empty: the unit that keeps the store is not there.
 std::vector<std::string> endpoints_of(const model::Cluster& cluster, const model::Balancer& balancer,
                                       const UnitMap& units) {
   if (!cluster.dcs_etcd.empty()) return cluster.dcs_etcd;
-  const uint16_t port = units.at(balancer.name).ports.at(kStorePort);
+  const auto unit = units.find(balancer.name);
+  if (unit == units.end()) return {};
+  const uint16_t port = unit->second.ports.at(kStorePort);
   return {"http://" + reachable_host(cluster) + ":" + std::to_string(port)};
 }
 
@@ -55,7 +64,7 @@ std::vector<std::string> endpoints_of(const model::Cluster& cluster, const model
 bool chooses_primary(const model::Cluster& cluster, const model::Balancer& balancer, const UnitMap& units) {
   if (!cluster.dcs_etcd.empty()) return cluster.ha.failover;
   const auto unit = units.find(balancer.name);
-  return unit != units.end() && unit->second.ports.contains(kStorePort);
+  return unit == units.end() ? cluster.keeps_stores() : unit->second.ports.contains(kStorePort);
 }
 
 Result<Group> open_group(const Session& session, const std::string& name) {
@@ -80,6 +89,7 @@ Result<Group> group_of(const model::Cluster& cluster, const Secrets& secrets, co
   if (!chooses_primary(cluster, balancer, units)) return no_failover(balancer.name);
   dcs::EtcdSettings settings;
   settings.endpoints = endpoints_of(cluster, balancer, units);
+  if (settings.endpoints.empty()) return no_store_now(balancer.name);
   if (cluster.dcs_etcd.empty()) {
     settings.user = "pgbalancer";
     settings.password = secrets.store_password;
@@ -147,11 +157,7 @@ Result<int64_t> leave_request(Group& group, const char* kind, const std::string&
 }
 
 bool withdraw_request(Group& group, int64_t revision) {
-  dcs::Txn txn;
-  txn.when = {{group.keys.failover(), Compare::Field::kModRevision, Compare::Relation::kEqual, revision, {}}};
-  txn.then = {Op::remove({group.keys.failover(), false})};
-  auto done = group.store->txn(txn, Deadline::after(kCall));
-  return done.ok() && done->succeeded;
+  return dcs::withdraw_request(*group.store, group.keys, revision);
 }
 
 std::vector<Change> read_history(Group& group) {
@@ -178,13 +184,7 @@ std::string last_words(Group& group, const std::string& action) {
 }
 
 dcs::Op history_line(const Group& group, uint64_t epoch, const std::string& action, const std::string& text) {
-  const auto since = std::chrono::system_clock::now().time_since_epoch();
-  const auto millis = std::chrono::duration_cast<milliseconds>(since).count();
-  const std::string key =
-      group.keys.history_entry(static_cast<int64_t>(epoch)) + "-" + std::to_string(millis) + "-manager";
-  return Op::put(
-      key, json{{"time", utc_now()}, {"node", "manager"}, {"action", action}, {"epoch", epoch}, {"text", text}}.dump(
-               -1, ' ', false, json::error_handler_t::replace));
+  return dcs::history_line(group.keys, {utc_now(), "manager", action, epoch, text});
 }
 
 }  // namespace pgb::cluster

@@ -10,6 +10,7 @@
 #include "cluster/units.h"
 #include "dcs/dcs.h"
 #include "dcs/keys.h"
+#include "dcs/pause.h"
 #include "dcs/role_change.h"
 
 namespace pgb::cluster {
@@ -22,20 +23,18 @@ struct Group {
   dcs::Keys keys;
 };
 
-// `name` empty: the only one. kNoCluster, kNoBalancer; kNotReady: its agents do not choose a primary. Asks nobody yet.
+// `name` empty: the only one. kNoCluster, kNoBalancer; kNotReady: its agents do not choose a primary, or the balancer
+// that keeps their lease store is not there. Asks nobody yet.
 Result<Group> open_group(const Session& session, const std::string& name);
 
 // The same of what is known already.
 Result<Group> group_of(const model::Cluster& cluster, const Secrets& secrets, const model::Balancer& balancer,
                        const UnitMap& units);
 
-// Whether the group's agents choose its primary. `units`: what exists.
+// Whether the group's agents choose its primary. `units`: what exists; of a balancer that does not, the record counts.
 bool chooses_primary(const model::Cluster& cluster, const model::Balancer& balancer, const UnitMap& units);
 
-struct Pause {
-  std::string since;  // RFC 3339 UTC
-  std::string by;     // user@machine
-};
+using dcs::Pause;
 
 // All of one moment.
 struct GroupState {

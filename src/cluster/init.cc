@@ -7,6 +7,7 @@
 
 #include "cluster/changes.h"
 #include "cluster/cluster_file.h"
+#include "cluster/contradictions.h"
 #include "cluster/drop_replica.h"
 #include "cluster/effective.h"
 #include "cluster/parallel.h"
@@ -129,58 +130,6 @@ struct Goal {
   std::vector<std::string> extras;  // added later: kept, or to go
 };
 
-Error contradiction(const std::string& what, const std::string& back) {
-  return Error(Code::kConfig, what)
-      .with("changed", "nothing")
-      .with("try", back)
-      .with("or", "pgbalancer_cluster destroy, then init: all data goes");
-}
-
-// Roles and groups are the cluster's by now: a file that turns them round would make a second primary beside the
-// first.
-Status check_roles(const model::Cluster& wanted, const model::Cluster& recorded) {
-  for (const model::Balancer& old : recorded.balancers) {
-    const model::Balancer* now = wanted.find_balancer(old.name);
-    if (now == nullptr) {
-      return contradiction("balancer " + old.name + " is part of the cluster, but not in the file",
-                           "put it back into the file");
-    }
-    if (now->primary.name == old.primary.name) continue;
-    return contradiction(
-        old.primary.name + " is the primary of " + old.name + "; the file makes it " + now->primary.name,
-        "make " + old.primary.name + " the primary in the file again");
-  }
-  return {};
-}
-
-// Servers, their agents and the balancers know each other's addresses from their start on.
-Status check_addresses(const model::Cluster& wanted, const model::Cluster& recorded, const UnitMap& existing) {
-  const bool idle = std::none_of(existing.begin(), existing.end(),
-                                 [](const auto& unit) { return unit.second.state == UnitState::kRunning; });
-  if (idle) return {};
-  const auto stop_first = [](const std::string& what) {
-    return Error(Code::kConfig, what + " has changed in the file while the cluster runs")
-        .with("changed", "nothing")
-        .with("try", "pgbalancer_cluster stop, then init: the data stays");
-  };
-  if (wanted.bind_address != recorded.bind_address) return stop_first("bind_address");
-  for (const model::Balancer& old : recorded.balancers) {
-    const model::Balancer* now = wanted.find_balancer(old.name);
-    if (now == nullptr) continue;
-    if (now->port != old.port || now->rest_api_port != old.rest_api_port || now->pcp_port != old.pcp_port ||
-        now->ip_address != old.ip_address) {
-      return stop_first("a port or the address of " + old.name);
-    }
-    for (const model::Node& node : now->nodes()) {
-      for (const model::Node& before : old.nodes()) {
-        if (node.name != before.name || (node.port == before.port && node.ip_address == before.ip_address)) continue;
-        return stop_first("the port or address of " + node.name);
-      }
-    }
-  }
-  return {};
-}
-
 // What the file says, with the replicas that were added later.
 Result<Goal> find_goal(const Session& session, const UnitMap& existing, bool prune) {
   Goal goal;
@@ -188,8 +137,7 @@ Result<Goal> find_goal(const Session& session, const UnitMap& existing, bool pru
   if (!recorded.ok() && recorded.error().code != Code::kNoCluster) return std::move(recorded).error();
   goal.cluster = goal.known = session.wanted;
   if (!recorded.ok()) return goal;
-  PGB_TRY(check_roles(session.wanted, *recorded));
-  PGB_TRY(check_addresses(session.wanted, *recorded, existing));
+  PGB_TRY(check_against_record(session.wanted, *recorded, existing));
   goal.known = with_extra_replicas(session.wanted, *recorded, &goal.extras);
   if (!prune) goal.cluster = goal.known;
   const model::Parsed parsed = model::parse_cluster(model::to_json(goal.known));

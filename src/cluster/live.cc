@@ -51,6 +51,7 @@ LivePool read_pool(const json& doc) {
 LiveGroup read_group(const json& doc) {
   LiveGroup group;
   doc.at("time").get_to(group.time);
+  doc.at("age_s").get_to(group.age_s);
   doc.at("state").get_to(group.state);
   doc.at("sentence").get_to(group.sentence);
   if (const json& ha = doc.at("ha"); ha.is_object()) {

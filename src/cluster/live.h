@@ -33,6 +33,7 @@ struct LiveGroup {
   std::string error;     // why it did not answer; then nothing else is known
   std::string document;  // its answer, as it came
   std::string time, state, sentence, durability;
+  double age_s = 0;  // of all this, when the balancer answered, by its own clock
   std::optional<uint64_t> epoch;
   double transactions_per_s = 0, requests_per_s = 0, reads_per_s = 0;
   std::optional<double> p50_ms, p95_ms, p99_ms;

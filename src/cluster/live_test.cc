@@ -5,7 +5,7 @@
 namespace pgb::cluster {
 namespace {
 
-constexpr char kDocument[] = R"({"v":1,"time":"2026-01-01T14:02:11.000Z","state":"healthy","sentence":"",
+constexpr char kDocument[] = R"({"v":1,"time":"2026-01-01T14:02:11.000Z","age_s":0.25,"state":"healthy","sentence":"",
 "ha":{"leader":"a","epoch":3,"durability":{"mode":"quorum","sentence":"Each commit is on a."}},
 "clients":{"connected":2,"max":10,"waiting":1,"longest_wait_s":0.5,"refused_total":0},
 "servers":{"in_use":1,"open":4,"pool_size":20},
@@ -20,6 +20,7 @@ TEST(Live, ReadsWhatABalancerSays) {
   const auto group = parse_live(kDocument);
   ASSERT_TRUE(group.ok()) << group.error().message;
   EXPECT_EQ(group->epoch, 3u);
+  EXPECT_EQ(group->age_s, 0.25);
   EXPECT_EQ(group->durability, "Each commit is on a.");
   EXPECT_EQ(group->transactions_per_s, 5.5);
   EXPECT_EQ(group->p99_ms, 3);

@@ -1,9 +1,6 @@
 #include "cluster/pause.h"
 
-#include <poll.h>
 #include <unistd.h>
-
-#include <nlohmann/json.hpp>
 
 #include "cluster/parallel.h"
 #include "cluster/probe.h"
@@ -20,7 +17,6 @@ using std::chrono::seconds;
 namespace {
 
 constexpr milliseconds kCall{2000};
-constexpr seconds kPatience{20};  // for a leader to end a pause
 
 std::string who_i_am() {
   char host[256] = "";
@@ -82,7 +78,15 @@ Status end_without_leader(const Session& session, Group& group, const GroupState
               history_line(group, state.epoch, "resume",
                            force ? "resumed by force, whoever may still lead" : "resumed: nobody leads")};
   auto done = group.store->txn(txn, Deadline::after(kCall));
-  if (!done.ok()) return std::move(done).error().in("lease store of " + group.balancer.name);
+  if (!done.ok()) {
+    const bool in_doubt = dcs::outcome_of(done.error()) == dcs::Outcome::kUnknown;
+    const std::string& name = group.balancer.name;
+    return std::move(done)
+        .error()
+        .in("lease store of " + name)
+        .with("standing", in_doubt ? "nobody knows whether " + name + " is still paused" : name + " is still paused")
+        .with("look", "pgbalancer_cluster status");
+  }
   if (done->succeeded) return {};
   return Error(Code::kNotReady, "somebody has just begun to lead " + group.balancer.name)
       .with("changed", "nothing: it stays paused")
@@ -90,28 +94,36 @@ Status end_without_leader(const Session& session, Group& group, const GroupState
 }
 
 Status end_by_leader(const Session& session, Group& group, const std::string& leader) {
-  auto request = leave_request(group, "resume", "", false);
-  if (!request.ok()) return std::move(request).error();
   session.tell(group.balancer.name, Event::State::kWaiting, "waits for " + leader + " to end the pause");
-  const Deadline patience = Deadline::after(kPatience);
-  Status ended;
-  for (; !patience.expired() && ended.ok(); poll(nullptr, 0, 20)) {
-    auto now = read_state(group);
-    if (now.ok() && !now->pause) return {};
-    if (now.ok() && (now->leader.empty() || now->request != *request)) break;  // it will not be the one to do it
-    ended = session.check_interrupted();
-  }
-  withdraw_request(group, *request);
+  Status ended = dcs::end_pause(*group.store, group.keys, [&] { return session.check_interrupted(); });
+  if (ended.ok()) return {};
   auto now = read_state(group);
-  if (now.ok() && !now->pause) return {};
-  if (ended.ok() && now.ok() && now->leader.empty()) return end_without_leader(session, group, *now, false);
-  if (!ended.ok()) return std::move(ended).error().with("standing", group.balancer.name + " is still paused");
-  return Error(Code::kTimeout, leader + ", which leads " + group.balancer.name + ", has not ended the pause")
-      .with("standing", group.balancer.name + " is still paused")
-      .with("look", "pgbalancer_cluster why " + leader);
+  if (now.ok() && ended.error().code == Code::kNotReady && now->leader.empty()) {
+    return end_without_leader(session, group, *now, false);
+  }
+  return std::move(ended).error().in(group.balancer.name).with("look", "pgbalancer_cluster why " + leader);
 }
 
 }  // namespace
+
+Result<PauseResult> put_pause(Group& group) {
+  const std::string& name = group.balancer.name;
+  auto state = read_state(group);
+  if (!state.ok()) return std::move(state).error().with("changed", "nothing");
+  PauseResult result{name, state->leader, false, {}};
+  if (state->pause) {
+    result.pause = *state->pause;
+    return result;
+  }
+  auto begun = dcs::begin_pause(*group.store, group.keys, state->epoch, "manager", {utc_now(), who_i_am()});
+  if (!begun.ok()) {
+    const std::string next = begun.error().code == Code::kNotReady ? "pause" : "status";
+    return std::move(begun).error().in("group of " + name).with("look", "pgbalancer_cluster " + next);
+  }
+  result.changed = begun->ours;
+  result.pause = begun->stands;
+  return result;
+}
 
 Result<PauseResult> pause(Session& session, const std::string& balancer) {
   if (!session.has_record()) return session.recorded().error();
@@ -119,23 +131,8 @@ Result<PauseResult> pause(Session& session, const std::string& balancer) {
   if (!lock.ok()) return std::move(lock).error();
   auto group = open_group(session, balancer);
   if (!group.ok()) return std::move(group).error();
-  auto state = read_state(*group);
-  if (!state.ok()) return std::move(state).error();
-  PauseResult result{group->balancer.name, state->leader, false, {}};
-  if (state->pause) {
-    result.pause = *state->pause;
-    return result;
-  }
-  result.pause = {utc_now(), who_i_am()};
-  dcs::Txn txn;
-  txn.when = {Compare::absent(group->keys.paused())};
-  txn.then = {
-      Op::put(group->keys.paused(), nlohmann::json{{"since", result.pause.since}, {"by", result.pause.by}}.dump()),
-      history_line(*group, state->epoch, "pause", "paused by " + result.pause.by)};
-  auto done = group->store->txn(txn, Deadline::after(kCall));
-  if (!done.ok()) return std::move(done).error().in("lease store of " + group->balancer.name);
-  result.changed = done->succeeded;
-  session.log_event("paused " + group->balancer.name);
+  auto result = put_pause(*group);
+  if (result.ok() && result->changed) session.log_event("paused " + group->balancer.name);
   return result;
 }
 
@@ -146,7 +143,7 @@ Result<PauseResult> resume(Session& session, const std::string& balancer, bool f
   auto group = open_group(session, balancer);
   if (!group.ok()) return std::move(group).error();
   auto state = read_state(*group);
-  if (!state.ok()) return std::move(state).error();
+  if (!state.ok()) return std::move(state).error().with("changed", "nothing");
   PauseResult result{group->balancer.name, state->leader, false, {}};
   if (!state->pause) return result;
   result.pause = *state->pause;

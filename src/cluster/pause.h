@@ -14,8 +14,11 @@ struct PauseResult {
   Pause pause;           // as it stands, or stood until now
 };
 
-// kNotReady: no failover there. As read_state().
+// kNotReady: no failover there. As read_state(). kInDoubt: nobody knows whether it is paused now.
 Result<PauseResult> pause(Session& session, const std::string& balancer);
+
+// The same of a group that is open, without the manager's lock and events.
+Result<PauseResult> put_pause(Group& group);
 
 // Ends it. A primary that goes on without its lease must hear of it before others may elect: so the leader ends it, and
 // without a leader every agent is asked whether its server runs as a primary. kNotReady: one does not answer, or a

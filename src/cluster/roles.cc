@@ -204,28 +204,41 @@ Result<RoleChange> wait_for_change(const Session& session, Group& group, const A
   return interrupted(group, asked, Error(Code::kTimeout, "nobody else leads " + group.balancer.name + " yet"));
 }
 
-// The former primary, and all others, stream from the new one. What is not so after a while is told, and no failure.
-std::string wait_for_rejoin(const Session& session, const Group& group, const std::string& from) {
+// What the former primary lacks before it could take the role back; empty: nothing.
+std::string lacks(Group& group, const std::string& node) {
+  const std::string nobody_else = "has not come back yet";
+  auto state = read_state(group);
+  if (!state.ok() || !state->opened || state->leader == node) return nobody_else;
+  const auto nodes = group.balancer.nodes();
+  const auto leads =
+      std::find_if(nodes.begin(), nodes.end(), [&](const auto& one) { return one.name == state->leader; });
+  if (leads == nodes.end()) return nobody_else;
+  pgclient::ConnInfo info = server_conninfo(group.cluster, group.secrets, leads->port);
+  info.database = "postgres";
+  const auto facts = probe_server(info, Deadline::after(kServer));
+  if (!facts.ok()) return nobody_else;
+  return Chances{*state, *facts}.obstacle(node);
+}
+
+// The former primary follows the new one, and could take over again. What is not so after a while is told, and no
+// failure: the role has moved.
+std::string wait_for_rejoin(const Session& session, Group& group, const std::string& from) {
   constexpr seconds kPatience{60};
   const auto nodes = group.balancer.nodes();
-  const auto node = std::find_if(nodes.begin(), nodes.end(), [&](const auto& one) { return one.name == from; });
-  if (node == nodes.end()) return "";
+  if (std::none_of(nodes.begin(), nodes.end(), [&](const auto& one) { return one.name == from; })) return "";
   session.tell("rejoin", Event::State::kRunning, from + " comes back as a replica");
   const Deadline deadline = Deadline::after(kPatience);
-  for (; !deadline.expired(); poll(nullptr, 0, 50)) {
-    if (!session.check_interrupted().ok()) return from + " had not come back yet";
-    auto primary = find_primary(group.cluster, group.secrets, group.balancer);
-    if (!primary.ok() || primary->name == from) continue;
-    pgclient::ConnInfo info = server_conninfo(group.cluster, group.secrets, primary->port);
-    info.database = "postgres";
-    const auto facts = probe_server(info, Deadline::after(kServer));
-    const auto follower = facts.ok() ? facts->followers.find(from) : std::map<std::string, Follower>::const_iterator();
-    if (!facts.ok() || follower == facts->followers.end() || follower->second.state != "streaming") continue;
-    session.tell("rejoin", Event::State::kOk, from + " streams from " + primary->name);
-    return "";
+  std::string lacking = lacks(group, from);
+  for (; !lacking.empty(); lacking = lacks(group, from)) {
+    const bool stopped = !session.check_interrupted().ok();
+    if (stopped || deadline.expired()) {
+      session.tell("rejoin", Event::State::kFailed, from + " " + lacking);
+      return from + " " + lacking + ": pgbalancer_cluster why " + from;
+    }
+    poll(nullptr, 0, 50);
   }
-  session.tell("rejoin", Event::State::kFailed, from + " does not stream yet");
-  return from + " does not stream yet: pgbalancer_cluster why " + from;
+  session.tell("rejoin", Event::State::kOk, from + " follows, and could take the role back");
+  return "";
 }
 
 }  // namespace

@@ -39,7 +39,8 @@ struct SwitchoverPlan {
 Result<SwitchoverPlan> plan_switchover(Session& session, const std::string& balancer, const std::string& to);
 
 // Moves the role to `to`, or to the best candidate if that is empty; planned, nothing is lost. Returns when the new
-// primary takes writes and the former one follows it. kNoNode, kNotReady (with the leader's reason; then nothing has
+// primary takes writes, and the former one follows it and could take over again (not within a minute: `trouble`).
+// kNoNode, kNotReady (with the leader's reason; then nothing has
 // changed), kBusy (another request stands), kTimeout and kInterrupted (say whether the request was taken back or is
 // carried out).
 Result<RoleChange> switchover(Session& session, const std::string& balancer, const std::string& to);

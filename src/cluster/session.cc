@@ -99,9 +99,15 @@ Result<std::unique_ptr<Session>> Session::open(OpenOptions open_options) {
   auto session = std::make_unique<Session>();
   session->options = std::move(open_options);
   session->state_dir = default_state_dir();
-  auto cluster = model::load_cluster(session->options.file);
+  auto text = model::read_cluster_file(session->options.file);
+  if (!text.ok()) return std::move(text).error();
+  auto cluster = model::load_cluster(session->options.file, *text);
   if (!cluster.ok()) return std::move(cluster).error();
   session->wanted = std::move(*cluster);
+  if (const auto recorded = session->recorded(); recorded.ok()) {
+    cluster = model::load_cluster(session->options.file, *text, {recorded->ha.failover});
+    if (cluster.ok()) session->wanted = std::move(*cluster);
+  }
   auto runtime = choose_runtime(*session);
   if (!runtime.ok()) return std::move(runtime).error();
   session->runtime = std::move(*runtime);
@@ -116,7 +122,8 @@ Result<model::Cluster> Session::recorded() const {
     return Error(Code::kNoCluster, "cluster " + wanted.cluster_name + " was not made")
         .with("try", "pgbalancer_cluster init --config " + options.file);
   }
-  model::Parsed parsed = model::parse_cluster(*text);
+  constexpr model::Defaults kBeforeFailover{false};  // what a record means that knows nothing of it
+  model::Parsed parsed = model::parse_cluster(*text, kBeforeFailover);
   if (!parsed.mistakes.empty()) {
     return Error(Code::kIo, "the record of the cluster is damaged: " + parsed.mistakes[0].str(file))
         .with("try", "put the file back from a copy; or pgbalancer_cluster destroy, which takes all data along");
@@ -152,6 +159,17 @@ Status Session::record(const model::Cluster& cluster) const {
   return os::write_file_atomic(cluster_dir() + "/cluster.json", model::to_json(cluster), 0600);
 }
 
+static Status write_secrets(const std::string& file, const Secrets& secrets) {
+  const json doc{{"superuser_password", secrets.superuser_password.reveal()},
+                 {"replication_password", secrets.replication_password.reveal()},
+                 {"agent_password", secrets.agent_password.reveal()},
+                 {"balancer_password", secrets.balancer_password.reveal()},
+                 {"agent_token", secrets.agent_token.reveal()},
+                 {"balancer_token", secrets.balancer_token.reveal()},
+                 {"store_password", secrets.store_password.reveal()}};
+  return os::write_file_atomic(file, doc.dump(2), 0600);
+}
+
 Result<Secrets> Session::secrets(bool create) const {
   const std::string file = cluster_dir() + "/secrets.json";
   auto text = os::read_file(file);
@@ -163,6 +181,10 @@ Result<Secrets> Session::secrets(bool create) const {
                   get("store_password")};
     if (known.superuser_password.empty() || known.agent_token.empty()) {
       return Error(Code::kIo, file + " is damaged").with("try", "pgbalancer_cluster destroy, then init");
+    }
+    if (create && known.store_password.empty()) {  // recorded before there was a store
+      known.store_password = Secret::random(16);
+      PGB_TRY(write_secrets(file, known));
     }
     return known;
   }
@@ -180,15 +202,8 @@ Result<Secrets> Session::secrets(bool create) const {
                Secret::random(16),
                Secret::random(16),
                Secret::random(16)};
-  const json doc{{"superuser_password", made.superuser_password.reveal()},
-                 {"replication_password", made.replication_password.reveal()},
-                 {"agent_password", made.agent_password.reveal()},
-                 {"balancer_password", made.balancer_password.reveal()},
-                 {"agent_token", made.agent_token.reveal()},
-                 {"balancer_token", made.balancer_token.reveal()},
-                 {"store_password", made.store_password.reveal()}};
   PGB_TRY(os::make_dirs(cluster_dir(), 0755));
-  PGB_TRY(os::write_file_atomic(file, doc.dump(2), 0600));
+  PGB_TRY(write_secrets(file, made));
   return made;
 }
 

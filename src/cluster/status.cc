@@ -199,6 +199,7 @@ BalancerStatus ask_group(const model::Cluster& cluster, const Secrets& secrets, 
     }
   });
   status.paused = std::move(paused);
+  status.failover = cluster.ha.failover;
   const ServerFacts* primary = nullptr;
   for (const NodeEvidence& one : evidence) {
     if (one.server.ok() && !one.server->in_recovery) primary = &*one.server;

@@ -271,6 +271,7 @@ class UnitMaker {
                        {"weight", node.weight}});
     }
     json doc{{"group", group.name},
+             {"cluster", cluster_.cluster_name},
              {"listen_address", docker_ ? "0.0.0.0" : cluster_.bind_address},
              {"port", docker_ ? kBalancerPort : group.port},
              {"rest_address", docker_ ? "0.0.0.0" : cluster_.bind_address},
@@ -294,6 +295,7 @@ class UnitMaker {
       doc["store_port"] = store_port(group);
       doc["store_password"] = secrets_.store_password.reveal();
     }
+    if (cluster_.ha.failover && !cluster_.dcs_etcd.empty()) doc["etcd"] = cluster_.dcs_etcd;
     doc["tls_mode"] = group.config.tls_mode;
     doc["tls_client_certs"] = group.config.tls_client_certs;
     if (docker_) {

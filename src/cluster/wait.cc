@@ -17,7 +17,7 @@ namespace {
 constexpr milliseconds kPatience{120000};  // without an answer of any kind
 constexpr milliseconds kTries{10000};      // for an agent to get over a failure: it tries again by itself
 constexpr milliseconds kGrace{5000};
-constexpr milliseconds kNoLeader{3000};  // for a group whose other nodes are down: it has none
+constexpr milliseconds kNoLeader{3000};  // for a node whose group is down: nobody can lead it
 constexpr milliseconds kLong{10000};     // of the same: then its log may say why
 constexpr int kMissing = 2;              // looks, a second apart, at a unit that does not run
 constexpr int kTick = 25;                // milliseconds between two looks
@@ -72,15 +72,24 @@ bool streams(const Waiting& waiting, const model::Balancer& group, const model::
   return answer.ok() && !answer->at(0).rows.empty();
 }
 
-// Nodes that do not run, where a group chooses its primary by itself and has none; empty: it has, or all of them run.
-std::string missing_for_leader(const Waiting& waiting, const model::Balancer& group) {
-  if (!waiting.named || !waiting.cluster.ha.failover) return "";
-  std::string missing;
-  for (const model::Node& node : group.nodes()) {
-    if (has_ended(find_unit(waiting, node.name))) missing += (missing.empty() ? "" : ", ") + node.name;
+std::string without(const std::string& what, const std::string& missing) {
+  return "up, but " + what + ": start " + missing + ", too";
+}
+
+// One unit was asked for: what it cannot do before others that do not run are started; empty: they run, or it can.
+std::string stands_alone(const Waiting& waiting, const model::Balancer& group, const model::Node& node) {
+  if (!waiting.named) return "";
+  const bool chooses = waiting.cluster.ha.failover;
+  if (waiting.cluster.keeps_stores() && has_ended(find_unit(waiting, group.name))) {
+    return without("the lease store of its group is down", group.name);
   }
-  if (!missing.empty() && find_primary(waiting.cluster, waiting.secrets, group).ok()) return "";
-  return missing;
+  std::string missing;
+  for (const model::Node& other : chooses ? group.nodes() : std::vector<model::Node>{group.primary}) {
+    if (other.name == node.name || !has_ended(find_unit(waiting, other.name))) continue;
+    missing += (missing.empty() ? "" : ", ") + other.name;
+  }
+  if (missing.empty() || find_primary(waiting.cluster, waiting.secrets, group).ok()) return "";
+  return without(chooses ? "nobody leads " + group.name + " yet" : "there is nobody to follow", missing);
 }
 
 }  // namespace
@@ -110,9 +119,8 @@ Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const
     }
     if (state.ok() && leader_look.expired()) {
       leader_look = Deadline::after(milliseconds(1000));
-      if (const std::string needed = missing_for_leader(waiting, group); !needed.empty()) {
-        session.tell(node.name, Event::State::kOk,
-                     "up, but nobody leads " + group.name + " yet: " + state->detail + "; start " + needed + ", too");
+      if (const std::string alone = stands_alone(waiting, group, node); !alone.empty()) {
+        session.tell(node.name, Event::State::kOk, alone + (state->detail.empty() ? "" : " (" + state->detail + ")"));
         return {};
       }
     }

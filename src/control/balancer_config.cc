@@ -209,6 +209,12 @@ void read_store(Fields& fields, BalancerConfig& config) {
   if (!config.store_dir.empty() && config.store_password.empty()) {
     fields.wrong("store_password", "must be set: the lease store decides who is primary");
   }
+  fields.texts("etcd", config.etcd);
+  fields.text("cluster", config.cluster);
+  if (config.cluster.find('/') != std::string::npos) fields.wrong("cluster", "must not hold a slash");
+  if (config.etcd.empty()) return;
+  if (!config.store_dir.empty()) fields.wrong("etcd", "must not be set with store_dir: a group has one lease store");
+  if (config.cluster.empty()) fields.wrong("cluster", "must be set: an etcd may hold the groups of several clusters");
 }
 
 void read_id(Fields& fields, const char* key, std::optional<uint32_t>& out) {

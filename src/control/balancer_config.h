@@ -77,6 +77,8 @@ struct BalancerConfig {
   std::string store_address = "127.0.0.1";
   uint16_t store_port = 2379;
   Secret store_password;
+  std::vector<std::string> etcd;  // URLs of the etcd in which the agents choose the primary; empty: it is not asked
+  std::string cluster;            // that the group belongs to, which is also its name in the lease store; empty: none
   std::optional<uint32_t> run_as_user;  // numeric ids; only used when started as root
   std::optional<uint32_t> run_as_group;
 

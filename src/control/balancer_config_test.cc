@@ -97,6 +97,11 @@ TEST(BalancerConfig, APortAndTheServersAreAWholeFile) {
 
 TEST(BalancerConfig, ALeaseStoreNeedsAPassword) {
   EXPECT_NE(mistakes_in(with(R"("store_dir":"store")")).find("store_password: must be set"), std::string::npos);
+  EXPECT_NE(mistakes_in(with(R"("etcd":["http://a:2379"])")).find("cluster: must be set"), std::string::npos);
+  EXPECT_NE(mistakes_in(with(R"("etcd":["http://a:2379"],"cluster":"a","store_dir":"s","store_password":"p")"))
+                .find("etcd: must not be set with store_dir"),
+            std::string::npos);
+  EXPECT_EQ(parse_balancer_config(with(R"("etcd":["http://a:2379"],"cluster":"a")"))->cluster, "a");
   const auto config = parse_balancer_config(with(R"("store_dir":"store","store_password":"p","store_port":2380)"));
   ASSERT_TRUE(config) << all_of(config.error());
   EXPECT_EQ(config->store_dir, "store");

@@ -145,6 +145,23 @@ Result<Outcome> recovery(const Actions& actions, const Arguments& arguments) {
   return outcome;
 }
 
+Result<Outcome> told(Result<std::string> what) {
+  if (!what) return std::move(what).error();
+  Outcome outcome;
+  outcome.text = std::move(*what);
+  return outcome;
+}
+
+Result<Outcome> watchdog_stop(const Actions& actions, const Arguments& arguments) {
+  const auto roles = roles_for(actions, arguments);
+  return roles ? told((*roles)->pause()) : Result<Outcome>(roles.error());
+}
+
+Result<Outcome> watchdog_start(const Actions& actions, const Arguments& arguments) {
+  const auto roles = roles_for(actions, arguments);
+  return roles ? told((*roles)->resume()) : Result<Outcome>(roles.error());
+}
+
 // A number stands for the node at that place of the configuration, unless a node is called so.
 void name_node(const Actions& actions, Arguments& arguments) {
   const auto given = arguments.find("node");
@@ -184,6 +201,8 @@ const std::vector<Command>& commands() {
       {"kill_client", "client!", "ends the session of one client, by its id", kill_client},
       {"promote", "node!", "moves the primary's role to that node, planned; nothing is lost", promote},
       {"recovery", "node!", "has a replica made anew as a full copy of the primary", recovery},
+      {"watchdog_stop", "", "has no server take over by itself until watchdog_start", watchdog_stop},
+      {"watchdog_start", "", "has agents watch over the primary again", watchdog_start},
       {"invalidate_cache", "database", "forgets what is known of statements' texts", invalidate_cache},
       {"reopen_log", "", "opens the log file again, after it was moved", reopen_log, "logrotate"},
       {"reload", "", "reads the configuration again", reload},

@@ -1,11 +1,15 @@
 // The newest of what happened, for people. Bounded: the oldest is forgotten first.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "base/secret.h"
+#include "control/event_position.h"
 
 namespace pgb::control {
 
@@ -16,6 +20,7 @@ struct LiveEvent {
   std::string node;   // empty: of the whole group
   int64_t epoch = 0;  // 0: none
   std::string text;
+  int64_t revision = 0;  // of its line in the lease store's history; 0: it is none
 };
 
 class EventLog {
@@ -23,22 +28,24 @@ class EventLog {
   static constexpr size_t kMost = 200;
 
   void add(LiveEvent event) {
-    event.id = ++newest_;
+    event.id = ++newest_.event;
+    newest_.revision = std::max(newest_.revision, event.revision);
     events_.push_back(std::move(event));
     if (events_.size() > kMost) events_.pop_front();
   }
-  uint64_t newest() const { return newest_; }
+  const EventPosition& newest() const { return newest_; }
   const std::deque<LiveEvent>& all() const { return events_; }  // in the order in which they came to be known
-  std::vector<LiveEvent> since(uint64_t id) const {
+  // Those behind that one; lines of the history only if they are of a later revision.
+  std::vector<LiveEvent> since(uint64_t id, int64_t revision = 0) const {
     std::vector<LiveEvent> out;
     for (const LiveEvent& event : events_) {
-      if (event.id > id) out.push_back(event);
+      if (event.id > id && (event.revision == 0 || event.revision > revision)) out.push_back(event);
     }
     return out;
   }
 
  private:
-  uint64_t newest_ = 0;
+  EventPosition newest_{Secret::random(6).reveal()};  // a name that no other process has; no secret
   std::deque<LiveEvent> events_;
 };
 

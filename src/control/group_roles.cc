@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "base/strings.h"
+#include "control/text_of.h"
+#include "dcs/pause.h"
 
 namespace pgb::control {
 namespace {
@@ -12,15 +14,21 @@ namespace {
 using nlohmann::json;
 
 constexpr char kRoot[] = "/pgbalancer/";  // of all groups, see dcs/keys.h
-constexpr std::chrono::seconds kPatience{5};
+constexpr std::chrono::seconds kPatience{2};
 
 Error no_agents() {
-  return Error(
-             Code::kNotReady,
-             "no agents choose the primary here: this balancer keeps no lease store; roles are those that the servers "
-             "were made with, unless their agents use another store")
+  return Error(Code::kNotReady,
+               "no agents choose the primary here: this balancer knows of no lease store; roles are those that the "
+               "servers "
+               "were made with")
       .with("changed", "nothing")
-      .with("try", "\"ha\": {\"failover\": true} in the cluster file, before it is made");
+      .with("try",
+            "\"ha\": {\"failover\": true} in the cluster file, before it is made; or tell the balancer with "
+            "\"etcd\" where the agents meet");
+}
+
+Error nobody_came(const std::string& group) {
+  return Error(Code::kNotReady, "no agent of group " + group + " has come to the lease store yet");
 }
 
 // The cluster of the first key that is this group's; a store serves one. Nothing if there is none.
@@ -73,6 +81,34 @@ void read_record(const dcs::Keys& keys, const std::string& key, const json& doc,
 
 }  // namespace
 
+namespace {
+
+// Of one moment. The history is long, and none of it is asked for.
+Result<GroupRoles::Now> read_now(dcs::Dcs& store, const dcs::Keys& keys) {
+  dcs::Txn txn;
+  for (const std::string& key : {keys.leader(), keys.epoch(), keys.sync(), keys.failover(), keys.paused()}) {
+    txn.then.push_back(dcs::Op::get({key, false}));
+  }
+  txn.then.push_back(dcs::Op::get({keys.members(), true}));
+  auto found = store.txn(txn, Deadline::after(kPatience));
+  if (!found) return std::move(found).error();
+  GroupRoles::Now now;
+  now.cluster = split(keys.root(), '/')[2];
+  bool any = false;
+  for (const dcs::OpResult& result : found->results) {
+    for (const dcs::KeyValue& kv : result.kvs) {
+      any = true;
+      if (kv.key == keys.paused()) now.paused = true;
+      const json doc = json::parse(kv.value, nullptr, false);
+      if (doc.is_object()) read_record(keys, kv.key, doc, now);
+    }
+  }
+  if (!any) return nobody_came(split(keys.root(), '/')[3]);
+  return now;
+}
+
+}  // namespace
+
 void GroupRoles::use(dcs::Dcs* store) {
   leaving_ = store == nullptr;
   const std::unique_lock lock(mutex_);
@@ -89,28 +125,15 @@ auto GroupRoles::with_store(Work work) const
     -> decltype(work(std::declval<dcs::Dcs&>(), std::declval<const dcs::Keys&>())) {
   const std::shared_lock lock(mutex_);
   if (store_ == nullptr) return no_agents();
+  if (!cluster_.empty()) return work(*store_, dcs::Keys(cluster_, group_));
   auto all = store_->range({kRoot, true}, Deadline::after(kPatience));
   if (!all) return std::move(all).error();
   const auto cluster = cluster_of(all->kvs, group_);
-  if (!cluster) return Error(Code::kNotReady, "no agent of group " + group_ + " has come to the lease store yet");
+  if (!cluster) return nobody_came(group_);
   return work(*store_, dcs::Keys(*cluster, group_));
 }
 
-Result<GroupRoles::Now> GroupRoles::now() const {
-  return with_store([](dcs::Dcs& store, const dcs::Keys& keys) -> Result<Now> {
-    auto all = store.range({keys.root(), true}, Deadline::after(kPatience));
-    if (!all) return std::move(all).error();
-    Now now;
-    now.cluster = split(keys.root(), '/')[2];
-    for (const dcs::KeyValue& kv : all->kvs) {
-      if (kv.key == keys.paused()) now.paused = true;
-      if (kv.key.rfind(keys.history(), 0) == 0) continue;  // long, and none of it is asked for
-      const json doc = json::parse(kv.value, nullptr, false);
-      if (doc.is_object()) read_record(keys, kv.key, doc, now);
-    }
-    return now;
-  });
-}
+Result<GroupRoles::Now> GroupRoles::now() const { return with_store(read_now); }
 
 Result<std::vector<dcs::HistoryLine>> GroupRoles::history() const {
   return with_store([](dcs::Dcs& store, const dcs::Keys& keys) { return dcs::read_history(store, keys); });
@@ -122,10 +145,43 @@ Result<dcs::RoleChange> GroupRoles::switchover(const std::string& node) {
     if (!from) return std::move(from).error();
     if (from->empty()) return Error(Code::kNotReady, "nobody leads the group just now").with("changed", "nothing");
     if (*from == node) return dcs::RoleChange{node, node, 0, 0, node + " leads already"};
-    PGB_TRY(dcs::leave_request(store, keys, {"switchover", node, false}));
-    return dcs::wait_for_change(store, keys, *from, [this] {
-      return leaving_ ? Status(Error(Code::kTimeout, "the balancer ends; the switchover goes on")) : Status();
-    });
+    const auto request = dcs::leave_request(store, keys, {"switchover", node, false});
+    if (!request) return request.error();
+    return dcs::wait_for_change(store, keys, *from, *request, [this] { return go_on(); });
+  });
+}
+
+Status GroupRoles::go_on() const {
+  return leaving_ ? Status(Error(Code::kTimeout, "the balancer ends; what was asked goes on")) : Status();
+}
+
+Result<std::string> GroupRoles::pause() {
+  return with_store([&](dcs::Dcs& store, const dcs::Keys& keys) -> Result<std::string> {
+    const auto now = read_now(store, keys);
+    if (!now) return now.error();
+    const dcs::Pause pause{utc_millis(std::chrono::system_clock::now()), "an operator at the balancer " + group_};
+    const auto begun = dcs::begin_pause(store, keys, now->epoch, "balancer", pause);
+    if (!begun) return begun.error();
+    return std::string(begun->ours ? "paused: no server takes over by itself until somebody resumes it"
+                                   : "paused already");
+  });
+}
+
+Result<std::string> GroupRoles::resume() {
+  return with_store([&](dcs::Dcs& store, const dcs::Keys& keys) -> Result<std::string> {
+    const auto now = read_now(store, keys);
+    if (!now) return now.error();
+    if (!now->paused) return std::string("it is not paused: agents watch over the primary");
+    if (!now->leader.empty()) {
+      const Status ended = dcs::end_pause(store, keys, [this] { return go_on(); });
+      if (ended.ok()) return "resumed: agents watch over the primary, and " + now->leader + " leads";
+      if (ended.error().code != Code::kNotReady) return ended.error();
+    }
+    return Error(Code::kNotReady,
+                 "nobody leads, and a server may still run as the primary of the time before: somebody has to look at "
+                 "every server first")
+        .with("changed", "nothing: it stays paused")
+        .with("try", "pgbalancer_cluster resume");
   });
 }
 

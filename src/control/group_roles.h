@@ -1,5 +1,6 @@
-// The roles of the group's servers where agents choose them: what the lease store that this process keeps says of them,
-// and what can be asked of the agents there. Where there is no such store, everything answers that.
+// The roles of the group's servers where agents choose them: what their lease store says of them, be it kept by this
+// process or an etcd elsewhere, and what can be asked of the agents there. Where there is none, everything answers
+// that.
 #pragma once
 
 #include <atomic>
@@ -33,26 +34,37 @@ class GroupRoles {
     std::vector<Member> members;         // whose agents have their say, sorted by name
   };
 
-  explicit GroupRoles(std::string group) : group_(std::move(group)) {}
+  // `cluster`: the name under which the group stands in the store; empty: the one that is there, a store of one
+  // cluster.
+  explicit GroupRoles(std::string group, std::string cluster = {})
+      : group_(std::move(group)), cluster_(std::move(cluster)) {}
 
-  // From now on with that store; null: there is none any more. Waits for calls under way, which end soon.
+  // From now on with that store; null: there is none any more. Waits for calls under way, which end soon: within two
+  // seconds if the store does not answer.
   void use(dcs::Dcs* store);
   bool has_store() const;
 
-  // All: kNotReady if agents do not choose the primary here, or none of them has come yet; else what the store says.
+  // All: kNotReady if agents do not choose the primary here, or none of them has come yet; else what the store says,
+  // within two seconds, or for the history ten, if it does not answer.
   Result<Now> now() const;
   Result<std::vector<dcs::HistoryLine>> history() const;  // oldest first
   // Returns when the new primary takes writes; for errors see dcs::wait_for_change().
   Result<dcs::RoleChange> switchover(const std::string& node);
   // Asks that a replica be made anew as a full copy; does not wait for it.
   Status reinit(const std::string& node);
+  // From now on nobody takes over by himself; and again so. What has come of it, in a sentence. The second waits for
+  // the leader, 20 s at most; without one it is kNotReady, for only who can look at every server may end it then.
+  Result<std::string> pause();
+  Result<std::string> resume();
 
  private:
   // What is done while the store stays.
   template <class Work>
   auto with_store(Work work) const -> decltype(work(std::declval<dcs::Dcs&>(), std::declval<const dcs::Keys&>()));
 
-  const std::string group_;
+  Status go_on() const;
+
+  const std::string group_, cluster_;
   mutable std::shared_mutex mutex_;
   dcs::Dcs* store_ = nullptr;  // guarded by mutex_
   std::atomic<bool> leaving_{false};

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 #include <thread>
 
@@ -130,6 +131,56 @@ TEST_F(GroupRolesTest, OneRequestAtATime) {
   EXPECT_EQ(roles_.reinit("node2").error().code, Code::kBusy);
   EXPECT_EQ(roles_.switchover("node2").error().code, Code::kBusy);
   EXPECT_EQ(roles_.reinit("node1").error().code, Code::kIsPrimary);
+}
+
+TEST_F(GroupRolesTest, APauseStandsUntilTheLeaderEndsIt) {
+  found();
+  EXPECT_EQ(roles_.resume().value(), "it is not paused: agents watch over the primary");
+  ASSERT_TRUE(roles_.pause());
+  EXPECT_TRUE(roles_.now()->paused);
+  EXPECT_EQ(roles_.pause().value(), "paused already");
+  const auto history = *roles_.history();
+  EXPECT_TRUE(std::any_of(history.begin(), history.end(), [](const auto& line) { return line.action == "pause"; }));
+  once_asked([this] {
+    EXPECT_EQ(roles_.now()->request, "resume");
+    dcs::Txn txn;
+    txn.then = {Op::remove({keys_.paused(), false}), Op::remove({keys_.failover(), false})};
+    ASSERT_TRUE(store_->txn(txn, Deadline::after(seconds(5))));
+  });
+  const auto resumed = roles_.resume();
+  ASSERT_TRUE(resumed) << resumed.error().message;
+  EXPECT_NE(resumed->find("node1 leads"), std::string::npos);
+  EXPECT_FALSE(roles_.now()->paused);
+}
+
+// Only the manager can look at every server.
+TEST_F(GroupRolesTest, APauseWithoutALeaderIsNotEndedHere) {
+  found();
+  ASSERT_TRUE(roles_.pause());
+  dcs::Txn txn;
+  txn.then = {Op::remove({keys_.leader(), false})};
+  ASSERT_TRUE(store_->txn(txn, Deadline::after(seconds(5))));
+  EXPECT_EQ(roles_.resume().error().code, Code::kNotReady);
+  EXPECT_TRUE(roles_.now()->paused);
+  // Nor if the leader goes while it is waited for.
+  put(keys_.leader(), R"({"holder":"node1","epoch":3})");
+  once_asked([this, txn] { ASSERT_TRUE(store_->txn(txn, Deadline::after(seconds(5)))); });
+  EXPECT_EQ(roles_.resume().error().code, Code::kNotReady);
+  EXPECT_TRUE(roles_.now()->paused);
+  EXPECT_FALSE(has(keys_.failover())) << "nobody is asked any more";
+}
+
+TEST_F(GroupRolesTest, TheNameOfTheClusterSaysWhichGroupOfThatNameIsMeant) {
+  found();
+  put(dcs::Keys("another", "lb1").leader(), R"({"holder":"stranger","epoch":9})");
+  GroupRoles mine("lb1", "shop"), nobody("lb1", "nothing");
+  mine.use(store_.get());
+  nobody.use(store_.get());
+  EXPECT_EQ(mine.now()->leader, "node1");
+  EXPECT_EQ(mine.history()->size(), 2u);
+  EXPECT_EQ(nobody.now().error().code, Code::kNotReady);
+  mine.use(nullptr);
+  nobody.use(nullptr);
 }
 
 TEST_F(GroupRolesTest, AStoreThatGoesAwayEndsTheWait) {

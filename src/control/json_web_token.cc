@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "pgwire/digest.h"
 
@@ -54,7 +55,7 @@ std::optional<TokenClaims> claims_of(const json& payload, TokenMint::Time now) {
 
 }  // namespace
 
-TokenMint::TokenMint() : key_(pgwire::random_bytes(kKeyBytes)) {}
+TokenMint::TokenMint(Secret key) : key_(key.empty() ? Secret(pgwire::random_bytes(kKeyBytes)) : std::move(key)) {}
 
 std::string TokenMint::signature(std::string_view signed_part) const {
   return to_url(pgwire::base64(pgwire::hmac_sha256(key_.reveal(), signed_part)));

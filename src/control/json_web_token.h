@@ -1,4 +1,5 @@
-// Tokens that say who logged in, for a while: JSON Web Tokens (RFC 7519) with HMAC-SHA-256, of this process alone.
+// Tokens that say who logged in, for a while: JSON Web Tokens (RFC 7519) with HMAC-SHA-256, of this process and of
+// those that take over from it.
 #pragma once
 
 #include <chrono>
@@ -20,8 +21,9 @@ class TokenMint {
  public:
   using Time = std::chrono::system_clock::time_point;
 
-  // With a random key: tokens end with the process at the latest.
-  TokenMint();
+  // Empty: with a random key. Tokens end with the process at the latest, unless the next one is given its key.
+  explicit TokenMint(Secret key = {});
+  const Secret& key() const { return key_; }
 
   // Good from now on until `expires`.
   std::string issue(const TokenClaims& claims, Time now, Time expires) const;

@@ -82,5 +82,15 @@ TEST(TokenMint, WhatIsNoTokenIsNone) {
   }
 }
 
+TEST(TokenMintTest, WhoHasTheKeyTakesWhatAnotherIssued) {
+  const TokenMint first, stranger;
+  const TokenMint next{first.key()};
+  const auto now = std::chrono::system_clock::now();
+  const std::string token = first.issue({"alice", Role::kViewer}, now, now + std::chrono::hours(1));
+  ASSERT_TRUE(next.read(token, now));
+  EXPECT_EQ(next.read(token, now)->user, "alice");
+  EXPECT_FALSE(stranger.read(token, now));
+}
+
 }  // namespace
 }  // namespace pgb::control

@@ -87,6 +87,7 @@ Json to_json(const LiveView& view) {
       {"time", view.time},
       {"version", PGB_VERSION},
       {"group", view.group},
+      {"cluster", view.cluster.empty() ? Json() : Json(view.cluster)},
       {"uptime_s", rounded(view.uptime_s)},
       {"state", view.state},
       {"sentence", view.sentence},

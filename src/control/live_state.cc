@@ -1,6 +1,8 @@
 #include "control/live_state.h"
 
 #include <algorithm>
+#include <cmath>
+#include <tuple>
 #include <utility>
 
 #include "base/strings.h"
@@ -13,6 +15,7 @@ namespace {
 using Steady = std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kHistoryPace{2};
+constexpr std::chrono::seconds kFresh{5};  // what is older is not told as a number of now
 
 int64_t now_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
@@ -23,8 +26,18 @@ std::string kind_of(const dcs::HistoryLine& line) {
   return line.action == "acquire" || line.action == "forced" || line.action == "release" ? "role" : "note";
 }
 
-std::string piece(const char* event, const std::string& data, uint64_t id) {
-  return "id: " + std::to_string(id) + "\nevent: " + event + "\ndata: " + data + "\n\n";
+std::string piece(const char* event, const std::string& data, const EventPosition& known) {
+  return "id: " + known.text() + "\nevent: " + event + "\ndata: " + data + "\n\n";
+}
+
+// A text that was made once, with how old it is now.
+std::string with_age(const std::string& state, double age_s) {
+  return "{\"age_s\":" + fixed(age_s, 3) + "," + state.substr(1);
+}
+
+// What is to be shown as soon as it is otherwise.
+std::tuple<std::string, uint64_t, bool> leadership(const std::optional<GroupRoles::Now>& roles) {
+  return roles ? std::tuple(roles->leader, roles->epoch, roles->paused) : std::tuple(std::string(), uint64_t{0}, false);
 }
 
 }  // namespace
@@ -38,6 +51,7 @@ LiveState::LiveState(const proxy::Admin& proxy, const GroupRoles* roles, Setting
   if (const proxy::NodeView* primary = topology_->primary()) last_primary_ = primary->name;
   take(true);
   thread_ = std::thread([this] { run(); });
+  if (roles_ != nullptr) roles_thread_ = std::thread([this] { run_roles(); });
 }
 
 LiveState::~LiveState() {
@@ -47,24 +61,43 @@ LiveState::~LiveState() {
   }
   news_.notify_all();
   thread_.join();
+  if (roles_thread_.joinable()) roles_thread_.join();
+}
+
+double LiveState::age_s(Steady::time_point of) const {
+  return std::chrono::duration<double>(Steady::now() - of).count();
+}
+
+void LiveState::run_roles() {
+  std::unique_lock lock(mutex_);
+  while (!stopped_) {
+    roles_wanted_ = false;
+    lock.unlock();
+    const bool changed = read_roles();
+    lock.lock();
+    roles_changed_ = roles_changed_ || changed;
+    news_.wait_for(lock, settings_.period, [this] { return stopped_ || roles_wanted_; });
+  }
 }
 
 void LiveState::run() {
   auto period_ends = Steady::now() + settings_.period;
   std::unique_lock lock(mutex_);
   while (!news_.wait_for(lock, settings_.look, [this] { return stopped_; })) {
+    const bool roles_changed = std::exchange(roles_changed_, false);
     lock.unlock();
     const bool changed = note_changes();
     const bool new_period = Steady::now() >= period_ends;
     if (new_period) period_ends = std::max(period_ends + settings_.period, Steady::now());
-    if (changed || new_period) read_roles();
-    if (changed || new_period) take(new_period);
+    if (changed || roles_changed || new_period) take(new_period);
     lock.lock();
+    roles_wanted_ = roles_wanted_ || changed;
+    if (changed) news_.notify_all();
   }
 }
 
 void LiveState::say(std::string kind, std::string node, std::string text) {
-  add({0, utc_millis(std::chrono::system_clock::now()), std::move(kind), std::move(node), 0, std::move(text)});
+  add({0, utc_millis(std::chrono::system_clock::now()), std::move(kind), std::move(node), 0, std::move(text), 0});
 }
 
 void LiveState::add(LiveEvent event) {
@@ -106,19 +139,25 @@ void LiveState::note_primary(const proxy::TopologySnapshot& now) {
   const proxy::NodeView* primary = now.primary();
   if (primary == nullptr) {
     if (topology_->primary() == nullptr) return;
-    lost_ = Steady::now();
+    {
+      const std::lock_guard lock(mutex_);
+      lost_ = Steady::now();
+      ++counts_.primary_losses;
+    }
     return say("role", "", "there is no primary: writes wait");
   }
-  if (lost_ || primary->name != last_primary_) {
+  std::unique_lock lock(mutex_);
+  const auto lost = std::exchange(lost_, std::nullopt);
+  const double seconds = lost ? std::chrono::duration<double>(Steady::now() - *lost).count() : 0;
+  counts_.without_primary_s += seconds;
+  if (!last_primary_.empty() && primary->name != last_primary_) ++counts_.primary_changes;
+  lock.unlock();
+  if (lost || primary->name != last_primary_) {
     std::string text = primary->name + (primary->name == last_primary_ ? " is the primary again" : " is the primary");
     if (primary->timeline > 0) text += ", timeline " + std::to_string(primary->timeline);
-    if (lost_) {
-      const double seconds = std::chrono::duration<double>(Steady::now() - *lost_).count();
-      text += "; there was none for about " + fixed(seconds, 1) + " s";
-    }
+    if (lost) text += "; there was none for about " + fixed(seconds, 1) + " s";
     say("role", primary->name, text);
   }
-  lost_.reset();
   last_primary_ = primary->name;
 }
 
@@ -143,16 +182,22 @@ void LiveState::note_orders(const proxy::Orders& now) {
               [&](const std::string& name) { say("order", name, name + " gets work again"); });
 }
 
-// The history is long: it is read when somebody else leads, and else now and then.
-void LiveState::read_roles() {
-  if (roles_ == nullptr || !roles_->has_store()) return roles_now_.reset();
-  auto now = roles_->now();
-  const auto known_by = [](const std::optional<GroupRoles::Now>& roles) {
-    return roles ? std::pair(roles->leader, roles->epoch) : std::pair(std::string(), uint64_t{0});
-  };
-  const auto before = known_by(roles_now_);
-  roles_now_ = now ? std::optional(std::move(*now)) : std::nullopt;
-  if (known_by(roles_now_) != before || Steady::now() - history_read_ > kHistoryPace) read_history();
+// Whether somebody else leads, or it is known only now who does. The history is long: it is read then, and else now and
+// then.
+bool LiveState::read_roles() {
+  std::optional<GroupRoles::Now> fresh;
+  if (roles_->has_store()) {
+    if (auto now = roles_->now()) fresh = std::move(*now);
+  }
+  const bool known = fresh.has_value();
+  bool changed = false;
+  {
+    const std::lock_guard lock(mutex_);
+    changed = known != roles_now_.has_value() || leadership(fresh) != leadership(roles_now_);
+    roles_now_ = std::move(fresh);
+  }
+  if (known && (changed || Steady::now() - history_read_ > kHistoryPace)) read_history();
+  return changed;
 }
 
 void LiveState::read_history() {
@@ -160,18 +205,26 @@ void LiveState::read_history() {
   auto history = roles_->history();
   if (!history) return;
   std::set<std::string> there;
+  std::vector<dcs::HistoryLine> fresh;
   for (dcs::HistoryLine& line : *history) {
     const std::string key = line.time + line.node + line.action + line.text;
     there.insert(key);
     if (told_.count(key) != 0) continue;
     const std::string kind = kind_of(line);
-    add({0, std::move(line.time), kind, std::move(line.node), static_cast<int64_t>(line.epoch), std::move(line.text)});
+    fresh.push_back(line);
+    add({0, std::move(line.time), kind, std::move(line.node), static_cast<int64_t>(line.epoch), std::move(line.text),
+         line.revision});
   }
   told_ = std::move(there);
+  if (std::exchange(knows_past_, true)) {
+    const std::lock_guard lock(mutex_);
+    counts_.count(fresh);
+  }
 }
 
 // Rates are of a whole period; what else there is, is of now.
 void LiveState::take(bool new_period) {
+  const auto taken = Steady::now();
   std::vector<proxy::TrafficRow> traffic = proxy_.traffic();
   std::optional<Rates> of_step;
   if (new_period) {
@@ -182,7 +235,14 @@ void LiveState::take(bool new_period) {
     if (step_ends) step_ago_ = now;
     second_ago_ = std::move(now);
   }
-  auto view = std::make_shared<LiveView>(live_view(proxy_, settings_.group, std::move(traffic), rates_, roles_now_));
+  std::optional<GroupRoles::Now> roles;
+  {
+    const std::lock_guard lock(mutex_);
+    roles = roles_now_;
+  }
+  auto view =
+      std::make_shared<LiveView>(live_view(proxy_, settings_.group, std::move(traffic), rates_, std::move(roles)));
+  view->cluster = settings_.cluster;
   {
     const std::lock_guard lock(mutex_);
     if (of_step) {
@@ -192,6 +252,7 @@ void LiveState::take(bool new_period) {
       history_.add(step, now_ms());
     }
     view_ = std::move(view);
+    taken_ = taken;
     state_text_.reset();
     ++state_number_;
   }
@@ -201,13 +262,19 @@ void LiveState::take(bool new_period) {
 std::string LiveState::snapshot(const Reader& you) const {
   std::shared_ptr<const LiveView> view;
   Json events = Json::array(), history;
+  EventPosition newest;
+  double age = 0;
   {
     const std::lock_guard lock(mutex_);
     view = view_;
+    age = age_s(taken_);
+    newest = events_.newest();
     for (const LiveEvent& event : events_.all()) events.push_back(to_json(event));
     history = to_json(history_);
   }
   Json document = to_json(*view);
+  document["age_s"] = std::round(age * 1000) / 1000;
+  document["last_event_id"] = newest.text();
   document["you"] = {{"role", you.role}, {"user", you.user}};
   document["events"] = std::move(events);
   document["history"] = std::move(history);
@@ -215,50 +282,72 @@ std::string LiveState::snapshot(const Reader& you) const {
 }
 
 std::string LiveState::text() const {
-  std::shared_ptr<const LiveView> view;
+  LiveView view;
   std::vector<LiveEvent> events;
+  double age = 0;
   {
     const std::lock_guard lock(mutex_);
-    view = view_;
-    events = events_.since(0);
+    view = *view_;
+    age = age_s(taken_);
+    events.assign(events_.all().begin(), events_.all().end());
   }
-  return live_text(*view, events);
+  if (age > kOld_s) call_unknown(view, age);
+  return live_text(view, events);
 }
 
-std::shared_ptr<LiveState::Stream> LiveState::open(std::optional<uint64_t> last_event) const {
+LiveState::RoleNumbers LiveState::role_numbers() const {
+  const std::lock_guard lock(mutex_);
+  RoleNumbers numbers;
+  numbers.counts = counts_;
+  if (lost_) numbers.counts.without_primary_s += std::chrono::duration<double>(Steady::now() - *lost_).count();
+  if (Steady::now() - taken_ < kFresh) numbers.roles = view_->roles;
+  return numbers;
+}
+
+std::shared_ptr<LiveState::Stream> LiveState::open(std::optional<EventPosition> known) const {
   if (++*streams_ > settings_.most_streams) {
     --*streams_;
     return nullptr;
   }
   const std::lock_guard lock(mutex_);
-  const uint64_t newest = events_.newest();
-  return std::make_shared<Stream>(*this, std::min(last_event.value_or(newest), newest));
+  const EventPosition& newest = events_.newest();
+  EventPosition from = known.value_or(newest);
+  if (from.run == newest.run) {
+    from.event = std::min(from.event, newest.event);
+    return std::make_shared<Stream>(*this, std::move(from), 0);
+  }
+  // What this process has seen is news, but not what the lease store told the other one, too.
+  const int64_t told = from.revision;
+  return std::make_shared<Stream>(*this, EventPosition{newest.run, 0, told}, told);
 }
 
 std::string LiveState::Stream::next(std::chrono::milliseconds wait) {
   std::shared_ptr<const LiveView> view;
   std::shared_ptr<const std::string> state;
   std::vector<LiveEvent> events;
+  Steady::time_point taken;
   {
     std::unique_lock lock(live_.mutex_);
     live_.news_.wait_for(lock, wait, [&] { return live_.stopped_ || live_.state_number_ != last_state_; });
     if (live_.state_number_ == last_state_) return "";
     last_state_ = live_.state_number_;
     view = live_.view_;
+    taken = live_.taken_;
     state = live_.state_text_;
-    events = live_.events_.since(last_event_);
+    events = live_.events_.since(known_.event, told_);
   }
   std::string out;
   for (const LiveEvent& event : events) {
-    last_event_ = event.id;
-    out += piece("event", line_of(to_json(event)), event.id);
+    known_.event = event.id;
+    known_.revision = std::max(known_.revision, event.revision);
+    out += piece("event", line_of(to_json(event)), known_);
   }
   if (!state) {  // the first of the readers that want it makes it, for all
     state = std::make_shared<const std::string>(line_of(to_json(*view)));
     const std::lock_guard lock(live_.mutex_);
     if (live_.view_ == view) live_.state_text_ = state;
   }
-  return out + piece("state", *state, last_event_);
+  return out + piece("state", with_age(*state, live_.age_s(taken)), known_);
 }
 
 }  // namespace pgb::control

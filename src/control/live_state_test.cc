@@ -2,10 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "control/fake_proxy.h"
+#include "dcs/local_store.h"
 
 namespace pgb::control {
 namespace {
@@ -31,6 +34,12 @@ class Group : public FakeProxy {
     next->version = topology_->version + 1;
     topology_ = std::move(next);
   }
+  // Nothing can be asked meanwhile.
+  void hold(bool on) { held_ = on; }
+  std::vector<proxy::TrafficRow> traffic() const override {
+    while (held_) std::this_thread::sleep_for(milliseconds(2));
+    return FakeProxy::traffic();
+  }
   std::vector<proxy::ClientRow> clients() const override {
     std::vector<proxy::ClientRow> rows(5);
     for (proxy::ClientRow& row : rows) row.state = "paused";
@@ -46,6 +55,7 @@ class Group : public FakeProxy {
   }
 
  private:
+  std::atomic<bool> held_{false};
   mutable std::mutex mutex_;
   proxy::TopologyPtr topology_ = std::make_shared<proxy::TopologySnapshot>();
   proxy::OrdersPtr orders_ = std::make_shared<proxy::Orders>();
@@ -66,9 +76,9 @@ proxy::NodeView node(const char* name, proxy::NodeRole role, bool healthy = true
 class LiveStateTest : public ::testing::Test {
  protected:
   LiveStateTest() { group_.set({node("a", kPrimary), node("b", kReplica)}); }
-  void start() {
-    live_ =
-        std::make_unique<LiveState>(group_, nullptr, LiveState::Settings{"lb1", milliseconds(5), milliseconds(20), 2});
+  void start(const GroupRoles* roles = nullptr) {
+    live_ = std::make_unique<LiveState>(group_, roles,
+                                        LiveState::Settings{"lb1", "shop", milliseconds(5), milliseconds(20), 2});
   }
   Json snapshot() { return Json::parse(live_->snapshot({"viewer", "alice"})); }
   template <class Holds>
@@ -96,6 +106,7 @@ TEST_F(LiveStateTest, TellsTheGroupAndWhoAsks) {
   start();
   const Json now = snapshot();
   EXPECT_EQ(now["group"], "lb1");
+  EXPECT_EQ(now["cluster"], "shop");
   EXPECT_EQ(now["state"], "healthy");
   EXPECT_EQ(now["sentence"], "");
   EXPECT_EQ(now["ha"], nullptr);
@@ -118,6 +129,12 @@ TEST_F(LiveStateTest, ALostPrimaryIsSeenAndExplained) {
   group_.set({node("a", kPrimary, false, "connection refused"), node("b", kPrimary)});
   now = wait_for([](const Json& s) { return s["state"] == "degraded"; });
   EXPECT_TRUE(tells(now, "b is the primary; there was none for about"));
+  const LiveState::RoleNumbers roles = live_->role_numbers();
+  EXPECT_EQ(roles.counts.primary_losses, 1u);
+  EXPECT_EQ(roles.counts.primary_changes, 1u);
+  EXPECT_GT(roles.counts.without_primary_s, 0);
+  EXPECT_FALSE(roles.roles) << "no store is kept here";
+  EXPECT_EQ(live_->role_numbers().counts.without_primary_s, roles.counts.without_primary_s) << "it has ended";
 }
 
 TEST_F(LiveStateTest, OrdersAreEvents) {
@@ -157,10 +174,102 @@ TEST_F(LiveStateTest, WhoComesBackGetsTheEventsThatHeMissed) {
   start();
   group_.set_paused(true);
   const Json now = wait_for([](const Json& s) { return s["paused"] == true; });
-  const auto known = now["events"].back()["id"].get<uint64_t>();
-  EXPECT_EQ(live_->open(known)->next(milliseconds(5000)).find("event: event"), std::string::npos);
-  EXPECT_NE(live_->open(known - 1)->next(milliseconds(5000)).find("event: event"), std::string::npos);
-  EXPECT_EQ(live_->open(known + 100)->next(milliseconds(5000)).find("event: event"), std::string::npos);
+  const auto known = EventPosition::parse(now["last_event_id"].get<std::string>());
+  EXPECT_EQ(known.event, now["events"].back()["id"]);
+  const auto tells_after = [&](int64_t difference) {
+    EventPosition from = known;
+    from.event += static_cast<uint64_t>(difference);
+    return live_->open(from)->next(milliseconds(5000)).find("event: event") != std::string::npos;
+  };
+  EXPECT_FALSE(tells_after(0));
+  EXPECT_TRUE(tells_after(-1));
+  EXPECT_FALSE(tells_after(100));
+}
+
+// Numbers of another process mean nothing here; the lease store's history is one for all of them.
+TEST_F(LiveStateTest, WhoComesFromAnotherProcessMissesNothingAndHearsNothingTwice) {
+  const auto store = dcs::LocalStore::in_memory();
+  const auto put = [&](const std::string& key, const std::string& value) {
+    return store->put("/pgbalancer/shop/lb1/" + key, value, 0, Deadline::after(std::chrono::seconds(5))).value();
+  };
+  put("leader", R"({"holder":"a","epoch":2})");
+  const auto first = put("history/0000000001-1-a", R"({"time":"t1","node":"a","action":"acquire","text":"first"})");
+  put("history/0000000002-2-a", R"({"time":"t2","node":"a","action":"acquire","text":"second"})");
+  GroupRoles roles("lb1");
+  roles.use(store.get());
+  start(&roles);
+  // Before the history was read, and after it.
+  for (int round = 0; round < 2; ++round) {
+    const auto stream = live_->open(EventPosition{"another", 1000, first});
+    group_.set_paused(round == 0);
+    std::string heard;
+    const std::string news = round == 0 ? "databases are paused" : "databases go on";
+    const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while ((heard.find("\"second\"") == std::string::npos || heard.find(news) == std::string::npos) &&
+           std::chrono::steady_clock::now() < limit) {
+      heard += stream->next(milliseconds(50));
+    }
+    EXPECT_NE(heard.find("\"second\""), std::string::npos) << heard;
+    EXPECT_NE(heard.find(news), std::string::npos) << heard;
+    EXPECT_EQ(heard.find("\"first\""), std::string::npos) << "told again: " << heard;
+  }
+  live_.reset();
+  roles.use(nullptr);
+}
+
+TEST_F(LiveStateTest, WhatIsNotLookedAtAnyMoreGetsOld) {
+  start();
+  EXPECT_LT(snapshot()["age_s"], 3);
+  const auto stream = live_->open(std::nullopt);
+  group_.hold(true);
+  const Json now = wait_for([](const Json& s) { return s["age_s"] > 3.1; });
+  EXPECT_EQ(now["state"], "healthy") << "as it was seen then";
+  const std::string text = live_->text();
+  EXPECT_NE(text.find("unknown"), std::string::npos) << text;
+  EXPECT_NE(text.find("has not looked at the group for 3 s"), std::string::npos) << text;
+  EXPECT_EQ(text.find("healthy"), std::string::npos) << text;
+  EXPECT_NE(stream->next(milliseconds(5000)).find("{\"age_s\":3."), std::string::npos);
+  group_.hold(false);
+  wait_for([](const Json& s) { return s["age_s"] < 1; });
+  EXPECT_EQ(live_->text().find("has not looked"), std::string::npos);
+}
+
+// As etcd behind a broken line.
+class SilentStore : public dcs::Dcs {
+ public:
+  Result<dcs::Snapshot> range(const dcs::Range&, Deadline deadline) override { return wait(deadline); }
+  Result<dcs::Revision> put(const std::string&, const std::string&, dcs::LeaseId, Deadline deadline) override {
+    return wait(deadline);
+  }
+  Result<dcs::TxnResult> txn(const dcs::Txn&, Deadline deadline) override { return wait(deadline); }
+  Result<dcs::Lease> grant(std::chrono::seconds, Deadline deadline) override { return wait(deadline); }
+  Result<std::chrono::seconds> keep_alive(dcs::LeaseId, Deadline deadline) override { return wait(deadline); }
+  Status revoke(dcs::LeaseId, Deadline deadline) override { return wait(deadline); }
+  Result<dcs::LeaseInfo> time_to_live(dcs::LeaseId, Deadline deadline) override { return wait(deadline); }
+  Status watch(const std::string&, dcs::Revision, Deadline deadline, Canceller*,
+               const std::function<bool(const dcs::Changes&)>&) override {
+    return wait(deadline);
+  }
+
+ private:
+  static Error wait(Deadline deadline) {
+    while (!deadline.expired()) std::this_thread::sleep_for(milliseconds(5));
+    return Error(Code::kTimeout, "nobody answers");
+  }
+};
+
+TEST_F(LiveStateTest, AStoreThatDoesNotAnswerMakesNothingElseOld) {
+  SilentStore silent;
+  GroupRoles roles("lb1", "shop");
+  roles.use(&silent);
+  start(&roles);
+  for (int i = 0; i < 10; ++i) {
+    std::this_thread::sleep_for(milliseconds(100));
+    EXPECT_LT(snapshot()["age_s"], 0.5);
+  }
+  EXPECT_EQ(snapshot()["ha"], nullptr);
+  live_.reset();
+  roles.use(nullptr);
 }
 
 TEST_F(LiveStateTest, SoManyStreamsAndNoMore) {
@@ -189,7 +298,20 @@ TEST(EventLogTest, ForgetsTheOldest) {
   for (size_t i = 0; i < EventLog::kMost + 10; ++i) log.add({});
   EXPECT_EQ(log.all().size(), EventLog::kMost);
   EXPECT_EQ(log.all().front().id, 11u);
-  EXPECT_EQ(log.since(log.newest() - 1).size(), 1u);
+  EXPECT_EQ(log.since(log.newest().event - 1).size(), 1u);
+}
+
+TEST(EventPositionTest, IsTextAndComesBack) {
+  const EventPosition at{"ab12", 7, 1234};
+  EXPECT_EQ(at.text(), "ab12-7-1234");
+  const EventPosition again = EventPosition::parse(at.text());
+  EXPECT_EQ(again.run, at.run);
+  EXPECT_EQ(again.event, 7u);
+  EXPECT_EQ(again.revision, 1234);
+  for (const char* text : {"", "17", "a-b", "a-1-x", "a-1-2-3", "a--2", "a-1-99999999999999999999"}) {
+    EXPECT_EQ(EventPosition::parse(text).run, "") << text;
+    EXPECT_EQ(EventPosition::parse(text).revision, 0) << text;
+  }
 }
 
 TEST(ChartHistoryTest, IsBoundedInTimeAndNodes) {

@@ -128,6 +128,17 @@ void count_kept_back(LiveView& view, const proxy::Admin& proxy) {
 
 }  // namespace
 
+void call_unknown(LiveView& view, double age_s) {
+  const std::string why = "no news for " + fixed(age_s, 0) + " s";
+  view.state = "unknown";
+  view.sentence = "The balancer has not looked at the group for " + fixed(age_s, 0) + " s: what follows is old.";
+  for (LiveNode& node : view.nodes) {
+    node.state = "unknown";
+    node.reason = why;
+  }
+  for (LiveLink& link : view.links) link.state = "unknown";
+}
+
 std::string durability_sentence(const GroupRoles::Now& roles) {
   if (roles.durability.empty()) return "";
   if (roles.durability == "async") return "A commit waits for no replica: what the primary has alone is lost with it.";

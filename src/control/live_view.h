@@ -39,6 +39,7 @@ struct LiveLink {
 struct LiveView {
   std::string time;  // RFC 3339, UTC
   std::string group;
+  std::string cluster;  // of which it is a part; empty: of none that is known
   double uptime_s = 0;
   std::string state;                     // "healthy", "degraded", "no_primary"
   std::string sentence;                  // what is wrong, and what comes of it; empty: nothing is
@@ -59,9 +60,14 @@ struct LiveView {
   static constexpr size_t kMostPools = 100, kMostRoutes = 60;
 };
 
+// What is older says nothing of how things are.
+inline constexpr double kOld_s = 3;
+
 // `traffic`: as the proxy tells it now.
 LiveView live_view(const proxy::Admin& proxy, const std::string& group, std::vector<proxy::TrafficRow> traffic,
                    Rates rates, std::optional<GroupRoles::Now> roles);
+// The state was seen that long ago: nobody knows how anything is now.
+void call_unknown(LiveView& view, double age_s);
 // What a commit waits for; empty: that is not known.
 std::string durability_sentence(const GroupRoles::Now& roles);
 // As two columns of figures and a line a node, 80 columns wide, for terminals and where there is no JavaScript.

@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "base/result.h"
 #include "base/secret.h"
@@ -29,7 +30,9 @@ class Logins {
   };
   static constexpr std::chrono::seconds kLifetime{3600};  // of a token
 
-  explicit Logins(Surroundings surroundings) : around_(std::move(surroundings)) {}
+  // `token_key`: of the process before; empty: a new one.
+  explicit Logins(Surroundings surroundings, Secret token_key = {})
+      : around_(std::move(surroundings)), mint_(std::move(token_key)) {}
 
   // Zero: a login from that address may be tried; else how long it has to wait.
   LoginLimit::Seconds must_wait(const std::string& peer) {
@@ -37,6 +40,8 @@ class Logins {
   }
   // kAuth: no such user, wrong password, or he may not even look; kNotReady: his password cannot be checked now.
   Result<Session> log_in(const std::string& peer, const std::string& user, const Secret& password);
+
+  const Secret& token_key() const { return mint_.key(); }
 
   // Whose token it is, with the rights that he has now; nothing if it is none, or he has none any more.
   std::optional<TokenClaims> who_has(std::string_view token) const;

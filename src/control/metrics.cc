@@ -1,6 +1,7 @@
 #include "control/metrics.h"
 
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "control/group_metrics.h"
 #include "control/metric_text.h"
 #include "control/node_numbers.h"
 
@@ -29,7 +31,11 @@ double seconds_of(const timeval& time) {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
 }
 
+// Since Linux 6.2 the kernel has the number at hand. To read the directory costs more than all other metrics together
+// once there are thousands.
 uint64_t open_descriptors() {
+  struct stat folder = {};
+  if (::stat("/proc/self/fd", &folder) == 0 && folder.st_size > 0) return static_cast<uint64_t>(folder.st_size);
   std::error_code failed;
   uint64_t count = 0;
   for (auto entry = std::filesystem::directory_iterator("/proc/self/fd", failed);
@@ -174,8 +180,7 @@ void write_pools(MetricText& out, const std::vector<proxy::TrafficRow>& rows) {
   }
 }
 
-void write_nodes(MetricText& out, const proxy::Admin& proxy, const proxy::Stats& stats) {
-  const std::vector<NodeNumbers> nodes = node_numbers(proxy);
+void write_nodes(MetricText& out, const proxy::Stats& stats, const std::vector<NodeNumbers>& nodes) {
   const auto each = [&](Type type, const char* name, const char* help, auto value) {
     out.begin(type, name, help);
     for (const NodeNumbers& node : nodes) out.add(value(node), {{"node", node.view.name}});
@@ -188,12 +193,16 @@ void write_nodes(MetricText& out, const proxy::Admin& proxy, const proxy::Stats&
        [](const NodeNumbers& node) { return node.view.gauge->drained ? 1.0 : 0.0; });
   each(Type::kGauge, "pgbalancer_node_weight", "Its share of the reads, as configured.",
        [](const NodeNumbers& node) { return node.view.weight; });
-  each(Type::kGauge, "pgbalancer_node_replication_lag_bytes", "Of the primary's log, not yet replayed when last asked.",
-       [](const NodeNumbers& node) { return number(node.behind()); });
+  out.begin(Type::kGauge, "pgbalancer_node_replication_lag_bytes",
+            "Of the primary's log, not yet replayed when last asked; absent where the node does not answer.");
+  for (const NodeNumbers& node : nodes) {
+    if (node.view.healthy) out.add(number(node.behind()), {{"node", node.view.name}});
+  }
   out.begin(Type::kGauge, "pgbalancer_node_replication_lag_seconds",
             "Age of the newest state that it is known to have; absent where none is known.");
   for (const NodeNumbers& node : nodes) {
-    if (const auto lag = node.behind_seconds()) out.add(*lag, {{"node", node.view.name}});
+    const auto lag = node.view.healthy ? node.behind_seconds() : std::nullopt;
+    if (lag) out.add(*lag, {{"node", node.view.name}});
   }
   each(Type::kGauge, "pgbalancer_node_busy_servers", "Connections to the node that work for a client.",
        [](const NodeNumbers& node) { return number(node.view.gauge->busy); });
@@ -211,25 +220,33 @@ void write_nodes(MetricText& out, const proxy::Admin& proxy, const proxy::Stats&
   }
   each(Type::kCounter, "pgbalancer_node_probe_seconds", "Time for which answers to them were waited for.",
        [](const NodeNumbers& node) { return seconds(node.view.gauge->probes.sum_us); });
+}
+
+void write_work(MetricText& out, const proxy::Admin& proxy, const std::vector<proxy::RouteRow>& routes) {
   out.begin(Type::kHistogram, "pgbalancer_node_request_duration_seconds",
             "From the last byte of a request to the end of the node's answer, waiting included.");
   for (const proxy::LatencyRow& row : proxy.latencies()) out.add(row.latency, {{"node", row.node}});
   out.begin(Type::kCounter, "pgbalancer_routed_requests", "Where requests were sent, and why.");
-  for (const proxy::RouteRow& row : proxy.routes()) {
+  for (const proxy::RouteRow& row : routes) {
     out.add(number(row.requests), {{"node", row.node}, {"reason", row.reason}});
   }
 }
 
 }  // namespace
 
-std::string metrics_of(const proxy::Admin& proxy, bool openmetrics) {
+std::string metrics_of(const proxy::Admin& proxy, const LiveState::RoleNumbers& roles, bool openmetrics) {
   MetricText out(openmetrics);
   const proxy::Stats stats = proxy.stats();
   const std::vector<proxy::TrafficRow> traffic = proxy.traffic();
   write_whole(out, proxy, stats);
   write_databases(out, traffic);
   write_pools(out, traffic);
-  write_nodes(out, proxy, stats);
+  const std::vector<proxy::RouteRow> routes = proxy.routes();
+  const std::vector<NodeNumbers> nodes = node_numbers(proxy, stats, routes);
+  write_nodes(out, stats, nodes);
+  write_work(out, proxy, routes);
+  write_group(out, nodes, roles);
+  write_servers(out, nodes);
   write_process(out, stats);
   return out.finish();
 }

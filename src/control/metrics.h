@@ -3,12 +3,14 @@
 
 #include <string>
 
+#include "control/live_state.h"
 #include "proxy/admin.h"
 
 namespace pgb::control {
 
 // The number of series is bounded: of databases and pools, those with the most requests have their own (100 and 200),
-// the rest are one, "(other)"; reasons of routes are at most 256. Any thread.
-std::string metrics_of(const proxy::Admin& proxy, bool openmetrics);
+// the rest are one, "(other)"; reasons of routes are at most 256, slots of a node 20. What is not known any more is
+// left out. Any thread.
+std::string metrics_of(const proxy::Admin& proxy, const LiveState::RoleNumbers& roles, bool openmetrics);
 
 }  // namespace pgb::control

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <sstream>
 
 #include "control/fake_proxy.h"
@@ -67,7 +68,7 @@ class ManyDatabases final : public FakeProxy {
 };
 
 TEST(Metrics, TheNumberOfSeriesIsBoundedAndNothingIsLost) {
-  const std::string text = metrics_of(ManyDatabases(), true);
+  const std::string text = metrics_of(ManyDatabases(), {}, true);
   EXPECT_EQ(lines_with(text, "pgbalancer_database_requests_total{"), 101u);
   EXPECT_EQ(lines_with(text, "pgbalancer_pool_clients{"), 201u);
   EXPECT_EQ(lines_with(text, "pgbalancer_database_requests_total{database=\"db999\"} 999"), 1u);
@@ -76,7 +77,7 @@ TEST(Metrics, TheNumberOfSeriesIsBoundedAndNothingIsLost) {
 }
 
 TEST(Metrics, TellWhatTheProxyTells) {
-  const std::string text = metrics_of(FakeProxy(), false);
+  const std::string text = metrics_of(FakeProxy(), {}, false);
   for (const char* line : {"pgbalancer_clients 3", "pgbalancer_node_up{node=\"primary1\"} 0",
                            "pgbalancer_node_primary{node=\"primary1\"} 1",
                            "pgbalancer_pool_servers{database=\"shop\",user=\"alice\",state=\"idle\"} 3",
@@ -86,6 +87,78 @@ TEST(Metrics, TellWhatTheProxyTells) {
                            "pgbalancer_node_request_duration_seconds_count{node=\"primary1\"} 2",
                            "pgbalancer_routed_requests_total{node=\"primary1\",reason=\"it writes\"} 7",
                            "pgbalancer_paused_databases 1"}) {
+    EXPECT_EQ(lines_with(text, line), 1u) << line << "\n" << text;
+  }
+}
+
+// One node that is up and was asked for its basics `age` ago.
+class KnownServer final : public FakeProxy {
+ public:
+  explicit KnownServer(std::chrono::seconds age) {
+    healthy = true;
+    topology_ = std::make_shared<proxy::TopologySnapshot>(*FakeProxy::topology());
+    const auto asked = std::chrono::steady_clock::now().time_since_epoch() - age;
+    proxy::ServerBasics basics{
+        "17.5", 1.7e9, 12, 100, {{"replica1", true, 4096}}, std::chrono::nanoseconds(asked).count()};
+    topology_->nodes[0].gauge->basics.put(basics);
+    topology_->nodes[0].timeline = 7;
+  }
+  proxy::TopologyPtr topology() const override { return topology_; }
+  void lose() { topology_->nodes[0].healthy = false; }
+
+ private:
+  std::shared_ptr<proxy::TopologySnapshot> topology_;
+};
+
+constexpr const char* kOfServers[] = {"pgbalancer_node_postgres_info{node=\"primary1\",version=\"17.5\"} 1",
+                                      "pgbalancer_node_postgres_connections{node=\"primary1\"} 12",
+                                      "pgbalancer_node_postgres_max_connections{node=\"primary1\"} 100",
+                                      "pgbalancer_node_postgres_start_time_seconds{node=\"primary1\"} 1700000000",
+                                      "pgbalancer_node_slot_retained_bytes{node=\"primary1\",slot=\"replica1\"} 4096",
+                                      "pgbalancer_node_slot_active{node=\"primary1\",slot=\"replica1\"} 1"};
+
+TEST(Metrics, WhatAServerSaidLatelyIsTold) {
+  const std::string text = metrics_of(KnownServer(std::chrono::seconds(3)), {}, true);
+  for (const char* line : kOfServers) EXPECT_EQ(lines_with(text, line), 1u) << line << "\n" << text;
+  EXPECT_EQ(lines_with(text, "pgbalancer_node_timeline{node=\"primary1\"} 7"), 1u);
+}
+
+TEST(Metrics, WhatIsOldIsLeftOut) {
+  KnownServer gone(std::chrono::seconds(3));
+  gone.lose();
+  for (const std::string& text :
+       {metrics_of(KnownServer(std::chrono::seconds(20)), {}, true), metrics_of(gone, {}, true)}) {
+    for (const char* line : kOfServers) EXPECT_EQ(lines_with(text, line), 0u) << line << "\n" << text;
+  }
+  const std::string text = metrics_of(gone, {}, true);
+  for (const char* name : {"pgbalancer_node_replication_lag_bytes{", "pgbalancer_node_replication_lag_seconds{",
+                           "pgbalancer_node_timeline{", "pgbalancer_group_epoch "}) {
+    EXPECT_EQ(lines_with(text, name), 0u) << name;
+  }
+}
+
+TEST(Metrics, TellWhoLeadsAndHowOftenThatChanged) {
+  LiveState::RoleNumbers roles;
+  roles.counts.failovers = 3;
+  roles.counts.switchovers = 2;
+  roles.counts.primary_changes = 5;
+  roles.counts.without_primary_s = 1.5;
+  GroupRoles::Now now;
+  now.leader = "primary1";
+  now.epoch = 9;
+  now.sync_members = {"replica1"};
+  now.sync_required = 1;
+  now.members.push_back({"primary1", "leading", "", std::nullopt, false, 11});
+  roles.roles = now;
+  FakeProxy proxy;
+  proxy.healthy = true;
+  const std::string text = metrics_of(proxy, roles, true);
+  for (const char* line :
+       {"pgbalancer_group_elections_total{kind=\"failover\"} 3",
+        "pgbalancer_group_elections_total{kind=\"switchover\"} 2", "pgbalancer_primary_changes_total 5",
+        "pgbalancer_without_primary_seconds_total 1.5", "pgbalancer_group_epoch 9",
+        "pgbalancer_node_leader{node=\"primary1\"} 1", "pgbalancer_node_sync_member{node=\"primary1\"} 0",
+        "pgbalancer_group_sync_required 1", "pgbalancer_node_timeline{node=\"primary1\"} 11"}) {
     EXPECT_EQ(lines_with(text, line), 1u) << line << "\n" << text;
   }
 }

@@ -14,9 +14,13 @@ std::string time_of(int64_t steady_ns) { return steady_ns == 0 ? "" : utc(at_ste
 }  // namespace
 
 std::vector<NodeNumbers> node_numbers(const proxy::Admin& proxy) {
-  const proxy::Stats stats = proxy.stats();
+  return node_numbers(proxy, proxy.stats(), proxy.routes());
+}
+
+std::vector<NodeNumbers> node_numbers(const proxy::Admin& proxy, const proxy::Stats& stats,
+                                      const std::vector<proxy::RouteRow>& routes) {
   std::map<std::string, uint64_t> requests;
-  for (const proxy::RouteRow& row : proxy.routes()) requests[row.node] += row.requests;
+  for (const proxy::RouteRow& row : routes) requests[row.node] += row.requests;
   std::vector<NodeNumbers> nodes;
   double weights = 0;
   const proxy::TopologyPtr topology = proxy.topology();

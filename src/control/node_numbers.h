@@ -31,5 +31,8 @@ struct NodeNumbers {
 };
 
 std::vector<NodeNumbers> node_numbers(const proxy::Admin& proxy);
+// The same, of numbers that were asked for already.
+std::vector<NodeNumbers> node_numbers(const proxy::Admin& proxy, const proxy::Stats& stats,
+                                      const std::vector<proxy::RouteRow>& routes);
 
 }  // namespace pgb::control

@@ -92,7 +92,24 @@ bool PcpServer::send(int fd, std::string_view bytes) const {
   return true;
 }
 
+std::string PcpServer::answer(PcpTalk& talk, const PcpPacket& packet, const std::string& peer) {
+  if (packet.kind != PcpTalk::kLogin) return talk.answer(packet);
+  const auto wait = limit_.attempt(peer, std::chrono::steady_clock::now());
+  if (wait.count() > 0) {
+    log::info("PCP: a login from " + peer + " was not looked at: too many have failed");
+    return talk.refuse_login(wait);
+  }
+  std::string out = talk.answer(packet);
+  if (!talk.user().empty()) limit_.good(peer);
+  if (talk.refused()) {
+    log::info("PCP: a login from " + peer + " failed");
+    wait_for(-1, 0, kAfterWrong);
+  }
+  return out;
+}
+
 void PcpServer::serve(int client) {
+  const std::string peer = net::Address::peer_of(client).host();
   PcpTalk talk = make_talk_();
   PcpFramer framer;
   std::array<char, 4096> buffer;
@@ -100,12 +117,7 @@ void PcpServer::serve(int client) {
   while (!talk.ended() && !framer.broken()) {
     const auto packet = framer.next();
     if (packet) {
-      const std::string out = talk.answer(*packet);
-      if (talk.refused()) {
-        log::info("PCP: a login from " + net::Address::peer_of(client).str() + " failed");
-        wait_for(-1, 0, kAfterWrong);
-      }
-      if (!send(client, out)) return;
+      if (!send(client, answer(talk, *packet, peer))) return;
       continue;
     }
     if (framer.broken()) return;

@@ -1,5 +1,5 @@
 // The PCP port: pgpool-II's pcp_* commands against this balancer. Blocking, a thread for each of at most 16
-// connections: it costs the threads that serve clients nothing.
+// connections: it costs the threads that serve clients nothing. Passwords may be tried as often as REST lets them.
 #pragma once
 
 #include <atomic>
@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "base/result.h"
+#include "control/login_limit.h"
 #include "control/pcp_talk.h"
 #include "control/workers.h"
 #include "os/unique_fd.h"
@@ -32,11 +33,13 @@ class PcpServer {
   void serve(int client);
   bool wait_for(int fd, short events, std::chrono::milliseconds limit) const;
   bool send(int fd, std::string_view bytes) const;
+  std::string answer(PcpTalk& talk, const PcpPacket& packet, const std::string& peer);
 
   const os::UniqueFd listener_;
   const uint16_t port_;
   const MakeTalk make_talk_;
   os::UniqueFd wake_;  // readable once it is to stop
+  LoginLimit limit_;
   Workers workers_;
   std::thread accepting_;
 };

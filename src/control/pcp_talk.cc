@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "base/log.h"
@@ -91,7 +92,7 @@ std::string PcpTalk::answer(const PcpPacket& packet_in) {
     pgwire::Writer(out).begin('m').bytes(salt_).end();
     return out;
   }
-  if (packet_in.kind == 'R') return authenticate(packet_in.payload);
+  if (packet_in.kind == kLogin) return authenticate(packet_in.payload);
   if (packet_in.kind == 'X') {
     ended_ = true;
     return {};
@@ -101,6 +102,12 @@ std::string PcpTalk::answer(const PcpPacket& packet_in) {
     return refusal("FATAL", "authentication failed for new PCP connection", "connection not authorized");
   }
   return request(packet_in);
+}
+
+std::string PcpTalk::refuse_login(std::chrono::duration<double> until_next) {
+  ended_ = true;
+  return refusal("FATAL", "too many logins have failed",
+                 "try again in " + std::to_string(static_cast<long>(std::ceil(until_next.count()))) + " s");
 }
 
 // A salt is good for one attempt.

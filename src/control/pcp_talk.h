@@ -3,6 +3,7 @@
 // zero bytes. Source: pgpool-II's documentation of its commands, and how its clients of 4.3 and later read the answers.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -46,6 +47,9 @@ class PcpTalk {
   };
   explicit PcpTalk(Surroundings surroundings);
 
+  static constexpr char kLogin = 'R';  // the kind of a packet that proves who it is
+  // What is said instead of looking at one. It ends the talk.
+  std::string refuse_login(std::chrono::duration<double> until_next);
   // May take as long as a command does. The answer may be empty.
   std::string answer(const PcpPacket& packet);
   bool ended() const { return ended_; }      // nothing more is to be read

@@ -138,6 +138,14 @@ TEST_F(PcpTalkTest, ANodeIsToldInTheWayOfTheClientsVersion) {
   EXPECT_NE(ask('L').find("CommandComplete|1|"), std::string::npos);
 }
 
+TEST_F(PcpTalkTest, ALoginThatIsNotLookedAtEndsTheTalk) {
+  PcpTalk one = talk();
+  const std::string told = one.refuse_login(std::chrono::duration<double>(3.2));
+  EXPECT_NE(told.find("try again in 4 s"), std::string::npos) << told;
+  EXPECT_TRUE(one.ended());
+  EXPECT_TRUE(one.user().empty());
+}
+
 TEST_F(PcpTalkTest, TheServerStopsWhileClientsAreConnected) {
   auto server = PcpServer::start("127.0.0.1", 0, [this] { return talk(); });
   ASSERT_TRUE(server);

@@ -102,6 +102,36 @@ http::Response other_methods(const std::string& method, const std::string& metho
   return answer;
 }
 
+bool only_looks(const std::string& method) { return method == "GET" || method == "HEAD" || method == "OPTIONS"; }
+
+std::string_view header_of(const http::Request& request, const char* name) {
+  const auto found = request.headers.find(name);
+  return found == request.headers.end() ? std::string_view() : std::string_view(found->second);
+}
+
+// The page that has a browser ask, if one does, is one of ours.
+bool is_own_origin(const http::Request& request) {
+  if (request.headers.count("origin") == 0) return true;
+  const std::string ours = "://" + std::string(header_of(request, "host"));
+  const std::string_view origin = header_of(request, "origin");
+  return origin == "http" + ours || origin == "https" + ours;
+}
+
+// A page from elsewhere has a browser give a command. No page can alter these headers; what is no browser sends none.
+// Over plain HTTP browsers send Origin alone.
+bool is_command_from_elsewhere(const http::Request& request) {
+  if (only_looks(request.method)) return false;
+  if (request.headers.count("sec-fetch-site") == 0) return !is_own_origin(request);
+  const std::string_view site = header_of(request, "sec-fetch-site");
+  return site != "same-origin" && site != "none";
+}
+
+http::Response from_elsewhere() {
+  return http::problem(403,
+                       "a page from elsewhere has the browser ask for this: only the balancer's own page may; changed: "
+                       "nothing; try: the page at / of this port, or a program that is no browser");
+}
+
 http::Response unknown_asker() {
   auto answer = http::problem(
       401, "send the header Authorization: Bearer with the balancer's token, or with one from /api/v1/auth/login");
@@ -114,10 +144,12 @@ http::Response unknown_asker() {
 http::Response RestApi::handle(const http::Request& request) {
   const size_t mark = std::min(request.target.find('?'), request.target.size());
   const std::string path = request.target.substr(0, mark);
-  if (WebPage::serves(path)) return page_.answer(request, path, asker_of(request).role);
+  if (WebPage::serves(path)) return page_.answer(request, path, asker_of(request, only_looks(request.method)).role);
+  if (is_command_from_elsewhere(request)) return from_elsewhere();
   auto found = find(request.method, path);
   const bool open = found && (found->route != nullptr ? found->route->needs == Role::kNobody : found->open);
-  const Asker asker = open ? Asker() : asker_of(request);
+  const bool looks = only_looks(request.method) || (found && found->route != nullptr && found->route->looks);
+  const Asker asker = open ? Asker() : asker_of(request, looks);
   if (!open && asker.role == Role::kNobody) return unknown_asker();
   if (!found) return http::problem(404, "there is no " + path + "; see /api/v1/openapi.json");
   if (found->route == nullptr) return other_methods(request.method, found->methods, path);
@@ -126,30 +158,43 @@ http::Response RestApi::handle(const http::Request& request) {
         403, std::string("this is for the role ") + name_of(found->route->needs) + ", not for " + name_of(asker.role));
   }
   const std::string_view query = std::string_view(request.target).substr(std::min(mark + 1, request.target.size()));
-  return found->route->answer({context_, request, std::move(found->path), query_of(query), asker.role, asker.user});
+  auto answer =
+      found->route->answer({context_, request, std::move(found->path), query_of(query), asker.role, asker.user});
+  if (answer.more) end_with_rights(answer, request, found->route->needs);
+  return answer;
+}
+
+// A stream, of events all, ends when whoever reads it may not read it any more: his token has run out, or he is off the
+// list.
+void RestApi::end_with_rights(http::Response& answer, const http::Request& request, Role needs) const {
+  http::Request asked = request;
+  asked.body.clear();
+  answer.more = [this, needs, asked = std::move(asked), more = std::move(answer.more),
+                 ended = false]() mutable -> std::optional<std::string> {
+    if (ended) return std::nullopt;
+    if (asker_of(asked, true).role >= needs) return more();
+    ended = true;
+    return "event: end\ndata: {\"reason\":\"the token is not good any more\"}\n\n";
+  };
 }
 
 // Who shows something that is no token of ours is nobody, wherever he comes from.
-RestApi::Asker RestApi::asker_of(const http::Request& request) const {
+RestApi::Asker RestApi::asker_of(const http::Request& request, bool looks) const {
   if (http::has_bearer(request, settings_.token.reveal())) return {Role::kOperator, ""};
   const Secret& viewers = settings_.stats_token;
   if (!viewers.empty() && http::has_bearer(request, viewers.reveal())) return {Role::kViewer, ""};
   const auto claims = logins_.who_has(http::bearer_of(request));
   if (claims) return {claims->role, claims->user};
-  if (may_read_unnamed(request)) return {Role::kViewer, ""};
+  if (looks && may_read_unnamed(request)) return {Role::kViewer, ""};
   return {};
 }
 
 // From this machine, and not on behalf of a page that a browser here has loaded from elsewhere: such a page can make
 // its own name mean this machine (DNS rebinding), but not have the browser say another Host than that name.
 bool RestApi::may_read_unnamed(const http::Request& request) const {
-  const bool looks = request.method == "GET" || request.method == "HEAD" || request.method == "OPTIONS";
-  if (!settings_.local_reads || !looks || request.headers.count("authorization") != 0) return false;
+  if (!settings_.local_reads || request.headers.count("authorization") != 0) return false;
   if (request.peer.rfind("127.", 0) != 0 && request.peer != "::1") return false;
-  const auto host = request.headers.find("host"), origin = request.headers.find("origin");
-  if (host == request.headers.end() || !names_this_machine(host_of(host->second))) return false;
-  const std::string ours = "://" + host->second;
-  return origin == request.headers.end() || origin->second == "http" + ours || origin->second == "https" + ours;
+  return names_this_machine(host_of(header_of(request, "host"))) && is_own_origin(request);
 }
 
 }  // namespace pgb::control

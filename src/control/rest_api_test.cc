@@ -79,6 +79,49 @@ TEST_F(RestApiTest, APageFromElsewhereCannotLookThroughTheBrowserHere) {
   EXPECT_EQ(unnamed("GET", {{"host", "localhost"}, {"authorization", "Bearer wrong"}}), 401);
 }
 
+TEST_F(RestApiTest, APageFromElsewhereGivesNoCommands) {
+  const auto status = [this](std::map<std::string, std::string> headers, const std::string& method = "POST") {
+    headers["authorization"] = "Bearer secret";
+    headers["host"] = "lb:80";
+    return unnamed(method, std::move(headers), "10.0.0.1", true, "/api/v1/control/reload");
+  };
+  EXPECT_EQ(status({}), 200);
+  EXPECT_EQ(status({{"sec-fetch-site", "same-origin"}}), 200);
+  EXPECT_EQ(status({{"sec-fetch-site", "none"}}), 200);
+  EXPECT_EQ(status({{"origin", "https://lb:80"}}), 200);
+  for (const char* site : {"cross-site", "same-site", "", "same-origin, cross-site"}) {
+    EXPECT_EQ(status({{"sec-fetch-site", site}}), 403) << site;
+  }
+  for (const char* origin : {"http://evil.example", "null", "http://lb", "lb:80", ""}) {
+    EXPECT_EQ(status({{"origin", origin}}), 403) << origin;
+    EXPECT_EQ(status({{"origin", origin}}, "GET"), 405) << "looking is another matter";
+  }
+}
+
+TEST_F(RestApiTest, AStreamEndsWhenItsReaderIsOffTheList) {
+  BalancerConfig config;
+  config.stats_users = {"alice"};
+  RestSettings settings;
+  settings.token = Secret("secret");
+  RestApi api(settings, Actions{proxy_, [] { return Status(); }, [](bool) {}},
+              {[&] { return std::make_shared<const BalancerConfig>(config); },
+               [this](const std::string& user) { return proxy_.secret_of(user, {}); }});
+  http::Request request;
+  request.method = "POST";
+  request.target = "/api/v1/auth/login";
+  request.body = R"({"username": "alice", "password": "wonderland"})";
+  const auto session = nlohmann::json::parse(api.handle(request).body);
+  request.method = "GET";
+  request.target = "/api/v1/events";
+  request.headers["authorization"] = "Bearer " + session["token"].get<std::string>();
+  const auto answer = api.handle(request);
+  ASSERT_TRUE(answer.more);
+  EXPECT_EQ(answer.more()->find("event: end"), std::string::npos);
+  config.stats_users.clear();
+  EXPECT_EQ(answer.more()->rfind("event: end\n", 0), 0u);
+  EXPECT_FALSE(answer.more());
+}
+
 TEST_F(RestApiTest, ALoginGivesATokenThatIsTaken) {
   BalancerConfig config;
   config.stats_users = {"alice"};

@@ -22,13 +22,10 @@ http::Response run(const RestCall& call, std::string_view name) {
 http::Response command(const RestCall& call) { return run(call, call.path.at("command")); }
 http::Response invalidate_cache(const RestCall& call) { return run(call, "invalidate_cache"); }
 
-// Agents are no part of the balancer: when they may leave the primary alone, and when it is safe to end that, is for
-// who can look at every server.
-http::Response watchdog(const RestCall&) {
-  return http::problem(409,
-                       "agents watch over the primary, and the balancer neither starts nor stops them; changed: "
-                       "nothing; try: pgbalancer_cluster pause, or resume");
-}
+// Agents are no part of the balancer, which neither starts nor stops them: what it can do is to have them leave the
+// roles alone.
+http::Response watchdog_start(const RestCall& call) { return run(call, "watchdog_start"); }
+http::Response watchdog_stop(const RestCall& call) { return run(call, "watchdog_stop"); }
 
 http::Response help(const RestCall&) {
   Json list = Json::array();
@@ -64,10 +61,10 @@ std::vector<RestRoute> command_routes() {
        "Outcome",
        invalidate_cache,
        {{"database", "string", "of that database alone"}}},
-      {"POST", "/api/v1/watchdog/start", Role::kOperator, "refused: agents are started where they run", "Outcome",
-       watchdog},
-      {"POST", "/api/v1/watchdog/stop", Role::kOperator, "refused: agents are stopped where they run", "Outcome",
-       watchdog},
+      {"POST", "/api/v1/watchdog/start", Role::kOperator, "ends what watchdog/stop began: the group's pause", "Outcome",
+       watchdog_start},
+      {"POST", "/api/v1/watchdog/stop", Role::kOperator, "no server takes over by itself: a pause of the group",
+       "Outcome", watchdog_stop},
   };
 }
 

@@ -1,5 +1,4 @@
 // The state as the page shows it, as routes: one document, and a stream of server-sent events.
-#include "base/strings.h"
 #include "control/live_state.h"
 #include "control/rest_route.h"
 #include "http/server.h"
@@ -18,9 +17,10 @@ http::Response snapshot(const RestCall& call) {
 }
 
 // What a reader that was cut off had last, as browsers say it.
-std::optional<uint64_t> last_event_of(const http::Request& request) {
+std::optional<EventPosition> last_event_of(const http::Request& request) {
   const auto found = request.headers.find("last-event-id");
-  return found == request.headers.end() ? std::nullopt : parse_u64(found->second);
+  if (found == request.headers.end()) return std::nullopt;
+  return EventPosition::parse(found->second);
 }
 
 http::Response events(const RestCall& call) {

@@ -12,17 +12,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr size_t kLongestField = 1024;
-
-// A member of the body that is a text of a sensible length; nothing otherwise.
-std::optional<std::string> text_in(const Json& body, const char* key) {
-  const auto found = body.is_object() ? body.find(key) : body.end();
-  if (!body.is_object() || found == body.end() || !found->is_string()) return std::nullopt;
-  std::string text = found->get<std::string>();
-  if (text.empty() || text.size() > kLongestField || text.find('\0') != std::string::npos) return std::nullopt;
-  return text;
-}
-
 http::Response log_in(const RestCall& call) {
   const Json body = Json::parse(call.request.body, nullptr, false);
   const auto user = text_in(body, "username");

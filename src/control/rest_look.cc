@@ -3,6 +3,7 @@
 
 #include <chrono>
 
+#include "control/live_state.h"
 #include "control/metric_text.h"
 #include "control/metrics.h"
 #include "control/node_json.h"
@@ -17,17 +18,24 @@ namespace pgb::control {
 namespace {
 
 constexpr std::chrono::milliseconds kProbeTimeout{5000};
+constexpr size_t kLongestStatement = 8192;
 
-// A real query on the way that clients take.
-Json probe(const RestSettings& settings, uint16_t port) {
+// As a client of our own.
+pgclient::ConnInfo to_ourselves(const RestSettings& settings, uint16_t port, const std::string& database) {
   pgclient::ConnInfo info;
   info.host = settings.probe_host;
   info.port = port;
   info.user = settings.probe_user;
   info.password = settings.probe_password;
-  info.database = settings.probe_database;
+  info.database = database.empty() ? settings.probe_database : database;
   info.application_name = "pgbalancer probe";
   info.tls = settings.tls->get().to_ourselves;
+  return info;
+}
+
+// A real query on the way that clients take.
+Json probe(const RestSettings& settings, uint16_t port) {
+  const pgclient::ConnInfo info = to_ourselves(settings, port, "");
   const auto start = std::chrono::steady_clock::now();
   const Deadline deadline = Deadline::after(kProbeTimeout);
   std::string error;
@@ -98,6 +106,39 @@ http::Response servers(const RestCall& call) {
 http::Response routes(const RestCall& call) {
   return json_response({{"routes", to_json(call.rest.actions.proxy.routes())}});
 }
+// Asked of a session like any other, which answers for itself: no server sees the statement, and nothing is run.
+http::Response explain_route(const RestCall& call) {
+  const Json body = Json::parse(call.request.body, nullptr, false);
+  const auto statement = text_in(body, "statement", kLongestStatement);
+  const bool in_database = body.is_object() && body.contains("database");
+  const auto database = in_database ? text_in(body, "database") : std::optional(std::string());
+  if (!statement || !database || body.size() != (in_database ? 2u : 1u)) {
+    return http::problem(400,
+                         R"(send {"statement": "…"} as JSON, of 8192 bytes at most, with "database" if it matters)");
+  }
+  const pgclient::ConnInfo info = to_ourselves(call.rest.settings, call.rest.actions.proxy.port(), *database);
+  const Deadline deadline = Deadline::after(kProbeTimeout);
+  const auto refused = [&](const Error& error) {
+    return http::problem(
+        409, "the balancer cannot be asked as " + info.user + " in " + info.database + ": " + error.message);
+  };
+  auto connection = pgclient::Connection::open(info, deadline);
+  if (!connection) return refused(connection.error());
+  auto results = (*connection)->query("EXPLAIN (ROUTE) " + *statement, deadline);
+  if (!results) return refused(results.error());
+  if (results->size() != 1 || results->front().rows.size() != 1 || results->front().rows[0].size() != 4) {
+    return http::problem(500, "the balancer does not explain routes");
+  }
+  const auto& row = results->front().rows[0];
+  const auto cell = [&](size_t i) { return row[i].value_or(""); };
+  return json_response({{"node", cell(0) == "none" ? Json() : Json(cell(0))},
+                        {"role", cell(1)},
+                        {"reason", cell(2)},
+                        {"verdict", cell(3)},
+                        {"database", info.database},
+                        {"user", info.user}});
+}
+
 http::Response cache(const RestCall& call) {
   return json_response({{"databases", to_json(call.rest.actions.proxy.caches())}});
 }
@@ -118,7 +159,7 @@ http::Response metrics(const RestCall& call) {
       accept != call.request.headers.end() && accept->second.find("application/openmetrics-text") != std::string::npos;
   http::Response response;
   response.headers["content-type"] = MetricText::content_type(openmetrics);
-  response.body = metrics_of(call.rest.actions.proxy, openmetrics);
+  response.body = metrics_of(call.rest.actions.proxy, call.rest.live.role_numbers(), openmetrics);
   return response;
 }
 
@@ -140,6 +181,16 @@ std::vector<RestRoute> look_routes() {
       look("/api/v1/clients", "the clients", "Clients", clients),
       look("/api/v1/servers", "the connections to servers", "Servers", servers),
       look("/api/v1/routes", "where requests went, and why", "RouteCounts", routes),
+      {"POST",
+       "/api/v1/routes/explain",
+       Role::kViewer,
+       "where a statement would go, and why; nothing is run",
+       "RouteOf",
+       explain_route,
+       {},
+       "Statement",
+       0,
+       true},
       look("/api/v1/processes", "the balancer's process", "Processes", processes),
       look("/api/v1/cache", "what is known of statements", "Cache", cache),
   };

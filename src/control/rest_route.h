@@ -49,6 +49,7 @@ struct RestRoute {
   std::vector<RestParameter> query = {};
   const char* body = nullptr;  // schema of the request's body
   int otherwise = 0;           // another status with the same schema; 0: there is none
+  bool looks = false;          // it changes nothing, although it is posted
 };
 
 // All of them, in the order in which they are described.

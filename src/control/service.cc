@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "dcs/etcd_client.h"
 #include "os/file.h"
 #include "os/subprocess.h"
 
@@ -149,32 +150,44 @@ Status Service::start(proxy::Settings settings) {
   if (!balancer) return std::move(balancer).error();
   balancer_ = std::move(*balancer);
   make_surfaces();
-  PGB_TRY(open_rest(std::move(rest_listener)));
-  if (predecessor_) PGB_TRY(take_over());
-  for (const Status& done : {offer_handover(), PidFile::write(config_.pid_file)}) {
-    if (done.ok()) continue;
-    if (!predecessor_) return done;
-    log::error(done.error().message);  // the clients are served here already: ending would cost them more
+  if (config_.rest_port != 0 && !rest_listener) {
+    const auto fd = http::Server::listen(config_.rest_address, config_.rest_port);
+    if (!fd) return fd.error();
+    rest_listener = os::UniqueFd(*fd);
   }
+  Secret token_key;
+  if (predecessor_) {
+    auto key = take_over();
+    if (!key) return std::move(key).error();
+    token_key = std::move(*key);
+  }
+  make_rest_api(std::move(token_key));
+  // Only now, for until here it did not know what was ordered: whoever came meanwhile has waited, or was answered by
+  // the process before.
+  PGB_TRY(or_go_on(serve_rest(std::move(rest_listener)), "REST is not served any more"));
+  PGB_TRY(or_go_on(offer_handover(), "nobody can take over from this process"));
+  PGB_TRY(or_go_on(PidFile::write(config_.pid_file), "the pid is in no file"));
   PGB_TRY(give_store(config_));
   PGB_TRY(drop_root(config_));
-  if (const Status opened = open_store(); !opened.ok()) {
-    if (!predecessor_) return opened;
-    log::error("the lease store is not kept any more: " + opened.error().message);
-  }
-  if (const Status opened = open_pcp(); !opened.ok()) {
-    if (!predecessor_) return opened;
-    log::error("PCP is not served any more: " + opened.error().message);
-  }
+  PGB_TRY(or_go_on(open_store(), "the lease store is not kept any more"));
+  PGB_TRY(or_go_on(open_etcd(), "etcd is not asked for roles any more"));
+  PGB_TRY(or_go_on(open_pcp(), "PCP is not served any more"));
   log::info("group " + config_.group + ": PostgreSQL on " + config_.listen_address + ":" +
             std::to_string(balancer_->proxy().port()) +
             (rest_ ? ", REST on port " + std::to_string(rest_->port()) : ""));
   return Status();
 }
 
+// Who has taken over serves clients already: ending would cost them more than that what is missing.
+Status Service::or_go_on(Status opened, const char* what_is_missing) const {
+  if (opened.ok() || !predecessor_) return opened;
+  log::error(std::string(what_is_missing) + ": " + opened.error().message);
+  return Status();
+}
+
 // All of them, before their ports are open.
 void Service::make_surfaces() {
-  roles_ = std::make_unique<GroupRoles>(config_.group);
+  roles_ = std::make_unique<GroupRoles>(config_.group, config_.cluster);
   // A second SIGINT ends at once, which is not what asking twice for the same means here.
   const auto end = [this](bool wait) {
     if (!wait || !balancer_->proxy().orders()->finishing) ::kill(::getpid(), wait ? SIGINT : SIGTERM);
@@ -184,29 +197,34 @@ void Service::make_surfaces() {
   const auto config = [this] { return balancer_->config(); };
   console_ = std::make_shared<AdminConsole>(*actions_, config);
   balancer_->proxy().set_console(console_);
-  RestSettings rest{config_.token,
-                    config_.stats_token,
-                    config_.group,
-                    probe_host(config_.listen_address),
-                    config_.auth_user,
-                    config_.auth_password,
-                    "postgres",
-                    tls_,
-                    config_.rest_local_reads && is_loopback(config_.rest_address)};
+}
+
+// When it is known what was ordered of the process before: what it looks at from now on is news.
+void Service::make_rest_api(Secret token_key) {
+  RestSettings rest;
+  rest.token = config_.token;
+  rest.stats_token = config_.stats_token;
+  rest.group = config_.group;
+  rest.cluster = config_.cluster;
+  rest.probe_host = probe_host(config_.listen_address);
+  rest.probe_user = config_.auth_user;
+  rest.probe_password = config_.auth_password;
+  rest.tls = tls_;
+  rest.token_key = std::move(token_key);
+  rest.local_reads = config_.rest_local_reads && is_loopback(config_.rest_address);
   const auto secret_of = [this](const std::string& user) { return balancer_->proxy().secret_of(user, kAskServers); };
+  const auto config = [this] { return balancer_->config(); };
   api_ = std::make_unique<RestApi>(std::move(rest), *actions_, Logins::Surroundings{config, secret_of});
 }
 
-Status Service::open_rest(os::UniqueFd listener) {
+Status Service::serve_rest(os::UniqueFd listener) {
   if (config_.rest_port == 0) return Status();
   const auto handle = [this](const http::Request& request) { return api_->handle(request); };
   const auto context = [keeper = tls_] {
     const proxy::TlsSetup setup = keeper->get();
     return setup.to_browsers ? setup.to_browsers->share() : nullptr;
   };
-  auto server = listener
-                    ? http::Server::start(listener.release(), handle, kMostRestClients, context)
-                    : http::Server::start(config_.rest_address, config_.rest_port, handle, kMostRestClients, context);
+  auto server = http::Server::start(listener.release(), handle, kMostRestClients, context);
   if (!server) return std::move(server).error();
   rest_ = std::move(*server);
   return Status();
@@ -232,23 +250,25 @@ Status Service::open_pcp() {
   return Status();
 }
 
-Status Service::take_over() {
+// The key of the tokens that the other one gave.
+Result<Secret> Service::take_over() {
   proxy::Proxy& proxy = balancer_->proxy();
   const Deadline deadline = Deadline::after(kFindPrimary);
   while (proxy.topology()->primary() == nullptr && !deadline.expired()) std::this_thread::sleep_for(kLook);
-  const auto orders = predecessor_->take();
-  if (!orders) return orders.error();
-  proxy.inherit(*orders);
+  auto inherited = predecessor_->take();
+  if (!inherited) return std::move(inherited).error();
+  proxy.inherit(inherited->orders);
   PGB_TRY(predecessor_->serving(proxy));
   proxy.accept(true);
   log::info("took over; the process that ran before serves its sessions to their end");
-  return Status();
+  return std::move(inherited->token_key);
 }
 
 Status Service::offer_handover() {
   if (config_.takeover_socket.empty()) return Status();
-  Handover::Offer offer{config_.listen_address, balancer_->proxy().port(), config_.rest_address,
-                        rest_ ? rest_->port() : uint16_t{0}, rest_ ? rest_->listener() : -1};
+  Handover::Offer offer{config_.listen_address,         balancer_->proxy().port(),
+                        config_.rest_address,           rest_ ? rest_->port() : uint16_t{0},
+                        rest_ ? rest_->listener() : -1, api_->token_key()};
   auto handover = Handover::start(config_.takeover_socket, config_.run_as_user, std::move(offer), balancer_->proxy(),
                                   [fd = handed_over_.get()] {
                                     const uint64_t one = 1;
@@ -278,6 +298,19 @@ Status Service::open_store() {
       [this](std::optional<proxy::Leader> leader) { balancer_->set_leader(std::move(leader)); },
       [this](const std::string& node) { return balancer_->let_leave(node); });
   log::info("lease store on " + config_.store_address + ":" + std::to_string(store_->port()));
+  return Status();
+}
+
+// The agents' records in somebody else's etcd are looked at and asked to be changed; who is the leader there, no more
+// than that: without word from it for a while, the servers themselves still are to be believed.
+Status Service::open_etcd() {
+  if (config_.etcd.empty()) return Status();
+  dcs::EtcdSettings settings;
+  settings.endpoints = config_.etcd;
+  auto etcd = dcs::make_etcd_client(std::move(settings));
+  if (!etcd) return std::move(etcd).error().in("etcd");
+  etcd_ = std::move(*etcd);
+  roles_->use(etcd_.get());
   return Status();
 }
 

@@ -40,11 +40,14 @@ class Service {
  private:
   Service(Options options, BalancerConfig config, os::SignalFd signals);
   void make_surfaces();
-  Status open_rest(os::UniqueFd listener);
+  void make_rest_api(Secret token_key);
+  Status serve_rest(os::UniqueFd listener);
   Status open_pcp();
-  Status take_over();
+  Result<Secret> take_over();
   Status offer_handover();
   Status open_store();
+  Status open_etcd();
+  Status or_go_on(Status opened, const char* what_is_missing) const;
   void spawn_successor();
   void reload();
   void shut_down();
@@ -64,6 +67,7 @@ class Service {
   std::unique_ptr<PcpServer> pcp_;
   std::unique_ptr<http::Server> rest_;  // each ends before what it uses
   std::unique_ptr<dcs::EmbeddedStore> store_;
+  std::unique_ptr<dcs::Dcs> etcd_;
   std::unique_ptr<LeaderWatch> leader_watch_;
   std::unique_ptr<Predecessor> predecessor_;
   std::unique_ptr<Handover> handover_;

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
+#include "pgwire/digest.h"
 
 namespace pgb::control {
 namespace {
@@ -108,13 +109,14 @@ os::UniqueFd Predecessor::rest_listener(const std::string& address, uint16_t por
   return fds.empty() ? os::UniqueFd() : std::move(fds[0]);
 }
 
-Result<proxy::Orders> Predecessor::take() {
+Result<Predecessor::Inheritance> Predecessor::take() {
   PGB_TRY(channel_.send(kTake));
   const auto answer = channel_.receive(Deadline::after(kPatience));
   if (!answer) return answer.error();
   const Json document = parsed(*answer);
   if (!value(document, "yours", false)) return strange("it does not let go of its sockets");
-  return orders_of(document);
+  const auto key = pgwire::from_base64(value<std::string>(document, "token_key", ""));
+  return Inheritance{orders_of(document), Secret(key.value_or(""))};
 }
 
 Status Predecessor::serving(proxy::Proxy& proxy) {
@@ -180,7 +182,9 @@ Status Handover::hand_over(const FdChannel& channel) {
   if (!answer) return std::move(answer).error();
   if (answer->text != kTake) return strange("it does not take what it was offered");
   proxy_.accept(false);
-  PGB_TRY(channel.send(to_json(*proxy_.orders()).dump(-1, ' ', false, Json::error_handler_t::replace)));
+  Json yours = to_json(*proxy_.orders());
+  yours["token_key"] = pgwire::base64(offer_.token_key.reveal());  // it goes to who we are, or to root, and to no file
+  PGB_TRY(channel.send(yours.dump(-1, ' ', false, Json::error_handler_t::replace)));
   answer = channel.receive(Deadline::after(kPatience));
   if (!answer) return std::move(answer).error();
   return answer->text == kServing ? Status() : Status(strange("it does not serve"));

@@ -5,7 +5,7 @@
 //   connect            →
 //                      ←    "offer" with the sockets: where it listens
 //   "take"             →    takes no more clients; they wait in the kernel
-//                      ←    "yours" with the orders
+//                      ←    "yours" with the orders, and the key of the tokens that it gave
 //   "serving"          →    closes the sockets
 //   "client", a socket →    serves that client (a cancel request)
 //
@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/secret.h"
 #include "os/fd_channel.h"
 #include "proxy/proxy.h"
 
@@ -38,8 +39,12 @@ class Predecessor {
   std::vector<os::UniqueFd> postgres_listeners(const std::string& address, uint16_t port);
   os::UniqueFd rest_listener(const std::string& address, uint16_t port);
 
+  struct Inheritance {
+    proxy::Orders orders;
+    Secret token_key;  // of the REST interface; empty: it gave none
+  };
   // From here on no client is served until serving() was called, so nothing may be in between that can fail.
-  Result<proxy::Orders> take();
+  Result<Inheritance> take();
   // Cancel requests go to it until it ends; then the proxy is told. The proxy must live longer.
   Status serving(proxy::Proxy& proxy);
 
@@ -69,6 +74,7 @@ class Handover {
     std::string rest_address;
     uint16_t rest_port = 0;
     int rest_listener = -1;  // -1: none
+    Secret token_key;        // of the REST interface
   };
   // `on_done` is called once, on that thread, when another process serves. kIo if the socket cannot be made.
   static Result<std::unique_ptr<Handover>> start(const std::string& path, std::optional<uint32_t> owner, Offer offer,

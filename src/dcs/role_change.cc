@@ -17,11 +17,9 @@ constexpr seconds kHistoryCall{10};
 constexpr milliseconds kLookAgain{20};
 
 // A record's JSON; an empty object if there is none.
-Result<json> read(Dcs& store, const std::string& key) {
-  auto found = store.range({key, false}, Deadline::after(kCall));
-  if (!found.ok()) return std::move(found).error();
-  if (found->kvs.empty()) return json::object();
-  json doc = json::parse(found->kvs[0].value, nullptr, false);
+json object_of(const std::vector<KeyValue>& kvs) {
+  if (kvs.empty()) return json::object();
+  json doc = json::parse(kvs[0].value, nullptr, false);
   return doc.is_object() ? doc : json::object();
 }
 
@@ -35,13 +33,43 @@ T value_of(const json& doc, const char* key, T fallback) {
   }
 }
 
-// The sentence of the newest line of that kind; empty if there is none.
-std::string last_words(Dcs& store, const Keys& keys, const std::string& action) {
+// The sentence of the newest line of that kind that was written after that revision; empty if there is none.
+std::string last_words(Dcs& store, const Keys& keys, const std::string& action, int64_t after = 0) {
   const auto lines = read_history(store, keys);
   if (!lines.ok()) return {};
-  const auto found =
-      std::find_if(lines->rbegin(), lines->rend(), [&](const HistoryLine& line) { return line.action == action; });
+  const auto found = std::find_if(lines->rbegin(), lines->rend(), [&](const HistoryLine& line) {
+    return line.action == action && line.revision > after;
+  });
   return found == lines->rend() ? "" : found->text;
+}
+
+// All of one moment: read one after the other, a leader of before and a request that is done with would look like a
+// refusal.
+struct Moment {
+  std::string leader;
+  uint64_t epoch = 0;
+  bool opened = false;  // the leader has recorded where commits are: it takes writes
+  bool asked = false;   // a request stands
+};
+
+Result<Moment> look(Dcs& store, const Keys& keys) {
+  Txn txn;
+  for (const std::string& key : {keys.leader(), keys.sync(), keys.failover()}) {
+    txn.then.push_back(Op::get({key, false}));
+  }
+  auto answer = store.txn(txn, Deadline::after(kCall));
+  if (!answer.ok()) return std::move(answer).error();
+  if (answer->results.size() != txn.then.size()) {
+    return Error(Code::kProtocol, "the lease store does not answer what it was asked");
+  }
+  const json leader = object_of(answer->results[0].kvs), sync = object_of(answer->results[1].kvs);
+  Moment now;
+  now.leader = value_of(leader, "holder", std::string());
+  now.epoch = value_of(leader, "epoch", uint64_t{0});
+  now.opened = !now.leader.empty() && value_of(sync, "leader", std::string()) == now.leader &&
+               value_of(sync, "epoch", uint64_t{0}) == now.epoch;
+  now.asked = !answer->results[2].kvs.empty();
+  return now;
 }
 
 }  // namespace
@@ -58,32 +86,44 @@ Result<int64_t> leave_request(Dcs& store, const Keys& keys, const RoleRequest& r
   return Error(Code::kBusy, "another request to change roles stands").with("changed", "nothing");
 }
 
-Result<std::string> leader_of(Dcs& store, const Keys& keys) {
-  auto leader = read(store, keys.leader());
-  if (!leader.ok()) return std::move(leader).error();
-  return value_of(*leader, "holder", std::string());
+bool withdraw_request(Dcs& store, const Keys& keys, int64_t revision) {
+  Txn txn;
+  txn.when = {{keys.failover(), Compare::Field::kModRevision, Compare::Relation::kEqual, revision, {}}};
+  txn.then = {Op::remove({keys.failover(), false})};
+  auto done = store.txn(txn, Deadline::after(kCall));
+  return done.ok() && done->succeeded;
 }
 
-Result<RoleChange> wait_for_change(Dcs& store, const Keys& keys, const std::string& from,
+Op history_line(const Keys& keys, const HistoryLine& line) {
+  const auto since = std::chrono::system_clock::now().time_since_epoch();
+  const auto millis = std::chrono::duration_cast<milliseconds>(since).count();
+  const json doc = {
+      {"time", line.time}, {"node", line.node}, {"action", line.action}, {"epoch", line.epoch}, {"text", line.text}};
+  return Op::put(keys.history_entry(static_cast<int64_t>(line.epoch)) + "-" + std::to_string(millis) + "-" + line.node,
+                 doc.dump(-1, ' ', false, json::error_handler_t::replace));
+}
+
+Result<std::string> leader_of(Dcs& store, const Keys& keys) {
+  auto found = store.range({keys.leader(), false}, Deadline::after(kCall));
+  if (!found.ok()) return std::move(found).error();
+  return value_of(object_of(found->kvs), "holder", std::string());
+}
+
+Result<RoleChange> wait_for_change(Dcs& store, const Keys& keys, const std::string& from, int64_t request,
                                    const std::function<Status()>& go_on) {
   const auto began = Deadline::Clock::now();
   const Deadline deadline = Deadline::after(kRequestPatience + seconds(10));
   for (; !deadline.expired(); std::this_thread::sleep_for(kLookAgain)) {
     PGB_TRY(go_on());
-    auto leader = read(store, keys.leader());
-    auto sync = read(store, keys.sync());
-    auto request = read(store, keys.failover());
-    if (!leader.ok() || !sync.ok() || !request.ok()) continue;
-    const std::string holder = value_of(*leader, "holder", std::string());
-    const uint64_t epoch = value_of(*leader, "epoch", uint64_t{0});
-    const bool opened =
-        value_of(*sync, "leader", std::string()) == holder && value_of(*sync, "epoch", uint64_t{0}) == epoch;
-    if (!holder.empty() && holder != from && opened) {
+    const auto now = look(store, keys);
+    if (!now.ok()) continue;
+    if (now->opened && now->leader != from) {
       const std::chrono::duration<double> took = Deadline::Clock::now() - began;
-      return RoleChange{from, holder, epoch, took.count(), last_words(store, keys, "acquire")};
+      return RoleChange{from, now->leader, now->epoch, took.count(), last_words(store, keys, "acquire")};
     }
-    if (request->empty() && !from.empty() && holder == from) {
-      return Error(Code::kNotReady, last_words(store, keys, "request"))
+    if (!now->asked && !from.empty() && now->leader == from) {
+      const std::string said = last_words(store, keys, "request", request);
+      return Error(Code::kNotReady, said.empty() ? "the request is gone, and nobody says why" : said)
           .with("changed", "nothing: " + from + " leads on");
     }
   }
@@ -100,7 +140,7 @@ Result<std::vector<HistoryLine>> read_history(Dcs& store, const Keys& keys) {
     if (!doc.is_object()) continue;
     lines.push_back({value_of(doc, "time", std::string()), value_of(doc, "node", std::string()),
                      value_of(doc, "action", std::string()), value_of(doc, "epoch", uint64_t{0}),
-                     value_of(doc, "text", std::string()), kv.mod_revision});
+                     value_of(doc, "text", std::string()), kv.mod_revision, value_of(doc, "request", std::string())});
   }
   return lines;
 }

@@ -24,6 +24,9 @@ inline constexpr std::chrono::seconds kRequestPatience{30};
 // Its revision. One request stands at a time: kBusy if there is one.
 Result<int64_t> leave_request(Dcs& store, const Keys& keys, const RoleRequest& request);
 
+// Takes it back. False if it is gone, done or refused, or nobody knows.
+bool withdraw_request(Dcs& store, const Keys& keys, int64_t revision);
+
 // Who leads, as the store knows it; empty: nobody does.
 Result<std::string> leader_of(Dcs& store, const Keys& keys);
 
@@ -34,10 +37,10 @@ struct RoleChange {
   std::string sentence;  // of whoever took over
 };
 
-// Until another one than `from` leads, takes writes, and the request is done with. kNotReady with the leader's reason,
-// if the request was refused: then nothing has changed. kTimeout: it may still be carried out. `go_on` is asked between
-// two looks; its error ends the wait.
-Result<RoleChange> wait_for_change(Dcs& store, const Keys& keys, const std::string& from,
+// Until another one than `from` leads and takes writes. kNotReady with the leader's reason, if the request (that
+// leave_request() gave) was refused: then nothing has changed. kTimeout: it may still be carried out. `go_on` is asked
+// between two looks; its error ends the wait.
+Result<RoleChange> wait_for_change(Dcs& store, const Keys& keys, const std::string& from, int64_t request,
                                    const std::function<Status()>& go_on);
 
 // One line of what happened to the group's roles.
@@ -46,9 +49,13 @@ struct HistoryLine {
   std::string node, action;
   uint64_t epoch = 0;
   std::string text;
-  int64_t revision = 0;  // of the store when it was written
+  int64_t revision = 0;      // of the store when it was written
+  std::string request = {};  // what was asked for, of a "release" that follows a request: "switchover"
 };
 // Oldest first.
 Result<std::vector<HistoryLine>> read_history(Dcs& store, const Keys& keys);
+
+// One more of them, in a transaction with others: its key is of this moment, its revision that of the store then.
+Op history_line(const Keys& keys, const HistoryLine& line);
 
 }  // namespace pgb::dcs

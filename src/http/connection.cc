@@ -17,6 +17,7 @@
 #include <chrono>
 #include <exception>
 #include <optional>
+#include <utility>
 
 #include "base/deadline.h"
 #include "base/log.h"
@@ -24,6 +25,7 @@
 namespace pgb::http {
 namespace {
 
+constexpr size_t kFirstRead = 4096;                    // of a request that follows another
 constexpr size_t kMostBuffered = (16u << 10) + 65536;  // a header, and one read
 
 namespace asio = boost::asio;
@@ -135,11 +137,30 @@ class Connection {
 
   void note_waiting(bool waits) {
     const auto now = std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
-    state_.waits_since = waits ? now : 0;
+    state_.waiting.since = waits ? now : 0;
+  }
+
+  // Until there is something of the next request.
+  bool begin_next() {
+    if (buffer_.size() > 0) return true;
+    state_.waiting.between = true;
+    stream_.expires_after(std::chrono::seconds(limits_.seconds));
+    size_t got = 0;
+    const ErrorCode ec = transfer([&](auto& stream, auto done) {
+      stream.async_read_some(buffer_.prepare(kFirstRead), [&got, done](ErrorCode read_ec, size_t n) mutable {
+        got = n;
+        done(read_ec);
+      });
+    });
+    state_.waiting.between = false;
+    buffer_.commit(got);
+    if (!ec) note_waiting(true);  // now it is in the middle of something
+    return !ec;
   }
 
   bool serve_one() {
     note_waiting(true);
+    if (std::exchange(answered_, true) && !begin_next()) return false;
     Parser parser;
     parser.header_limit(limits_.header_bytes);
     parser.body_limit(limits_.body_bytes);
@@ -258,6 +279,7 @@ class Connection {
   }
 
   int fd_;
+  bool answered_ = false;
   const std::string peer_;
   const Server::Handler& handler_;
   ServeState state_;

@@ -13,9 +13,15 @@ struct ServeLimits {
   int seconds = 10;  // for each request to come, and for each answer to go
 };
 
+// Whom a connection keeps waiting, for the server to see.
+struct Waiting {
+  std::atomic<int64_t> since{0};     // steady clock, ns: it waits for a whole request; 0: it works on one
+  std::atomic<bool> between{false};  // it has answered one, and nothing of the next has come
+};
+
 struct ServeState {
   const std::atomic<bool>& stopping;  // it is to end
-  std::atomic<int64_t>& waits_since;  // steady clock, ns: it waits for a request; 0: it works on one
+  Waiting& waiting;
 };
 
 // Takes the descriptor and closes it. Over TLS if there is a context. Returns when the peer is done, breaks a rule or

@@ -44,7 +44,7 @@ Error cannot_serve(const std::string& where, int err) {
   return Error(Code::kIo, "cannot serve HTTP on " + where + ": " + std::strerror(err));
 }
 
-Result<int> bind_to(const std::string& address, uint16_t port) {
+Result<int> listen_at(const std::string& address, uint16_t port) {
   std::string where = address + ":" + std::to_string(port);
   sockaddr_storage name = {};
   auto* v4 = reinterpret_cast<sockaddr_in*>(&name);
@@ -105,9 +105,15 @@ class ThreadedServer : public Server {
     int fd = -1;
     bool done = false;
     bool leaving = false;  // it had to make room
-    std::atomic<int64_t> waits_since{now_ns()};
+    Waiting waiting;
     std::thread thread;
   };
+
+  // Nobody is at work there, nor has begun to be: neither an answer nor a part of a request is lost with it.
+  static bool is_idle(const Slot& slot) {
+    pollfd state = {slot.fd, POLLIN, 0};
+    return slot.waiting.between && ::poll(&state, 1, 0) == 0;
+  }
 
   void accept_loop() {
     while (!stopping_) {
@@ -132,6 +138,7 @@ class ThreadedServer : public Server {
     ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     Slot& slot = slots_.emplace_back();
     slot.fd = fd;
+    slot.waiting.since = now_ns();
     try {
       slot.thread = std::thread([this, &slot] { run(slot); });
     } catch (const std::system_error& failure) {
@@ -141,24 +148,26 @@ class ThreadedServer : public Server {
     }
   }
 
-  // mutex_ is held. Whoever has sent no whole request for a while goes before somebody new is refused: connections that
-  // only stand there keep nobody out.
+  // mutex_ is held. Whoever has sent no whole request for a while goes before somebody new is refused, and then whoever
+  // has had his answer and not yet asked again: connections that only stand there keep nobody out.
   bool has_room() {
     size_t staying = 0;
-    Slot* idlest = nullptr;
-    int64_t longest = now_ns() - kPatience;
+    Slot* late = nullptr;
+    Slot* idle = nullptr;
+    const int64_t patience_ends = now_ns() - kPatience;
     for (Slot& slot : slots_) {
       if (slot.leaving || slot.done) continue;
       ++staying;
-      const int64_t since = slot.waits_since;
-      if (since == 0 || since > longest) continue;
-      longest = since;
-      idlest = &slot;
+      const int64_t since = slot.waiting.since;
+      const auto is_first = [since](const Slot* other) { return other == nullptr || since < other->waiting.since; };
+      if (since != 0 && since <= patience_ends && is_first(late)) late = &slot;
+      if (since != 0 && since > patience_ends && is_first(idle) && is_idle(slot)) idle = &slot;
     }
     if (staying < max_connections_) return slots_.size() < 2 * max_connections_;
-    if (idlest == nullptr) return false;
-    idlest->leaving = true;
-    ::shutdown(idlest->fd, SHUT_RDWR);
+    Slot* goes = late != nullptr ? late : idle;
+    if (goes == nullptr) return false;
+    goes->leaving = true;
+    ::shutdown(goes->fd, SHUT_RDWR);
     return true;
   }
 
@@ -166,7 +175,7 @@ class ThreadedServer : public Server {
   // joined, so that shutdown(2) below can never hit a descriptor of somebody else.
   void run(Slot& slot) {
     int own = ::fcntl(slot.fd, F_DUPFD_CLOEXEC, 0);
-    if (own >= 0) serve_connection(own, handler_, {stopping_, slot.waits_since}, limits_, tls_ ? tls_() : nullptr);
+    if (own >= 0) serve_connection(own, handler_, {stopping_, slot.waiting}, limits_, tls_ ? tls_() : nullptr);
     ::shutdown(slot.fd, SHUT_RDWR);
     std::lock_guard lock(mutex_);
     slot.done = true;
@@ -234,10 +243,12 @@ class ThreadedServer : public Server {
 
 Result<std::unique_ptr<Server>> Server::start(const std::string& address, uint16_t port, Handler handler,
                                               size_t max_connections, Tls tls) {
-  auto listener = bind_to(address, port);
+  auto listener = listen_at(address, port);
   if (!listener.ok()) return std::move(listener).error();
   return start(*listener, std::move(handler), max_connections, std::move(tls));
 }
+
+Result<int> Server::listen(const std::string& address, uint16_t port) { return listen_at(address, port); }
 
 Result<std::unique_ptr<Server>> Server::start(int listener, Handler handler, size_t max_connections, Tls tls) {
   sockaddr_storage name = {};

@@ -1,6 +1,6 @@
 // A small HTTP/1.1 server: a thread that accepts, one short-lived thread a connection (at most 64 unless told; of more,
-// one that has kept us waiting for a request for a second has to go, or the new one is refused with 503), keep-alive,
-// limits on header (16 KiB), body (1 MiB) and time (10 s).
+// one that has kept us waiting for a request for a second has to go, else one that has its answer and has not asked
+// again, or the new one is refused with 503), keep-alive, limits on header (16 KiB), body (1 MiB) and time (10 s).
 #pragma once
 
 #include <cstdint>
@@ -31,6 +31,10 @@ class Server {
   // The same with a socket that listens already, which is taken over from now on, also on failure. kIo.
   static Result<std::unique_ptr<Server>> start(int listener, Handler handler, size_t max_connections = 64,
                                                Tls tls = nullptr);
+
+  // A socket for it, on which clients may connect but nobody answers them yet. Whoever calls has to close it, or to
+  // hand it to start(). Errors as above.
+  static Result<int> listen(const std::string& address, uint16_t port);
 
   virtual ~Server() = default;  // stops accepting, waits for running handlers
   virtual uint16_t port() const = 0;

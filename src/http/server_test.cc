@@ -174,7 +174,7 @@ TEST(HttpServer, TurnsAwayMoreThan64Connections) {
   std::vector<std::unique_ptr<Raw>> peers;
   for (int i = 0; i < 64; ++i) {
     peers.push_back(std::make_unique<Raw>(server->port()));
-    peers.back()->say("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+    peers.back()->say("GET / HTTP/1.1\r\nhost: x\r\n\r\nGET / HT");  // and is about to ask again
     ASSERT_EQ(peers.back()->hear("\r\n\r\n").substr(0, 12), "HTTP/1.1 200");
   }
   Raw late(server->port());
@@ -187,6 +187,45 @@ TEST(HttpServer, TurnsAwayMoreThan64Connections) {
     if (response.ok()) status = response->status;
   }
   EXPECT_EQ(status, 200);  // those that left make room
+}
+
+// As browsers and scrapers leave them.
+TEST(HttpServer, ConnectionsThatHaveTheirAnswerKeepNobodyOut) {
+  auto server = serve(echo);
+  std::vector<std::unique_ptr<Raw>> polite;
+  for (int i = 0; i < 64; ++i) {
+    polite.push_back(std::make_unique<Raw>(server->port()));
+    polite.back()->say("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+    EXPECT_NE(polite.back()->hear("\r\n\r\n").find("200"), std::string::npos);
+  }
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(call(tcp(server->port()), {}, soon()).value().status, 200) << i;
+  // Who was there last is still there.
+  polite.back()->say("GET /again HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+  EXPECT_NE(polite.back()->hear().find("/again"), std::string::npos);
+}
+
+TEST(HttpServer, WhoHasBegunToAskIsNotSentAwayAtOnce) {
+  auto server = Server::start("127.0.0.1", 0, echo, 1);
+  ASSERT_TRUE(server.ok());
+  Raw busy((*server)->port());
+  busy.say("GET /1 HTTP/1.1\r\nhost: x\r\n\r\nGET /2 HT");
+  busy.hear("/1");
+  EXPECT_EQ(call(tcp((*server)->port()), {}, soon()).value().status, 503);
+  busy.say("TP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+  EXPECT_NE(busy.hear().find("/2"), std::string::npos);
+}
+
+TEST(HttpServer, AListenerWaitsWithItsClientsUntilItIsServed) {
+  auto listener = Server::listen("127.0.0.1", 0);
+  ASSERT_TRUE(listener.ok()) << listener.error().message;
+  sockaddr_in name = {};
+  socklen_t size = sizeof name;
+  ASSERT_EQ(::getsockname(*listener, reinterpret_cast<sockaddr*>(&name), &size), 0);
+  Raw early(ntohs(name.sin_port));
+  early.say("GET /early HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+  auto server = Server::start(*listener, echo);
+  ASSERT_TRUE(server.ok()) << server.error().message;
+  EXPECT_NE(early.hear().find("/early"), std::string::npos);
 }
 
 TEST(HttpServer, EndsAtOnceWithIdleConnections) {

@@ -93,14 +93,20 @@ class Doubter {
     }
   }
 
-  // What this version reads and does not do yet: nobody is to rely on it.
+  // What the file asks for and does not get: nobody is to rely on it.
   void promises() {
-    if (cluster_.ha.failover) return;
-    constexpr char kOff[] = "is not in effect without \"ha\": {\"failover\": true}: ";
-    if (cluster_.durability != Durability::kAsync && given("durability")) {
-      doubt("durability", std::string(kOff) + "replication is asynchronous, and there is no failover");
+    const bool asked = given("durability") && cluster_.durability != Durability::kAsync;
+    if (!cluster_.ha.failover) {
+      constexpr char kOff[] = "is not in effect with \"ha\": {\"failover\": false}: ";
+      if (asked) doubt("durability", std::string(kOff) + "replication is asynchronous, and there is no failover");
+      if (!cluster_.dcs_etcd.empty()) doubt("dcs", std::string(kOff) + "there is no failover");
+      return;
     }
-    if (!cluster_.dcs_etcd.empty()) doubt("dcs", std::string(kOff) + "there is no failover");
+    for (const Balancer& balancer : cluster_.balancers) {
+      if (!asked || balancer.replicas.empty() || cluster_.durability_of(balancer) != Durability::kAsync) continue;
+      doubt("durability", "quorum needs two replicas: the commits of " + balancer.name +
+                              ", which has one, wait for nobody; strict would wait for that one, and stop without it");
+    }
   }
 
   void group(const Balancer& balancer, const std::string& path) {

@@ -53,15 +53,25 @@ TEST(Doubts, AnImageWithoutAVersionIsTold) {
   EXPECT_EQ(of_postgres(R"("image": "postgres@sha256:00")"), "");
 }
 
-TEST(Doubts, WhatIsNotDoneYetIsToldToWhoAsksForIt) {
-  EXPECT_NE(told(R"({"cluster_name": "demo", "durability": "quorum"})"), "");
-  EXPECT_NE(told(R"({"cluster_name": "demo", "dcs": {"etcd": ["http://10.0.0.1:2379"]}})"), "");
-  EXPECT_EQ(told(R"({"cluster_name": "demo", "durability": "async"})"), "");
-  const std::string on = R"("durability": "quorum", "ha": {"failover": true})";
-  for (const char* runtime : {"process", "docker"}) {
-    EXPECT_EQ(told(R"({"cluster_name": "demo", "runtime": ")" + std::string(runtime) + "\", " + on + "}"), "")
-        << runtime;
-  }
+TEST(Doubts, WhoAsksForWhatDependsOnFailoverAndHasNoneIsTold) {
+  const auto with = [](const std::string& members) { return told("{\"cluster_name\": \"demo\", " + members + "}"); };
+  const std::string off = R"(, "ha": {"failover": false})";
+  EXPECT_NE(with(R"("durability": "quorum")" + off).find("replication is asynchronous"), std::string::npos);
+  EXPECT_NE(with(R"("durability": "strict")" + off).find("replication is asynchronous"), std::string::npos);
+  EXPECT_NE(with(R"("dcs": {"etcd": ["http://10.0.0.1:2379"]})" + off).find("there is no failover"), std::string::npos);
+  EXPECT_EQ(with(R"("durability": "async")" + off), "");
+  EXPECT_EQ(with(R"("durability": "quorum")"), "");
+  EXPECT_EQ(with(R"("dcs": {"etcd": ["http://10.0.0.1:2379"]})"), "");
+}
+
+TEST(Doubts, QuorumInAGroupThatIsTooSmallForItIsToldToWhoAsksForIt) {
+  const auto small = [](const std::string& members) {
+    return told("{\"cluster_name\": \"demo\", " + members + R"("balancers": [{"replicas": [{}]}]})");
+  };
+  EXPECT_NE(small(R"("durability": "quorum", )").find("quorum needs two replicas"), std::string::npos);
+  EXPECT_EQ(small(R"("durability": "strict", )"), "");
+  EXPECT_EQ(small(R"("durability": "async", )"), "");
+  EXPECT_EQ(small(""), "");
 }
 
 TEST(Doubts, GroupsThatCannotDoWhatTheyAreForAreTold) {

@@ -51,7 +51,9 @@ const KeyTable& postgres_keys() {
 const KeyTable& ha_keys() {
   static const KeyTable table{
       "ha",
-      {{"failover", Kind::kBool, "false", "", "agents choose the primary and keep `durability`; new"},
+      {{"failover", Kind::kBool, "true", "",
+        "agents choose the primary and keep `durability`; false: roles stay as in the file, replication is "
+        "asynchronous"},
        {"lease", Kind::kNumber, "3", "", "seconds after which a leader that cannot renew its lease has lost it", 1,
         600},
        {"loop", Kind::kNumber, "1", "", "seconds between two looks at the group; less than the lease", 0.1, 60}}};
@@ -238,10 +240,10 @@ const KeyTable& cluster_keys() {
        {"postgres", Kind::kObject, "", "", "the servers", 0, 0, {}, &postgres_keys()},
        {"durability",
         Kind::kChoice,
+        R"("quorum")",
         "",
-        "`quorum` if a group has two replicas or more, else `async`",
         "`quorum`: in groups of two replicas or more a commit waits for one of them, as long as there is one; "
-        "`strict`: always",
+        "`strict`: always, with one replica, too; smaller groups are `async`",
         0,
         0,
         {"async", "quorum", "strict"}},

@@ -63,7 +63,9 @@ void read(const JsonValue* object, std::string_view name, PasswordSource& out) {
 
 class Reader {
  public:
-  Reader(const JsonValue& root, Mistakes& mistakes) : root_(&root), mistakes_(mistakes) {}
+  Reader(const JsonValue& root, const Defaults& defaults, Mistakes& mistakes) : root_(&root), mistakes_(mistakes) {
+    cluster_.ha.failover = defaults.failover;
+  }
 
   Cluster cluster() {
     read(root_, "cluster_name", cluster_.cluster_name);
@@ -73,7 +75,6 @@ class Reader {
     group_values();
     claims_.settle(mistakes_);
     for (size_t i = 0; i < cluster_.balancers.size(); ++i) complete(cluster_.balancers[i], static_cast<int>(i));
-    if (usable(root_, "durability") == nullptr) default_durability();
     return std::move(cluster_);
   }
 
@@ -97,7 +98,7 @@ class Reader {
     read(root_, "protect", cluster_.protect);
     std::string durability;
     read(root_, "durability", durability);
-    if (durability == "quorum") cluster_.durability = Durability::kQuorum;
+    if (durability == "async") cluster_.durability = Durability::kAsync;
     if (durability == "strict") cluster_.durability = Durability::kStrict;
     const auto* ha = usable(root_, "ha");
     read(ha, "failover", cluster_.ha.failover);
@@ -341,12 +342,6 @@ class Reader {
     }
   }
 
-  void default_durability() {
-    for (const auto& balancer : cluster_.balancers) {
-      if (balancer.replicas.size() >= 2) cluster_.durability = Durability::kQuorum;
-    }
-  }
-
   static constexpr size_t kDefaultReplicas = 2;
   static constexpr int kPortGroups = 5;  // 1xxxx … 5xxxx
   const JsonValue* root_;
@@ -361,6 +356,8 @@ class Reader {
 
 }  // namespace
 
-Cluster read_cluster(const JsonValue& root, Mistakes& mistakes) { return Reader(root, mistakes).cluster(); }
+Cluster read_cluster(const JsonValue& root, const Defaults& defaults, Mistakes& mistakes) {
+  return Reader(root, defaults, mistakes).cluster();
+}
 
 }  // namespace pgb::model

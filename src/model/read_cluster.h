@@ -6,8 +6,8 @@
 
 namespace pgb::model {
 
-// Reads the usable values of `root` and adds the mistakes that only show when values are compared:
-// things given twice, addresses outside the subnet, half a TLS setup.
-Cluster read_cluster(const JsonValue& root, Mistakes& mistakes);
+// Reads the usable values of `root`, takes `defaults` for what is not there and adds the mistakes that only show when
+// values are compared: things given twice, addresses outside the subnet, half a TLS setup.
+Cluster read_cluster(const JsonValue& root, const Defaults& defaults, Mistakes& mistakes);
 
 }  // namespace pgb::model

@@ -45,6 +45,7 @@ Balancer* Cluster::find_balancer(std::string_view name) {
 }
 
 Durability Cluster::durability_of(const Balancer& balancer) const {
+  if (!ha.failover) return Durability::kAsync;
   const size_t needed = durability == Durability::kStrict ? 1 : 2;
   return balancer.replicas.size() >= needed ? durability : Durability::kAsync;
 }

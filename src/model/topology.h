@@ -95,10 +95,15 @@ struct Network {
 
 // How eagerly a group watches its leader. Seconds.
 struct Ha {
-  bool failover = false;  // agents choose the primary
-  double lease = 3;       // a leader that cannot renew it for so long has lost it
-  double loop = 1;        // between two looks
+  bool failover = true;  // agents choose the primary; else roles stay as in the file, and replication is asynchronous
+  double lease = 3;      // a leader that cannot renew it for so long has lost it
+  double loop = 1;       // between two looks
   bool operator==(const Ha&) const = default;
+};
+
+// What a file means that says nothing of it, where that is not the same for all.
+struct Defaults {
+  bool failover = true;  // a cluster that stands goes on as it was made
 };
 
 struct Cluster {
@@ -107,7 +112,7 @@ struct Cluster {
   RuntimeKind runtime = RuntimeKind::kAuto;
   std::string bind_address = "127.0.0.1";
   Postgres postgres;
-  Durability durability = Durability::kAsync;
+  Durability durability = Durability::kQuorum;
   bool protect = false;
   std::vector<Balancer> balancers;
   Ha ha;
@@ -117,7 +122,8 @@ struct Cluster {
   // Null if there is none of that name. Owned by the cluster.
   const Balancer* find_balancer(std::string_view name) const;
   Balancer* find_balancer(std::string_view name);
-  // What holds for one group: quorum needs two replicas and strict one, a smaller group is async.
+  // What holds for one group: quorum needs two replicas and strict one, a smaller group is async; so is each without
+  // failover.
   Durability durability_of(const Balancer& balancer) const;
   // Whether each balancer keeps its group's lease store.
   bool keeps_stores() const { return ha.failover && dcs_etcd.empty(); }

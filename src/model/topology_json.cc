@@ -41,14 +41,14 @@ std::string Mistake::str(std::string_view file) const {
   return out + text;
 }
 
-Parsed parse_cluster(std::string_view text) {
+Parsed parse_cluster(std::string_view text, const Defaults& defaults) {
   Parsed parsed;
   Mistakes mistakes;
   JsonValue root;
   if (parse_json(text, root, mistakes)) {
     if (root.is(JsonValue::Kind::kObject)) {
       validate(root, cluster_keys(), "", mistakes);
-      parsed.cluster = read_cluster(root, mistakes);
+      parsed.cluster = read_cluster(root, defaults, mistakes);
     } else {
       mistakes.add(root.place, "", "a cluster file is an object in { }, not " + std::string(kind_name(root.kind)));
     }
@@ -76,8 +76,8 @@ Result<Cluster> load_cluster(const std::string& file) {
   return load_cluster(file, *text);
 }
 
-Result<Cluster> load_cluster(const std::string& file, std::string_view text) {
-  auto parsed = parse_cluster(text);
+Result<Cluster> load_cluster(const std::string& file, std::string_view text, const Defaults& defaults) {
+  auto parsed = parse_cluster(text, defaults);
   if (parsed.mistakes.empty()) return std::move(parsed.cluster);
   const std::string name = file == "-" ? "<stdin>" : file;
   const size_t count = parsed.mistakes.size();

@@ -27,7 +27,7 @@ struct Parsed {
 
 // Parses and validates the text of a cluster file. Pure; never throws; bounded in depth (64) and
 // size (16 MiB), whatever the input.
-Parsed parse_cluster(std::string_view text);
+Parsed parse_cluster(std::string_view text, const Defaults& defaults = {});
 
 // Reads the file ("-" is standard input). kConfigUnreadable.
 Result<std::string> read_cluster_file(const std::string& file);
@@ -35,7 +35,8 @@ Result<std::string> read_cluster_file(const std::string& file);
 // Reads the file and parses it. The error is kConfigUnreadable, or kConfig with every mistake as a
 // detail line.
 Result<Cluster> load_cluster(const std::string& file);
-Result<Cluster> load_cluster(const std::string& file, std::string_view text);  // which was read already
+Result<Cluster> load_cluster(const std::string& file, std::string_view text,  // which was read already
+                             const Defaults& defaults = {});
 
 // The same cluster as a complete cluster file: every default spelled out, passwords left out
 // unless they come from env or file. parse_cluster(to_json(c)) gives c again (literal passwords

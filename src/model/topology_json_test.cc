@@ -170,7 +170,7 @@ TEST(ClusterFile, WhatIsLeftOpenNeverCollidesWithWhatIsGiven) {
 }
 
 const char* const kEverything = R"({"cluster_name": "all", "runtime": "process", "bind_address": "0.0.0.0",
-  "protect": true, "durability": "async", "ha": {"failover": true, "lease": 5, "loop": 0.5}, "dcs": {"etcd": ["http://a:2379"]},
+  "protect": true, "durability": "async", "ha": {"failover": false, "lease": 5, "loop": 0.5}, "dcs": {"etcd": ["http://a:2379"]},
   "postgres": {"image": "x:1", "bin_dir": "/a \"b\"", "database": "d\u00e9", "superuser": "s",
     "password": {"env": "PGPW"}, "replication_user": "r", "replication_password": {"file": "pw"},
     "parameters": {"Work_Mem": "4MB", "max_connections": 50, "fsync": false}, "init_sql": ["a.sql"]},
@@ -188,7 +188,7 @@ TEST(ClusterFile, EveryKeyIsRead) {
   EXPECT_EQ(c.runtime, RuntimeKind::kProcess);
   EXPECT_TRUE(c.protect);
   EXPECT_EQ(c.durability, Durability::kAsync);
-  EXPECT_EQ(c.ha, (Ha{true, 5, 0.5}));
+  EXPECT_EQ(c.ha, (Ha{false, 5, 0.5}));
   EXPECT_EQ(c.dcs_etcd, std::vector<std::string>{"http://a:2379"});
   EXPECT_EQ(c.postgres.bin_dir, "/a \"b\"");
   EXPECT_EQ(c.postgres.database, "d\xc3\xa9");
@@ -233,6 +233,30 @@ TEST(ClusterFile, TheKeysOfOldKeepAMeaning) {
   const PoolConfig both = pool_of(R"({"num_init_children": 3, "max_clients": 70, "pool_size": 50})");
   EXPECT_EQ(both.max_clients, 70U);
   EXPECT_EQ(both.pool_size, 50U);
+}
+
+TEST(ClusterFile, AgentsChooseThePrimaryUnlessTheFileOrTheReaderSaysOtherwise) {
+  const std::string silent = R"({"cluster_name": "demo"})";
+  EXPECT_TRUE(good(silent).ha.failover);
+  EXPECT_FALSE(parse_cluster(silent, {false}).cluster.ha.failover);
+  EXPECT_TRUE(parse_cluster(R"({"cluster_name": "demo", "ha": {"failover": true}})", {false}).cluster.ha.failover);
+  EXPECT_FALSE(good(R"({"cluster_name": "demo", "ha": {"failover": false}})").ha.failover);
+}
+
+TEST(ClusterFile, DurabilityFollowsTheSizeOfTheGroup) {
+  const auto of = [](const std::string& members, const std::string& replicas) {
+    const auto cluster =
+        good(R"({"cluster_name": "demo")" + members + R"(, "balancers": [{"replicas": [)" + replicas + "]}]}");
+    return cluster.durability_of(cluster.balancers[0]);
+  };
+  const std::string strict = R"(, "durability": "strict")";
+  EXPECT_EQ(of("", "{}, {}"), Durability::kQuorum);
+  EXPECT_EQ(of("", "{}"), Durability::kAsync);
+  EXPECT_EQ(of("", ""), Durability::kAsync);
+  EXPECT_EQ(of(R"(, "durability": "async")", "{}, {}"), Durability::kAsync);
+  EXPECT_EQ(of(strict, "{}"), Durability::kStrict);
+  EXPECT_EQ(of(strict, ""), Durability::kAsync);
+  EXPECT_EQ(of(strict + R"(, "ha": {"failover": false})", "{}, {}"), Durability::kAsync) << "nobody would keep it";
 }
 
 TEST(ClusterFile, PrintedAndReadAgainItIsTheSame) {

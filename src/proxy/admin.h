@@ -142,6 +142,8 @@ class Admin {
   virtual PoolSettings pool_settings() const = 0;
   virtual uint16_t port() const = 0;
 
+  // Of pools, routes, traffic and latencies: as they are now; those of the last second, while there is so much to do
+  // that whoever looks would have to wait.
   virtual std::vector<PoolRow> pools() const = 0;
   virtual std::vector<ClientRow> clients() const = 0;
   virtual std::vector<ServerRow> servers() const = 0;

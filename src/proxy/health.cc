@@ -13,7 +13,11 @@ namespace {
 // One answer may be late under load; a refused connection or two late ones are a failure.
 constexpr int kLateAnswers = 2;
 constexpr size_t kLogSamples = 6000;  // ten minutes' worth, less where much is written
-constexpr int kRest = 2;              // a node rests that many times as long as a probe takes, up to the interval
+// A server that took longer than that to say how it is has better things to do than to tell the rest; and while it
+// tells, it is not asked how it is.
+constexpr int64_t kQuick_ns = 50'000'000;
+constexpr std::chrono::milliseconds kMostForBasics{300};
+constexpr int kRest = 2;  // a node rests that many times as long as a probe takes, up to the interval
 
 int64_t now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
@@ -118,7 +122,7 @@ void HealthMonitor::watch(size_t index) {
   info.tls_host = node.tls_host;
   std::unique_ptr<pgclient::Connection> connection;
   int late = 0;
-  int64_t last_asked = 0;
+  int64_t last_asked = 0, basics_asked = 0;
   do {
     const net::TlsToServer tls = settings_.tls->get().to_servers;
     if (tls.context != info.tls.context) connection.reset();  // what was true of the old certificates must show anew
@@ -149,12 +153,27 @@ void HealthMonitor::watch(size_t index) {
       const uint32_t latency = node.gauge->latency_us.load(std::memory_order_relaxed);
       node.gauge->latency_us.store(latency - latency / 32, std::memory_order_relaxed);
       report(index, *answer, true, "");
+      const int64_t now = now_ns();
+      if (has_primary_ && connection &&
+          now - basics_asked >= std::chrono::nanoseconds(settings_.basics_interval).count()) {
+        basics_asked = now;
+        if (!ask_more(node, *connection, now - asked)) connection.reset();
+      }
     } else if (late == 0 || late >= kLateAnswers) {
       forget_log(index);
       report(index, Answer(), false, answer.error().message);
     }
     last_asked = asked;
   } while (pause(index, last_asked));
+}
+
+// False: the connection is of no use any more. What is not answered says nothing of the server's health.
+bool HealthMonitor::ask_more(const NodeView& node, pgclient::Connection& connection, int64_t took_ns) const {
+  if (took_ns > kQuick_ns) return true;
+  auto basics = ask_basics(connection, Deadline::after(kMostForBasics));
+  if (!basics) return basics.error().code == Code::kSql;
+  node.gauge->basics.put(std::move(*basics));
+  return true;
 }
 
 void HealthMonitor::note_log(size_t index, NodeRole role, int64_t asked_ns, uint64_t lsn) {

@@ -31,6 +31,7 @@ struct HealthSettings {
   std::chrono::milliseconds without_primary{20};   // the interval while there is none
   std::chrono::milliseconds shortest_interval{5};  // however often the bell rings
   std::chrono::milliseconds deadline{1000};
+  std::chrono::milliseconds basics_interval{5000};  // see server_basics.h
 };
 
 struct Leader {
@@ -67,6 +68,7 @@ class HealthMonitor {
   struct Answer;
   static Result<Answer> ask(std::unique_ptr<pgclient::Connection>& connection, const pgclient::ConnInfo& info,
                             Deadline deadline);
+  bool ask_more(const NodeView& node, pgclient::Connection& connection, int64_t took_ns) const;
   std::string judge(size_t index, const Answer& answer);
   void report(size_t index, const Answer& answer, bool healthy, const std::string& error);
   std::string not_the_leader(const std::string& node) const;

@@ -18,6 +18,7 @@
 #include "proxy/console.h"
 #include "proxy/counters.h"
 #include "proxy/hba_rules.h"
+#include "proxy/numbers.h"
 #include "proxy/reactor.h"
 #include "proxy/settings.h"
 
@@ -90,6 +91,7 @@ class Proxy final : public Admin {
   Result<std::vector<os::UniqueFd>> listeners_of(unsigned thread, unsigned threads, const net::Address& address,
                                                  std::vector<os::UniqueFd>& given) const;
   void set_accepting(Reactor::Accepting how);
+  std::vector<Numbers> numbers() const;  // of each thread
   template <class Row, class Collect>
   std::vector<Row> ask_all(Collect collect) const;
   template <class Change>
@@ -109,6 +111,7 @@ class Proxy final : public Admin {
   OrdersPtr orders_ = std::make_shared<const Orders>();
   PoolSettings pool_settings_;
   Counters counters_;
+  mutable NumbersBoard board_;
   std::atomic<bool> handed_over_{false};
   std::atomic<bool> waits_end_{false};
   CancelRegistry cancels_;

@@ -1,9 +1,7 @@
 // The proxy as the control surfaces see it: orders, and lists of what there is.
-#include <algorithm>
 #include <map>
 #include <set>
 #include <thread>
-#include <tuple>
 
 #include "base/log.h"
 #include "proxy/proxy.h"
@@ -56,70 +54,6 @@ std::vector<ServerRow> Proxy::servers() const {
   return ask_all<ServerRow>([](ReactorContext& context, std::vector<ServerRow>& rows) {
     context.pools->each([&](const Pool& pool) { pool.list(rows); });
   });
-}
-
-std::vector<PoolRow> Proxy::pools() const {
-  const auto parts = ask_all<PoolRow>([](ReactorContext& context, std::vector<PoolRow>& rows) {
-    context.pools->each([&](const Pool& pool) { pool.list(rows); });
-  });
-  std::map<std::tuple<std::string, std::string, std::string>, PoolRow> sums;
-  for (const PoolRow& part : parts) {
-    PoolRow& sum = sums[{part.database, part.user, part.node}];
-    sum.database = part.database;
-    sum.user = part.user;
-    sum.node = part.node;
-    sum.active += part.active;
-    sum.bound += part.bound;
-    sum.idle += part.idle;
-    sum.connecting += part.connecting;
-    sum.waiting += part.waiting;
-    sum.longest_wait_s = std::max(sum.longest_wait_s, part.longest_wait_s);
-  }
-  std::vector<PoolRow> rows;
-  for (auto& [key, sum] : sums) rows.push_back(std::move(sum));
-  return rows;
-}
-
-std::vector<RouteRow> Proxy::routes() const {
-  const auto parts = ask_all<RouteRow>([](ReactorContext& context, std::vector<RouteRow>& rows) {
-    context.routes.each([&](const std::string& node, ReasonId reason, uint64_t requests) {
-      rows.push_back({node, context.shared.reasons.text(reason), requests});
-    });
-  });
-  std::map<std::pair<std::string, std::string>, uint64_t> sums;
-  for (const RouteRow& part : parts) sums[{part.node, part.reason}] += part.requests;
-  std::vector<RouteRow> rows;
-  for (const auto& [key, requests] : sums) rows.push_back({key.first, key.second, requests});
-  std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.requests > b.requests; });
-  return rows;
-}
-
-std::vector<TrafficRow> Proxy::traffic() const {
-  const auto parts =
-      ask_all<TrafficRow>([](ReactorContext& context, std::vector<TrafficRow>& rows) { context.pools->list(rows); });
-  std::map<std::pair<std::string, std::string>, TrafficRow> sums;
-  for (const TrafficRow& part : parts) {
-    TrafficRow& sum = sums[{part.database, part.user}];
-    sum.database = part.database;
-    sum.user = part.user;
-    sum.add(part);
-  }
-  std::vector<TrafficRow> rows;
-  for (auto& [key, sum] : sums) rows.push_back(std::move(sum));
-  return rows;
-}
-
-std::vector<LatencyRow> Proxy::latencies() const {
-  const auto parts = ask_all<LatencyRow>([](ReactorContext& context, std::vector<LatencyRow>& rows) {
-    context.routes.each_latency([&](const std::string& node, const Latency& latency) {
-      rows.push_back({node, latency});
-    });
-  });
-  std::map<std::string, Latency> sums;
-  for (const LatencyRow& part : parts) sums[part.node] += part.latency;
-  std::vector<LatencyRow> rows;
-  for (const auto& [node, latency] : sums) rows.push_back({node, latency});
-  return rows;
 }
 
 std::vector<CacheRow> Proxy::caches() const {
@@ -275,10 +209,11 @@ Result<Outcome> Proxy::undrain(const std::string& node) {
 }
 
 bool Proxy::let_leave(const std::string& node, Time wait) {
-  if (orders()->leaving == node) return true;
-  order([&](Orders& orders) { orders.leaving = node; });
+  const bool news = orders()->leaving != node;
+  if (news) order([&](Orders& orders) { orders.leaving = node; });
   if (node.empty()) return true;
-  const bool quiet = taken(node, "", wait).busy == 0;
+  const bool quiet = taken(node, "", wait).busy == 0;  // also if it leaves already: who asks again wants to know
+  if (!news) return quiet;
   log::info("node " + node + " is about to hand over: new work waits for the next primary" +
             (quiet ? "" : ", what is under way may break off"));
   return quiet;

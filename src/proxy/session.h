@@ -12,17 +12,14 @@
 
 #include "base/deadline.h"
 #include "net/address.h"
-#include "pgwire/auth_server.h"
-#include "pgwire/framer.h"
-#include "pgwire/md5_server.h"
 #include "pgwire/startup.h"
-#include "proxy/cancel_job.h"
 #include "proxy/console_talk.h"
 #include "proxy/link.h"
 #include "proxy/pool.h"
 #include "proxy/reactor_context.h"
 #include "proxy/router.h"
 #include "proxy/server.h"
+#include "proxy/session_login.h"
 
 namespace pgb::proxy {
 
@@ -81,21 +78,6 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   void on_events(uint32_t events) override;
 
  private:
-  struct Login {  // what is needed until the session is ready
-    std::string first_bytes;
-    pgwire::Framer framer{pgwire::kMaxAuthBody};
-    bool ssl_answered = false;
-    bool gss_answered = false;
-    bool direct_tls = false;  // begun without a request
-    std::map<std::string, std::string> params;
-    Replication replication = Replication::kNone;
-    AuthMethod method = AuthMethod::kScram;
-    UserSecret secret;  // the user's, while he proves that he knows it
-    std::optional<pgwire::AuthServer> scram;
-    std::optional<pgwire::Md5Server> md5;
-    pgwire::Credentials known;  // afterwards: to log in at the servers
-    std::unique_ptr<CancelJob> cancel;
-  };
   struct AtConsole {
     AtConsole(ConsoleAsker who, ConsoleTalk::Describe describe) : asker(std::move(who)), talk(std::move(describe)) {}
     const ConsoleAsker asker;
@@ -322,7 +304,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   Link client_;
   net::EventLoop::Timer timer_ = 0;
   std::string peer_;
-  std::unique_ptr<Login> login_ = std::make_unique<Login>();
+  std::unique_ptr<SessionLogin> login_ = std::make_unique<SessionLogin>();
   bool counted_client_ = false;
   bool has_place_ = false;   // of its user and database
   uint32_t cancel_pid_ = 0;  // in the registry; 0 if none

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "proxy/server_basics.h"
+
 namespace pgb::proxy {
 
 enum class NodeRole { kUnknown, kPrimary, kReplica };
@@ -43,6 +45,7 @@ struct NodeGauge {
   std::atomic<int64_t> back_since_ns{0};  // when it was last found again, or for the first time
 
   ProbeCounts probes;
+  BasicsBox basics;
 
   // True if it was not ejected before.
   bool eject(int64_t until_ns) {

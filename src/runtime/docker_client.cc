@@ -30,6 +30,10 @@ DockerContainer to_container(const Json& entry) {
     published.outside = static_cast<uint16_t>(number_of(port, "PublicPort"));
     if (published.outside != 0 && text_of(port, "Type") == "tcp") container.ports.push_back(published);
   }
+  const Json& networks = part_of(part_of(entry, "NetworkSettings"), "Networks");
+  if (networks.is_object()) {
+    for (auto it = networks.begin(); it != networks.end(); ++it) container.networks.push_back(it.key());
+  }
   return container;
 }
 
@@ -213,6 +217,19 @@ Result<std::vector<DockerNetwork>> DockerClient::list_networks(const std::vector
 
 Status DockerClient::remove_network(const std::string& id, Deadline deadline) const {
   return tell("remove network", {"DELETE", "/networks/" + url_escape(id), "", ""}, deadline, true);
+}
+
+Status DockerClient::leave_network(const std::string& network, const std::string& container, Deadline deadline) const {
+  const Json body = {{"Container", container}, {"Force", false}};
+  return tell("take container off network " + network,
+              {"POST", "/networks/" + url_escape(network) + "/disconnect", print_json(body), kJsonType}, deadline);
+}
+
+Status DockerClient::join_network(const std::string& network, const std::string& container, const std::string& endpoint,
+                                  Deadline deadline) const {
+  const Json body = {{"Container", container}, {"EndpointConfig", parse_json(endpoint)}};
+  return tell("connect container with network " + network,
+              {"POST", "/networks/" + url_escape(network) + "/connect", print_json(body), kJsonType}, deadline);
 }
 
 Status DockerClient::create_volume(const std::string& name, const Labels& labels, Deadline deadline) const {

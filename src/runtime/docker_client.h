@@ -30,7 +30,8 @@ struct DockerContainer {
   std::string name;   // without the slash
   std::string state;  // "created", "running", "paused", "restarting", "removing", "exited", "dead"
   Labels labels;
-  std::vector<PublishedPort> ports;  // while it runs
+  std::vector<PublishedPort> ports;   // while it runs
+  std::vector<std::string> networks;  // names of those it is on; list_containers only
 };
 
 struct DockerNetwork {
@@ -84,6 +85,10 @@ class DockerClient {
   Result<std::optional<DockerNetwork>> inspect_network(const std::string& name, Deadline deadline) const;
   Result<std::vector<DockerNetwork>> list_networks(const std::vector<std::string>& labels, Deadline deadline) const;
   Status remove_network(const std::string& id, Deadline deadline) const;  // absent: success
+  Status leave_network(const std::string& network, const std::string& container, Deadline deadline) const;
+  // `endpoint`: the JSON of an EndpointsConfig's entry.
+  Status join_network(const std::string& network, const std::string& container, const std::string& endpoint,
+                      Deadline deadline) const;
 
   Status create_volume(const std::string& name, const Labels& labels, Deadline deadline) const;
   Result<std::vector<DockerVolume>> list_volumes(const std::vector<std::string>& labels, Deadline deadline) const;

@@ -9,6 +9,7 @@
 #include "runtime/docker_balancer_image.h"
 #include "runtime/docker_client.h"
 #include "runtime/docker_connect.h"
+#include "runtime/docker_network.h"
 #include "runtime/docker_preflight.h"
 #include "runtime/docker_spec.h"
 
@@ -52,7 +53,7 @@ class DockerRuntime : public Runtime {
   Status prepare(const model::Cluster& cluster, const std::vector<UnitSpec>& units,
                  const std::function<void(const std::string&)>& progress, Deadline deadline) override {
     PGB_TRY(prepare_images(units, progress, deadline));
-    return prepare_network(cluster, deadline);
+    return make_network(client_, cluster, deadline);
   }
 
   Result<std::vector<std::string>> missing_shared(const model::Cluster& cluster, const std::vector<UnitSpec>& units,
@@ -93,6 +94,8 @@ class DockerRuntime : public Runtime {
       auto made = create(unit, deadline);
       if (!made.ok()) return std::move(made).error().in(unit.name);
       id = *made;
+    } else {
+      PGB_TRY(connect(unit, deadline));  // if it was cut off, and has been left so
     }
     PGB_TRY(named(put_files(unit, id, !runs, deadline), unit.name));
     if (runs) return {};
@@ -117,6 +120,18 @@ class DockerRuntime : public Runtime {
     if (!container.ok()) return std::move(container).error().in(name);
     if (!container->has_value() || (*container)->state != "running") return {};
     return named(client_.kill_container((*container)->id, "SIGKILL", deadline), name);
+  }
+
+  Status cut_off(const std::string& cluster, const std::string& name, Deadline deadline) override {
+    auto container = find_present(cluster, name, deadline);
+    if (!container.ok()) return std::move(container).error();
+    return named(leave_networks(client_, *container, deadline), name);
+  }
+
+  Status connect(const UnitSpec& unit, Deadline deadline) override {
+    auto container = find_present(unit.cluster, unit.name, deadline);
+    if (!container.ok()) return std::move(container).error();
+    return named(join_own_network(client_, unit, *container, deadline), unit.name);
   }
 
   Status remove(const std::string& cluster, const std::string& name, bool keep_data, Deadline deadline) override {
@@ -255,28 +270,6 @@ class DockerRuntime : public Runtime {
     return ensure_balancer_image(client_, *program, deadline);
   }
 
-  Status prepare_network(const model::Cluster& cluster, Deadline deadline) {
-    const std::string& name = cluster.network.name;
-    auto own = client_.list_networks({label_is(kLabelCluster, cluster.cluster_name)}, deadline);
-    if (!own.ok()) return std::move(own).error();
-    for (const DockerNetwork& network : *own) {
-      bool same =
-          std::find(network.subnets.begin(), network.subnets.end(), cluster.network.subnet) != network.subnets.end();
-      if (network.name == name && same) return {};
-      return Error(Code::kSubnetInUse, "the cluster's network is " + network.name + " (" +
-                                           (network.subnets.empty() ? "no subnet" : network.subnets.front()) +
-                                           "), the cluster file says " + name + " (" + cluster.network.subnet + ")")
-          .with("try", "change the cluster file back, or destroy the cluster before its network changes");
-    }
-    auto foreign = client_.inspect_network(name, deadline);
-    if (!foreign.ok()) return std::move(foreign).error();
-    if (foreign->has_value() && (*foreign)->name == name) {
-      return Error(Code::kNameInUse, "a network " + name + " exists and is not of this cluster")
-          .with("try", "remove it, or give another network.name in the cluster file");
-    }
-    return client_.create_network(name, cluster.network.subnet, {{kLabelCluster, cluster.cluster_name}}, deadline);
-  }
-
   Status ensure_volume(const UnitSpec& unit, Deadline deadline) {
     std::string name = volume_name_of(unit.cluster, unit.name);
     auto volumes = client_.list_volumes({}, deadline);
@@ -293,9 +286,8 @@ class DockerRuntime : public Runtime {
   }
 
   Result<std::string> create(const UnitSpec& unit, Deadline deadline) {
-    auto networks = client_.list_networks({label_is(kLabelCluster, unit.cluster)}, deadline);
-    if (!networks.ok()) return std::move(networks).error();
-    if (networks->empty()) return Error(Code::kNotReady, "the cluster has no network yet").with("try", "init again");
+    auto network = own_network(client_, unit.cluster, deadline);
+    if (!network.ok()) return std::move(network).error();
     std::string image = unit.image;
     std::string mount;
     if (unit.kind == UnitSpec::Kind::kNode) {
@@ -311,7 +303,7 @@ class DockerRuntime : public Runtime {
       mount = unit.volume_at;
     }
     if (!mount.empty()) PGB_TRY(ensure_volume(unit, deadline));
-    std::string spec = container_spec(unit, image, networks->front().name, mount);
+    std::string spec = container_spec(unit, image, network->name, mount);
     auto made = client_.create_container(container_name_of(unit), spec, deadline);
     bool image_gone = !made.ok() && made.error().code == Code::kImage && unit.kind == UnitSpec::Kind::kBalancer;
     if (!image_gone) return made;

@@ -219,6 +219,37 @@ TEST_F(DockerRuntimeTest, AStaticAddressAndAPublishedPort) {
   EXPECT_EQ(status.error().code, Code::kSubnetInUse) << status.error().message;
 }
 
+TEST_F(DockerRuntimeTest, WhatIsCutOffComesBackWithItsAddress) {
+  UnitSpec spec = docker_->unit("node1");
+  const std::string subnet = docker_->file().network.subnet;
+  spec.ip_address = subnet.substr(0, subnet.rfind('.')) + ".78";
+  ASSERT_GOOD(docker_->make(spec));
+  const auto addresses = [&] {
+    std::vector<std::string> found;
+    const auto networks = docker_->client().list_networks({}, soon()).value();
+    for (const DockerNetwork& network : networks) {
+      const auto details = docker_->client().inspect_network(network.id, soon()).value();
+      if (!details) continue;
+      for (const std::string& name : details->containers) found.push_back(network.name + " " + name);
+    }
+    return found;
+  };
+  const auto before = addresses();
+  ASSERT_EQ(std::count(before.begin(), before.end(), docker_->file().network.name + " " + docker_->name() + "_node1"),
+            1);
+  ASSERT_GOOD(docker_->runtime().cut_off(docker_->name(), "node1", soon()));
+  EXPECT_EQ(addresses().size(), before.size() - 1);
+  UnitSpec second = docker_->unit("node2");
+  second.ip_address = spec.ip_address;
+  ASSERT_GOOD(docker_->runtime().connect(spec, soon()));
+  EXPECT_EQ(addresses(), before);
+  EXPECT_FALSE(docker_->runtime().ensure(second, soon()).ok()) << "it has its address again";
+  // Who finds it cut off makes it whole.
+  ASSERT_GOOD(docker_->runtime().cut_off(docker_->name(), "node1", soon()));
+  ASSERT_GOOD(docker_->runtime().ensure(spec, soon()));
+  EXPECT_EQ(addresses(), before);
+}
+
 // A killed manager's last request may still be under way: the engine holds the port already, the container does not
 // run yet.
 TEST_F(DockerRuntimeTest, AStartThatIsUnderWayIsNoObstacle) {

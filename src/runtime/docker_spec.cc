@@ -145,6 +145,8 @@ std::string container_spec(const UnitSpec& unit, const std::string& image, const
   return print_json(spec);
 }
 
+std::string endpoint_spec(const UnitSpec& unit) { return print_json(endpoint_config(unit)); }
+
 Result<std::string> unit_archive(const UnitSpec& unit, const std::string& agent_program) {
   TarWriter tar;
   std::set<std::string> made;

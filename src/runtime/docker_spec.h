@@ -42,6 +42,9 @@ std::string data_mount(const std::vector<std::string>& declared);
 std::string container_spec(const UnitSpec& unit, const std::string& image, const std::string& network,
                            const std::string& mount);
 
+// The JSON with which it joins the cluster's network: its address and names there.
+std::string endpoint_spec(const UnitSpec& unit);
+
 // A tar to unpack at "/": the unit's directory, its files (of root or kBalancerUser) and, if it is not empty, the
 // agent.
 Result<std::string> unit_archive(const UnitSpec& unit, const std::string& agent_program);

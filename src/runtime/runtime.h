@@ -111,6 +111,17 @@ class Runtime {
   // SIGKILL to all of it at once, as a power cut would. It stays down until it is started. Absent or stopped: success.
   virtual Status kill(const std::string& cluster, const std::string& name, Deadline deadline) = 0;
 
+  // Takes a running unit off the network that the others are on, without a word to anybody; it runs on. connect() and
+  // ensure() undo it, with the address it had. kNotReady, and why, where units have no network of their own.
+  virtual Status cut_off(const std::string& cluster, const std::string& name, Deadline deadline) {
+    (void)cluster, (void)deadline;
+    return Error(Code::kNotReady, name + " shares this machine's network with the others: it cannot be taken off it");
+  }
+  virtual Status connect(const UnitSpec& unit, Deadline deadline) {
+    (void)unit, (void)deadline;
+    return {};
+  }
+
   // Stops and removes it with its data, or keeps the data. Absent: success.
   virtual Status remove(const std::string& cluster, const std::string& name, bool keep_data, Deadline deadline) = 0;
 

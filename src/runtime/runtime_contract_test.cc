@@ -145,6 +145,19 @@ TEST_P(RuntimeContract, WhatIsKilledStaysDownUntilItIsStarted) {
   EXPECT_EQ(info("node1").state, UnitState::kRunning);
 }
 
+TEST_P(RuntimeContract, WhatIsCutOffRunsOnAndIsConnectedAgainOrItIsSaidWhyNot) {
+  UnitSpec spec = unit("node1");
+  EXPECT_OK(runtime().prepare(
+      harness_->cluster(), {spec}, [](const std::string&) {}, soon()));
+  EXPECT_OK(runtime().ensure(spec, soon()));
+  const Status cut = runtime().cut_off(cluster_name(), "node1", soon());
+  EXPECT_TRUE(cut.ok() || cut.error().code == Code::kNotReady) << cut.error().message;
+  EXPECT_EQ(info("node1").state, UnitState::kRunning);
+  EXPECT_OK(runtime().connect(spec, soon()));
+  EXPECT_OK(runtime().connect(spec, soon()));  // again: success
+  EXPECT_EQ(info("node1").state, UnitState::kRunning);
+}
+
 TEST_P(RuntimeContract, KeptDataCountsAsTheClusterUntilItIsRemoved) {
   UnitSpec spec = unit("node1");
   EXPECT_OK(runtime().prepare(

@@ -35,7 +35,7 @@ def arguments() -> argparse.Namespace:
 def through(source: Source, suite: str, mode: str, nodes: int, tests: list[str], direct: pathlib.Path,
             results: pathlib.Path) -> bool:
     with Site(nodes) as site:
-        SUITES[suite](source, site.primary, site.balancer(mode).port, mode, results, tests)
+        SUITES[suite](source, site.primary, site.serve_mode(mode).port, mode, results, tests)
         shutil.copy(site.folder.path / "balancer.log", results)
     found = differences(direct, results)
     for test, text in found.items():

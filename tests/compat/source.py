@@ -2,66 +2,32 @@
 
 Packages come from the mirrors that the machine itself uses and are kept in PGB_IMAGE_CACHE or ~/.cache/pgbalancer;
 none is installed."""
-import contextlib
 import os
 import pathlib
 import re
 import shutil
-import subprocess
 import tarfile
 import tempfile
 
 from harness.alone import newest_bin
+from harness.apt import CACHE, Apt, Unavailable, run  # noqa: F401 - Unavailable: who uses this may get it
 
-CACHE = pathlib.Path(os.environ.get("PGB_IMAGE_CACHE", pathlib.Path.home() / ".cache" / "pgbalancer"))
 HERE = pathlib.Path(__file__).resolve().parent
 SUITES = ("/src/test/regress/", "/src/test/isolation/", "/src/test/modules/libpq_pipeline/")
-
-
-class Unavailable(Exception):
-    """The source cannot be had; the message says why."""
 
 
 def major() -> str:
     return newest_bin().parent.name
 
 
-def run(*command, **options) -> str:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
-    except OSError as error:
-        raise Unavailable(f"{command[0]}: {error.strerror}") from error
-    if done.returncode != 0:
-        raise Unavailable(f"{command[0]} failed: {(done.stderr or done.stdout).strip()[-2000:]}")
-    return done.stdout
-
-
-class Apt:
-    """apt with lists of its own, of the machine's mirrors and with their sources."""
-
-    def __init__(self, folder: pathlib.Path):
-        self.folder = folder
-        folder.chmod(0o777)  # apt fetches as another user
-        sources = folder / "sources"
-        sources.mkdir()
-        (folder / "lists").mkdir()
-        for file in pathlib.Path("/etc/apt").glob("sources.list.d/*.sources"):
-            (sources / file.name).write_text(re.sub(r"(?m)^Types:.*$", "Types: deb deb-src", file.read_text()))
-        lists = [pathlib.Path("/etc/apt/sources.list"), *pathlib.Path("/etc/apt").glob("sources.list.d/*.list")]
-        for file in filter(pathlib.Path.exists, lists):
-            text = file.read_text()
-            (sources / f"{file.stem}.list").write_text(text + "\n" + re.sub(r"(?m)^deb\s", "deb-src ", text))
-        self.options = ["-q", "-o", "Dir::Etc::sourcelist=/dev/null", "-o", f"Dir::Etc::sourceparts={sources}", "-o",
-                        f"Dir::State::lists={folder}/lists"]
-        run("apt-get", *self.options, "update")
-
-    def get(self, verb: list[str], package: str, version: str, pattern: str) -> pathlib.Path:
-        """The file of that version, or of the newest one if the mirrors have it no more."""
-        with contextlib.suppress(Unavailable):
-            run("apt-get", *self.options, *verb, f"{package}={version}", cwd=self.folder)
-        if not list(self.folder.glob(pattern)):
-            run("apt-get", *self.options, *verb, package, cwd=self.folder)
-        return next(self.folder.glob(pattern))
+def machine_sources() -> dict[str, str]:
+    """Those of the machine, and what their packages are made of."""
+    etc = pathlib.Path("/etc/apt")
+    sources = {file.name: re.sub(r"(?m)^Types:.*$", "Types: deb deb-src", file.read_text()) for file in etc.glob("sources.list.d/*.sources")}
+    for file in filter(pathlib.Path.exists, [etc / "sources.list", *etc.glob("sources.list.d/*.list")]):
+        text = file.read_text()
+        sources[f"{file.stem}.list"] = text + "\n" + re.sub(r"(?m)^deb\s", "deb-src ", text)
+    return sources
 
 
 def fetch() -> list[pathlib.Path]:
@@ -74,10 +40,10 @@ def fetch() -> list[pathlib.Path]:
         CACHE.mkdir(parents=True, exist_ok=True)
         version = run("dpkg-query", "-W", "-f", "${Version}", server).strip()
         with tempfile.TemporaryDirectory(prefix="pgb-source-") as name:
-            apt = Apt(pathlib.Path(name))
+            apt = Apt(pathlib.Path(name), machine_sources())
             for package in missing:
                 verb = ["source", "--download-only"] if package == server else ["download"]
-                shutil.copy(apt.get(verb, package, version, wanted[package]), CACHE)
+                shutil.copy(apt.get(verb, package, wanted[package], version), CACHE)
     return [sorted(CACHE.glob(pattern))[-1] for pattern in wanted.values()]
 
 

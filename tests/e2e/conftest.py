@@ -7,8 +7,10 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from compat import source  # noqa: E402
-from harness import registry  # noqa: E402
+from harness import pcp, registry  # noqa: E402
+from harness.apt import Unavailable as NoPackage  # noqa: E402
 from harness.engine import Engine, Unavailable  # noqa: E402
+from harness.pooled import SERVERS, SETUP, WAIT_LIMIT, Pooled  # noqa: E402
 from harness.sandbox import PRODUCTION, SIMPLE, Sandbox  # noqa: E402
 
 RUNTIMES = ["process", "docker"]
@@ -42,6 +44,9 @@ def pytest_configure(config):
 def pytest_collection_finish(session):
     """Before the first test: the engine's network namespace becomes ours, too."""
     config = session.config
+    if not config.option.collectonly and any(item.path.stem in ("test_pcp", "test_rest_group") for item in session.items):
+        with contextlib.suppress(NoPackage):
+            pcp.fetch()
     if config.option.collectonly or not any(wants_docker(item) for item in session.items):
         return
     with contextlib.suppress(registry.Unavailable):
@@ -110,6 +115,27 @@ def standing(runtime, make_sandbox):
     with make_sandbox(runtime) as sandbox:
         sandbox.first_init = sandbox.init()
         yield sandbox
+
+
+@pytest.fixture(scope="module")
+def pooled_cluster(make_sandbox):
+    """Two servers a node, for the many clients of a module's tests."""
+    with make_sandbox("process") as sandbox:
+        sandbox.balancer()["config"] = {"pool_size": SERVERS, "max_clients": 200, "query_wait_timeout": WAIT_LIMIT,
+                                        "load_balance_mode": "on"}
+        sandbox.write()
+        sandbox.init()
+        sandbox.query(SETUP, "primary1")
+        yield sandbox
+
+
+@pytest.fixture
+def pooled(pooled_cluster):
+    """Its clients; at the end nothing is left of them."""
+    clients = Pooled(pooled_cluster)
+    with clients.stack:
+        yield clients
+    clients.check_clean()
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -20,7 +20,8 @@ from harness.waiting import wait_until
 
 RATE = 300  # transactions a second that are due
 SECONDS = 3
-KEPT = 0.9  # of them, done in time
+KEPT = 0.9  # of those that are done in time without bad input
+QUIET = 0.8  # of those that are due: a machine that does less by itself shows nothing
 
 
 class Site:
@@ -98,13 +99,18 @@ ONE_SHOTS = {
         "a wrong token": REST_HEAD + b"Authorization: Bearer " + b"a.b.c" * 100 + b"\r\nConnection: close\r\n\r\n",
         "a wrong password": b"POST /api/v1/auth/login HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 38\r\n\r\n"
                             b'{"username":"boss","password":"wrong"}',
+        "a request within another": b"POST /api/v1/auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                    b"0\r\n\r\nPOST /api/v1/control/pause HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer let-me-in\r\n"
+                                    b"Content-Length: 0\r\n\r\n",
         "a path out of the tree": b"GET /../../../../etc/passwd HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
         "TLS": bytes.fromhex("16030100") + os.urandom(300),
         "nonsense": os.urandom(5000),
     },
     "pcp": {
         "a length of four gigabytes": b"M\xff\xff\xff\xff" + b"x" * 100_000,
+        "the longest packets there may be": (b"L\0\0\x27\x10" + b"x" * 9_996) * 20,
         "half a packet": b"R\0\0\0\x40boss",
+        "a command of nobody": b"T\0\0\0\x06f\0",
         "a wrong password": b"M\0\0\0\4" + b"R\0\0\0\x2aboss\0" + b"0" * 32 + b"\0",
         "nonsense": os.urandom(5000),
     },
@@ -139,15 +145,25 @@ class Attack:
 
     def __init__(self, work, threads: int = 4):
         self.work, self.count = work, 0
-        self.stop = threading.Event()
+        self.stop, self.held = threading.Event(), threading.Event()
         self.threads = [threading.Thread(target=self.run) for _ in range(threads)]
 
     def run(self) -> None:
         while not self.stop.is_set():
-            with contextlib.suppress(OSError):
-                self.work()
-            self.count += 1
+            if not self.held.is_set():
+                with contextlib.suppress(OSError):
+                    self.work()
+                self.count += 1
             self.stop.wait(0.01)
+
+    @contextlib.contextmanager
+    def on_hold(self):
+        """Nothing more is sent; what is open stays open."""
+        self.held.set()
+        try:
+            yield
+        finally:
+            self.held.clear()
 
     def __enter__(self):
         for thread in self.threads:
@@ -160,15 +176,26 @@ class Attack:
             thread.join()
 
 
-def assert_untouched(site, what: str) -> None:
-    share = site.done_in_time()
-    assert share >= KEPT, f"{what}: {share:.1%} of the transactions were done in time"
+def assert_untouched(site, what: str, attack: Attack) -> None:
+    """Where too few were done, it is looked at once more without: others may be at work on this machine."""
+    told = []
+    for _ in range(3):
+        share = site.done_in_time()
+        if share >= KEPT:
+            return
+        with attack.on_hold():
+            quiet = site.done_in_time()
+        told.append(f"{share:.1%}, without {quiet:.1%}")
+        if quiet >= QUIET:
+            assert share >= KEPT * quiet, f"{what}: of the transactions were done in time: {told}"
+            return
+    raise AssertionError(f"{what}: this machine is too slow to tell: {told}")
 
 
 @pytest.mark.parametrize("port, name", CASES)
 def test_transactions_go_on_while_it_is_sent(site, port, name):
     with Attack(lambda: exchange_raw(site, port, ONE_SHOTS[port][name], 2)) as attack:
-        assert_untouched(site, name)
+        assert_untouched(site, name, attack)
     assert attack.count > 3, "nothing was sent"
     wait_until(site.answers, 30, "all ports answer")
 
@@ -185,8 +212,8 @@ def test_transactions_go_on_beside_those_who_send_a_byte_at_a_time(site, port, h
         for wire in wires:
             with contextlib.suppress(OSError):
                 wire.send(b"x", socket.MSG_DONTWAIT)
-    with Attack(drip, 1):
-        assert_untouched(site, f"slow bytes at {port}")
+    with Attack(drip, 1) as attack:
+        assert_untouched(site, f"slow bytes at {port}", attack)
     assert len(wires) > 50
     for wire in wires:
         wire.close()
@@ -210,7 +237,7 @@ def test_transactions_go_on_beside_ten_thousand_silent_connections(site, port):
         wait_until(lambda: len(wires) >= 10_000, 30, "they are open")
         if port == "data":
             wait_until(site.can_log_in, 10, "a client gets in beside them")
-        assert_untouched(site, f"10 000 connections at {port}")
+        assert_untouched(site, f"10 000 connections at {port}", attack)
         attack.stop.set()
     for wire in wires:
         wire.close()

@@ -36,7 +36,7 @@ def test_the_balancer_makes_no_difference_to_postgresqls_own_tests(source, suite
     with Site(1) as site:
         SUITES[suite](source, site.primary, site.primary.port, "direct", direct, PARTS[suite])
     with Site(3) as site:
-        SUITES[suite](source, site.primary, site.balancer("transaction").port, "transaction", through, PARTS[suite])
+        SUITES[suite](source, site.primary, site.serve_mode("transaction").port, "transaction", through, PARTS[suite])
     assert len(list((direct / "results").glob("*.out"))) >= max(len(PARTS[suite]), 5)
     found = differences(direct, through)
     unexpected = {test: text for test, text in found.items() if test not in explained(suite, "transaction")}

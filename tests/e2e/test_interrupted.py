@@ -73,7 +73,7 @@ def test_ctrl_c_says_what_stands_and_init_goes_on(fresh):
 def test_a_second_command_is_told_that_another_is_at_work(fresh):
     init = fresh.manager.popen("init", "--config", fresh.file)
     lock = fresh.state_dir / fresh.name / "lock"
-    wait_until(lambda: lock.exists() or init.poll() is not None, 10, "init is at work")
+    wait_until(lambda: init.poll() is not None or str(init.pid) in lock.read_text(), 10, "init is at work")
     if init.poll() is None:
         init.send_signal(signal.SIGSTOP)
         try:

@@ -121,22 +121,29 @@ def test_who_may_look_may_not_do(site):
     assert refused.value.code == 405
 
 
-def names_in(expression: str) -> set[str]:
-    return set(re.findall(r"\b(?:pgbalancer|process)_[a-z_]+", expression))
-
-
-def test_dashboard_and_rules_name_only_what_there_is(site):
-    with client(site) as connection:
-        run(connection, "SELECT 1")
-        there = {re.split(r"[{ ]", line)[0] for line in site.text().splitlines() if line and not line.startswith("#")}
-    dashboard = json.loads((PACKAGING / "grafana" / "pgbalancer.json").read_text())
-    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
-    expressions += [variable["query"] for variable in dashboard["templating"]["list"] if variable["type"] == "query"]
-    expressions += re.findall(r"^ +(?:expr: (?!>-)|histogram_quantile|\(rate)(.*)$", RULES.read_text(), re.MULTILINE)
-    wanted = set().union(*map(names_in, expressions))
-    assert len(wanted) > 25, wanted
-    assert wanted <= there, wanted - there
-    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+def test_what_servers_say_of_themselves(site):
+    """Within seconds, and no more once they do not answer."""
+    site.primary.sql("SELECT pg_create_physical_replication_slot('left_behind', true)")
+    site.primary.sql("CREATE TABLE slot_filler AS SELECT repeat('x', 100) AS t FROM generate_series(1, 20000)")
+    slot = 'pgbalancer_node_slot_retained_bytes{node="primary",slot="left_behind"}'
+    most = int(site.primary.sql("SHOW max_connections")[0][0])
+    try:
+        with contextlib.ExitStack() as stack:
+            for _ in range(7):
+                stack.enter_context(contextlib.closing(psycopg2.connect(host=str(site.primary.folder), port=site.primary.port, user="postgres",
+                                                                        dbname="postgres")))
+            wait_until(lambda: slot in site.text() and site.value(slot) > 1_000_000, 15, "the slot is seen to keep log")
+            assert site.value('pgbalancer_node_slot_active{node="primary",slot="left_behind"}') == 0
+            assert site.value('pgbalancer_node_postgres_connections{node="primary"}') >= 8, "connections past us are seen"
+    finally:
+        site.primary.sql("SELECT pg_drop_replication_slot('left_behind')")
+        site.primary.sql("DROP TABLE slot_filler")
+    wait_until(lambda: slot not in site.text(), 15, "the slot is seen to be gone")
+    assert site.value('pgbalancer_node_postgres_max_connections{node="replica1"}') == most
+    version = site.primary.sql("SHOW server_version")[0][0].split()[0]
+    assert site.value(f'pgbalancer_node_postgres_info{{node="primary",version="{version}"}}') == 1
+    started = site.primary.sql("SELECT extract(epoch FROM pg_postmaster_start_time())::float8")[0][0]
+    assert abs(site.value('pgbalancer_node_postgres_start_time_seconds{node="primary"}') - started) < 1
 
 
 @needs_promtool
@@ -170,6 +177,8 @@ def test_a_real_prometheus_scrapes_it_and_the_alerts_fire(site):
             wait_until(lambda: [r for r in ask('up{job="pgbalancer"}') if r["value"][1] == "1"], 30, "Prometheus has scraped it")
             wait_until(lambda: len(ask("pgbalancer_node_up == 1")) == 2, 10, "both nodes are up")
             site.replica.stop()
+            for name in ("replication_lag_bytes", "replication_lag_seconds", "postgres_connections", "postgres_info"):
+                wait_until(lambda n=name: f'pgbalancer_node_{n}{{node="replica1"' not in site.text(), 10, f"{name} is not told of it any more")
             wait_until(lambda: [r["metric"]["node"] for r in ask("pgbalancer_node_up == 0")] == ["replica1"], 20, "it sees the loss")
             wait_until(lambda: ask('ALERTS{alertname="PgbalancerNodeDown",alertstate="pending"}'), 20, "the rule has seen it")
         finally:

@@ -180,6 +180,7 @@ def test_a_read_only_url_through_the_balancer_reads_from_replicas_and_cannot_wri
 
 def test_a_url_for_writes_is_not_given_out_when_no_server_takes_them(fresh):
     fresh.init()
+    fresh.run("pause")  # else another one would take them
     fresh.run("stop", "primary1")
     assert "takes writes" in fresh.run("url", "--direct", expect=None).err
     assert "prefer-standby" in fresh.run("url", "--direct", "--role", "ro").out

@@ -1,8 +1,10 @@
-"""pgpool-II's own pcp_* commands, as Debian has them (bookworm's 4.3, and sid's where they are), against the PCP port."""
+"""pgpool-II's own pcp_* commands, as Debian has them (bookworm's 4.3, trixie's 4.6, and sid's where they are), against the PCP port."""
+import concurrent.futures
 import hashlib
 import os
 import re
 import socket
+import struct
 import subprocess
 
 import psycopg2
@@ -10,11 +12,9 @@ import pytest
 
 from harness.alone import standing_group
 from harness.free_ports import free_block
-from harness.pcp import all_clients
+from harness.apt import Unavailable
+from harness.pcp import SOURCES, clients_of
 from harness.waiting import wait_until
-
-CLIENTS = all_clients()
-pytestmark = pytest.mark.skipif(not CLIENTS, reason="pgpool-II's clients are not installed (package pgpool2)")
 
 
 class Site:
@@ -34,19 +34,23 @@ class Site:
         return psycopg2.connect(host="127.0.0.1", port=self.balancer.port, user="shop", password="shop", dbname="postgres")
 
 
-@pytest.fixture(scope="module", params=CLIENTS, ids=[clients.version for clients in CLIENTS])
+@pytest.fixture(scope="module", params=SOURCES)
 def site(request):
+    try:
+        clients = clients_of(request.param)
+    except Unavailable as reason:
+        pytest.skip(str(reason))
     with standing_group(1) as (primary, replicas, balancer):
         users = balancer.folder / "pcp.conf"
         users.touch(0o600)
         users.write_text(f"# name:md5\nboss:{hashlib.md5(b'pcp pass').hexdigest()}\n")
         port = free_block(1)
-        balancer.config |= {"pcp_port": port, "pcp_users_file": "pcp.conf", "log_file": "balancer.txt"} | request.param.config
+        balancer.config |= {"pcp_port": port, "pcp_users_file": "pcp.conf", "log_file": "balancer.txt"} | clients.config
         balancer.restart()
         wait_until(lambda: all(node["healthy"] for node in balancer.ask("status")["nodes"]), 20, "all servers are found")
         primary.sql("CREATE ROLE shop LOGIN PASSWORD 'shop'")
         replicas[0].wait_caught_up()
-        yield Site(primary, replicas[0], balancer, port, request.param)
+        yield Site(primary, replicas[0], balancer, port, clients)
 
 
 def test_node_count_and_info(site):
@@ -102,7 +106,7 @@ def test_reload(site):
 
 
 def test_log_and_cache(site):
-    if float(site.clients.version) < 4.7:
+    if float(site.clients.version) < 4.6:
         pytest.skip(f"pgpool-II {site.clients.version} has no commands for that")
     log = site.balancer.folder / "balancer.txt"
     log.rename(log.with_suffix(".1"))
@@ -144,6 +148,26 @@ def test_bad_bytes_and_idle_connections_leave_it_alone(site):
         wire.close()
     with site.client() as connection, connection.cursor() as cursor:
         cursor.execute("SELECT 1")
+
+
+def test_who_guesses_has_to_wait(site):
+    proof = b"boss\0" + b"0" * 32 + b"\0"
+
+    def guess(_) -> bytes:
+        with socket.create_connection(("127.0.0.1", site.port), 5) as wire:
+            wire.sendall(b"M\0\0\0\4" + b"R" + struct.pack("!I", len(proof) + 4) + proof)
+            told = b""
+            while more := wire.recv(4096):
+                told += more
+            return told
+
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        told = list(pool.map(guess, range(12)))
+    assert any(b"does not match" in one for one in told) and any(b"too many logins have failed" in one for one in told), told
+    assert all(b"AuthenticationOK" not in one for one in told)
+    done = site.pcp("node_count")
+    assert done.returncode != 0 and re.search(r"try again in [1-5] s", done.stderr), "the right password is not looked at, either"
+    wait_until(lambda: site.pcp("node_count").stdout.strip() == "2", 15, "it may be tried again")
 
 
 def test_a_take_over_keeps_it(site):

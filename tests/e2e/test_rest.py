@@ -1,6 +1,7 @@
 """The REST interface: every route answers as it is described, to everyone who may ask, and to nobody else."""
 import base64
 import contextlib
+import copy
 import hashlib
 import hmac
 import http.client
@@ -17,15 +18,16 @@ import urllib.request
 import psycopg2
 import pytest
 
-pytest.importorskip("jsonschema")
+jsonschema = pytest.importorskip("jsonschema")
 
+from harness import openapi  # noqa: E402
 from harness.alone import standing_group  # noqa: E402
 from harness.free_ports import free_block  # noqa: E402
 from harness.rest import Rest, exchange  # noqa: E402
 from harness.tls_site import Certificates  # noqa: E402
 from harness.waiting import wait_until  # noqa: E402
 
-# What is always refused.
+# What is refused where no agents choose the primary.
 REFUSED = {("POST", "/api/v1/watchdog/start"), ("POST", "/api/v1/watchdog/stop")}
 
 
@@ -67,12 +69,45 @@ def filled_in(path: str) -> str:
     return path.replace("{node}", "replica1").replace("{command}", "reconnect")
 
 
+# What is posted although it only looks.
+LOOKS = {"/api/v1/routes/explain"}
+BODIES = {"/api/v1/auth/login": {"username": "boss", "password": "pcp pass"}, "/api/v1/routes/explain": {"statement": "SELECT 1"}}
+
+
+def test_the_description_is_an_openapi_document(site):
+    openapi.check(site.rest.description)
+    ways = {
+        "info": lambda it: it["info"].pop("version"),
+        "version": lambda it: it.update(openapi="3.0.0"),
+        "unknown": lambda it: it.update(path={}),
+        "no slash": lambda it: it["paths"].update({"metrics": it["paths"]["/metrics"]}),
+        "no responses": lambda it: it["paths"]["/metrics"]["get"].pop("responses"),
+        "status": lambda it: it["paths"]["/metrics"]["get"]["responses"].update({"20": {"description": "so"}}),
+        "no description": lambda it: it["paths"]["/metrics"]["get"]["responses"]["200"].pop("description"),
+        "media type": lambda it: it["paths"]["/metrics"]["get"]["responses"]["200"].update(content={"text": {}}),
+        "path parameter": lambda it: it["paths"]["/api/v1/nodes/{node}"]["get"].pop("parameters"),
+        "optional in the path": lambda it: it["paths"]["/api/v1/nodes/{node}"]["get"]["parameters"][0].pop("required"),
+        "place": lambda it: it["paths"]["/api/v1/nodes/{node}"]["get"]["parameters"][0].update({"in": "body"}),
+        "no schema": lambda it: it["paths"]["/api/v1/nodes/{node}"]["get"]["parameters"][0].pop("schema"),
+        "body of GET": lambda it: it["paths"]["/metrics"]["get"].update(requestBody={"content": {"text/plain": {}}}),
+        "reference": lambda it: it["components"]["schemas"].pop("Node"),
+        "scheme": lambda it: it["components"].pop("securitySchemes"),
+        "schema": lambda it: it["components"]["schemas"]["Node"].update(type="thing"),
+        "same path": lambda it: it["paths"].update({"/api/v1/nodes/{id}": {}}),
+    }
+    for name, spoil in ways.items():
+        document = copy.deepcopy(site.rest.description)
+        spoil(document)
+        with contextlib.suppress(AssertionError, jsonschema.ValidationError, jsonschema.SchemaError):
+            openapi.check(document)
+            pytest.fail(f"taken although spoilt: {name}")
+
+
 def test_every_route_answers_as_described(site):
-    login = {"username": "boss", "password": "pcp pass"}
     with site.client():
         for method, path in site.rest.routes():
             expect = 409 if (method, path) in REFUSED else 200
-            site.rest.ask(method, filled_in(path), login if path.endswith("login") else None, expect=expect)
+            site.rest.ask(method, filled_in(path), BODIES.get(path), expect=expect)
             if method == "GET":
                 head = site.rest.ask("HEAD", filled_in(path))
                 assert not head.body and int(head.headers["content-length"]) > 0
@@ -89,10 +124,10 @@ def test_every_refusal_is_as_described(site):
         if not is_open:
             refused = nobody.ask(method, filled_in(path), expect=401)
             assert refused.headers["www-authenticate"] == "Bearer"
-        if method == "POST" and not is_open:
+        if method == "POST" and not is_open and path not in LOOKS:
             viewer.ask(method, filled_in(path), expect=403)
         elif not is_open:
-            viewer.ask(method, filled_in(path))
+            viewer.ask(method, filled_in(path), BODIES.get(path))
         wrong = site.rest.ask("PATCH", filled_in(path), expect=405)
         assert method in wrong.headers["allow"]
     for target in ("/api/v1/nothing", "/api/v2/status", "//", "/api/v1/nodes/", "/api/v1/status/"):
@@ -170,6 +205,101 @@ def test_a_user_that_is_taken_off_the_list_is_out_with_the_reload(site):
     site.balancer.config["admin_users"] = ["chief"]
     site.balancer.reload()
     chief.get("/api/v1/nodes")
+
+
+class Stream:
+    """Of events, line by line."""
+
+    def __init__(self, site, token: str):
+        self.connection = http.client.HTTPConnection("127.0.0.1", site.balancer.rest, timeout=20)
+        self.connection.request("GET", "/api/v1/events", headers={"Authorization": f"Bearer {token}"})
+        self.answer = self.connection.getresponse()
+        assert self.answer.status == 200
+
+    def lines(self):
+        while line := self.answer.readline():
+            yield line.decode().rstrip("\n")
+
+
+def test_a_stream_ends_with_the_rights_of_its_reader(site):
+    chief = Stream(site, site.log_in("chief", "chief pass")["token"])
+    watcher = Stream(site, site.log_in("watcher", "watcher pass")["token"])
+    for stream in (chief, watcher):
+        next(line for line in stream.lines() if line == "event: state")
+    site.balancer.config["admin_users"] = []
+    site.balancer.reload()
+    began = time.monotonic()
+    try:
+        rest = list(chief.lines())  # to its end
+        assert time.monotonic() - began < 3
+        assert "event: end" in rest and json.loads(rest[rest.index("event: end") + 1].partition(" ")[2])["reason"]
+        assert rest.count("event: state") <= 3
+        for _ in range(3):
+            next(line for line in watcher.lines() if line == "event: state")
+    finally:
+        site.balancer.config["admin_users"] = ["chief"]
+        site.balancer.reload()
+
+
+def test_a_page_from_elsewhere_gives_no_commands(site):
+    own = f"http://127.0.0.1:{site.balancer.rest}"
+    drained = "/api/v1/nodes/1/detach"
+    for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Sec-Fetch-Site": "cross-site", "Origin": own},
+                    {"Origin": "http://evil.example"}, {"Origin": "null"}):
+        for token in (site.balancer.token, None):
+            refused = site.rest.with_token(token).ask("POST", drained, headers=headers, expect=403)
+            assert "a page from elsewhere" in refused.json()["detail"]
+        site.rest.ask("POST", "/api/v1/auth/login", BODIES["/api/v1/auth/login"], headers=headers, expect=403)
+        site.rest.ask("GET", "/api/v1/nodes", headers=headers)
+    assert not site.rest.get("/api/v1/nodes/1")["node"]["drained"]
+    for headers in ({"Sec-Fetch-Site": "same-origin", "Origin": own}, {"Sec-Fetch-Site": "none"}, {"Origin": own}, {}):
+        site.rest.ask("POST", "/api/v1/nodes/1/attach", headers=headers)
+
+
+def test_connections_between_two_requests_keep_nobody_out(site):
+    with contextlib.ExitStack() as stack:
+        polite = [stack.enter_context(contextlib.closing(http.client.HTTPConnection("127.0.0.1", site.balancer.rest, timeout=20)))
+                  for _ in range(100)]
+        for connection in polite:
+            connection.request("GET", "/healthz")
+            answer = connection.getresponse()
+            assert answer.status == 200 and answer.read()
+        began = time.monotonic()
+        for _ in range(20):
+            site.rest.get("/api/v1/nodes")
+        assert time.monotonic() - began < 1
+
+
+def test_it_is_told_where_a_statement_would_go(site):
+    site.primary.sql("CREATE TABLE goods (id int)")
+    site.primary.sql("CREATE DATABASE elsewhere")
+    site.primary.sql("CREATE FUNCTION f() RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1'", database="elsewhere")
+    site.replica.wait_caught_up()
+    viewer = site.rest.with_token("look")
+
+    def way(statement: str, **more) -> dict:
+        return viewer.post("/api/v1/routes/explain", {"statement": statement} | more)
+    read = way("SELECT * FROM goods")
+    assert (read["verdict"], read["user"], read["database"]) == ("reads", "pgbalancer", "postgres") and read["reason"], read
+    write = way("DELETE FROM goods")
+    assert (write["node"], write["role"], write["verdict"]) == ("primary", "primary", "writes"), write
+    assert site.primary.sql("SELECT count(*) FROM goods") == [(0,)]
+    # It is the named database's catalogue that counts.
+    wait_until(lambda: way("SELECT f()", database="elsewhere")["verdict"] != "reads", 10, "its function may write")
+    # Nothing of several statements is run either, nor of what is none.
+    assert way("SELECT 1; DROP TABLE goods")["node"] == "primary"
+    assert site.primary.sql("SELECT count(*) FROM goods") == [(0,)]
+    assert way("no statement at all")["verdict"] == "not understood"
+    assert way("SELECT '" + "x" * 8183 + "'")["verdict"] == "reads"
+    for body in ({"statement": "SELECT '" + "x" * 8184 + "'"}, {"statement": ""}, {"statement": 1}, {}, [], {"statement": "a", "more": 1},
+                 {"statement": "SELECT 1", "database": 1}, b"{" * 100):
+        viewer.post("/api/v1/routes/explain", body, expect=400)
+    assert "nowhere" in viewer.post("/api/v1/routes/explain", {"statement": "SELECT 1", "database": "nowhere"}, expect=409)["detail"]
+    # On this machine one may look without a token; a page from elsewhere may not.
+    unnamed = site.rest.with_token(None)
+    unnamed.post("/api/v1/routes/explain", {"statement": "SELECT 1"})
+    unnamed.post("/api/v1/routes/explain", {"statement": "SELECT 1"}, headers={"Host": "evil.example"}, expect=401)
+    unnamed.post("/api/v1/routes/explain", {"statement": "SELECT 1"}, headers={"Sec-Fetch-Site": "cross-site"}, expect=403)
 
 
 def part(text) -> str:

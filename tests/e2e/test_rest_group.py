@@ -1,21 +1,28 @@
 """REST and PCP where agents choose the primary: who leads, why, and a switchover that an operator asks for there."""
 import contextlib
+import importlib.util
+import json
+import pathlib
 import re
+import shutil
+import time
 
 import pytest
 
 pytest.importorskip("jsonschema")
 
-from harness.pcp import all_clients  # noqa: E402
+from harness import tools  # noqa: E402
+from harness.apt import Unavailable  # noqa: E402
+from harness.pcp import SOURCES, clients_of  # noqa: E402
 from harness.rest import Rest  # noqa: E402
 from harness.sandbox import Sandbox  # noqa: E402
+from harness.store import Etcd  # noqa: E402
 from harness.waiting import wait_until  # noqa: E402
-
-CLIENTS = all_clients()
 
 
 class Site:
-    def __init__(self, sandbox: Sandbox):
+    def __init__(self, sandbox: Sandbox, etcd: Etcd | None = None):
+        self.etcd = etcd
         self.sandbox = sandbox
         self.names = sandbox.hosts()
         group = sandbox.balancer()
@@ -49,14 +56,25 @@ class Site:
         return clients.run(self.pcp_port, command, *arguments, user="postgres", password=self.sandbox.password())
 
 
-@pytest.fixture(scope="module")
-def site():
+@pytest.fixture(scope="module", params=["embedded", "etcd"])
+def site(request):
+    """The agents meet in the store that the balancer keeps, or in an etcd of somebody else, where others meet, too."""
     with contextlib.ExitStack() as stack:
+        etcd = None
+        if request.param == "etcd":
+            if not shutil.which("etcd"):
+                pytest.skip("etcd is not installed (package etcd-server)")
+            etcd = stack.enter_context(contextlib.closing(Etcd()))
+            etcd.store.put("/pgbalancer/another/lb1/leader", '{"holder": "stranger", "epoch": 99}')
+            etcd.store.put("/pgbalancer/another/lb1/history/0000000099-1-stranger",
+                           '{"time": "2026-01-01T00:00:00.000Z", "node": "stranger", "action": "acquire", "epoch": 99, "text": "not ours"}')
         sandbox = stack.enter_context(Sandbox("process", None))
         sandbox.document["ha"] = {"failover": True}
+        if etcd:
+            sandbox.document["dcs"] = {"etcd": [etcd.url]}
         sandbox.write()
         sandbox.init()
-        made = Site(sandbox)
+        made = Site(sandbox, etcd)
         made.wait_whole()
         yield made
 
@@ -77,6 +95,30 @@ def test_history_tells_who_leads_and_why(site):
     assert lines and lines[-1]["node"] in site.names and all(line["text"] for line in lines)
     told = site.sandbox.run("history").out
     assert lines[-1]["text"][:30] in " ".join(told.split()), (lines[-1], told)
+
+
+def test_the_page_shows_who_leads_and_why(site):
+    snapshot = site.rest.get("/api/v1/snapshot")
+    assert snapshot["cluster"] == site.sandbox.name and snapshot["ha"]["leader"] == site.leader()
+    assert snapshot["ha"]["durability"]["mode"] == "quorum" and all(link["source"] == "agent" for link in snapshot["links"])
+    told = [event["text"] for event in snapshot["events"]]
+    assert all(line["text"] in told for line in site.rest.get("/api/v1/history")["history"]) and "not ours" not in told
+
+
+def test_a_store_that_hangs_makes_nothing_else_old(site):
+    if not site.etcd:
+        pytest.skip("the balancer keeps the store itself")
+    site.etcd.hang(True)
+    try:
+        for _ in range(15):
+            assert site.rest.get("/api/v1/snapshot")["age_s"] < 2
+            time.sleep(0.1)
+        wait_until(lambda: site.rest.get("/api/v1/snapshot")["ha"] is None, 10, "nobody knows who leads")
+        assert site.rest.get("/api/v1/topology", None)["nodes"]
+    finally:
+        site.etcd.hang(False)
+    wait_until(lambda: site.rest.get("/api/v1/snapshot")["ha"], 20, "it is known again")
+    site.wait_whole()
 
 
 def test_a_promotion_is_a_switchover(site):
@@ -126,14 +168,39 @@ def test_a_replica_is_made_anew(site):
     assert "is the primary" in refused["detail"]
 
 
-def test_agents_are_not_started_or_stopped_here(site):
-    for act in ("start", "stop"):
-        assert "pgbalancer_cluster pause" in site.rest.post(f"/api/v1/watchdog/{act}", expect=409)["detail"]
+def test_the_watchdog_is_stopped_and_started_as_a_pause(site):
+    leader = site.leader()
+    assert "no server takes over" in site.rest.post("/api/v1/watchdog/stop")["text"]
+    try:
+        status = site.rest.get("/api/v1/watchdog/status")
+        assert not status["running"] and status["leader"] == leader and "paused" in status["text"]
+        told = site.sandbox.run("status").out
+        assert "paused" in told and "an operator at the balancer lb1" in told, told
+        assert "paused already" in site.rest.post("/api/v1/watchdog/stop")["text"]
+        wait_until(lambda: "Failover is paused" in site.rest.get("/api/v1/snapshot")["sentence"], 10, "the page says it, too")
+    finally:
+        resumed = site.rest.post("/api/v1/watchdog/start")
+    assert leader in resumed["text"]
+    assert site.rest.get("/api/v1/watchdog/status")["running"]
+    assert "not paused" in site.rest.post("/api/v1/watchdog/start")["text"]
+    assert "paused" not in site.sandbox.run("status").out
+    actions = [line["action"] for line in site.rest.get("/api/v1/history")["history"]]
+    assert "pause" in actions and "resume" in actions[actions.index("pause"):], actions
+
+
+def test_what_the_manager_paused_is_started_again_here(site):
+    site.sandbox.run("pause")
+    assert not site.rest.get("/api/v1/watchdog/status")["running"]
+    site.rest.post("/api/v1/watchdog/start")
     assert site.rest.get("/api/v1/watchdog/status")["running"]
 
 
-@pytest.mark.parametrize("clients", CLIENTS, ids=[clients.version for clients in CLIENTS])
-def test_pcp_promotes_and_shows_the_agents(site, clients):
+@pytest.mark.parametrize("source", SOURCES)
+def test_pcp_promotes_and_shows_the_agents(site, source):
+    try:
+        clients = clients_of(source)
+    except Unavailable as reason:
+        pytest.skip(str(reason))
     new = site.another()
     number = site.names.index(new)
     done = site.pcp(clients, "promote_node", "-s", number)
@@ -148,3 +215,118 @@ def test_pcp_promotes_and_shows_the_agents(site, clients):
     assert len([line for line in brief if line]) == 4, brief
     again = site.pcp(clients, "recovery_node", number)
     assert "is the primary" in again.stderr, again
+
+
+def metrics(site) -> str:
+    return tools.metrics(site.rest.port, site.rest.token)
+
+
+def elections(site, kind: str) -> float:
+    return tools.value(metrics(site), f'pgbalancer_group_elections_total{{kind="{kind}"}}')
+
+
+def test_metrics_count_a_switchover(site):
+    site.wait_whole()
+    old, new = site.leader(), site.another()
+    before, failovers = elections(site, "switchover"), elections(site, "failover")
+    epoch = tools.value(metrics(site), "pgbalancer_group_epoch")
+    site.rest.post(f"/api/v1/nodes/{new}/promote")
+    wait_until(lambda: elections(site, "switchover") == before + 1, 15, "the switchover is counted")
+    site.wait_whole()
+    assert elections(site, "failover") == failovers
+    timeline = next(node["timeline"] for node in site.rest.get("/api/v1/nodes")["nodes"] if node["name"] == new)
+    wanted = {"pgbalancer_group_epoch": epoch + 1, 'pgbalancer_group_durability_info{mode="quorum"}': 1, "pgbalancer_group_sync_required": 1}
+    for name in site.names:
+        wanted |= {f'pgbalancer_node_{what}{{node="{name}"}}': value for what, value in
+                   (("leader", name == new), ("streaming", name != new), ("sync_member", name != new))}
+    wanted[f'pgbalancer_node_timeline{{node="{new}"}}'] = timeline
+
+    def wrong() -> dict:
+        text = metrics(site)
+        return {series: tools.value(text, series) for series in wanted if tools.value(text, series) != wanted[series]}
+    wait_until(lambda: not wrong(), 15, f"metrics tell that {new} leads instead of {old}")
+    assert tools.value(metrics(site), "pgbalancer_primary_changes_total") >= 1
+
+
+def test_dashboard_and_rules_name_only_what_there_is(site):
+    site.sandbox.value("SELECT 1")
+    packaging = pathlib.Path(__file__).resolve().parents[2] / "packaging"
+    dashboard = json.loads((packaging / "grafana" / "pgbalancer.json").read_text())
+    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    expressions += [variable["query"] for variable in dashboard["templating"]["list"] if variable["type"] == "query"]
+    rules = (packaging / "prometheus" / "pgbalancer_alerts.yml").read_text()
+    expressions += re.findall(r"^ +(?:expr: (?!>-)|histogram_quantile|\(rate)(.*)$", rules, re.MULTILINE)
+    wanted = set().union(*(re.findall(r"\b(?:pgbalancer|process)_[a-z_]+", expression) for expression in expressions))
+    assert len(wanted) > 40, wanted
+    wait_until(lambda: wanted <= {re.split(r"[{ ]", line)[0] for line in metrics(site).splitlines() if not line.startswith("#")},
+               15, "all metrics that dashboard and rules name are there")
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+
+
+@pytest.mark.skipif(tools.missing(), reason=f"not installed: {tools.missing()}")
+def test_operators_tools_answer_while_the_primary_is_lost(site):
+    try:
+        clients = clients_of("this machine")
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+    site.wait_whole()
+    password, port, token = site.sandbox.password(), site.sandbox.balancer()["port"], site.rest.token
+    console = f"postgresql://postgres:{password}@127.0.0.1:{port}/pgbalancer"
+    old = site.leader()
+    failovers = elections(site, "failover")
+
+    def pcp() -> dict[str, str]:
+        """Who is what, by name."""
+        roles = {}
+        for number, name in enumerate(site.names):
+            done = clients.run(site.pcp_port, "node_info", number, user="postgres", password=password)
+            assert (done.returncode, done.stderr) == (0, ""), done
+            words = done.stdout.split()
+            roles[name] = "primary" if "primary" in words and "up" in words else "other"
+        return roles
+
+    def psql() -> str:
+        return tools.run("psql", "-X", "-A", "-t", console, "-c", "SHOW NODES", "-c", "SHOW POOLS", "-c", "SHOW LISTS", "-c", "SHOW STATS",
+                         "-c", "SHOW DATABASES", "-c", "SHOW CONFIG")
+
+    asked = {
+        "pcp_node_info": pcp,
+        "curl": lambda: tools.curl(port=site.rest.port, token=token, path="/api/v1/nodes")["nodes"],
+        "promtool": lambda: tools.checked_metrics(site.rest.port, token),
+        "psql": psql,
+        "an exporter": lambda: tools.exporter_of_debian(console),
+    }
+    if importlib.util.find_spec("prometheus_pgbouncer_exporter") is None:
+        del asked["an exporter"]
+    with contextlib.ExitStack() as stack:
+        watchers = [stack.enter_context(tools.Watcher(name, ask)) for name, ask in asked.items()]
+        wait_until(lambda: all(len(one.told) >= 2 for one in watchers), 30, "each tool has answered")
+        lost = time.monotonic()
+        site.sandbox.kill_unit(old)
+        wait_until(lambda: site.leader() not in (None, old), 60, "another node leads")
+        new = site.leader()
+        wait_until(lambda: site.rest.ask("GET", f"/primary?node={new}", expect=None).status == 200, 30, "it takes work")
+        led = time.monotonic()
+        wait_until(lambda: all(one.trouble or len(one.since(led)) >= 3 for one in watchers), 60, "each tool has looked at that")
+    for one in watchers:
+        assert one.trouble is None, (one.name, one.trouble)
+        assert one.longest < 15, (one.name, one.longest)
+        assert one.since(lost), one.name
+    last = {one.name: one.told[-1][1] for one in watchers}
+    assert last["pcp_node_info"] == {name: "primary" if name == new else "other" for name in site.names}
+    assert {node["name"]: node["healthy"] and node["role"] == "primary" for node in last["curl"]} == {name: name == new for name in site.names}
+    assert re.search(rf"{new}\|[^\n]*primary", last["psql"]), last["psql"]
+    text = last["promtool"]
+    assert tools.value(text, f'pgbalancer_node_primary{{node="{new}"}}') == 1
+    assert tools.value(text, f'pgbalancer_node_up{{node="{old}"}}') == 0
+    assert f'pgbalancer_node_replication_lag_seconds{{node="{old}"}}' not in text and \
+        f'pgbalancer_node_postgres_connections{{node="{old}"}}' not in text, "what is not known any more is not told"
+    wait_until(lambda: elections(site, "failover") == failovers + 1, 10, "the failover is counted")
+    now = metrics(site)
+    assert tools.value(now, "pgbalancer_primary_losses_total") >= 1 and tools.value(now, "pgbalancer_without_primary_seconds_total") > 0
+    assert tools.value(now, f'pgbalancer_node_streaming{{node="{old}"}}') == 0
+    assert f'pgbalancer_node_timeline{{node="{old}"}}' not in now
+    if "an exporter" in last:
+        assert last["an exporter"]["pgbouncer_users"] >= 1, last["an exporter"]
+    site.sandbox.run("start")
+    site.wait_whole()

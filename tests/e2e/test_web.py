@@ -303,6 +303,88 @@ def test_a_switchover_by_the_keyboard_alone(browser, cluster):
     browser.check_faults()
 
 
+def ask_way(browser, statement: str, database: str = "") -> str:
+    browser.eval("document.querySelectorAll('.way textarea, .way input').forEach((field) => { field.value = ''; })")
+    browser.do("click", selector=".way textarea")
+    browser.do("type", text=statement)
+    browser.press("Tab")
+    browser.do("type", text=database)
+    browser.press("Enter")
+    browser.wait("['good', 'warn', 'bad'].includes(document.querySelector('#way').dataset.level)")
+    level, text = browser.eval("document.querySelector('#way').dataset.level"), browser.text("#way")
+    browser.eval("document.querySelector('#way').dataset.level = 'idle'")
+    return f"{level} {text}"
+
+
+def test_it_says_where_a_statement_would_go(browser, cluster):
+    cluster.wait_whole()
+    cluster.open(browser, token=False)  # to look is enough
+    browser.do("click", selector="#tab-routing")
+    before = cluster.sandbox.value("SELECT count(*) FROM t")
+    primary = cluster.primary()
+    told = ask_way(browser, "SELECT * FROM t WHERE id = 1")
+    assert told.startswith("good To ") and "The statement reads." in told and "in postgres" in told, told
+    told = ask_way(browser, "DELETE FROM t")
+    assert told.startswith(f"good To {primary}, a primary: ") and "The statement writes." in told, told
+    browser.shot("where-would-this-go")
+    assert cluster.sandbox.value("SELECT count(*) FROM t") == before
+    assert ask_way(browser, "what is this").find("is not understood") > 0
+    told = ask_way(browser, "SELECT 1", "nowhere")
+    assert told.startswith("bad ") and "nowhere" in told, told
+    browser.check_axe()
+    faults = browser.do("faults")
+    assert [line for line in faults["console"] if "409" not in line] == [] and not faults["policy"]
+
+
+def test_how_to_add_a_replica_is_said_to_operators(browser, cluster):
+    cluster.open(browser, token=False)
+    assert browser.eval("document.querySelector('.more').hidden")
+    cluster.open(browser)
+    browser.wait("!document.querySelector('.more').hidden")
+    browser.do("click", selector=".more summary")
+    command = browser.text("#add-replica")
+    assert command == "pgbalancer_cluster add-replica --balancer lb1 --count 1"
+    assert cluster.sandbox.name in browser.text(".more") and "the balancer itself can make none" in browser.text(".more")
+    browser.do("click", selector=".more button")
+    browser.wait("/Copied|Selected/.test(document.querySelector('.more').textContent)")
+    assert browser.eval("getSelection().toString()") == command
+    browser.check_axe()
+    browser.shot("add-replica")
+    # It is a command that the manager takes, word by word.
+    told = cluster.sandbox.run(*command.split()[1:], "--dry-run").out
+    assert "replica3" in told, told
+    browser.check_faults()
+
+
+def test_who_is_logged_out_is_told_why(browser, cluster):
+    cluster.open(browser)
+    browser.eval("sessionStorage.setItem('pgbalancer.token', 'an old one')")
+    # What is posted says it in its own dialog.
+    browser.do("click", selector="[aria-label='Detach replica2']")
+    browser.do("click", selector="dialog button.primary")
+    browser.wait("document.querySelector('dialog .outcome').dataset.level === 'bad'")
+    assert "Authorization: Bearer" in browser.text("dialog .outcome")
+    browser.press("Escape")
+    # And the page itself, when it asks anew.
+    browser.do("open", url=cluster.page, storage={"pgbalancer.token": "an old one"})
+    browser.wait("!document.querySelector('#notice').hidden")
+    assert browser.text("#notice").startswith("You are not logged in any more. ") and "Bearer" in browser.text("#notice")
+    browser.wait(SHOWN.format(3))
+    assert browser.eval("[...document.querySelectorAll('.rowbuttons button')].length") == 0
+    log_in(browser, cluster, cluster.password)
+    browser.wait("document.querySelectorAll('.rowbuttons button').length > 0", 15)
+    assert browser.eval("document.querySelector('#notice').hidden")
+
+
+def test_an_answer_that_does_not_come_is_said_to_be_unknown(browser, cluster):
+    cluster.open(browser)
+    browser.do("click", selector="[aria-label='Detach replica2']")
+    browser.eval("window.fetch = () => Promise.reject(new TypeError('Failed to fetch'))")
+    browser.do("click", selector="dialog button.primary")
+    browser.wait("document.querySelector('dialog .outcome').dataset.level === 'bad'")
+    assert "whether it has done it is not known" in browser.text("dialog .outcome")
+
+
 # --- what happens
 
 
@@ -339,19 +421,45 @@ def balancer_pids(cluster) -> list[int]:
     return list(cluster.sandbox.pids("lb1"))
 
 
+AGED = "this.seen = performance.now() - state.age_s * 1000"
+
+
+def test_a_balancer_that_does_not_look_leaves_nothing_green(browser, cluster):
+    """It answers, with a state that is old by its own clock."""
+    aged = {"/ui/live.js": [AGED, "state.age_s = window.aged ?? state.age_s; " + AGED]}
+    cluster.open(browser, replace=aged)
+    assert browser.text("#state") == "healthy"
+    browser.eval("window.aged = 4")
+    browser.wait("document.body.classList.contains('old')", 4)
+    assert browser.text("#state") == "unknown"
+    assert "has not looked at the group since" in browser.text("#banner")
+    assert browser.eval("[...document.querySelectorAll('.node')].every((card) => card.dataset.state === 'unknown')")
+    browser.shot("old-by-its-own-clock")
+    browser.eval("window.aged = undefined")
+    browser.wait(SHOWN.format(3), 5)
+    browser.wait("document.querySelector('#state').textContent === 'healthy'", 5)
+    browser.check_faults()
+    # A control: the same with a page that takes every answer for news.
+    aged["/ui/live.js"][1] = "state.age_s = window.aged ?? state.age_s; this.seen = performance.now()"
+    cluster.open(browser, replace=aged)
+    browser.eval("window.aged = 4")
+    with pytest.raises(BrowserError):
+        browser.wait("document.body.classList.contains('old')", 3)
+
+
 def test_a_balancer_that_is_gone_leaves_nothing_green(browser, cluster):
     cluster.open(browser)
     pids = balancer_pids(cluster)
     old = "document.body.classList.contains('old') && /no data since/.test(document.querySelector('#live').textContent)"
     # One that hangs, then one that is gone.
-    cluster.sandbox.signal(pids, signal.SIGSTOP)
+    cluster.sandbox.freeze(pids)
     began = time.monotonic()
     browser.wait(old, 10)
     assert time.monotonic() - began <= 4
     assert browser.text("#state") == "unknown"
     assert "No data since" in browser.text("#banner")
     browser.shot("no-data")
-    cluster.sandbox.signal(pids, signal.SIGCONT)
+    cluster.sandbox.thaw(pids)
     browser.wait(SHOWN.format(3), 15)
     cluster.sandbox.kill_unit("lb1")
     browser.wait(old, 6)
@@ -366,12 +474,12 @@ def test_the_check_for_old_numbers_finds_a_page_that_stays_green(browser, cluste
     """A control: the same page with more patience than anybody has."""
     cluster.open(browser, replace={"/ui/app.js": ["const OLD_MS = 3000", "const OLD_MS = 3000000"]})
     pids = balancer_pids(cluster)
-    cluster.sandbox.signal(pids, signal.SIGSTOP)
+    cluster.sandbox.freeze(pids)
     try:
         with pytest.raises(BrowserError):
             browser.wait("document.body.classList.contains('old')", 5)
     finally:
-        cluster.sandbox.signal(pids, signal.SIGCONT)
+        cluster.sandbox.thaw(pids)
 
 
 # --- what is not to happen
@@ -414,6 +522,20 @@ def test_plain_text_for_whoever_asks_for_it(small):
     status, headers, body = fetch(f"http://127.0.0.1:{small.rest}/", Accept="text/plain", Authorization=f"Bearer {small.token}")
     assert status == 200 and headers["content-type"].startswith("text/plain")
     assert "queries/s" in body and max(map(len, body.splitlines())) <= 81
+
+
+FIRST_X = "Number(/^M([\\d.]+)/.exec(document.querySelector('#chart-queries .plot path.line0').getAttribute('d'))[1])"
+
+
+def test_charts_begin_with_the_first_that_is_known(browser, small):
+    small.restart()
+    browser.open(f"http://127.0.0.1:{small.rest}/", small.token)
+    browser.wait(f"{FIRST_X} < 10", 40)  # of 480
+    ago = browser.text("#chart-queries .axis")
+    assert " min" not in ago, ago
+    # A control: with an axis that is always a quarter of an hour long.
+    browser.open(f"http://127.0.0.1:{small.rest}/", small.token, replace={"/ui/chart.js": ["const LEAST_MS = 15 * 1000", "const LEAST_MS = 900 * 1000"]})
+    browser.wait(f"{FIRST_X} > 300", 10)
 
 
 def test_sixty_four_servers(browser):
@@ -518,9 +640,9 @@ def test_top_obeys_its_keys_on_a_low_terminal_too(cluster):
 
 def test_top_says_when_the_balancer_does_not_answer(cluster):
     pids = balancer_pids(cluster)
-    cluster.sandbox.signal(pids, signal.SIGSTOP)
+    cluster.sandbox.freeze(pids)
     try:
         done = cluster.sandbox.run("top", expect=None)
     finally:
-        cluster.sandbox.signal(pids, signal.SIGCONT)
+        cluster.sandbox.thaw(pids)
     assert done.code != 0 and "lb1" in done.err and "no data" in done.out, done

@@ -1,10 +1,11 @@
 """A file system of its own for the data of one node: small, and it can be filled or frozen. Root only."""
 import contextlib
 import os
+import pathlib
 import shutil
 import subprocess
+import threading
 
-from harness import ledger
 from harness.sandbox import Sandbox
 
 
@@ -17,8 +18,8 @@ class SmallDisk:
     """The node is stopped; its data are moved there."""
 
     def __init__(self, sandbox: Sandbox, node: str, megabytes: int):
-        self.unit = sandbox.state_dir / sandbox.name / "units" / node
-        self.path = self.unit / "data"
+        self.sandbox, self.node = sandbox, node
+        self.path = self._data()
         image = sandbox.folder / f"{node}.img"
         with image.open("wb") as file:
             file.truncate(megabytes << 20)
@@ -37,11 +38,28 @@ class SmallDisk:
         self.filler = self.path / "filler"
         self.frozen = False
 
+    def _data(self) -> pathlib.Path:
+        """As this machine sees them."""
+        if not self.sandbox.docker:
+            return self.sandbox.state_dir / self.sandbox.name / "units" / self.node / "data"
+        mounts = self.sandbox.docker.inspect(self.sandbox.container(self.node))["Mounts"]
+        volumes = [mount["Source"] for mount in mounts if mount["Type"] == "volume"]
+        assert len(volumes) == 1, mounts
+        return pathlib.Path(volumes[0])
+
+    def is_seen_by(self, pid: int) -> bool:
+        device = self.path.stat().st_dev
+        wanted = f"{os.major(device)}:{os.minor(device)}"
+        return any(line.split()[2] == wanted for line in pathlib.Path(f"/proc/{pid}/mountinfo").read_text().splitlines())
+
     def fill(self, left: int) -> None:
         """Until only so many bytes are free."""
-        status = os.statvfs(self.path)
         with self.filler.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, status.f_bavail * status.f_frsize - left)
+            os.posix_fallocate(file.fileno(), 0, self.free() - left)
+
+    def free(self) -> int:
+        status = os.statvfs(self.path)
+        return status.f_bavail * status.f_frsize
 
     def empty(self) -> None:
         self.filler.unlink()
@@ -56,9 +74,30 @@ class SmallDisk:
             _run("fsfreeze", "--unfreeze", self.path)
         self.frozen = False
 
+    @contextlib.contextmanager
+    def slow(self, seconds: float):
+        """Whatever is to reach the disk waits up to so long."""
+        ends = threading.Event()
+
+        def stutter():
+            while not ends.is_set():
+                self.freeze()
+                ends.wait(seconds)
+                self.thaw()
+                ends.wait(0.02)
+        thread = threading.Thread(target=stutter)
+        thread.start()
+        try:
+            yield
+        finally:
+            ends.set()
+            thread.join()
+            self.thaw()
+
     def remove(self) -> None:
         with contextlib.suppress(AssertionError):
             self.thaw()
-        ledger.kill_processes_of(self.unit)
+        with contextlib.suppress(AssertionError):  # it may not run
+            self.sandbox.kill_unit(self.node)
         with contextlib.suppress(AssertionError):
             _run("umount", "--lazy", self.path)

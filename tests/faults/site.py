@@ -5,11 +5,16 @@ import pathlib
 import signal
 import time
 
+import pytest
+
 from faults.disks import SmallDisk
 from harness import ledger
 from harness.commits import CommitLedger
 from harness.sandbox import Sandbox
 from harness.waiting import wait_until
+
+LEASE = 3.0
+SILENCE = LEASE + 1.5  # until another server acknowledges, when nobody was told that the primary is gone
 
 
 class Members:
@@ -28,6 +33,9 @@ class Members:
                  if n["role"] == "primary" and n["state"] == "accepting"]
         assert len(nodes) == 1, f"primaries: {nodes}"
         return nodes[0]
+
+    def others(self, *names: str) -> list[str]:
+        return [name for name in self.names if name not in names]
 
     def wait_synchronous(self) -> None:
         """Commits wait for any one of the replicas."""
@@ -50,8 +58,9 @@ class Members:
 
 
 class Site(Members):
-    def __init__(self, sandbox: Sandbox):
+    def __init__(self, sandbox: Sandbox, wires=None):
         super().__init__(sandbox)
+        self.wires = wires  # of local processes whose network can be cut
         self.ledger = CommitLedger(sandbox.url(), self.direct)
         self.ledger.start()
         wait_until(lambda: self.ledger.count_through_balancer() > 30, 20, "commits are acknowledged")
@@ -66,11 +75,54 @@ class Site(Members):
 
     def freeze(self, pid: int) -> None:
         self.since = time.monotonic()
-        os.kill(pid, signal.SIGSTOP)
+        self.sandbox.freeze([pid])
 
     def thaw(self, pid: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
+        self.sandbox.thaw([pid])
+
+    @contextlib.contextmanager
+    def all_frozen(self, name: str):
+        """Agent and server at once."""
+        docker = self.sandbox.docker
+        self.since = time.monotonic()
+        if docker:
+            docker.docker("pause", self.sandbox.container(name))
+        else:
+            self._signal_all(name, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            if docker:
+                docker.docker("unpause", self.sandbox.container(name))
+            else:
+                self._signal_all(name, signal.SIGCONT)
+
+    def _signal_all(self, name: str, number: int) -> None:
+        """Also to those that were forked meanwhile."""
+        done: set[int] = set()
+        while pids := set(self.sandbox.pids(name)) - done:
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            done |= pids
+
+    def freeze_program(self, name: str, program: str, limit: float) -> int:
+        """As soon as the agent of that node runs it."""
+        docker = self.sandbox.docker
+        container = docker.inspect(self.sandbox.container(name))["Id"] if docker else None
+
+        def is_of_node(process: pathlib.Path) -> bool:
+            return container in (process / "cgroup").read_text() if docker else int(process.name) in self.sandbox.pids(name)
+
+        def look():
+            for process in pathlib.Path("/proc").glob("[0-9]*"):
+                with contextlib.suppress(OSError):
+                    first = (process / "cmdline").read_bytes().split(b"\0")[0].decode(errors="replace")
+                    if pathlib.PurePath(first).name == program and is_of_node(process):
+                        os.kill(int(process.name), signal.SIGSTOP)
+                        return int(process.name)
+            return None
+        return wait_until(look, limit, f"{program} runs on {name}", pause=0.001)
 
     def kill_all(self, *units: str) -> None:
         """At once."""
@@ -105,6 +157,7 @@ class Site(Members):
     def empty_store(self) -> None:
         for path in self.store_folder().iterdir():
             path.unlink()
+
     def lead_from_small_disk(self, megabytes: int) -> tuple[str, SmallDisk]:
         """A replica's data move to a disk of their own, and the role to that replica."""
         name = next(name for name in self.names if name != self.primary())
@@ -112,6 +165,8 @@ class Site(Members):
         disk = SmallDisk(self.sandbox, name, megabytes)
         self.disks.append(disk)
         self.sandbox.run("start", name)
+        if not disk.is_seen_by(self.agent_pid(name)):
+            pytest.skip("the engine does not see what is mounted here")
         self.sandbox.wait_healthy()
         self.wait_synchronous()
         self.sandbox.run("switchover", "--to", name)
@@ -130,6 +185,12 @@ class Site(Members):
             return last if last != port else None
         found = wait_until(look, limit, f"another server than {old} acknowledges commits", pause=0.01)
         return next(name for name in self.names if self.port(name) == found)
+
+    def nothing_from(self, name: str, seconds: float) -> None:
+        """A primary that was replaced acknowledges nothing, whoever still reaches it."""
+        moment = time.monotonic()
+        time.sleep(seconds)
+        assert not [ack for ack in self.ledger.acks if ack.port == self.port(name) and ack.sent > moment]
 
     def wait_writes_after(self, moment: float, limit: float) -> None:
         wait_until(lambda: any(ack.sent > moment for ack in reversed(self.ledger.acks)), limit, "commits go on", pause=0.01)

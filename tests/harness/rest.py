@@ -5,6 +5,8 @@ import re
 
 import jsonschema
 
+from harness import openapi
+
 
 class Answer:
     def __init__(self, status: int, headers: dict, body: bytes):
@@ -34,7 +36,7 @@ class Rest:
         self.port, self.token = port, token
         self.description = exchange(port, "GET", "/api/v1/openapi.json").json()
         self.done: set[tuple[str, str]] = set()  # routes that have answered with a success
-        jsonschema.Draft202012Validator.check_schema({"$defs": self.description["components"]["schemas"]})
+        openapi.check(self.description)
         self.resolver = jsonschema.RefResolver("", self.description)
 
     def with_token(self, token: str | None) -> "Rest":

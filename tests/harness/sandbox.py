@@ -111,6 +111,16 @@ class Sandbox:
         assert len(nodes) == 1, f"node {name} stands {len(nodes)} times in the status"
         return nodes[0]
 
+    def primary(self, document: dict | None = None) -> str:
+        """Who leads the first group just now; by default that need not be the file's."""
+        leading = [n["name"] for n in self.group(document=document)["nodes"] if (n["role"], n["state"]) == ("primary", "accepting")]
+        assert len(leading) == 1, f"primaries: {leading}"
+        return leading[0]
+
+    def replicas(self, document: dict | None = None) -> list[str]:
+        document = document or self.status()
+        return [n["name"] for n in self.group(document=document)["nodes"] if n["name"] != self.primary(document)]
+
     def wait_healthy(self, limit: float = 60) -> dict:
         def look():
             document = self.status()
@@ -171,8 +181,22 @@ class Sandbox:
         return sorted(pids, key=lambda pid: (ledger.parent_of(pid) in pids, pid))
 
     def signal(self, pids, number: signal.Signals) -> None:
+        """The first one must be there; a server's children come and go."""
+        for place, pid in enumerate(pids):
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                if place == 0:
+                    raise
+
+    def freeze(self, pids) -> None:
+        self.signal(pids, signal.SIGSTOP)
+
+    def thaw(self, pids) -> None:
+        """Whoever is still there goes on."""
         for pid in pids:
-            os.kill(pid, number)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
     def kill_unit(self, unit: str) -> None:
         """As a power cut would: agent and server, or the balancer, at once."""
@@ -201,9 +225,7 @@ class Sandbox:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _force(self) -> None:
-        for pid in ledger.processes_of(self.folder):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
+        self.thaw(ledger.processes_of(self.folder))
         ledger.kill_processes_of(self.folder)
         if self.docker:
             self.docker.remove_all()

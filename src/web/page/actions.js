@@ -2,8 +2,8 @@
 import { byId, format, h, text } from "./dom.js";
 import { ask, askJson, session } from "./live.js";
 
-const quoted = (word) => (/^[\w.:-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
-const curl = (path) => `curl -X POST -H "Authorization: Bearer $TOKEN" ${quoted(location.origin + path)}`;
+export const quoted = (word) => (/^[\w.:-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+export const curl = (path) => `curl -X POST -H "Authorization: Bearer $TOKEN" ${quoted(location.origin + path)}`;
 
 // `facts(state)`: sentences, measured; `word`: what has to be typed; `path`: what is posted.
 const nodePath = (node, command) => `/api/v1/nodes/${encodeURIComponent(node)}/${command}`;
@@ -85,8 +85,8 @@ export function confirm(action, state) {
     text(outcome, "Asked; waiting for the answer …");
     try {
       const answer = await askJson(action.path, { method: "POST" });
-      outcome.dataset.level = "good";
-      text(outcome, answer.text ?? "Done.");
+      outcome.dataset.level = answer.done === false ? "warn" : "good";
+      text(outcome, answer.text || "Done.");
       go.remove();
       text(cancel, "Close");
       cancel.focus();
@@ -125,7 +125,7 @@ export function logIn(done) {
         await ask("/api/v1/snapshot");
       } else {
         const answer = await askJson("/api/v1/auth/login", { method: "POST", body: { username: user.value, password: password.value } });
-        session.keep(answer.token ?? answer.access_token, user.value);
+        session.keep(answer.token, user.value);
       }
       root.close();
       done();

@@ -15,6 +15,7 @@ const page = {
   history: null,
   events: [],
   operator: false,
+  trouble: "",   // the balancer's sentence, if it refuses to tell its state
   act: (action) => confirm(action, page.state),
 };
 
@@ -61,6 +62,9 @@ const tabs = new Tabs(page);
 const drawings = charts();
 byId("charts").append(...drawings.map((chart) => chart.root));
 
+// Why there is nothing newer.
+const silence = (state) => page.trouble || (state.age_s * 1000 >= OLD_MS ? "the balancer has not looked at the group since" : "the balancer does not answer");
+
 function showHead(state, fresh) {
   const level = fresh ? levelOf.group(state.state) : "unknown";
   const word = fresh ? words[state.state] ?? state.state : "unknown";
@@ -75,7 +79,7 @@ function showHead(state, fresh) {
   const banner = byId("banner");
   banner.hidden = fresh && !state.sentence;
   attr(banner, "data-level", level);
-  text(banner, fresh ? state.sentence : `No data since ${format.time(state.time)}: the balancer does not answer. What is below is old.`);
+  text(banner, fresh ? state.sentence : `No data since ${format.time(state.time)}: ${silence(state)}. What is below is old.`);
 }
 
 // Said aloud only when a role or the state of the group or of a server changes.
@@ -123,6 +127,8 @@ function showAll() {
 
 // Nobody knows now how the servers are.
 function showOld() {
+  byId("content").hidden = false;
+  byId("gate").hidden = true;
   showHead(page.state, false);
   const old = { ...page.state, nodes: page.state.nodes.map((node) => ({ ...node, state: "unknown", reason: "no data" })) };
   topology.update(old);
@@ -132,17 +138,23 @@ function showOld() {
 
 function showAge() {
   const { state } = page;
-  const age = feed.heard ? performance.now() - feed.heard : Infinity;
+  const age = feed.seen ? performance.now() - feed.seen : Infinity;
   const fresh = age < OLD_MS;
   document.body.classList.toggle("old", !fresh);
   if (!state) return liveMark.set("unknown", "no data yet");
   liveMark.set(fresh ? "good" : "bad", fresh ? `live, ${(age / 1000).toFixed(1)} s ago` : `no data since ${format.time(state.time)}`);
   if (showAge.fresh !== undefined && fresh !== showAge.fresh) {
-    text(byId("announcer"), fresh ? "live again" : "no data: the balancer does not answer");
+    text(byId("announcer"), fresh ? "live again" : `no data: ${silence(state)}`);
     if (fresh) showAll();
     else showOld();
   }
   showAge.fresh = fresh;
+}
+
+function showIfNew() {
+  if (performance.now() - feed.seen < OLD_MS) showAll();
+  else showOld();
+  showAge();
 }
 
 // --- who sees it
@@ -153,57 +165,74 @@ function showRole(you) {
 }
 
 function logInOrOut() {
-  if (!session.token) return logIn(begin);
+  if (!session.token) return logIn(beginAnew);
   session.forget();
   begin();
+}
+
+function showNotice(sentence) {
+  byId("notice").hidden = !sentence;
+  text(byId("notice"), sentence);
 }
 
 function showGate(why) {
   const had = session.token;
   session.forget();
-  if (had) return begin();  // it was good for an hour, or for the process before this one; on this machine it may not be needed
+  if (had) {  // it was good for an hour, or for a process that is gone; on this machine it may not be needed
+    showNotice(`You are not logged in any more. ${why}`);
+    return begin();
+  }
   page.state = null;
-  feed.heard = 0;
+  feed.seen = 0;
   byId("content").hidden = true;
   byId("banner").hidden = true;
   byId("gate").hidden = false;
   stateMark.set("unknown", "not logged in");
   showRole(null);
-  attr(byId("gate"), "title", why);
+  text(byId("gate-why"), why);
 }
 
 let updates = 0;
 
 const feed = new Feed({
   snapshot(snapshot) {
+    page.trouble = "";
     page.history = { ...snapshot.history, provisional: false, fixed: 0 };
     page.events = snapshot.events;
     page.state = snapshot;
     showRole(snapshot.you);
     remember(snapshot);
     showEvents();
-    showAll();
-    showAge();
+    showIfNew();
   },
   state(state) {
     const begun = performance.now();
     page.state = state;
     remember(state);
-    showAll();
-    showAge();
+    showIfNew();
     if (++updates % 100 === 0) performance.clearMeasures("update");
     performance.measure("update", { start: begun, end: performance.now() });
   },
   event(event) {
-    if (page.events.some((known) => known.id === event.id)) return;
+    if (page.events.some((known) => eventKey(known) === eventKey(event))) return;
     page.events.push(event);
     showEvents();
   },
   refused: showGate,
-  trouble() {},
+  trouble(sentence) {
+    page.trouble = sentence;
+    if (page.state) return showAge.fresh === false && showOld();
+    byId("banner").hidden = false;
+    attr(byId("banner"), "data-level", "bad");
+    text(byId("banner"), sentence ? `The balancer does not show its state: ${sentence}` : "The balancer does not answer.");
+  },
 });
 
 const begin = () => feed.start();
+function beginAnew() {
+  showNotice("");
+  begin();
+}
 
 // --- light and dark
 
@@ -219,7 +248,7 @@ byId("theme").addEventListener("click", () => {
   showTheme();
 });
 byId("login").addEventListener("click", logInOrOut);
-byId("gate-login").addEventListener("click", () => logIn(begin));
+byId("gate-login").addEventListener("click", () => logIn(beginAnew));
 
 byId("page").hidden = false;
 showTheme();

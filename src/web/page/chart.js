@@ -14,7 +14,13 @@ export function ceiling(value) {
   return 10 * power;
 }
 
-const LEAST_MS = 60 * 1000;  // as long as there is not more to show
+const LEAST_MS = 15 * 1000;  // as long as there is not more to show
+
+// When the first of these lines begins; now if none does.
+const beginOf = (times, lines, now) => lines.reduce((first, { values }) => {
+  const at = values.findIndex((value) => value !== null && value !== undefined);
+  return at < 0 ? first : Math.min(first, times[at]);
+}, now);
 
 const xOf = (time, now, span) => LEFT + (1 - (now - time) / span) * (WIDTH - LEFT - RIGHT);
 const yOf = (value, top) => TOP + (1 - value / top) * (HEIGHT - TOP - BOTTOM);
@@ -69,7 +75,7 @@ export class Chart {
       lines = lines.map((line) => [largest(line), line]).sort((a, b) => b[0] - a[0]).slice(0, MOST_LINES).map(([, line]) => line);
     }
     const times = history.time_ms;
-    const span = Math.min(SPAN_MS, Math.max(LEAST_MS, now - times[0]));
+    const span = Math.min(SPAN_MS, Math.max(LEAST_MS, now - beginOf(times, lines, now)));
     text(this.begin, `${format.span(span / 1000)} ago`);
     let most = this.least;
     for (const line of lines) {

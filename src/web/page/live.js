@@ -24,13 +24,16 @@ export async function ask(path, { method = "GET", body, signal, headers = {} } =
   if (session.token) all.authorization = `Bearer ${session.token}`;
   if (body !== undefined) all["content-type"] = "application/json";
   const answer = await fetch(path, { method, signal, headers: all, cache: "no-store",
-    body: body === undefined ? undefined : JSON.stringify(body) });
+    body: body === undefined ? undefined : JSON.stringify(body) }).catch((error) => {
+    if (signal?.aborted) throw error;
+    throw new Error(method === "GET" ? "the balancer does not answer" : "The balancer did not answer: whether it has done it is not known. Look before you ask again.");
+  });
   if (answer.ok) return answer;
   const text = await answer.text();
   let sentence = text.trim() || `${path}: ${answer.status}`;
   try {
     const problem = JSON.parse(text);
-    sentence = problem.error ?? problem.detail ?? problem.title ?? sentence;
+    sentence = problem.detail ?? problem.title ?? sentence;
   } catch { /* it is no JSON: shown as it is */ }
   if (answer.status === 401) throw new Refused(sentence);
   throw Object.assign(new Error(sentence), { status: answer.status });
@@ -54,11 +57,11 @@ export function* messages(state, piece) {
 }
 
 export class Feed {
-  // `on`: {snapshot, state, event, refused, trouble}, each a function.
+  // `on`: {snapshot, state, event, refused, trouble}, each a function; the last two get the balancer's sentence, trouble
+  // an empty one if there was no answer.
   constructor(on) {
     this.on = on;
-    this.heard = 0;      // performance.now() of the newest message; 0: none yet
-    this.lastEvent = "";
+    this.seen = 0;       // performance.now() when what the newest message tells was so; 0: nothing was told yet
     this.controller = null;
     this.round = 0;
   }
@@ -77,8 +80,8 @@ export class Feed {
       } catch (error) {
         if (round !== this.round) return;
         if (error instanceof Refused) return this.on.refused(error.message);
-        if (error.status === 503) pause = POLL_MS;  // no stream to be had; the snapshot was there
-        else this.on.trouble(error.message);
+        if (error.status === 503 && this.polls) pause = POLL_MS;  // no stream to be had; the snapshot was there
+        else this.on.trouble(error.status ? error.message : "");
       }
       await new Promise((resolve) => setTimeout(resolve, pause));
     }
@@ -87,19 +90,26 @@ export class Feed {
   async follow() {
     this.controller = new AbortController();
     const { signal } = this.controller;
+    this.polls = false;
     const snapshot = await askJson("/api/v1/snapshot", { signal: AbortSignal.any([signal, AbortSignal.timeout(SILENT_MS)]) });
-    this.heard = performance.now();
+    this.note(snapshot);
+    this.polls = true;
     this.on.snapshot(snapshot);
-    const newest = snapshot.events.reduce((most, event) => Math.max(most, event.id), 0);
-    const answer = await ask("/api/v1/events", { signal, headers: { accept: "text/event-stream", "last-event-id": String(newest) } });
+    const answer = await ask("/api/v1/events", { signal, headers: { accept: "text/event-stream", "last-event-id": snapshot.last_event_id } });
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     const state = { rest: "" };
     for (;;) {
       const timer = setTimeout(() => this.controller.abort(), SILENT_MS);  // a connection that is dead but not closed
       const { done, value } = await reader.read().finally(() => clearTimeout(timer));
       if (done) return;
-      this.heard = performance.now();
-      for (const message of messages(state, value)) this.on[message.event]?.(JSON.parse(message.data));
+      for (const message of messages(state, value)) {
+        const data = JSON.parse(message.data);
+        if (message.event === "state") this.note(data);
+        this.on[message.event]?.(data);
+      }
     }
   }
+
+  // The balancer says how old its state is, by its own clock: that it answers does not make it new.
+  note(state) { this.seen = performance.now() - state.age_s * 1000; }
 }

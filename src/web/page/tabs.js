@@ -2,7 +2,7 @@
 import { attr, byId, format, h, keyed, text } from "./dom.js";
 import { askJson } from "./live.js";
 import { levelOf, mark, roleOf } from "./marks.js";
-import { actions } from "./actions.js";
+import { actions, curl, quoted } from "./actions.js";
 
 // A table of `columns`: [title, cell(row) → text, class]. The first one heads its row.
 class Table {
@@ -71,7 +71,30 @@ function nodesTab(page) {
     ["Timeline", (node) => node.timeline || "–", "number"],
     ["Actions", () => buttons(page, nodeButtons)],
   ], (node) => node.name, "There are no nodes.");
-  return { root: table.root, update: (state) => table.update(state.nodes) };
+  const more = oneMore(page);
+  return { root: h("div", null, table.root, more.root), update: (state) => {
+    table.update(state.nodes);
+    more.update(state);
+  } };
+}
+
+// The balancer has no Docker and no other machine's processes to make a server with, so that nobody who gets at this port
+// gets them: this is for the manager, and the page can only say how.
+function oneMore(page) {
+  const command = h("code", { id: "add-replica" }), why = h("p"), copy = h("button", { type: "button" }, "Copy"), copied = h("span", { role: "status" });
+  const root = h("details", { class: "more", hidden: true }, h("summary", null, "Add a replica"), why,
+    h("p", { class: "cli" }, command), h("p", { class: "line" }, copy, copied));
+  copy.addEventListener("click", async () => {
+    getSelection().selectAllChildren(command);
+    const done = await navigator.clipboard?.writeText(command.textContent).then(() => true, () => false);  // over plain HTTP there is none
+    text(copied, done ? "Copied." : "Selected: copy it with your keyboard.");
+  });
+  return { root, update: (state) => {
+    root.hidden = !page.operator;
+    text(why, state.cluster ? `Servers are made by the manager, on the machine where ${state.cluster} was made: the balancer itself can make none. It copies the primary, and the balancer sends reads there once it streams. There:`
+      : "Servers are made where they are to run: the balancer itself can make none. Have the new one stream from the primary, name it in \"nodes\" of the balancer's file, and reload it:");
+    text(command, state.cluster ? `pgbalancer_cluster add-replica --balancer ${quoted(state.group)} --count 1` : curl("/api/v1/control/reload"));
+  } };
 }
 
 const poolButtons = (pool, state) => [state.paused_databases.includes(pool.database)
@@ -97,12 +120,44 @@ function poolsTab(page) {
   } };
 }
 
+// Where would this go? Asked of the balancer, which runs nothing for it.
+function wayOf() {
+  const statement = h("textarea", { rows: "3", maxlength: "8192", spellcheck: "false", autocapitalize: "off", required: true });
+  const database = h("input", { type: "text", autocomplete: "off", spellcheck: "false", autocapitalize: "off", placeholder: "postgres" });
+  const go = h("button", { type: "submit" }, "Ask"), answer = h("p", { class: "outcome", role: "status", id: "way" });
+  const root = h("form", { class: "way" }, h("h3", null, "Where would this go?"),
+    h("label", null, "Statement", statement), h("label", null, "Database, for its tables and functions", database),
+    h("p", { class: "buttons" }, go), answer,
+    h("p", { class: "hint" }, "Nothing is run. The same in a session of your own: ", h("code", null, "EXPLAIN (ROUTE) SELECT …"), "; in a terminal: ", h("code", null, "pgbalancer_cluster why \"SELECT …\""), "."));
+  root.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    go.disabled = true;
+    answer.dataset.level = "idle";
+    text(answer, "Asking …");
+    const body = { statement: statement.value };
+    if (database.value) body.database = database.value;
+    try {
+      const way = await askJson("/api/v1/routes/explain", { method: "POST", body });
+      answer.dataset.level = way.node ? "good" : "warn";
+      text(answer, `${way.node ? `To ${way.node}, a ${way.role}` : "Nowhere just now"}: ${way.reason}. The statement ${verdictOf(way.verdict)}. Asked as ${way.user} in ${way.database}.`);
+    } catch (error) {
+      answer.dataset.level = "bad";
+      text(answer, error.message);
+    }
+    go.disabled = false;
+  });
+  return root;
+}
+
+// "reads" is a sentence's end, "empty" is not.
+const verdictOf = (verdict) => (/^(not|empty)/.test(verdict) ? `is ${verdict}` : verdict);
+
 function routingTab() {
   const table = new Table("Where requests went since the start, and why", [
     ["Node", (route) => route.node], ["Reason", (route) => route.reason], ["Requests", (route) => format.count(route.requests), "number"],
     ["Share", (route) => format.percent(route.share), "number"],
   ], (route) => `${route.node}\n${route.reason}`, "No request has come yet.");
-  return { root: h("div", null, table.root, h("p", { class: "hint" }, "Where one statement would go: ", h("code", null, "EXPLAIN (ROUTE) SELECT …"), " through the balancer.")), update: (state) => {
+  return { root: h("div", null, wayOf(), table.root), update: (state) => {
     const total = state.routes.reduce((sum, route) => sum + route.requests, 0);
     table.update(state.routes.map((route) => ({ ...route, share: total ? route.requests / total : 0 })));
   } };
@@ -141,7 +196,7 @@ function balancerTab(page) {
     ["Clients", `${format.count(state.clients.connected)} of at most ${format.count(state.clients.max)}`], ["Logins refused", format.count(state.clients.refused_total)],
     ["From clients", `${format.bytes(state.rates.bytes_from_clients_per_s)}/s`], ["To clients", `${format.bytes(state.rates.bytes_to_clients_per_s)}/s`],
     ["Durability", state.ha?.durability?.sentence ?? "replication is asynchronous, or looked after elsewhere"],
-    ["Who chooses the primary", state.ha ? `the agents; ${state.ha.leader ?? "nobody"} leads under epoch ${state.ha.epoch}` : "nobody that this balancer knows of: it keeps no lease store"],
+    ["Who chooses the primary", state.ha ? `the agents; ${state.ha.leader ?? "nobody"} leads under epoch ${state.ha.epoch}` : "nobody that this balancer can ask just now: it knows of no lease store, or that does not answer"],
   ];
   return { root: h("div", null, h("div", { class: "line between" }, list, all.root)), update: (state) => {
     all.update(state);

@@ -1,0 +1,48 @@
+"""What the disk of a primary does to a group of three under `quorum`."""
+import os
+import time
+
+import pytest
+
+pytestmark = [pytest.mark.runtimes("process", "docker"),
+              pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file system for one node's data")]
+
+
+def test_a_leader_whose_disk_gets_full_hands_over_to_one_with_room(site):
+    old, disk = site.lead_from_small_disk(900)
+    site.since = time.monotonic()
+    disk.fill(left=100 << 20)  # the next WAL files would still fit
+    new = site.wait_writes_by_another(old, 10)
+    assert site.ledger.gap(site.since) < 2
+    time.sleep(4)
+    refused = site.sandbox.run("switchover", "--to", old, expect=None)
+    assert refused.code != 0 and "disk left" in refused.err, refused
+    assert site.primary() == new, "it stays"
+    disk.empty()
+    site.check_end(most_owners=3)
+
+
+def test_a_leader_whose_disk_hangs_is_replaced(site):
+    """A frozen file system: the server answers queries, but no commit ends, and no process that writes can be killed."""
+    old, disk = site.lead_from_small_disk(900)
+    site.since = time.monotonic()
+    disk.freeze()
+    new = site.wait_writes_by_another(old, 20)
+    gap = site.ledger.gap(site.since)
+    disk.thaw()
+    assert gap < 12, "heartbeat, lease, election, all on a loaded machine"
+    site.check_end(most_owners=3)
+    assert site.primary() == new
+
+
+def test_a_leader_whose_disk_is_slow_goes_on(site):
+    """Each write takes up to a second: that is felt, but no reason to move the role to and fro."""
+    _, disk = site.lead_from_small_disk(900)
+    with disk.slow(seconds=0.8):
+        site.since = time.monotonic()
+        time.sleep(15)
+        done = site.ledger.gap(site.since, until=time.monotonic())
+        times = [ack.came for ack in site.ledger.acks if ack.came > site.since]
+        print(f"{len(times)} commits while the disk was slow, the longest gap {done:.2f} s")
+    assert done < 5
+    site.check_end(most_owners=3)
