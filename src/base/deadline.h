@@ -10,7 +10,8 @@ class Deadline {
  public:
   using Clock = std::chrono::steady_clock;
 
-  static Deadline after(std::chrono::milliseconds wait) { return Deadline(Clock::now() + wait); }
+  static Deadline after(std::chrono::milliseconds wait) { return after(wait, Clock::now()); }
+  static Deadline after(std::chrono::milliseconds wait, Clock::time_point now) { return Deadline(now + wait); }
   static Deadline never() { return Deadline(Clock::time_point::max()); }
 
   bool expired() const { return Clock::now() >= at_; }

@@ -75,9 +75,11 @@ void EventLoop::stop() {
   post([] {});
 }
 
+// Counted from the beginning of the round that ends here: a timer may be late by what the round took, and a reading of
+// the clock is saved.
 int EventLoop::wait_ms() const {
   if (timers_.empty()) return -1;
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(timers_.begin()->first.first - Clock::now());
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(timers_.begin()->first.first - now_);
   return static_cast<int>(std::clamp<long long>(left.count(), 0, 1 << 30));
 }
 
@@ -114,6 +116,7 @@ void EventLoop::dispatch() {
 }
 
 void EventLoop::run() {
+  now_ = Clock::now();
   while (!stopped_) {
     count_ = std::max(0, epoll_wait(epoll_.get(), events_.data(), static_cast<int>(events_.size()), wait_ms()));
     now_ = Clock::now();

@@ -97,10 +97,25 @@ void Link::write_waiting() {
   if (blocked_ && loop_ != nullptr) watch(*loop_, *owner_, interest_ | EPOLLOUT);
 }
 
+net::IoResult Link::read(char* data, size_t size) {
+  const net::IoResult got = stream->read(data, size);
+  const bool all = got.kind == Kind::kWait || (got.kind == Kind::kDone && got.count < size);
+  unread_ = ending_ || !all;
+  return got;
+}
+
+void Link::note_events(uint32_t events) {
+  if ((events & (EPOLLHUP | EPOLLERR)) != 0) hung_up_ = true;
+  ending_ = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+  unread_ = unread_ || ending_ || (events & EPOLLIN) != 0;
+}
+
 void Link::watch(net::EventLoop& loop, net::Pollable& owner, uint32_t events) {
   if (!stream) return;
-  if (events == 0 && hung_up) return unwatch();
-  if (loop_ != nullptr && events == interest_) return;
+  if (events == 0 && hung_up_) return unwatch();
+  const bool again = unread_ && (events & EPOLLET) != 0 && (events & EPOLLIN) != 0;
+  if (loop_ != nullptr && events == interest_ && !again) return;
+  unread_ = false;  // the kernel looks now
   if (loop_ != nullptr) {
     loop.modify(stream->fd(), events, owner);
   } else if (loop.add(stream->fd(), events, owner)) {
@@ -118,6 +133,7 @@ void Link::unwatch() {
   loop_ = nullptr;
   owner_ = nullptr;
   interest_ = 0;
+  unread_ = false;
 }
 
 void Link::close() {

@@ -17,7 +17,6 @@ class Link final : public net::Outgoing {
  public:
   std::unique_ptr<net::Stream> stream;
   net::Buffer out;          // not yet taken by the kernel
-  bool hung_up = false;     // reported by the kernel: a watch without interest would spin
   bool write_dead = false;  // writes fail; what can still be read is read
 
   ~Link();
@@ -37,7 +36,12 @@ class Link final : public net::Outgoing {
   // As much of `out` as the kernel takes. False when the peer is gone.
   bool flush();
 
-  // Tells the loop what to watch for; nothing happens when that is what it does already.
+  // Of the stream. Whoever watches for edges reads in on_events() only, after noting what was reported.
+  net::IoResult read(char* data, size_t size);
+  void note_events(uint32_t events);
+  // Tells the loop what to watch for; nothing happens when that is what it does already. With EPOLLET the kernel tells
+  // of bytes once, and is asked to look again where not all of them were read: that saves it a look at each socket
+  // that was read from. Only for plain sockets.
   void watch(net::EventLoop& loop, net::Pollable& owner, uint32_t events);
   void unwatch();
   void close();  // what the kernel does not take at once is lost
@@ -55,6 +59,9 @@ class Link final : public net::Outgoing {
   net::EventLoop* loop_ = nullptr;  // that watches it
   net::Pollable* owner_ = nullptr;
   uint32_t interest_ = 0;  // what it watches for
+  bool hung_up_ = false;   // reported by the kernel: a watch without interest would spin
+  bool ending_ = false;    // likewise, that there is an end behind the bytes
+  bool unread_ = false;    // there may be bytes, or an end, of which the kernel has told
   bool blocked_ = false;
 };
 

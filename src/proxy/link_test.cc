@@ -5,6 +5,8 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <chrono>
+#include <string>
 
 namespace pgb::proxy {
 namespace {
@@ -12,6 +14,55 @@ namespace {
 class Nobody final : public net::Pollable {
  public:
   void on_events(uint32_t) override {}
+};
+
+// Reads a few bytes each time that it is told, and asks again for what it left.
+class EdgeReader final : public net::Pollable {
+ public:
+  EdgeReader(net::EventLoop& loop, os::UniqueFd fd) : loop_(loop) {
+    link.stream = net::plain_stream(std::move(fd));
+    link.watch(loop_, *this, kEdges);
+  }
+  void on_events(uint32_t events) override {
+    ++told;
+    link.note_events(events);
+    std::array<char, 4> bytes;
+    const net::IoResult got = link.read(bytes.data(), bytes.size());
+    if (got.kind == net::IoResult::Kind::kDone) read.append(bytes.data(), got.count);
+    ended = got.kind == net::IoResult::Kind::kClosed;
+    if (ended) return link.close();
+    link.watch(loop_, *this, kEdges);
+  }
+  // Runs the loop until it has nothing to tell any more.
+  void settle() {
+    look();
+    loop_.run();
+  }
+
+  static constexpr uint32_t kEdges = EPOLLIN | EPOLLRDHUP | EPOLLET;
+  Link link;
+  std::string read;
+  int told = 0;
+  bool ended = false;
+
+ private:
+  void look() {
+    seen_ = told;
+    loop_.after(std::chrono::milliseconds(30), [this] { told == seen_ ? loop_.stop() : look(); });
+  }
+
+  net::EventLoop& loop_;
+  int seen_ = 0;
+};
+
+struct Ends {
+  Ends() {
+    int both[2] = {-1, -1};
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, both), 0);
+    ours = os::UniqueFd(both[0]);
+    other = os::UniqueFd(both[1]);
+  }
+  os::UniqueFd ours, other;
 };
 
 // What has come at the other end; does not wait.
@@ -36,6 +87,52 @@ TEST(Link, WhatIsPostedBeforeItIsWatchedGoesOutOnceItIs) {
   link.watch(**loop, owner, EPOLLIN);
   (*loop)->send_queue().send_all();
   EXPECT_EQ(received(other.get()), "hello");
+}
+
+TEST(Link, OfBytesThatWereAllReadItIsToldOnce) {
+  Ends ends;
+  auto loop = net::EventLoop::create(false);
+  ASSERT_TRUE(loop);
+  EdgeReader reader(**loop, std::move(ends.ours));
+  ASSERT_EQ(::send(ends.other.get(), "abc", 3, 0), 3);
+  reader.settle();
+  EXPECT_EQ(reader.read, "abc");
+  EXPECT_EQ(reader.told, 1);
+  EXPECT_FALSE(reader.ended);
+}
+
+TEST(Link, WhatWasNotReadIsToldAgain) {
+  Ends ends;
+  auto loop = net::EventLoop::create(false);
+  ASSERT_TRUE(loop);
+  EdgeReader reader(**loop, std::move(ends.ours));
+  ASSERT_EQ(::send(ends.other.get(), "abcdefghij", 10, 0), 10);
+  reader.settle();
+  EXPECT_EQ(reader.read, "abcdefghij");
+}
+
+TEST(Link, TheEndBehindTheLastBytesIsTold) {
+  Ends ends;
+  auto loop = net::EventLoop::create(false);
+  ASSERT_TRUE(loop);
+  EdgeReader reader(**loop, std::move(ends.ours));
+  ASSERT_EQ(::send(ends.other.get(), "abc", 3, 0), 3);
+  ends.other.reset();
+  reader.settle();
+  EXPECT_EQ(reader.read, "abc");
+  EXPECT_TRUE(reader.ended);
+}
+
+TEST(Link, WhatCameWhileNobodyWantedToReadIsTold) {
+  Ends ends;
+  auto loop = net::EventLoop::create(false);
+  ASSERT_TRUE(loop);
+  EdgeReader reader(**loop, std::move(ends.ours));
+  reader.link.watch(**loop, reader, EPOLLOUT);
+  ASSERT_EQ(::send(ends.other.get(), "abc", 3, 0), 3);
+  reader.link.watch(**loop, reader, EdgeReader::kEdges);
+  reader.settle();
+  EXPECT_EQ(reader.read, "abc");
 }
 
 }  // namespace

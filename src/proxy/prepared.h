@@ -19,6 +19,12 @@ struct PreparedStatement {
 };
 using PreparedPtr = std::shared_ptr<const PreparedStatement>;
 
+// Of names and texts: a part of a message is looked up without a copy of it.
+struct TextHash {
+  using is_transparent = void;
+  size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+};
+
 // Used by one thread.
 class PreparedStatements {
  public:
@@ -41,10 +47,6 @@ class PreparedStatements {
   }
 
  private:
-  struct Hash {
-    using is_transparent = void;
-    size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
-  };
   static std::atomic<uint64_t>& next_id() {
     static std::atomic<uint64_t> id{1};
     return id;
@@ -55,7 +57,7 @@ class PreparedStatements {
   }
 
   size_t forget_at_ = 1024;
-  std::unordered_map<std::string, std::weak_ptr<const PreparedStatement>, Hash, std::equal_to<>> known_;
+  std::unordered_map<std::string, std::weak_ptr<const PreparedStatement>, TextHash, std::equal_to<>> known_;
 };
 
 }  // namespace pgb::proxy

@@ -60,6 +60,7 @@ Status Proxy::listen(std::vector<os::UniqueFd> given) {
   // Half the cores: a transaction costs the servers more than us, and a thread with more to do at a time costs less.
   const unsigned wanted = settings_.threads == 0 ? std::max(1u, cores / 2) : settings_.threads;
   const unsigned threads = std::min(wanted, kMaxReactors);
+  quotas_.set_reactors(threads);
   for (unsigned i = 0; i < threads; ++i) {
     auto listeners = listeners_of(i, threads, *address, given);
     if (!listeners) return std::move(listeners).error();

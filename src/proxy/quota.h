@@ -18,6 +18,8 @@ inline constexpr unsigned kMaxReactors = 64;
 
 // Of one pool: a database and user on one node.
 struct Quota {
+  explicit Quota(unsigned threads) : reactors(threads) {}
+  const unsigned reactors;  // that there are, at most kMaxReactors
   std::atomic<unsigned> servers{0};
   std::array<std::atomic<unsigned>, kMaxReactors> idle{};    // on each thread
   std::array<std::atomic<int64_t>, kMaxReactors> waiting{};  // since when (ns), of each thread's oldest; 0: nobody
@@ -33,7 +35,7 @@ struct Quota {
 
   // Another thread with an idle server; -1: none.
   int spare(unsigned me) const {
-    for (unsigned i = 0; i < kMaxReactors; ++i) {
+    for (unsigned i = 0; i < reactors; ++i) {
       if (i != me && idle[i].load() > 0) return static_cast<int>(i);
     }
     return -1;
@@ -42,7 +44,7 @@ struct Quota {
   int neediest(unsigned me, int64_t since) const {
     int found = -1;
     int64_t oldest = since == 0 ? INT64_MAX : since;
-    for (unsigned i = 0; i < kMaxReactors; ++i) {
+    for (unsigned i = 0; i < reactors; ++i) {
       const int64_t at = waiting[i].load();
       if (i == me || at == 0 || at >= oldest) continue;
       oldest = at;
@@ -55,6 +57,7 @@ using QuotaPtr = std::shared_ptr<Quota>;
 
 class Quotas {
  public:
+  void set_reactors(unsigned threads) { reactors_ = threads; }  // before the first of() of a thread
   QuotaPtr of(const std::string& node, const std::string& database, const std::string& user) {
     const std::lock_guard lock(mutex_);
     if (known_.size() >= forget_at_) {
@@ -63,13 +66,14 @@ class Quotas {
     }
     std::weak_ptr<Quota>& slot = known_[{node, database, user}];
     QuotaPtr quota = slot.lock();
-    if (!quota) slot = quota = std::make_shared<Quota>();
+    if (!quota) slot = quota = std::make_shared<Quota>(reactors_);
     return quota;
   }
 
  private:
   static constexpr size_t kForgetAt = 256;
 
+  unsigned reactors_ = kMaxReactors;
   std::mutex mutex_;
   size_t forget_at_ = kForgetAt;                                                             // guarded by mutex_
   std::map<std::tuple<std::string, std::string, std::string>, std::weak_ptr<Quota>> known_;  // guarded by mutex_

@@ -78,7 +78,9 @@ void Server::update_interest() {
   if (state_ == State::kConnecting) return link_.watch(context_->loop, *this, EPOLLOUT);
   const bool read = user_ == nullptr || !user_->congested();
   const bool write = link_.blocked() || link_.stream->read_wants_write();
-  link_.watch(context_->loop, *this, (read ? EPOLLIN : 0u) | (write ? EPOLLOUT : 0u));
+  uint32_t events = (read ? EPOLLIN : 0u) | (write ? EPOLLOUT : 0u);
+  if (read && state_ == State::kReady && !link_.stream->encrypted()) events |= EPOLLET | EPOLLRDHUP;
+  link_.watch(context_->loop, *this, events);
 }
 
 void Server::resume() { update_interest(); }
@@ -195,7 +197,7 @@ void Server::attach(ReactorContext& context, ServerOwner& owner) {
 }
 
 void Server::on_events(uint32_t events) {
-  if ((events & (EPOLLHUP | EPOLLERR)) != 0) link_.hung_up = true;
+  link_.note_events(events);
   if (state_ == State::kConnecting) return connected();
   if (state_ == State::kTls) return encrypt();
   if ((events & EPOLLOUT) != 0) {

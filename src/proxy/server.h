@@ -156,6 +156,12 @@ class Server final : public net::Pollable {
   // Prepared statements on this server, by id.
   bool has(uint64_t statement) const { return prepared_.count(statement) != 0; }
   void touch(uint64_t statement) { prepared_[statement] = ++use_; }
+  // False, and nothing happens, if it is not there.
+  bool touch_known(uint64_t statement) {
+    const auto found = prepared_.find(statement);
+    if (found != prepared_.end()) found->second = ++use_;
+    return found != prepared_.end();
+  }
   void forget(uint64_t statement) { prepared_.erase(statement); }
   void forget_all();  // they may be there or not: names that were used are not used again
   size_t prepared() const { return prepared_.size(); }

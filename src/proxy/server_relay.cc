@@ -22,7 +22,7 @@ void Server::read_some() {
   auto& scratch = context_->scratch;
   for (int i = 0; i < kMaxReads; ++i) {
     if (user_ != nullptr && user_->congested()) return;
-    const net::IoResult got = link_.stream->read(scratch.data(), scratch.size());
+    const net::IoResult got = link_.read(scratch.data(), scratch.size());
     if (got.kind == IoKind::kWait) return;
     if (got.kind != IoKind::kDone) {
       return lost(user_ == nullptr ? "closed while idle" : "the server " + node_.name + " closed the connection",

@@ -86,7 +86,9 @@ void Session::update_interest() {
     read = !gone_ && login_->framer.buffered() < kMaxEarly;
   }
   const bool write = client_.blocked() || client_.stream->read_wants_write();
-  client_.watch(context_.loop, *this, (read ? EPOLLIN : 0u) | (write ? EPOLLOUT : 0u));
+  uint32_t events = (read ? EPOLLIN : 0u) | (write ? EPOLLOUT : 0u);
+  if (read && state_ == State::kReady && !client_.stream->encrypted()) events |= EPOLLET | EPOLLRDHUP;
+  client_.watch(context_.loop, *this, events);
 }
 
 // A failure shows when reading: the session ends then, not in the middle of something.
@@ -186,7 +188,7 @@ void Session::shut_down() {
 }
 
 void Session::on_events(uint32_t events) {
-  if ((events & (EPOLLHUP | EPOLLERR)) != 0) client_.hung_up = true;
+  client_.note_events(events);
   if ((events & EPOLLOUT) != 0) {
     const bool was_pending = !client_.out.empty();
     client_.flush();

@@ -86,6 +86,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   struct ClientStatement {
     PreparedPtr prepared;
   };
+  using ClientStatements = std::unordered_map<std::string, ClientStatement, TextHash, std::equal_to<>>;
   // What a Parse or a Close under way does to the client's names; taken back if the server skips it.
   struct NameChange {
     uint32_t number = 0;
@@ -192,6 +193,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   bool is_read_as_written();  // whether the server finds the words in a text that our parser finds
   Look look_at(std::string_view text);
   Look look_at_statement(std::string_view name);
+  Look look_at_unnamed();
   bool answer_ourselves(Input& in, const sql::Verdict& verdict, size_t total);
   bool deallocate(const sql::Verdict& verdict);
   std::string refusal_by_mode(const sql::Verdict& verdict) const;  // empty: it is not refused
@@ -228,6 +230,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   // session_prepared.cc: queries and prepared statements
   Step query(Input& in, std::string_view message, size_t total);
   Step parse(Input& in, std::string_view message, size_t total);
+  void keep_unnamed(std::string_view body);
   bool parse_deallocate(Input& in, size_t total);
   Step bind(Input& in, std::string_view message, size_t total);
   Step describe_or_close(Input& in, std::string_view message, size_t total);
@@ -382,7 +385,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   std::string lost_;                  // of an open transaction whose server is gone: how; the client has yet to end it
   bool lost_told_ = false;
 
-  std::unordered_map<std::string, ClientStatement> statements_;
+  ClientStatements statements_;
   std::vector<NameChange> changes_;  // that may be skipped yet, oldest first
   uint32_t last_change_ = 0;
   bool parses_ours_ = false;  // a Parse or Close that we put in is under way, and may be skipped, too

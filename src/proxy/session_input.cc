@@ -23,7 +23,7 @@ void Session::read_client() {
   auto& scratch = context_.scratch;
   for (int i = 0; i < kMaxReads; ++i) {
     if (state_ != State::kReady || choked()) return;
-    const net::IoResult got = client_.stream->read(scratch.data(), scratch.size());
+    const net::IoResult got = client_.read(scratch.data(), scratch.size());
     if (got.kind == IoKind::kWait) return;
     if (got.kind != IoKind::kDone) return hung_up();
     context_.stats.bytes_from_clients += got.count;

@@ -100,9 +100,10 @@ bool Session::look_at_batch(std::string_view bytes, Look& look, std::string& ref
       const std::string_view name = complete ? read_c_string(body, portal.size() + 1, complete) : portal;
       // One that this very request has parsed was looked at there; what the name stood for before does not count.
       const bool parsed_here = std::find(parsed.begin(), parsed.end(), name) != parsed.end();
-      const bool known = !parsed_here && (name.empty() ? unnamed_ != 0 : statements_.count(std::string(name)) != 0);
+      const auto found = statements_.find(name);
+      const bool known = !parsed_here && (name.empty() ? unnamed_ != 0 : found != statements_.end());
       if (complete && known) {
-        const Look of_statement = look_at_statement(name);
+        const Look of_statement = name.empty() ? look_at_unnamed() : look_at(found->second.prepared->text());
         if (replica) why = of_statement.counted_as;
         replica = replica && of_statement.replica;
       }
@@ -141,10 +142,12 @@ Look Session::look_at(std::string_view text) {
 }
 
 Look Session::look_at_statement(std::string_view name) {
-  if (name.empty()) return look_at(std::string_view(unnamed_body_).substr(0, unnamed_body_.find('\0')));
-  const auto found = statements_.find(std::string(name));
+  if (name.empty()) return look_at_unnamed();
+  const auto found = statements_.find(name);
   return look_at(found == statements_.end() ? std::string_view() : found->second.prepared->text());
 }
+
+Look Session::look_at_unnamed() { return look_at(std::string_view(unnamed_body_).substr(0, unnamed_body_.find('\0'))); }
 
 // A query that no server needs to see.
 bool Session::answer_ourselves(Input& in, const sql::Verdict& verdict, size_t total) {

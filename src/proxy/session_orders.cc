@@ -22,7 +22,7 @@ bool Session::is_kept_back() const {
 // How long a request may wait for its turn.
 Deadline Session::queue_limit() const {
   const auto limit = context_.pool_settings.query_wait_timeout;
-  return limit.count() > 0 ? Deadline::after(limit) : Deadline::never();
+  return limit.count() > 0 ? Deadline::after(limit, context_.loop.now()) : Deadline::never();
 }
 
 // Nothing is begun: the session waits for an order that lets it, or ends with the balancer.

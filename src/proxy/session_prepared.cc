@@ -13,17 +13,9 @@ namespace fe = pgwire::fe;
 namespace sqlstate = pgwire::sqlstate;
 using Kind = Expectation::Kind;
 
-constexpr uint32_t kFirstUnnamed = 1;   // stands for a Parse of the unnamed statement that may fail, but not be skipped
-constexpr size_t kMaxNames = 4096;      // the two names at the front of a Bind
-constexpr size_t kMaxDeallocate = 256;  // bytes of a text that is looked at for DEALLOCATE
+constexpr uint32_t kFirstUnnamed = 1;  // stands for a Parse of the unnamed statement that may fail, but not be skipped
+constexpr size_t kMaxNames = 4096;     // the two names at the front of a Bind
 constexpr char kGone[] = "pgbalancer_gone";  // a statement that is there to be deallocated
-
-bool may_deallocate(std::string_view text) {
-  constexpr std::string_view kWord = "deallocate";
-  const auto is_letter = [](char in_text, char wanted) { return (in_text | 0x20) == wanted; };
-  return text.size() <= kMaxDeallocate &&
-         std::search(text.begin(), text.end(), kWord.begin(), kWord.end(), is_letter) != text.end();
-}
 
 }  // namespace
 
@@ -91,8 +83,7 @@ Session::Step Session::parse(Input& in, std::string_view message, size_t total) 
   }
   if (name.empty()) {
     const uint32_t change = note_change(name);
-    unnamed_body_.assign(body);
-    last_text_ = nullptr;  // it may stand where another one stood
+    keep_unnamed(body);
     unnamed_ = ++context_.unnamed_texts;
     const bool deallocates = parse_deallocate(in, total);
     server_->unnamed = server_->skipping() ? 0 : unnamed_;
@@ -100,7 +91,7 @@ Session::Step Session::parse(Input& in, std::string_view message, size_t total) 
     if (!deallocates) pass_on(in, total);
     return Step::kOn;
   }
-  if (const auto known = statements_.find(std::string(name)); known != statements_.end() && is_confirmed(name)) {
+  if (const auto known = statements_.find(name); known != statements_.end() && is_confirmed(name)) {
     // The server shall say that there is one of that name.
     std::string& again = context_.text;
     again.clear();
@@ -136,12 +127,21 @@ Session::Step Session::parse(Input& in, std::string_view message, size_t total) 
   return Step::kOn;
 }
 
+// The text was looked at a moment ago, where the message has it: what was found holds for the copy.
+void Session::keep_unnamed(std::string_view body) {
+  unnamed_body_.assign(body);
+  const std::string_view text = std::string_view(unnamed_body_).substr(0, last_size_);
+  const bool same = last_text_ == body.data() && last_size_ < body.size() && body[last_size_] == '\0';
+  last_text_ = same ? text.data() : nullptr;  // it may stand where another one stood
+  if (same) last_look_.text = text;
+}
+
 // DEALLOCATE of a statement that was prepared by message: servers know it under another name, and others use it. What
 // the server deallocates is one made for that. False: the text is another one.
 bool Session::parse_deallocate(Input& in, size_t total) {
   const std::string_view body = unnamed_body_;
   const std::string_view text = body.substr(0, body.find('\0'));
-  if (!may_deallocate(text) || server_->skipping()) return false;
+  if (server_->skipping()) return false;
   const sql::Verdict& verdict = *look_at(text).verdict;
   const bool alone = verdict.statements == 1 && verdict.effects.size() == 1;
   if (!alone || verdict.effects[0].kind != sql::Effect::Kind::kDeallocate) return false;
@@ -226,7 +226,7 @@ void Session::names_are_settled() {
   const std::vector<NameChange> changes = std::exchange(changes_, {});
   const bool all = std::exchange(discards_all_, false);
   if (!std::exchange(discards_, false) || server_->errors != errors_before_) return;
-  std::unordered_map<std::string, ClientStatement> later;
+  ClientStatements later;
   bool unnamed_later = false;
   for (const NameChange& change : changes) {
     if (change.number <= discarded_at_) continue;
@@ -253,8 +253,7 @@ void Session::make_room(std::string& out) {
 }
 
 void Session::ensure_prepared(const PreparedPtr& statement, std::string& out) {
-  if (server_->has(statement->id)) return server_->touch(statement->id);
-  prepare(*statement, Kind::kParseOurs, out);
+  if (!server_->touch_known(statement->id)) prepare(*statement, Kind::kParseOurs, out);
 }
 
 // A Parse of it under the server's name for it.
@@ -298,16 +297,17 @@ Session::Step Session::bind(Input& in, std::string_view message, size_t total) {
   }
   ++pool_->traffic.binds;
   const bool first = std::exchange(batch_start_, false);
-  const auto found = name.empty() || !pooled() ? statements_.end() : statements_.find(std::string(name));
+  const auto found = name.empty() || !pooled() ? statements_.end() : statements_.find(name);
   const PreparedPtr prepared = found == statements_.end() ? nullptr : found->second.prepared;
   const bool known = pooled() && (name.empty() ? unnamed_ != 0 : prepared != nullptr);
-  if (known) note_sequences(look_at_statement(name), first);
+  const auto look = [&] { return prepared ? look_at(prepared->text()) : look_at_unnamed(); };
+  if (known) note_sequences(look(), first);
   std::string& out = context_.text;
   out.clear();
   if (name.empty() && pooled()) ensure_unnamed(in);
   if (prepared == nullptr) {  // the unnamed one, or one made by PREPARE on this very server
     server_->expect({Kind::kBind, 0});
-    if (known) note_effects(look_at_statement(name));
+    if (known) note_effects(look());
     if (!known) plain_ = only_reads_ = false;
     pass_on(in, total);
     return Step::kOn;
@@ -316,7 +316,7 @@ Session::Step Session::bind(Input& in, std::string_view message, size_t total) {
   server_->expect({Kind::kBind, 0});
   std::string& called = context_.name;
   server_->name_of(prepared->id, called);
-  note_effects(look_at_statement(name));           // which may forget all statements: this one is on its way already
+  note_effects(look());                            // which may forget all statements: this one is on its way already
   const size_t front = name_at + name.size() + 1;  // of the message: up to the end of the names
   out += fe::kBind;
   append_word(out, total - 1 - name.size() + called.size());
@@ -340,7 +340,7 @@ Session::Step Session::describe_or_close(Input& in, std::string_view message, si
   bool complete = false;
   const std::string_view name = read_c_string(message, pgwire::kHeaderSize + 1, complete);
   const bool statement = message[pgwire::kHeaderSize] == 'S' && pooled();
-  const auto found = statement && !name.empty() ? statements_.find(std::string(name)) : statements_.end();
+  const auto found = statement && !name.empty() ? statements_.find(name) : statements_.end();
   if (close && found != statements_.end()) {
     const uint32_t change = note_change(name);
     statements_.erase(found);

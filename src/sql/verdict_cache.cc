@@ -1,5 +1,8 @@
 #include "sql/verdict_cache.h"
 
+#include <algorithm>
+#include <cstring>
+
 #include "sql/classify.h"
 #include "sql/normalize.h"
 
@@ -30,6 +33,7 @@ VerdictCache::Entry* VerdictCache::find(const Key& key) {
 }
 
 void VerdictCache::clear() {
+  recent_ = {};
   by_key_.clear();
   entries_.clear();
   bytes_ = 0;
@@ -42,11 +46,39 @@ VerdictCache::Entry* VerdictCache::look_up(std::string_view text, bool shared) {
   return text.size() > kMaxKey ? nullptr : find({text, true});
 }
 
-const VerdictCache::Entry& VerdictCache::get(std::string_view text, const Catalog* catalog) {
+// Chosen by the length and a few bytes: cheaper than a hash, for what is compared anyway.
+VerdictCache::Recent& VerdictCache::recent(std::string_view text) {
+  uint64_t mix = text.size();
+  for (const size_t at : {text.size() / 2, text.size()}) {
+    uint64_t word = 0;
+    if (at >= sizeof word) std::memcpy(&word, text.data() + at - sizeof word, sizeof word);
+    mix = (mix ^ word) * 0x9e3779b97f4a7c15u;
+  }
+  return recent_[mix >> 58];
+}
+
+VerdictCache::Entry& VerdictCache::look_into(std::string_view text) {
   const bool shared = normalize_for_cache(text, key_);
   Entry* entry = look_up(text, shared);
   ++(entry == nullptr ? misses_ : hits_);
-  if (entry == nullptr) entry = &learn(text, shared);
+  return entry == nullptr ? learn(text, shared) : *entry;
+}
+
+const VerdictCache::Entry& VerdictCache::get(std::string_view text, const Catalog* catalog) {
+  Recent& last = recent(text);
+  Entry* entry = nullptr;
+  if (last.known && last.text == text) {
+    entry = &*last.entry;
+    if (last.entry != entries_.begin()) entries_.splice(entries_.begin(), entries_, last.entry);
+    ++hits_;
+  } else {
+    entry = &look_into(text);
+    last.known = text.size() <= kLongestRecent && entry != &uncached_;
+    if (last.known) {
+      last.text.assign(text);
+      last.entry = entries_.begin();  // where what was used last stands
+    }
+  }
   const uint64_t version = catalog == nullptr ? 1 : catalog->version() + 2;
   if (entry->decided_for != version) {
     entry->decision = decide(entry->verdict, catalog);
@@ -77,6 +109,7 @@ VerdictCache::Entry& VerdictCache::remember(std::string_view key, bool exact, Ve
   if (Entry* known = find({key, exact})) return *known;
   while (!entries_.empty() && (entries_.size() >= max_entries_ || bytes_ > max_bytes_)) {
     const Entry& last = entries_.back();
+    for (Recent& one : recent_) one.known = one.known && &*one.entry != &last;
     bytes_ -= weight(last);
     by_key_.erase({last.key, last.exact});
     entries_.pop_back();

@@ -2,6 +2,7 @@
 // is allocated.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <list>
@@ -38,6 +39,13 @@ class VerdictCache {
 
  private:
   using Order = std::list<Entry>;
+  // A text that came lately, as it came: applications that prepare their statements send few, again and again.
+  struct Recent {
+    std::string text;
+    Order::iterator entry;
+    bool known = false;
+  };
+  static constexpr size_t kRecent = 64, kLongestRecent = 512;
   struct Key {
     std::string_view text;
     bool exact;
@@ -47,6 +55,8 @@ class VerdictCache {
     size_t operator()(const Key& key) const { return std::hash<std::string_view>()(key.text) ^ (key.exact ? 1 : 0); }
   };
 
+  Recent& recent(std::string_view text);
+  Entry& look_into(std::string_view text);
   Entry* look_up(std::string_view text, bool shared);
   Entry* find(const Key& key);
   Entry& learn(std::string_view text, bool shared);
@@ -59,6 +69,7 @@ class VerdictCache {
   Entry uncached_;             // of a text too long to be kept
   Order entries_;              // the one used last is the first
   std::unordered_map<Key, Order::iterator, Hash> by_key_;
+  std::array<Recent, kRecent> recent_;
 };
 
 }  // namespace pgb::sql

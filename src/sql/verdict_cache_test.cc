@@ -73,6 +73,37 @@ TEST(VerdictCache, ItIsBoundedByEntriesAndForgetsTheOneUnusedForLongest) {
   EXPECT_EQ(cache.misses(), misses);
 }
 
+TEST(VerdictCache, ATextThatComesAgainIsKnownUntilItIsForgotten) {
+  VerdictCache cache(2);
+  const auto reads = [&](const std::string& table) { return cache.get("SELECT a FROM " + table, nullptr).verdict; };
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_EQ(reads("t1").relations, std::vector<std::string>{"t1"});
+    EXPECT_EQ(reads("t2").relations, std::vector<std::string>{"t2"});
+  }
+  EXPECT_EQ(cache.misses(), 2u);
+  EXPECT_EQ(reads("t1").relations, std::vector<std::string>{"t1"});  // the newest again
+  EXPECT_EQ(reads("t3").relations, std::vector<std::string>{"t3"});  // t2 goes
+  EXPECT_EQ(reads("t1").relations, std::vector<std::string>{"t1"});
+  EXPECT_EQ(cache.misses(), 3u);
+  EXPECT_EQ(reads("t2").relations, std::vector<std::string>{"t2"});
+  EXPECT_EQ(cache.misses(), 4u);
+  cache.clear();
+  EXPECT_EQ(reads("t2").relations, std::vector<std::string>{"t2"});
+  EXPECT_EQ(cache.misses(), 5u);
+}
+
+TEST(VerdictCache, TextsThatLookAlikeAreToldApart) {
+  VerdictCache cache;
+  // The same length and the same bytes where a text is looked at to find its place among the last ones.
+  for (int round = 0; round < 3; ++round) {
+    EXPECT_EQ(cache.get("SELECT a1 FROM the_table WHERE b = 1", nullptr).verdict.writes, false);
+    EXPECT_EQ(cache.get("SELECT a2 FROM the_table WHERE b = 1", nullptr).verdict.writes, false);
+    EXPECT_EQ(cache.get("DELETE    FROM the_table WHERE b = 1", nullptr).verdict.writes, true);
+  }
+  EXPECT_EQ(cache.misses(), 3u);
+  EXPECT_EQ(cache.hits(), 6u);
+}
+
 TEST(VerdictCache, ItIsBoundedByBytes) {
   VerdictCache cache(10'000, 100'000);
   for (int i = 0; i < 200; ++i) {

@@ -219,7 +219,8 @@ def test_a_cancel_that_comes_too_late_does_not_end_an_open_batch(pooled):
             client.send(parse("SELECT set_config('work_mem', '5MB', false)"), bind(), execute(),
                         parse("INSERT INTO seen VALUES (1)"), bind(), execute(), FLUSH)
             client.cancel()
-            client.until("E" if client.until("CE", 1).tags.endswith("E") else "CE")
+            if not client.until("CE").tags.endswith("E"):  # else it was not too late: all that follows is skipped
+                client.until("CE")
             assert other.query(count).rows == [["0"]]
             client.send(parse("SELECT 1/0"), bind(), execute(), SYNC)
             client.until()
