@@ -16,7 +16,6 @@ constexpr bool kSlow = true;
 constexpr bool kSlow = false;
 #endif
 constexpr uint64_t kSchedules = kSlow ? 100 : 4000;
-constexpr uint64_t kLongestSlow = 300;  // the others show what sanitizers look for as well: it is one thread
 constexpr uint64_t kRareSchedules = kSlow ? 50 : 500;  // with those 4000 enough for each row
 
 std::string failures(const Outcome& outcome) {
@@ -149,7 +148,6 @@ class BrokenRule : public ::testing::TestWithParam<Broken> {};
 
 TEST_P(BrokenRule, DoesItsHarm) {
   const Broken& broken = GetParam();
-  if (kSlow && broken.within > kLongestSlow) GTEST_SKIP() << "takes too many schedules for a build with sanitizers";
   for (uint64_t seed = broken.first; seed < broken.first + broken.within; ++seed) {
     Outcome outcome = World({.seed = seed, .mutation = broken.mutation, .rare = broken.rare}).run();
     for (const auto& violation : outcome.violations) {
