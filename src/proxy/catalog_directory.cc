@@ -1,5 +1,7 @@
 #include "proxy/catalog_directory.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "pgclient/connection.h"
 
@@ -9,7 +11,10 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr std::chrono::seconds kAgain{30};
 constexpr std::chrono::seconds kAfterFailure{2};
-constexpr std::chrono::milliseconds kAfterChange{20};  // DDL comes in flocks
+constexpr std::chrono::milliseconds kAfterChange{20};
+constexpr std::chrono::milliseconds kInFlock{250};  // it comes with others
+constexpr std::chrono::seconds kFlock{1};
+constexpr std::chrono::seconds kLongest{1};
 constexpr std::chrono::seconds kPatience{10};
 constexpr unsigned kMostFailures = 30;
 
@@ -33,17 +38,25 @@ void CatalogDirectory::stop() {
 
 void CatalogDirectory::want(const std::string& database) {
   const std::lock_guard lock(mutex_);
-  if (due_.emplace(database, Clock::now()).second) changed_.notify_all();
+  const auto [found, is_new] = databases_.try_emplace(database);
+  if (!is_new) return;
+  found->second.due = Clock::now();
+  changed_.notify_all();
 }
 
 sql::CatalogPtr CatalogDirectory::stale(const std::string& database, const std::vector<std::string>& new_code) {
   sql::CatalogPtr meanwhile;
   {
     const std::lock_guard lock(mutex_);
-    due_[database] = Clock::now() + kAfterChange;
-    ++changes_;
-    if (!new_code.empty()) new_code_[database].insert(new_code.begin(), new_code.end());
-    meanwhile = sql::Catalog::unread(known_[database].get(), new_code_[database], ++version_);
+    Database& known = databases_[database];
+    const Time now = Clock::now();
+    const bool flock = now - known.changed < kFlock;
+    if (known.unread_since == Time()) known.unread_since = now;
+    known.changed = now;
+    known.due = flock ? std::min(now + kInFlock, known.unread_since + kLongest) : now + kAfterChange;
+    ++known.changes;
+    known.new_code.insert(new_code.begin(), new_code.end());
+    meanwhile = sql::Catalog::unread(known.known.get(), known.new_code, ++version_);
   }
   on_catalog_(database, meanwhile);
   changed_.notify_all();
@@ -53,45 +66,48 @@ sql::CatalogPtr CatalogDirectory::stale(const std::string& database, const std::
 void CatalogDirectory::apply(TopologyPtr topology) {
   const std::lock_guard lock(mutex_);
   topology_ = std::move(topology);
-  for (auto& [database, due] : due_) due = std::min(due, Clock::now() + kAfterFailure);
+  for (auto& [name, database] : databases_) database.due = std::min(database.due, Clock::now() + kAfterFailure);
   changed_.notify_all();
 }
 
 void CatalogDirectory::run() {
   std::unique_lock lock(mutex_);
   while (!stopped_) {
-    auto next = due_.end();
-    for (auto it = due_.begin(); it != due_.end(); ++it) {
-      if (next == due_.end() || it->second < next->second) next = it;
-    }
-    if (next == due_.end()) {
+    const auto next = std::min_element(databases_.begin(), databases_.end(),
+                                       [](const auto& a, const auto& b) { return a.second.due < b.second.due; });
+    if (next == databases_.end()) {
       changed_.wait(lock);
       continue;
     }
-    if (next->second > Clock::now()) {
-      changed_.wait_until(lock, next->second);
+    const std::string name = next->first;
+    Database& database = next->second;
+    if (database.due > Clock::now()) {
+      changed_.wait_until(lock, Time(database.due));
       continue;
     }
-    const std::string database = next->first;
-    next->second = Clock::now() + kAgain;
+    database.due = Clock::now() + kAgain;
+    database.unread_since = Time();
     const TopologyPtr topology = topology_;
-    const uint64_t changes = changes_;
+    const uint64_t changes = database.changes;
     lock.unlock();
-    sql::CatalogPtr catalog = ask(database, *topology);
+    const sql::CatalogPtr catalog = ask(name, *topology);
     lock.lock();
-    if (changes != changes_) continue;  // it may be out of date already, and is asked for again
-    if (catalog) on_catalog_(database, catalog);
-    if (catalog) {
-      known_[database] = catalog;
-      new_code_.erase(database);
-      failures_.erase(database);
-    } else if (++failures_[database] > kMostFailures) {  // dropped, or not for us: who comes back wants it anew
-      failures_.erase(database);
-      known_.erase(database);
-      due_.erase(database);
-    } else {
-      due_[database] = Clock::now() + kAfterFailure;
-    }
+    take(name, changes, catalog);
+  }
+}
+
+void CatalogDirectory::take(const std::string& name, uint64_t changes, const sql::CatalogPtr& catalog) {
+  Database& database = databases_.at(name);
+  if (changes != database.changes) return;  // it may be out of date already, and is asked for again
+  if (catalog) {
+    on_catalog_(name, catalog);
+    database.known = catalog;
+    database.new_code.clear();
+    database.failures = 0;
+  } else if (++database.failures > kMostFailures) {  // dropped, or not for us: who comes back wants it anew
+    databases_.erase(name);
+  } else {
+    database.due = Clock::now() + kAfterFailure;
   }
 }
 

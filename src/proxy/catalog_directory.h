@@ -1,5 +1,6 @@
 // The catalogues of the databases in use, asked from a live server on a thread of its own, again every half minute
-// and soon after DDL was seen. Thread-safe.
+// and soon after DDL was seen; where one follows the other, when they pause or once a second: to ask is work for the
+// server, and its VACUUM cannot clean up behind us meanwhile. Thread-safe.
 #pragma once
 
 #include <atomic>
@@ -39,20 +40,28 @@ class CatalogDirectory {
   void stop();
 
  private:
+  using Time = std::chrono::steady_clock::time_point;
+  struct Database {
+    Time due;
+    Time changed;       // when it was last
+    Time unread_since;  // the first change that it was not asked for yet; the epoch: none
+    uint64_t changes = 0;
+    unsigned failures = 0;  // in a row
+    std::set<std::string> new_code;
+    sql::CatalogPtr known;  // what was read last
+  };
+
   void run();
+  void take(const std::string& name, uint64_t changes, const sql::CatalogPtr& catalog);
   sql::CatalogPtr ask(const std::string& database, const TopologySnapshot& topology);
 
   const Settings& settings_;
   const OnCatalog on_catalog_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  bool stopped_ = false;  // guarded by mutex_, like all up to due_
+  bool stopped_ = false;  // guarded by mutex_, like all up to databases_
   TopologyPtr topology_;
-  std::map<std::string, std::chrono::steady_clock::time_point> due_;
-  std::map<std::string, unsigned> failures_;               // in a row; guarded by mutex_
-  uint64_t changes_ = 0;                                   // guarded by mutex_: of any database
-  std::map<std::string, std::set<std::string>> new_code_;  // of each; guarded by mutex_
-  std::map<std::string, sql::CatalogPtr> known_;           // what was read last; guarded by mutex_
+  std::map<std::string, Database> databases_;
   std::atomic<uint64_t> version_{0};
   std::thread thread_;
 };

@@ -209,6 +209,34 @@ TEST_F(SqlCatalog, FunctionsInCMayKeepStateUnlessAnExtensionAnswersForThem) {
   EXPECT_FALSE(keeps("SELECT writes(), pg_backend_pid()"));
 }
 
+TEST_F(SqlCatalog, TriggersInCMayKeepStateWhereWhatTheyStandOnIsWritten) {
+  const Status made = server_->sql(
+      "CREATE EXTENSION refint; CREATE EXTENSION moddatetime; CREATE SCHEMA kept;"
+      "CREATE TABLE kept.top (a int PRIMARY KEY); CREATE TABLE kept.of_top (a int REFERENCES kept.top ON DELETE "
+      "CASCADE);"
+      "CREATE TABLE kept.dated (a timestamp); CREATE VIEW kept.seen AS SELECT * FROM kept.top;"
+      "CREATE TRIGGER t AFTER INSERT ON kept.of_top FOR EACH ROW EXECUTE FUNCTION check_primary_key('a', 'x', 'a');"
+      "CREATE TRIGGER t BEFORE UPDATE ON kept.dated FOR EACH ROW EXECUTE FUNCTION moddatetime('a');");
+  ASSERT_TRUE(made.ok()) << made.error().message;
+  const auto fresh = ask();
+  const auto keeps = [&](const std::string& text) { return sql::decide(sql::classify(text), fresh.get()).keeps_state; };
+  for (const char* text :
+       {"INSERT INTO of_top VALUES (1)", "UPDATE kept.of_top SET a = 1", "COPY kept.of_top FROM STDIN",
+        "TRUNCATE kept.of_top", "DELETE FROM kept.top", "DELETE FROM kept.seen",
+        "MERGE INTO kept.of_top USING plain p ON p.a = 1 WHEN MATCHED THEN DELETE",
+        "WITH gone AS (DELETE FROM kept.of_top RETURNING a) SELECT * FROM gone",
+        "EXPLAIN ANALYZE INSERT INTO kept.of_top VALUES (1)", "SELECT 1; DELETE FROM kept.of_top",
+        "CREATE TRIGGER u AFTER INSERT ON plain FOR EACH ROW EXECUTE FUNCTION public.check_primary_key('a', 'x', "
+        "'a')"}) {
+    EXPECT_TRUE(keeps(text)) << text;
+  }
+  for (const char* text : {"SELECT * FROM kept.of_top", "UPDATE kept.dated SET a = now()",
+                           "INSERT INTO plain VALUES (1)", "COPY kept.of_top TO STDOUT"}) {
+    EXPECT_FALSE(keeps(text)) << text;
+  }
+  ASSERT_TRUE(server_->sql("DROP SCHEMA kept CASCADE"));
+}
+
 TEST_F(SqlCatalog, FunctionsThatSetParametersAreKnownByWhatTheyAreMadeOf) {
   const auto sets_any = [](const sql::CatalogPtr& catalog, const std::string& text) {
     return sql::decide(sql::classify(text), catalog.get()).sets_any;

@@ -9,7 +9,8 @@ const char* Catalog::query() {
   // functions of uuid-ossp and pgcrypto are volatile because they draw random numbers: harmless.
   // ours: what PostgreSQL's own functions do to one server or one session, though not volatile.
   // 'c': volatile functions in C that may keep something in the server's process where no catalogue shows it: all that
-  // belong to no extension, and those of extensions that are known to.
+  // belong to no extension, and those of extensions that are known to. 'g': relations with such a trigger, and those
+  // through which, or by whose foreign keys, they are written.
   // setter: functions of users that set parameters, by what they are made of; 2078 is set_config(). 'd': those that
   // make the name up; 'n': the names with a dot that stand there; 'w': there are triggers or defaults that call one.
   // called: which function is used by which view, policy or domain. Of PostgreSQL's own functions no dependency is
@@ -105,7 +106,24 @@ setter AS MATERIALIZED (
     JOIN pg_catalog.pg_language l ON l.oid = p.prolang
    WHERE l.lanname NOT IN ('c', 'internal') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
      AND (p.prosrc ~* '(set_config|(^|;|\mbegin|\mthen|\melse|\mloop)\s*set\s|\mexecute\M[^;]*\mset\M)'
-          OR pg_catalog.to_jsonb(p) ->> 'prosqlbody' LIKE '%:funcid 2078 %'))
+          OR pg_catalog.to_jsonb(p) ->> 'prosqlbody' LIKE '%:funcid 2078 %')),
+keeper AS MATERIALIZED (
+  SELECT p.oid, n.nspname, p.proname FROM pg_catalog.pg_proc p
+    JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+   WHERE l.lanname = 'c' AND p.provolatile = 'v' AND n.nspname <> 'pg_catalog'
+     AND (p.proname IN ('dblink_connect', 'dblink_connect_u', 'dblink_open', 'set_limit', 'check_primary_key',
+                        'check_foreign_key')
+          OR NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+                            AND d.objid = p.oid AND d.deptype = 'e'))),
+writes_to(lower, upper) AS MATERIALIZED (
+  SELECT lower, upper FROM above
+  UNION
+  SELECT conrelid, confrelid FROM pg_catalog.pg_constraint
+   WHERE confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd')),
+keeping(oid) AS (
+    SELECT t.tgrelid FROM pg_catalog.pg_trigger t JOIN keeper k ON k.oid = t.tgfoid WHERE NOT t.tgisinternal
+  UNION
+    SELECT w.upper FROM keeping k JOIN writes_to w ON w.lower = k.oid)
 SELECT CASE WHEN pg_catalog.bool_or(unsafe) THEN 'v' ELSE 'f' END, nspname, proname FROM routine GROUP BY 2, 3
 UNION ALL
 SELECT DISTINCT 'o', '', o.oprname FROM pg_catalog.pg_operator o JOIN bad ON bad.oid = o.oprcode
@@ -124,12 +142,10 @@ SELECT DISTINCT 'a', '', r.proname FROM routine r JOIN bad ON bad.oid = r.oid
  WHERE r.prokind = 'f' AND r.pronargs - r.pronargdefaults <= 1 AND t.typtype IN ('c', 'p')
    AND r.nspname <> 'pg_catalog'
 UNION ALL
-SELECT DISTINCT 'c', n.nspname, p.proname FROM pg_catalog.pg_proc p
-  JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace JOIN pg_catalog.pg_language l ON l.oid = p.prolang
- WHERE l.lanname = 'c' AND p.provolatile = 'v' AND n.nspname <> 'pg_catalog'
-   AND (p.proname IN ('dblink_connect', 'dblink_connect_u', 'dblink_open', 'set_limit')
-        OR NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
-                          AND d.objid = p.oid AND d.deptype = 'e'))
+SELECT DISTINCT 'c', nspname, proname FROM keeper
+UNION ALL
+SELECT DISTINCT 'g', n.nspname, c.relname FROM keeping k JOIN pg_catalog.pg_class c ON c.oid = k.oid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 UNION ALL
 SELECT 'd', nspname, proname FROM setter
  WHERE source ~ 'set_config\s*\(\s*([^''\s]|''[^'']*''\s*\|)' OR source ~ '\mexecute\M[^;]*\mset\M' OR source = ''
@@ -166,6 +182,7 @@ std::shared_ptr<const Catalog> Catalog::unread(const Catalog* before, const std:
   auto catalog = std::make_shared<Catalog>();
   if (before != nullptr) {
     catalog->keepers_ = before->keepers_;
+    catalog->keeping_relations_ = before->keeping_relations_;
     catalog->setters_ = before->setters_;
     catalog->parameters_ = before->parameters_;
   }
@@ -199,6 +216,7 @@ void Catalog::add(char kind, const std::string& schema, const std::string& name)
     case 't': return insert(unsafe_types_, schema, name);
     case 'a': row_functions_.insert(name); return;
     case 'c': return insert(keepers_, schema, name);
+    case 'g': return insert(keeping_relations_, schema, name);
     case 'd': return insert(setters_, schema, name);
     case 'n': parameters_.push_back(name); return;
     case 'w': writes_may_set_ = true; return;

@@ -32,6 +32,8 @@ class Catalog {
   bool function_is_safe(std::string_view name) const;
   // It may leave something behind in its server's process that nobody can ask for or take over.
   bool function_keeps_state(std::string_view name) const { return keepers_.count(std::string(name)) != 0; }
+  // Likewise a trigger that fires when the relation, or what refers to it, is written.
+  bool write_keeps_state(std::string_view name) const { return keeping_relations_.count(std::string(name)) != 0; }
   // It sets a parameter whose name is made up while it runs.
   bool function_sets_any(std::string_view name) const { return setters_.count(std::string(name)) != 0; }
   // Parameters of extensions (with a dot) that functions set: no server lists them.
@@ -58,6 +60,7 @@ class Catalog {
   Set functions_;         // all
   Set unsafe_functions_;  // volatile ones
   Set keepers_;
+  Set keeping_relations_;
   Set setters_;
   std::vector<std::string> parameters_;
   bool writes_may_set_ = false;

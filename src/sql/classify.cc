@@ -199,7 +199,7 @@ class Statement {
       walk.refuse(type == "ExecuteStmt" ? "it is no query (Execute)" : "a procedure may do anything");
     } else if (type == "InsertStmt" || type == "UpdateStmt" || type == "DeleteStmt" || type == "MergeStmt") {
       walk.refuse("it writes");
-      verdict_.writes = true;
+      verdict_.writes = walk.writes_rows = true;
     } else {
       verdict_.writes = verdict_.writes || type == "TruncateStmt";
       walk.refuse("it is no query (" + stem + ")");
@@ -207,6 +207,7 @@ class Statement {
     const Json* into = child(body, "into");  // CREATE TABLE AS: what is in it may be EXECUTE
     walk.all(body);
     if (type == "CreateFunctionStmt") new_function(body);
+    if (type == "CreateTrigStmt") new_trigger(body);
     const Json* query = into == nullptr ? nullptr : child(body, "query");
     if (query != nullptr && query->contains("ExecuteStmt")) effect(Kind::kUnknown);
     const bool settings = walk.relations.count("pg_settings") + walk.relations.count("pg_catalog.pg_settings") > 0;
@@ -228,6 +229,12 @@ class Statement {
       const Json* language = argument == nullptr ? nullptr : child(*argument, "String");
       if (language != nullptr && lower(string_of(*language, "sval")) == "c") verdict_.new_code.push_back(name);
     }
+  }
+
+  void new_trigger(const Json& body) {
+    const Json* names = child(body, "funcname");
+    std::string name;
+    if (names != nullptr && dotted(*names, name)) walk.functions.insert(name);
   }
 
   bool session_statement(const std::string& type, const Json& body) {
@@ -297,6 +304,7 @@ class Text {
     if (!control) verdict_.transaction = before;
     verdict_.needs_text = verdict_.needs_text || one.walk.needs_text;
     verdict_.draws_number = verdict_.draws_number || one.walk.draws_number;
+    writes_rows_ = writes_rows_ || one.walk.writes_rows || verdict_.writes;
     functions_.merge(one.walk.functions);
     operators_.merge(one.walk.operators);
     relations_.merge(one.walk.relations);
@@ -331,6 +339,7 @@ class Text {
       verdict_.reason = "a comment asks for the primary";
     }
     verdict_.functions.assign(functions_.begin(), functions_.end());
+    if (writes_rows_) verdict_.written.assign(relations_.begin(), relations_.end());
     if (!verdict_.read) return;
     verdict_.operators.assign(operators_.begin(), operators_.end());
     verdict_.relations.assign(relations_.begin(), relations_.end());
@@ -343,6 +352,7 @@ class Text {
   Walk::Names functions_, operators_, relations_, types_, attributes_;
   bool begins_read_only_ = false;  // the last statement
   bool silent_ = false;            // a statement that may write shows no effect
+  bool writes_rows_ = false;
 };
 
 // The grammar's scanner takes time with the square of the comments that are one in another.

@@ -70,6 +70,9 @@ Decision decide(const Verdict& verdict, const Catalog* catalog) {
     decision.keeps_state = decision.keeps_state || catalog->function_keeps_state(name);
     decision.sets_any = decision.sets_any || catalog->function_sets_any(name);
   }
+  for (const std::string& name : verdict.written) {
+    decision.keeps_state = decision.keeps_state || catalog->write_keeps_state(name);
+  }
   return decision;
 }
 

@@ -13,7 +13,7 @@ struct Decision {
   bool replica = false;
   bool may_do_anything = false;    // it calls volatile or unknown functions that may change the session
   std::string reason;              // the end of "it goes to … because …"
-  bool keeps_state = false;        // it calls a function that may leave something in the server's process
+  bool keeps_state = false;        // a function it calls, or a trigger, may leave something in the server's process
   bool sets_any = false;           // it calls a function that sets a parameter whose name nobody knows before
   mutable uint16_t reason_id = 0;  // for whoever counts reasons: a number that it gives to this one; 0: none yet
 };

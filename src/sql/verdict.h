@@ -55,11 +55,13 @@ struct Verdict {
   std::string reason;
   // Names as resolved by PostgreSQL's lexer, "schema.name" if written so; sorted, each once. Empty unless `read`, but
   // for the functions: where a statement may write, too, they may change the session.
+  // That of a trigger it makes is among them.
   std::vector<std::string> functions;
   std::vector<std::string> operators;  // without "-", which decide() always asks for
   std::vector<std::string> relations;
   std::vector<std::string> types;       // of casts
   std::vector<std::string> attributes;  // y of x.y and (x).y: a column, or a function that takes the row
+  std::vector<std::string> written;     // relations named where rows are written, also those only read there
   std::vector<std::string> new_code;    // functions in C that it makes; of any statement
   std::vector<Effect> effects;          // in the order of the text
   // Of the only statement; with several statements: kNone unless there is transaction control among them, then that

@@ -15,8 +15,8 @@ constexpr size_t kMaxScratch = 1024 * 1024;  // that is kept for the next text
 size_t weight(const VerdictCache::Entry& entry) {
   const Verdict& verdict = entry.verdict;
   size_t sum = sizeof(entry) + 100 + entry.key.size() + verdict.reason.size() * 2;
-  for (const auto* names :
-       {&verdict.functions, &verdict.operators, &verdict.relations, &verdict.types, &verdict.attributes}) {
+  for (const auto* names : {&verdict.functions, &verdict.operators, &verdict.relations, &verdict.types,
+                            &verdict.attributes, &verdict.written}) {
     for (const std::string& name : *names) sum += sizeof(name) + name.size();
   }
   for (const Effect& effect : verdict.effects) sum += sizeof(effect) + effect.name.size() + effect.value.size();

@@ -115,6 +115,7 @@ void Walk::node(const std::string& type, const Json& body) {
     return;
   }
   if (!is_query_node(type)) {
+    writes_rows = writes_rows || (runs_ && writes(type));
     refuse(writes(type) ? "a part of it writes" : "it has a part that is no query (" + type + ")");
   }
   if (type == "ColumnRef") {

@@ -41,6 +41,7 @@ class Walk {
   Names functions, operators, relations, types, attributes;
   bool needs_text = false;
   bool draws_number = false;
+  bool writes_rows = false;  // some part of it, where it runs
 
  private:
   void visit(const Json& value);

@@ -2,6 +2,7 @@
 suite expects is no failure here: they are held against those of a run without the balancer."""
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -34,6 +35,10 @@ def environment(**more: str) -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith("PG")} | more
 
 
+class Broken(AssertionError):
+    """A test could not be run without the balancer: that it cannot be run through it either shows nothing."""
+
+
 def launch(program: pathlib.Path, suite: pathlib.Path, server: Server, port: int, results: pathlib.Path, *options: str,
            **variables: str) -> None:
     """Results name the folder they were made in, which is therefore always the same one, and the server writes there, too."""
@@ -49,6 +54,9 @@ def launch(program: pathlib.Path, suite: pathlib.Path, server: Server, port: int
                            check=False, timeout=1800, cwd=made, **server.user)
     finally:
         shutil.move(made, results)
+    ended = re.findall(r"(?m)^(?:test)? +(\S+) +\.\.\. .*test process exited with", (results / "regression.out").read_text())
+    if port == server.port and ended:
+        raise Broken(f"without the balancer, too, these end with an error: {' '.join(ended)}")
 
 
 def regress(source: Source, server: Server, port: int, mode: str, results: pathlib.Path, tests: list[str]) -> None:
@@ -60,7 +68,7 @@ def isolation(source: Source, server: Server, port: int, mode: str, results: pat
     server.sql(f"CREATE DATABASE {DATABASE} TEMPLATE template0")
     for name, value in {"lc_messages": "C", "bytea_output": "hex", "timezone_abbreviations": "Default"}.items():
         server.sql(f"ALTER DATABASE {DATABASE} SET {name} TO '{value}'")
-    server.sql(NAME_NUMBER if mode == "transaction" else OWN_NUMBER, DATABASE)
+    server.sql(NAME_NUMBER if mode == "transaction" else OWN_NUMBER, database=DATABASE)
     what = tests or [f"--schedule={source.isolation}/isolation_schedule"]
     launch(PGXS / "isolation/pg_isolation_regress", source.isolation, server, port, results, "--use-existing",
            f"--dbname={DATABASE}", *what, LD_PRELOAD=str(source.backend_pid), PGISOLATIONTIMEOUT="20")

@@ -8,10 +8,11 @@ import psycopg2.errors
 import pytest
 
 from harness.alone import Balancer, standing_alone
+from harness.waiting import wait_until
 
 USER, PASSWORD = "keeper", "sesame"
 ROLE = f"CREATE ROLE {USER} SUPERUSER LOGIN PASSWORD '{PASSWORD}'"
-SETUP = """DROP SEQUENCE IF EXISTS numbers, others; DROP TABLE IF EXISTS notes; DROP FUNCTION IF EXISTS keeps(real);
+SETUP = """DROP SEQUENCE IF EXISTS numbers, others; DROP TABLE IF EXISTS notes, keys, refs; DROP FUNCTION IF EXISTS keeps(real), cascades();
 CREATE SEQUENCE numbers; CREATE SEQUENCE others; CREATE TABLE notes (id serial, text text)"""
 NOT_YET = "not yet defined in this session"
 
@@ -122,3 +123,47 @@ def test_a_function_in_c_binds_its_session_from_the_moment_it_is_made(pool_of, a
     value(other, "BEGIN")
     assert pid(other) != server
     assert pid(mine) == server
+
+
+# The trigger in C keeps its plan in the process: what it did there first, it does ever after.
+TABLES = "CREATE TABLE keys (a int); CREATE TABLE refs (a int)"
+OF_EXTENSION = "CREATE EXTENSION IF NOT EXISTS refint"
+OF_OURS = "CREATE FUNCTION cascades() RETURNS trigger LANGUAGE c AS '$libdir/refint', 'check_foreign_key'"
+
+
+def trigger(function: str) -> str:
+    return (f"CREATE TRIGGER gone BEFORE DELETE OR UPDATE ON keys FOR EACH ROW EXECUTE FUNCTION {function}"
+            "(1, 'cascade', 'a', 'refs', 'a')")
+
+
+def is_bound(connection, other) -> bool:
+    server = pid(connection)
+    value(other, "BEGIN")
+    taken = pid(other)  # the one used last, if it is free
+    value(other, "COMMIT")
+    return taken != server
+
+
+def test_a_trigger_in_c_binds_who_makes_it(pool_of):
+    client = pool_of(4)
+    mine, other = client(), client()
+    assert not is_bound(mine, other)
+    for sql in (TABLES, OF_OURS, trigger("cascades")):
+        value(mine, sql)
+    assert is_bound(mine, other)
+
+
+@pytest.mark.parametrize("function, made", [("cascades", OF_OURS), ("check_foreign_key", OF_EXTENSION)])
+def test_a_trigger_in_c_binds_who_makes_it_fire(pool_of, function, made):
+    client = pool_of(4)
+    for sql in (TABLES, made, trigger(function)):
+        value(client(), sql)
+    mine, other = client(), client()
+
+    def writing_binds() -> bool:
+        value(mine, "WITH gone AS (DELETE FROM keys WHERE a = 1 RETURNING a) SELECT count(*) FROM gone")
+        return is_bound(mine, other)
+
+    value(mine, "DELETE FROM refs")
+    assert not is_bound(mine, other)
+    wait_until(writing_binds, 10, "the catalogue is read")
