@@ -207,8 +207,9 @@ class Site(Members):
         """Everybody streams, commits are acknowledged, nothing acknowledged is lost, nobody acknowledged in turns."""
         self.sandbox.wait_healthy(limit)
         self.wait_synchronous()
-        before = self.ledger.count_through_balancer()
+        before, read = self.ledger.count_through_balancer(), self.ledger.count_at_replicas()
         wait_until(lambda: self.ledger.count_through_balancer() > before + 20, 20, "commits through the balancer go on")
+        wait_until(lambda: self.ledger.count_at_replicas() > read, 20, "replicas answer who reads what it wrote")
         self.ledger.stop()
         owners = self.ledger.owners()
         print(self.sandbox.run("history", expect=None).out)
