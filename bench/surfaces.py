@@ -118,7 +118,7 @@ def main() -> int:
     parser.add_argument("--only", choices=("rest", "metrics"))
     parser.add_argument("bin", nargs="?", default=str(ROOT / "build" / "bin"))
     options = parser.parse_args()
-    os.environ["PGB_BIN"] = options.bin
+    os.environ["PGB_BIN"] = os.path.abspath(options.bin)  # it is started in a folder of its own
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     good = True

@@ -53,8 +53,8 @@ static Status make_roles(const AgentConfig& config, Connection& server) {
   return {};
 }
 
-// The last of all: without this role nobody can copy the primary. A copy of one whose init SQL has yet to run would pass
-// for complete, and could take its role.
+// The last of all: without this role nobody can copy the primary. A copy of one whose init SQL has yet to run would
+// pass for complete, and could take its role.
 static Status make_replication_role(const AgentConfig& config, Connection& server) {
   auto text = role_sql(config.replication_user, config.replication_password, "REPLICATION");
   if (!text.ok()) return std::move(text).error();

@@ -65,7 +65,7 @@ class FakeProxy : public proxy::Admin {
     orders.paused_databases = {"shop"};
     return std::make_shared<const proxy::Orders>(orders);
   }
-  proxy::Outcome pause(const std::string& database, Time wait) override {
+  Result<proxy::Outcome> pause(const std::string& database, Time wait) override {
     return note("pause " + database + " " + std::to_string(wait.count()));
   }
   Result<proxy::Outcome> resume(const std::string& database) override { return note("resume " + database); }

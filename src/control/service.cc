@@ -314,8 +314,15 @@ Status Service::open_etcd() {
   return Status();
 }
 
+// Nobody needs this process any more: neither its clients, nor a process that ran before it and is told by it what was
+// ordered, and whom to cancel.
+bool Service::is_over() const {
+  if (!ending_ || balancer_->proxy().stats().connections > 0) return false;
+  return transactions_only_ || !predecessor_ || predecessor_->has_ended();
+}
+
 void Service::serve() {
-  while (!(ending_ && balancer_->proxy().stats().connections == 0)) {
+  while (!is_over()) {
     pollfd waiting[2] = {{signals_.fd(), POLLIN, 0}, {handed_over_.get(), POLLIN, 0}};
     if (::poll(waiting, 2, ending_ ? static_cast<int>(kLook.count()) : -1) < 0 && errno != EINTR) return;
     uint64_t count = 0;

@@ -51,6 +51,7 @@ class Service {
   void spawn_successor();
   void reload();
   void shut_down();
+  bool is_over() const;
   void go_on_without_sockets();
   bool on_signal(int signal);
 

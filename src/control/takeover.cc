@@ -18,7 +18,7 @@ using std::chrono::seconds;
 
 constexpr seconds kPatience{10};
 constexpr milliseconds kLookUp{200};  // how often a thread that waits looks whether it is to end
-constexpr char kTake[] = "take", kServing[] = "serving", kClient[] = "client";
+constexpr char kTake[] = "take", kServing[] = "serving", kClient[] = "client", kOrders[] = "orders";
 
 Error strange(const std::string& what) {
   return Error(Code::kProtocol, "the process that runs did not hand over: " + what)
@@ -45,12 +45,15 @@ proxy::Orders orders_of(const Json& document) {
   return orders;
 }
 
-Json to_json(const proxy::Orders& orders) {
-  return {{"yours", true},
+Json to_json(const char* what, const proxy::Orders& orders) {
+  return {{what, true},
           {"paused", orders.paused},
           {"paused_databases", orders.paused_databases},
           {"drained", orders.drained}};
 }
+
+// Names are as users wrote them, in whatever encoding.
+std::string text_of(const Json& message) { return message.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 Status check_peer(const FdChannel& channel, std::optional<uint32_t> user) {
   const auto peer = channel.peer();
@@ -123,11 +126,17 @@ Status Predecessor::serving(proxy::Proxy& proxy) {
   PGB_TRY(channel_.send(kServing));
   told_ = &proxy;
   proxy.set_cancel_elsewhere([this](os::UniqueFd end) { return channel_.send(kClient, {end.get()}).ok(); });
+  proxy.set_orders_elsewhere([this](const proxy::Orders& orders) {
+    const Status told = channel_.send(text_of(to_json(kOrders, orders)));
+    if (!told.ok()) log::warn("the process that ran before was not told what is ordered: " + told.error().message);
+  });
   watch_ = std::thread([this] {
     while (channel_.receive(Deadline::never())) {
     }
     told_->set_cancel_elsewhere(nullptr);
+    told_->set_orders_elsewhere(nullptr);
     told_->outlived();
+    ended_ = true;
     log::info("the process that ran before has ended");
   });
   return Status();
@@ -163,6 +172,7 @@ void Handover::run() {
     if (!channel) continue;
     const Status done = hand_over(*channel);
     if (!done.ok()) {
+      proxy_.keep_orders();
       proxy_.accept(true);
       log::warn("another process has not taken over: " + done.error().message);
       continue;
@@ -171,7 +181,7 @@ void Handover::run() {
     listener_.reset();
     proxy_.hand_over();
     on_done_();
-    return serve_clients_of(*channel);
+    return serve_successor(*channel);
   }
 }
 
@@ -182,9 +192,9 @@ Status Handover::hand_over(const FdChannel& channel) {
   if (!answer) return std::move(answer).error();
   if (answer->text != kTake) return strange("it does not take what it was offered");
   proxy_.accept(false);
-  Json yours = to_json(*proxy_.orders());
+  Json yours = to_json("yours", *proxy_.give_orders());
   yours["token_key"] = pgwire::base64(offer_.token_key.reveal());  // it goes to who we are, or to root, and to no file
-  PGB_TRY(channel.send(yours.dump(-1, ' ', false, Json::error_handler_t::replace)));
+  PGB_TRY(channel.send(text_of(yours)));
   answer = channel.receive(Deadline::after(kPatience));
   if (!answer) return std::move(answer).error();
   return answer->text == kServing ? Status() : Status(strange("it does not serve"));
@@ -199,11 +209,12 @@ Status Handover::give(const FdChannel& channel) {
   return channel.send(offer.dump(), fds);
 }
 
-void Handover::serve_clients_of(const FdChannel& channel) {
+void Handover::serve_successor(const FdChannel& channel) {
   while (!stopping_) {
     auto message = channel.receive(Deadline::after(kLookUp));
     if (!message && message.error().code == Code::kTimeout) continue;
     if (!message) return;
+    if (const Json told = parsed(*message); value(told, kOrders, false)) proxy_.obey(orders_of(told));
     for (os::UniqueFd& client : message->fds) proxy_.adopt_client(std::move(client));
   }
 }

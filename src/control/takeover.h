@@ -8,8 +8,10 @@
 //                      ←    "yours" with the orders, and the key of the tokens that it gave
 //   "serving"          →    closes the sockets
 //   "client", a socket →    serves that client (a cancel request)
+//   "orders"           →    holds to them, whose sessions may be paused, or at a node that is drained
 //
-// If the new process is gone before it said "serving", the old one goes on as if nothing had happened.
+// From "yours" on the old one takes no orders of anybody else. If the new process is gone before it said "serving", the
+// old one goes on as if nothing had happened.
 #pragma once
 
 #include <atomic>
@@ -45,8 +47,9 @@ class Predecessor {
   };
   // From here on no client is served until serving() was called, so nothing may be in between that can fail.
   Result<Inheritance> take();
-  // Cancel requests go to it until it ends; then the proxy is told. The proxy must live longer.
+  // Cancel requests and what is ordered go to it until it ends; then the proxy is told. The proxy must live longer.
   Status serving(proxy::Proxy& proxy);
+  bool has_ended() const { return ended_; }  // after serving()
 
  private:
   explicit Predecessor(os::FdChannel channel) : channel_(std::move(channel)) {}
@@ -62,6 +65,7 @@ class Predecessor {
   os::FdChannel channel_;
   Offered postgres_, rest_;
   proxy::Proxy* told_ = nullptr;
+  std::atomic<bool> ended_{false};
   std::thread watch_;
 };
 
@@ -86,7 +90,7 @@ class Handover {
   void run();
   Status hand_over(const os::FdChannel& channel);
   Status give(const os::FdChannel& channel);
-  void serve_clients_of(const os::FdChannel& channel);
+  void serve_successor(const os::FdChannel& channel);
 
   const std::string path_;
   os::UniqueFd listener_;

@@ -5,7 +5,6 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <functional>
 #include <string>
 #include <thread>
@@ -15,6 +14,7 @@
 #include "net/event_loop.h"
 #include "net/network.h"
 #include "net/socket.h"
+#include "net/socket_pair_for_tests.h"
 #include "net/stream.h"
 
 namespace pgb::net {
@@ -22,16 +22,6 @@ namespace {
 
 using std::chrono::milliseconds;
 using Kind = IoResult::Kind;
-
-struct Pair {
-  os::UniqueFd near, far;
-  Pair() {
-    int fds[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0) abort();
-    near.reset(fds[0]);
-    far.reset(fds[1]);
-  }
-};
 
 TEST(Address, TakesNumbersAndLocalhostAndNothingElse) {
   EXPECT_EQ(Address::parse("172.31.1.20", 5432)->str(), "172.31.1.20:5432");
@@ -138,7 +128,7 @@ struct Watcher final : Pollable {
 TEST(EventLoop, CallsNobodyAfterRemoveEvenInTheSameRound) {
   auto loop = EventLoop::create();
   ASSERT_TRUE(loop);
-  Pair one, two;
+  SocketPair one, two;
   ASSERT_EQ(::write(one.far.get(), "x", 1), 1);
   ASSERT_EQ(::write(two.far.get(), "x", 1), 1);
   int calls = 0;
@@ -158,7 +148,7 @@ TEST(EventLoop, CallsNobodyAfterRemoveEvenInTheSameRound) {
 TEST(EventLoop, FollowsAChangeOfInterest) {
   auto loop = EventLoop::create();
   ASSERT_TRUE(loop);
-  Pair pair;
+  SocketPair pair;
   uint32_t seen = 0;
   Watcher watcher;
   watcher.action = [&](uint32_t events) {

@@ -4,27 +4,17 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-#include <cstdlib>
 #include <string>
 #include <thread>
 
 #include "net/buffer.h"
+#include "net/socket_pair_for_tests.h"
 #include "net/stream.h"
 
 namespace pgb::net {
 namespace {
 
 using Kind = IoResult::Kind;
-
-struct Pair {
-  os::UniqueFd near, far;
-  Pair() {
-    int fds[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0) abort();
-    near.reset(fds[0]);
-    far.reset(fds[1]);
-  }
-};
 
 class Tls : public ::testing::Test {
  protected:
@@ -45,7 +35,7 @@ class Tls : public ::testing::Test {
 TEST_F(Tls, CarriesMegabytesBothWaysOverANonBlockingSocket) {
   auto context = TlsContext::server(dir_ + "/cert.pem", dir_ + "/key.pem");
   ASSERT_TRUE(context) << context.error().message;
-  Pair pair;
+  SocketPair pair;
   auto stream = tls_server_stream(std::move(pair.near), **context);
   ASSERT_TRUE(stream);
   EXPECT_TRUE(stream->encrypted());
@@ -97,7 +87,7 @@ TEST_F(Tls, CarriesMegabytesBothWaysOverANonBlockingSocket) {
 TEST_F(Tls, GarbageInsteadOfAHandshakeIsAFailureNotACrash) {
   auto context = TlsContext::server(dir_ + "/cert.pem", dir_ + "/key.pem");
   ASSERT_TRUE(context);
-  Pair pair;
+  SocketPair pair;
   auto stream = tls_server_stream(std::move(pair.near), **context);
   ASSERT_EQ(::write(pair.far.get(), "GET / HTTP/1.1\r\n\r\n", 18), 18);
   char bytes[64];
@@ -122,7 +112,7 @@ struct Ends {
   Kind server_got = Kind::kWait, client_got = Kind::kWait;
 
   Ends(const TlsContext& servers, const TlsContext& clients, const std::string& host, std::string early = {}) {
-    Pair pair;
+    SocketPair pair;
     server = tls_server_stream(std::move(pair.near), servers, std::move(early));
     client = tls_client_stream(std::move(pair.far), clients, host);
     if (!server || !client) return;
@@ -178,7 +168,7 @@ TEST_F(Trust, BothEndsKnowTheSameEndPointAndAgreeOnTheProtocol) {
   EXPECT_EQ(ends.client->application_protocol(), "postgresql");
   EXPECT_FALSE(ends.client->peer_verified()) << "nobody asked";
   EXPECT_EQ(ends.server->peer_common_name(), "");
-  Pair pair;
+  SocketPair pair;
   EXPECT_EQ(plain_stream(std::move(pair.near))->end_point(), "");
   EXPECT_EQ(tls_server_stream(std::move(pair.far), *server())->end_point(), "") << "before the handshake";
 }
@@ -210,7 +200,7 @@ TEST_F(Trust, AServersCertificateIsHeldAgainstAuthorityAndHost) {
   EXPECT_NE(why(TlsVerify::kHost, "ca.pem", "other.example").find("hostname mismatch"), std::string::npos);
   EXPECT_NE(why(TlsVerify::kHost, "ca.pem", "10.0.0.2").find("IP address mismatch"), std::string::npos);
   EXPECT_NE(why(TlsVerify::kHost, "ca.pem", "db").find("hostname mismatch"), std::string::npos);
-  Pair pair;
+  SocketPair pair;
   EXPECT_EQ(tls_client_stream(std::move(pair.near), *client(TlsVerify::kHost), ""), nullptr) << "no host is not any";
 }
 
@@ -237,7 +227,7 @@ TEST_F(Trust, AClientsCertificateGivesItsNameOnlyWhenItIsVouchedFor) {
 }
 
 TEST_F(Trust, WhatWasReadBeforeTlsBeganIsNotLost) {
-  Pair pair;
+  SocketPair pair;
   auto near = tls_client_stream(std::move(pair.near), *client(TlsVerify::kNothing), "");
   ASSERT_EQ(near->handshake().kind, Kind::kWait);
   char hello[4096];

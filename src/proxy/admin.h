@@ -171,7 +171,8 @@ class Admin {
   virtual OrdersPtr orders() const = 0;
   // Transactions under way end, servers are closed as they become free, new work waits for resume(), for
   // query_wait_timeout at most. Waits up to `wait` for the last transaction. An empty `database` is all of them.
-  virtual Outcome pause(const std::string& database, Time wait) = 0;
+  // kBusy, as of the next three: another process takes over at this moment, or has; it is the one to be told.
+  virtual Result<Outcome> pause(const std::string& database, Time wait) = 0;
   // kUsage for one database while all are paused. An empty `database` ends every pause.
   virtual Result<Outcome> resume(const std::string& database) = 0;
   // No new work for that node, its servers are closed as they become free. Clients that still have one after `limit`

@@ -19,6 +19,12 @@ struct Orders {
   bool keep_back_any() const { return finishing || paused || !paused_databases.empty(); }
   bool operator==(const Orders&) const = default;
 };
+// What operators order, and a successor takes over; the rest is each process's own.
+inline void copy_commands(const Orders& from, Orders& to) {
+  to.paused = from.paused;
+  to.paused_databases = from.paused_databases;
+  to.drained = from.drained;
+}
 using OrdersPtr = std::shared_ptr<const Orders>;
 
 }  // namespace pgb::proxy

@@ -57,7 +57,7 @@ class Proxy final : public Admin {
   Outcome forget_statements(const std::string& database) override;
   Result<UserSecret> secret_of(const std::string& user, Time wait) override;
   OrdersPtr orders() const override;
-  Outcome pause(const std::string& database, Time wait) override;
+  Result<Outcome> pause(const std::string& database, Time wait) override;
   Result<Outcome> resume(const std::string& database) override;
   Result<Outcome> drain(const std::string& node, std::optional<Time> limit, Time wait) override;
   Result<Outcome> undrain(const std::string& node) override;
@@ -75,12 +75,20 @@ class Proxy final : public Admin {
   std::vector<int> listeners() const;
   // Returns when no thread accepts any more, or all do again.
   void accept(bool yes);
+  // What was ordered, for that process. From then on nobody else's orders are taken, which would be lost; with
+  // keep_orders() they are again.
+  OrdersPtr give_orders();
+  void keep_orders();
   // The other process serves now: the sockets are closed here; sessions go on. There is no way back.
   void hand_over();
+  // What was ordered of the other process since holds for these sessions, too.
+  void obey(const Orders& orders);
   // What was ordered of the process that this one takes over from, holds here. As long as that one lives, which ends
   // with outlived(), nobody reads from replicas where causal_reads is global: what is written there is not seen here.
   void inherit(const Orders& orders);
   void outlived();
+  // Who is told of the orders and of each new one: the process that this one took over from. Must not wait.
+  void set_orders_elsewhere(std::function<void(const Orders&)> tell);
   // Serves a client that connected elsewhere.
   void adopt_client(os::UniqueFd client) { reactors_[0]->adopt_client(std::move(client)); }
   // Who takes cancel requests that mean no session of this process: another one's adopt_client(). Must not wait.
@@ -97,6 +105,9 @@ class Proxy final : public Admin {
   std::vector<Row> ask_all(Collect collect) const;
   template <class Change>
   void order(Change change);
+  template <class Change>
+  Status command(Change change);
+  void change_orders(Orders next);                            // mutex_ is held
   void mark_drained(const TopologySnapshot& topology) const;  // mutex_ is held
   Status check_node(const std::string& name) const;
   Outcome taken(const std::string& node, const std::string& database, Time wait) const;
@@ -110,6 +121,8 @@ class Proxy final : public Admin {
   mutable std::mutex mutex_;
   TopologyPtr topology_;  // guarded by mutex_, like the next two
   OrdersPtr orders_ = std::make_shared<const Orders>();
+  bool orders_are_given_ = false;  // guarded by mutex_, like the next one
+  std::function<void(const Orders&)> orders_elsewhere_;
   PoolSettings pool_settings_;
   Counters counters_;
   mutable NumbersBoard board_;

@@ -100,14 +100,51 @@ OrdersPtr Proxy::orders() const {
 }
 
 // One change at a time, and each thread is given them in the same order.
+void Proxy::change_orders(Orders next) {
+  orders_ = std::make_shared<const Orders>(std::move(next));
+  mark_drained(*topology_);
+  for (const auto& reactor : reactors_) reactor->give(orders_);
+  if (orders_elsewhere_) orders_elsewhere_(*orders_);
+}
+
 template <class Change>
 void Proxy::order(Change change) {
   const std::lock_guard lock(mutex_);
   Orders next = *orders_;
   change(next);
-  orders_ = std::make_shared<const Orders>(std::move(next));
-  mark_drained(*topology_);
-  for (const auto& reactor : reactors_) reactor->give(orders_);
+  change_orders(std::move(next));
+}
+
+// Of an operator.
+template <class Change>
+Status Proxy::command(Change change) {
+  const std::lock_guard lock(mutex_);
+  if (orders_are_given_) {
+    return Error(Code::kBusy, "another process takes over from this balancer")
+        .with("changed", "nothing")
+        .with("try", "the same again: the other process answers in a moment");
+  }
+  Orders next = *orders_;
+  change(next);
+  change_orders(std::move(next));
+  return Status();
+}
+
+OrdersPtr Proxy::give_orders() {
+  const std::lock_guard lock(mutex_);
+  orders_are_given_ = true;
+  return orders_;
+}
+
+void Proxy::keep_orders() {
+  const std::lock_guard lock(mutex_);
+  orders_are_given_ = false;
+}
+
+void Proxy::set_orders_elsewhere(std::function<void(const Orders&)> tell) {
+  const std::lock_guard lock(mutex_);
+  orders_elsewhere_ = std::move(tell);
+  if (orders_elsewhere_) orders_elsewhere_(*orders_);
 }
 
 void Proxy::mark_drained(const TopologySnapshot& topology) const {
@@ -144,14 +181,14 @@ Outcome Proxy::taken(const std::string& node, const std::string& database, Time 
   }
 }
 
-Outcome Proxy::pause(const std::string& database, Time wait) {
-  order([&](Orders& orders) {
+Result<Outcome> Proxy::pause(const std::string& database, Time wait) {
+  PGB_TRY(command([&](Orders& orders) {
     if (database.empty()) {
       orders.paused = true;
     } else {
       orders.paused_databases.insert(database);
     }
-  });
+  }));
   log::info("paused: " + name_of(database));
   Outcome outcome = taken("", database, wait);
   outcome.text = "paused: " + name_of(database) + "; " + progress(outcome);
@@ -163,12 +200,12 @@ Result<Outcome> Proxy::resume(const std::string& database) {
     return Error(Code::kUsage, "all databases are paused, so " + database + " alone cannot be resumed")
         .with("try", "resume without a database");
   }
-  order([&](Orders& orders) {
+  PGB_TRY(command([&](Orders& orders) {
     orders.paused_databases.erase(database);
     if (!database.empty()) return;
     orders.paused = false;
     orders.paused_databases.clear();
-  });
+  }));
   log::info("resumed: " + name_of(database));
   Outcome outcome;
   outcome.text = "resumed: " + name_of(database);
@@ -177,7 +214,7 @@ Result<Outcome> Proxy::resume(const std::string& database) {
 
 Result<Outcome> Proxy::drain(const std::string& node, std::optional<Time> limit, Time wait) {
   PGB_TRY(check_node(node));
-  order([&](Orders& orders) { orders.drained.insert(node); });
+  PGB_TRY(command([&](Orders& orders) { orders.drained.insert(node); }));
   log::info("drained: node " + node);
   if (limit) {
     for (const auto& reactor : reactors_) {
@@ -201,7 +238,7 @@ Result<Outcome> Proxy::drain(const std::string& node, std::optional<Time> limit,
 
 Result<Outcome> Proxy::undrain(const std::string& node) {
   if (orders()->drained.count(node) == 0) PGB_TRY(check_node(node));
-  order([&](Orders& orders) { orders.drained.erase(node); });
+  PGB_TRY(command([&](Orders& orders) { orders.drained.erase(node); }));
   log::info("undrained: node " + node);
   Outcome outcome;
   outcome.text = "undrained: node " + node + " gets work again";
@@ -319,7 +356,11 @@ void Proxy::hand_over() {
 
 void Proxy::inherit(const Orders& orders) {
   counters_.last_write_ns = kNeverCaughtUp;
-  order([&](Orders& ours) { ours = orders; });
+  order([&](Orders& ours) { copy_commands(orders, ours); });
+}
+
+void Proxy::obey(const Orders& orders) {
+  order([&](Orders& ours) { copy_commands(orders, ours); });
 }
 
 void Proxy::outlived() {

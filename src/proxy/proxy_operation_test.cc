@@ -118,11 +118,11 @@ TEST_F(ProxyTest, APauseHoldsNewWorkAndClosesServersUntilItEnds) {
     return (*connection)->query(sql, Deadline::after(seconds(seconds_at_most)));
   };
   ASSERT_TRUE(query("BEGIN"));
-  Outcome outcome = proxy_->pause("app", milliseconds(100));
+  Outcome outcome = *proxy_->pause("app", milliseconds(100));
   EXPECT_FALSE(outcome.done);
   EXPECT_EQ(outcome.busy, 1u) << outcome.text;
   ASSERT_TRUE(query("COMMIT")) << "what was begun may end";
-  outcome = proxy_->pause("app", seconds(5));
+  outcome = *proxy_->pause("app", seconds(5));
   EXPECT_TRUE(outcome.done) << outcome.text;
   EXPECT_TRUE(proxy_->servers().empty());
   std::atomic<bool> answered{false};
@@ -138,10 +138,42 @@ TEST_F(ProxyTest, APauseHoldsNewWorkAndClosesServersUntilItEnds) {
   EXPECT_FALSE(answered);
   EXPECT_TRUE(proxy_->resume("app"));
   waits.join();
-  proxy_->pause("", milliseconds(0));
+  EXPECT_TRUE(proxy_->pause("", milliseconds(0)));
   EXPECT_EQ(proxy_->resume("app").error().code, Code::kUsage);
   EXPECT_TRUE(proxy_->resume(""));
   EXPECT_TRUE(query("SELECT 1"));
+}
+
+TEST_F(ProxyTest, WhatIsOrderedWhileAnotherProcessTakesOverIsRefusedNotLost) {
+  start();
+  EXPECT_TRUE(proxy_->pause("app", milliseconds(0)));
+  EXPECT_TRUE(proxy_->give_orders()->pauses("app"));
+  for (const auto& refused : {proxy_->pause("", milliseconds(0)), proxy_->resume("app"), proxy_->undrain("primary1"),
+                              proxy_->drain("primary1", std::nullopt, milliseconds(0))}) {
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().code, Code::kBusy) << refused.error().message;
+  }
+  EXPECT_EQ(proxy_->orders()->paused_databases, std::set<std::string>{"app"});
+  EXPECT_TRUE(proxy_->let_leave("", milliseconds(0))) << "this is no order";
+  Orders theirs;
+  theirs.drained = {"primary1"};
+  proxy_->obey(theirs);
+  EXPECT_FALSE(proxy_->orders()->pauses("app"));
+  EXPECT_EQ(proxy_->orders()->drained, theirs.drained);
+  proxy_->keep_orders();
+  EXPECT_TRUE(proxy_->undrain("primary1"));
+}
+
+TEST_F(ProxyTest, WhoeverRanBeforeIsToldOfEachOrder) {
+  start();
+  EXPECT_TRUE(proxy_->pause("app", milliseconds(0)));
+  std::vector<bool> told;
+  proxy_->set_orders_elsewhere([&](const Orders& orders) { told.push_back(orders.pauses("app")); });
+  EXPECT_TRUE(proxy_->resume("app"));
+  EXPECT_TRUE(proxy_->pause("", milliseconds(0)));
+  proxy_->set_orders_elsewhere(nullptr);
+  EXPECT_TRUE(proxy_->resume(""));
+  EXPECT_EQ(told, (std::vector<bool>{true, false, true}));
 }
 
 TEST_F(ProxyTest, WhoLeavesIsCalledQuietOnlyWhenNothingIsUnderWayHoweverOftenItAsks) {

@@ -367,7 +367,24 @@ def test_take_over_twice_keeps_cancel_requests_on_their_way(site):
     assert second.wait(10) == 0
 
 
+def test_what_is_ordered_of_the_successor_holds_for_sessions_of_the_process_before(site):
+    client = site.client()
+    run(client, "SELECT 1")
+    site.post("control/pause")
+    first = site.balancer.take_over()
+    waits = soon(run, client, "SELECT 2")
+    second = site.balancer.take_over()  # what it is told goes on to the first one
+    with pytest.raises(TimeoutError):
+        waits.result(0.5)
+    site.post("control/resume")
+    assert waits.result(5) == 2
+    assert first.poll() is None, "it was answered by the first process"
+    client.close()
+    assert first.wait(10) == 0 and second.wait(10) == 0
+
+
 def test_who_begins_to_take_over_and_is_gone_changes_nothing(site):
+    refused_before = site.balancer.log.count("has not taken over")
     with site.bench("-C"):
         for answers in (0, 1):
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as successor:
@@ -378,6 +395,12 @@ def test_who_begins_to_take_over_and_is_gone_changes_nothing(site):
                 if answers:
                     successor.send(b"take")
                     assert b'"yours":true' in successor.recv(65536)
+                    with pytest.raises(urllib.error.HTTPError) as refused:
+                        site.post("control/pause")
+                    assert refused.value.code == 409 and b"takes over" in refused.value.read()
+        wait_until(lambda: site.balancer.log.count("has not taken over") == refused_before + 2, 5, "the balancer goes on alone")
+        site.post("control/pause?database=other")
+        site.post("control/resume?database=other")
     assert (os.stat(site.balancer.folder / "takeover.sock").st_mode & 0o777) == 0o600
 
 
