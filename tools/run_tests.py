@@ -199,7 +199,7 @@ def docker_lane(build: pathlib.Path, reports: pathlib.Path):
     with engine_for_tests():
         yield from unit_jobs(build, reports, docker=True)
         yield pytest_job("e2e in Docker", "e2e", reports, "--docker=only")
-        yield pytest_job("faults in Docker", "faults", reports, "--docker=only", "-k", "killed_primary or only_clients")
+        yield pytest_job("faults in Docker", "faults", reports, "--docker=only", "-k", "killed_primary or peers_and_store")
 
 
 def other_lane(build: pathlib.Path, reports: pathlib.Path):

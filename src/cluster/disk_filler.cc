@@ -1,13 +1,14 @@
 #include "cluster/disk_filler.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
+#include <memory>
 
 #include "os/file.h"
+#include "os/mounts.h"
 
 namespace pgb::cluster {
 
@@ -16,29 +17,44 @@ namespace {
 constexpr uint64_t kMost = 64ull << 30;  // what is larger was not made to be filled
 constexpr uint64_t kStep = 1ull << 20;   // a file system keeps a little for itself
 
-Result<dev_t> device_of(const std::string& path) {
-  struct stat info {};
-  if (::stat(path.c_str(), &info) != 0) return os::errno_error("look at", path, errno);
-  return info.st_dev;
+Result<std::string> real_path(const std::string& path) {
+  std::unique_ptr<char, decltype(&std::free)> found(::realpath(path.c_str(), nullptr), &std::free);
+  if (!found) return os::errno_error("look at", path, errno);
+  return std::string(found.get());
 }
 
-Error not_alone(const std::string& dir, const std::string& other) {
-  return Error(Code::kNotReady, dir + " is on the same file system as " + other + ": to fill it would hit both")
+Error not_alone(const std::string& dir, const std::string& with) {
+  return Error(Code::kNotReady, dir + " " + with + ": to fill it would hit both")
       .with("changed", "nothing")
-      .with("try", "stop the node and move its data to a file system of their own, mounted at " + dir);
+      .with("try", "stop the node and move its data to a file system of their own, mounted at " + dir + " alone");
+}
+
+std::string shares(const std::string& other) { return "is on the same file system as " + other; }
+
+// A directory or a subvolume that is mounted has the room of all of its file system.
+Status owns_file_system(const std::vector<os::Mount>& mounts, const std::string& dir, const std::string& path) {
+  const os::Mount* own = os::mount_of(mounts, path);
+  if (own == nullptr || own->point != path) return not_alone(dir, shares(dir.substr(0, dir.rfind('/'))));
+  if (own->root != "/") return not_alone(dir, "is only " + own->root + " of a file system that has more on it");
+  const auto elsewhere = std::find_if(mounts.begin(), mounts.end(), [&](const os::Mount& mount) {
+    return mount.device == own->device && mount.point != own->point;
+  });
+  return elsewhere == mounts.end() ? Status() : Status(not_alone(dir, shares(elsewhere->point)));
 }
 
 }  // namespace
 
 Result<uint64_t> DiskFiller::check(const std::string& dir, const std::vector<std::string>& others) {
-  auto own = device_of(dir);
-  if (!own.ok()) return std::move(own).error();
-  std::vector<std::string> all = {dir.substr(0, dir.rfind('/'))};
-  all.insert(all.end(), others.begin(), others.end());
-  for (const std::string& other : all) {
-    auto theirs = device_of(other);
+  auto path = real_path(dir);
+  if (!path.ok()) return std::move(path).error();
+  auto mounts = os::mounts();
+  if (!mounts.ok()) return std::move(mounts).error();
+  PGB_TRY(owns_file_system(*mounts, dir, *path));
+  const std::string device = os::mount_of(*mounts, *path)->device;
+  for (const std::string& other : others) {
+    auto theirs = real_path(other);
     if (!theirs.ok()) return std::move(theirs).error();
-    if (*theirs == *own) return not_alone(dir, other);
+    if (os::mount_of(*mounts, *theirs)->device == device) return not_alone(dir, shares(other));
   }
   auto free = os::free_bytes(dir);
   if (!free.ok() || *free <= kMost) return free;

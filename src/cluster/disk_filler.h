@@ -13,8 +13,8 @@ namespace pgb::cluster {
 
 class DiskFiller {
  public:
-  // Whether `dir` lies on a file system that neither its parent directory nor any of `others` is on, and which has not
-  // more free room than a drill may take; kNotReady says why not. Touches nothing. The free bytes.
+  // Whether `dir` is all of a file system that is mounted nowhere else and that none of `others` is on, and which has
+  // not more free room than a drill may take; kNotReady says why not. Touches nothing. The free bytes.
   static Result<uint64_t> check(const std::string& dir, const std::vector<std::string>& others);
 
   // All that users may have, at once. kNotReady: the file system cannot do it; kIo.

@@ -1,6 +1,7 @@
 #include "cluster/disk_filler.h"
 
 #include <gtest/gtest.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include <optional>
@@ -25,6 +26,26 @@ bool takes(const os::TestDisk& disk, size_t bytes) {
   return done;
 }
 
+// A directory that shows another one.
+struct Bound {
+  explicit Bound(const std::string& of)
+      : mounted(::mount(of.c_str(), dir.path.c_str(), nullptr, MS_BIND, nullptr) == 0) {}
+  Bound(const Bound&) = delete;
+  Bound& operator=(const Bound&) = delete;
+  ~Bound() {
+    if (mounted) ::umount(dir.path.c_str());
+  }
+  os::TestDir dir;
+  bool mounted;
+};
+
+std::string refused(const std::string& dir, const std::vector<std::string>& others) {
+  const auto checked = DiskFiller::check(dir, others);
+  if (checked.ok()) return "not refused";
+  EXPECT_EQ(checked.error().code, Code::kNotReady);
+  return checked.error().message;
+}
+
 class DiskFillerTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -43,15 +64,32 @@ TEST_F(DiskFillerTest, AFileSystemOfItsOwnMayBeFilled) {
 
 TEST_F(DiskFillerTest, OneThatOthersAreOnMayNot) {
   for (const char* name : {"/data", "/other"}) ASSERT_TRUE(os::make_dirs(disk.dir.path + name, 0700).ok());
-  const auto parent = DiskFiller::check(disk.dir.path + "/data", {elsewhere.path});
-  ASSERT_FALSE(parent.ok());
-  EXPECT_EQ(parent.error().code, Code::kNotReady);
-  EXPECT_NE(parent.error().message.find("as " + disk.dir.path + ":"), std::string::npos) << parent.error().message;
+  const std::string parent = refused(disk.dir.path + "/data", {elsewhere.path});
+  EXPECT_NE(parent.find("as " + disk.dir.path + ":"), std::string::npos) << parent;
+  const std::string other = refused(disk.dir.path, {elsewhere.path, disk.dir.path + "/other"});
+  EXPECT_NE(other.find(disk.dir.path + "/other"), std::string::npos) << other;
+}
 
-  const auto other = DiskFiller::check(disk.dir.path, {elsewhere.path, disk.dir.path + "/other"});
-  ASSERT_FALSE(other.ok());
-  EXPECT_EQ(other.error().code, Code::kNotReady);
-  EXPECT_NE(other.error().message.find(disk.dir.path + "/other"), std::string::npos) << other.error().message;
+// As a subvolume does.
+TEST_F(DiskFillerTest, APartOfOneThatIsMountedMayNot) {
+  ASSERT_TRUE(os::make_dirs(disk.dir.path + "/data", 0700).ok());
+  const Bound part(disk.dir.path + "/data");
+  ASSERT_TRUE(part.mounted);
+  const std::string told = refused(part.dir.path, {elsewhere.path});
+  EXPECT_NE(told.find("is only /data of a file system"), std::string::npos) << told;
+}
+
+TEST_F(DiskFillerTest, OneThatIsMountedElsewhereTooMayNot) {
+  const Bound again(disk.dir.path);
+  ASSERT_TRUE(again.mounted);
+  const std::string told = refused(disk.dir.path, {elsewhere.path});
+  EXPECT_NE(told.find("as " + again.dir.path + ":"), std::string::npos) << told;
+}
+
+TEST_F(DiskFillerTest, IsFoundThroughASymbolicLink) {
+  const std::string link = elsewhere.path + "/link";
+  ASSERT_EQ(::symlink(disk.dir.path.c_str(), link.c_str()), 0);
+  EXPECT_TRUE(DiskFiller::check(link, {}).ok());
 }
 
 TEST_F(DiskFillerTest, OneThatIsNotThereMayNot) {
@@ -62,10 +100,8 @@ TEST_F(DiskFillerTest, OneThatIsNotThereMayNot) {
 TEST_F(DiskFillerTest, OneThatIsTooLargeMayNot) {
   const os::TestDisk large("65g");
   ASSERT_TRUE(large.mounted);
-  const auto refused = DiskFiller::check(large.dir.path, {elsewhere.path});
-  ASSERT_FALSE(refused.ok());
-  EXPECT_EQ(refused.error().code, Code::kNotReady);
-  EXPECT_NE(refused.error().message.find("64 GB"), std::string::npos) << refused.error().message;
+  const std::string told = refused(large.dir.path, {elsewhere.path});
+  EXPECT_NE(told.find("64 GB"), std::string::npos) << told;
 }
 
 TEST_F(DiskFillerTest, TakesAllRoomWithoutANameUntilItIsGivenBack) {

@@ -84,7 +84,10 @@ class Run {
     const Deadline patience = Deadline::after(limit);
     for (; !look(); poll(nullptr, 0, 10)) {
       PGB_TRY(session_.check_interrupted());
-      if (patience.expired()) return Error(Code::kTimeout, what);
+      if (!patience.expired()) continue;
+      return Error(Code::kTimeout, what + " for " + std::to_string(limit.count()) + " seconds")
+          .with("try", "pgbalancer_cluster why: what keeps the others from leading")
+          .with("try", "pgbalancer_cluster status: who does not answer or stream");
     }
     return {};
   }

@@ -48,6 +48,11 @@ NodeEvidence ask_node(const model::Cluster& cluster, const Secrets& secrets, con
   return evidence;
 }
 
+std::string is_cut_off(const std::string& unit) {
+  return "its container runs, but has been taken off the cluster's network; pgbalancer_cluster start " + unit +
+         " connects it again";
+}
+
 // The server did not answer: say what the agent and the runtime know.
 void explain_silence(const NodeEvidence& evidence, NodeStatus& status) {
   status.source = "runtime";
@@ -59,6 +64,11 @@ void explain_silence(const NodeEvidence& evidence, NodeStatus& status) {
   if (!runs(evidence)) {
     status.state = "stopped";
     status.reason = "its container or process does not run; start brings it back";
+    return;
+  }
+  if (evidence.unit->cut_off) {
+    status.state = "down";
+    status.reason = is_cut_off(status.name);
     return;
   }
   const std::string& said = evidence.server.error().message;
@@ -136,6 +146,7 @@ NodeStatus judge(const model::Node& node, const std::string& host, const NodeEvi
   }
   describe_server(*evidence.server, status);
   if (evidence.server->in_recovery) describe_replica(*evidence.server, primary, status);
+  if (evidence.unit->cut_off && !status.healthy()) status.reason = is_cut_off(status.name);
   return status;
 }
 
@@ -164,7 +175,8 @@ void ask_balancer(const model::Cluster& cluster, const Secrets& secrets, const U
     status.query_ms = std::round(*query * 10) / 10;
   } else {
     status.query_error = query.error().message;
-    status.reason = "a query through it failed: " + status.query_error;
+    status.reason =
+        unit->second.cut_off ? is_cut_off(balancer.name) : "a query through it failed: " + status.query_error;
   }
 }
 

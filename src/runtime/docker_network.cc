@@ -35,14 +35,10 @@ Result<DockerNetwork> own_network(const DockerClient& client, const std::string&
   return std::move(networks->front());
 }
 
-namespace {
-
 bool is_on(const DockerContainer& container, const DockerNetwork& network) {
   const auto& all = container.networks;
   return std::find(all.begin(), all.end(), network.name) != all.end();
 }
-
-}  // namespace
 
 Status leave_own_network(const DockerClient& client, const std::string& cluster, const DockerContainer& container,
                          Deadline deadline) {

@@ -11,6 +11,8 @@ Status make_network(const DockerClient& client, const model::Cluster& cluster, D
 // kNotReady: there is none yet.
 Result<DockerNetwork> own_network(const DockerClient& client, const std::string& cluster, Deadline deadline);
 
+bool is_on(const DockerContainer& container, const DockerNetwork& network);
+
 // None of the cluster reaches the container any more, nor it them; it runs on, and stays on networks that somebody else
 // has given it. It is not on the cluster's: success.
 Status leave_own_network(const DockerClient& client, const std::string& cluster, const DockerContainer& container,

@@ -158,9 +158,11 @@ class DockerRuntime : public Runtime {
   Result<std::vector<UnitInfo>> list(const std::string& cluster, Deadline deadline) override {
     auto containers = client_.list_containers({label_is(kLabelCluster, cluster)}, deadline);
     if (!containers.ok()) return std::move(containers).error();
+    const auto network = own_network(client_, cluster, deadline);  // without one nobody is cut off from it
     std::vector<UnitInfo> units;
     for (const DockerContainer& container : *containers) {
       UnitInfo info = to_unit_info(container);
+      info.cut_off = info.state == UnitState::kRunning && network.ok() && !is_on(container, *network);
       if (!info.name.empty()) units.push_back(std::move(info));
     }
     std::sort(units.begin(), units.end(), [](const UnitInfo& a, const UnitInfo& b) { return a.name < b.name; });

@@ -239,10 +239,13 @@ TEST_F(DockerRuntimeTest, WhatIsCutOffComesBackWithItsAddress) {
             1);
   ASSERT_GOOD(docker_->runtime().cut_off(docker_->name(), "node1", soon()));
   EXPECT_EQ(addresses().size(), before.size() - 1);
+  const auto cut_off = [&] { return docker_->runtime().list(docker_->name(), soon()).value().at(0).cut_off; };
+  EXPECT_TRUE(cut_off());
   UnitSpec second = docker_->unit("node2");
   second.ip_address = spec.ip_address;
   ASSERT_GOOD(docker_->runtime().connect(spec, soon()));
   EXPECT_EQ(addresses(), before);
+  EXPECT_FALSE(cut_off());
   EXPECT_FALSE(docker_->runtime().ensure(second, soon()).ok()) << "it has its address again";
   // Who finds it cut off makes it whole.
   ASSERT_GOOD(docker_->runtime().cut_off(docker_->name(), "node1", soon()));

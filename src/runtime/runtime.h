@@ -48,6 +48,7 @@ struct UnitInfo {
   UnitSpec::Kind kind = UnitSpec::Kind::kNode;
   UnitState state = UnitState::kAbsent;
   bool restarting = false;  // kRunning, but its program has ended by itself and is about to be started again
+  bool cut_off = false;     // kRunning, but not on the network that the others are on: connect() or ensure() mends it
   std::string spec_hash;
   std::string id;                      // container id, or pid
   std::map<uint16_t, uint16_t> ports;  // inside -> outside, as the runtime tells

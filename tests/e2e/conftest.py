@@ -146,6 +146,7 @@ def pytest_runtest_makereport(item, call):
     if report.when != "call" or not report.failed:
         return
     for value in item.funcargs.values():
+        value = getattr(value, "sandbox", value)
         if isinstance(value, Sandbox) and value.folder.exists():
             report.sections.append((f"logs of {value.name}", last_words(value)))
 

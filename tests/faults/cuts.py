@@ -34,10 +34,17 @@ def _own_cgroup(root: pathlib.Path) -> pathlib.Path:
     return root / line[3:].lstrip("/")
 
 
-def _iptables(*arguments: str, pid: int | None = None) -> None:
+def _iptables(*arguments: str, pid: int | None = None) -> str:
     where = ["nsenter", "-t", str(pid), "-n"] if pid else []
     done = subprocess.run([*where, "iptables", "-w", *arguments], check=False, capture_output=True, text=True)
     assert done.returncode == 0, f"iptables {' '.join(arguments)}: {done.stderr}"
+    return done.stdout
+
+
+def _dropped(pid: int | None = None) -> int:
+    """How many packets."""
+    lines = [line.split() for line in _iptables("-t", "filter", "-L", "-v", "-n", "-x", pid=pid).splitlines()]
+    return sum(int(words[0]) for words in lines if len(words) > 2 and words[2] == "DROP")
 
 
 class Wires:
@@ -169,6 +176,10 @@ class ProcessNetwork:
     def drop_store(self) -> None:
         self._drop_between(self.own, self.wires.numbers["store"])
 
+    def is_cut(self) -> bool:
+        """Something was lost since."""
+        return _dropped() > 0
+
     def mend(self) -> None:
         while self.rules:
             self.wires.remove(self.rules.pop())
@@ -185,6 +196,7 @@ class ContainerNetwork:
         self.pid = details["State"]["Pid"]
         self.name, self.own = next(iter(details["NetworkSettings"]["Networks"].items()))
         self.rules: list[list[str]] = []
+        self.connected = True
 
     def _drop(self, *rules: list[str]) -> None:
         for rule in rules:
@@ -209,16 +221,21 @@ class ContainerNetwork:
         self._drop(["INPUT", "-s", self._address("lb1"), *tcp, "--sport", str(STORE)],
                    ["OUTPUT", "-d", self._address("lb1"), *tcp, "--dport", str(STORE)])
 
+    def disconnect(self) -> None:
+        self.docker.docker("network", "disconnect", self.name, self.container)
+        self.connected = False
+
+    def is_cut(self) -> bool:
+        """Something was lost since, or there is nothing that it could come through."""
+        return not self.connected or _dropped(self.pid) > 0
+
     def mend(self) -> None:
         while self.rules:
             _iptables("-D", *self.rules.pop(), pid=self.pid)
-
-    def disconnect(self) -> None:
-        self.docker.docker("network", "disconnect", self.name, self.container)
-
-    def connect(self) -> None:
-        aliases = [word for alias in self.own["Aliases"] or [] for word in ("--alias", alias)]
-        self.docker.docker("network", "connect", "--ip", self.own["IPAddress"], *aliases, self.name, self.container)
+        if not self.connected:
+            aliases = [word for alias in self.own["Aliases"] or [] for word in ("--alias", alias)]
+            self.docker.docker("network", "connect", "--ip", self.own["IPAddress"], *aliases, self.name, self.container)
+            self.connected = True
 
 
 @contextlib.contextmanager

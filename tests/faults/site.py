@@ -1,7 +1,9 @@
 """A cluster under a ledger: what can be done to it, and what has to hold afterwards."""
 import contextlib
+import datetime
 import os
 import pathlib
+import re
 import signal
 import time
 
@@ -141,6 +143,15 @@ class Site(Members):
             for unit in units:
                 self.sandbox.kill_unit(unit)
 
+    def end_of(self, unit: str) -> float:
+        """When all that was killed of it had ended, at the latest."""
+        if not self.sandbox.docker:
+            wait_until(lambda: not self.sandbox.pids(unit), 10, f"all of {unit} has ended", pause=0.001)
+            return time.monotonic()
+        finished = self.sandbox.docker.inspect(self.sandbox.container(unit))["State"]["FinishedAt"]
+        wall = datetime.datetime.fromisoformat(re.sub(r"(\.\d{6})\d*Z", r"\1+00:00", finished)).timestamp()
+        return wall - time.time() + time.monotonic()
+
     def start_one_by_one(self, units: list[str]) -> None:
         """The first ones find nobody who could lead yet, and say so."""
         for unit in units:
@@ -193,6 +204,19 @@ class Site(Members):
         found = wait_until(look, limit, f"another server than {old} acknowledges commits", pause=0.01)
         return next(name for name in self.names if self.port(name) == found)
 
+    def hears_from(self, primary: str, replica: str) -> bool:
+        """Whether the primary learns, within a second of commits, that the replica has got more."""
+        def look():
+            return self.sandbox.query("SELECT flush_lsn::text FROM pg_stat_replication WHERE application_name = %s", primary,
+                                      parameters=(replica,))
+        moment, before = time.monotonic(), look()
+        time.sleep(1)
+        self.wait_writes_after(moment, 10)
+        return look() != before and look() != []
+
+    def acknowledged_by(self, name: str, since: float, until: float) -> bool:
+        return any(ack.port == self.port(name) and since < ack.came < until for ack in self.ledger.acks)
+
     def nothing_from(self, name: str, seconds: float) -> None:
         """A primary that was replaced acknowledges nothing, whoever still reaches it."""
         moment = time.monotonic()
@@ -207,8 +231,9 @@ class Site(Members):
         """Everybody streams, commits are acknowledged, nothing acknowledged is lost, nobody acknowledged in turns."""
         self.sandbox.wait_healthy(limit)
         self.wait_synchronous()
-        before = self.ledger.count_through_balancer()
+        before, read = self.ledger.count_through_balancer(), self.ledger.count_at_replicas()
         wait_until(lambda: self.ledger.count_through_balancer() > before + 20, 20, "commits through the balancer go on")
+        wait_until(lambda: self.ledger.count_at_replicas() > read, 20, "replicas answer who reads what it wrote")
         self.ledger.stop()
         owners = self.ledger.owners()
         print(self.sandbox.run("history", expect=None).out)

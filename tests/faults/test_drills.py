@@ -2,6 +2,7 @@
 import json
 import os
 import signal
+import subprocess
 
 import pytest
 
@@ -10,14 +11,24 @@ from harness.waiting import wait_until
 small_disk = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file system for one node's data")
 
 
-def drill(site, kind: str, node: str) -> dict:
-    told = json.loads(site.sandbox.run("drill", kind, node, "--yes", "--json").out.splitlines()[-1])
+def begun(site, kind: str, node: str, *options: str) -> subprocess.Popen:
+    return site.sandbox.manager.popen("drill", "--config", site.sandbox.file, kind, node, "--yes", *options)
+
+
+def result(program: subprocess.Popen) -> dict:
+    out, err = program.communicate(timeout=120)
+    assert program.returncode == 0, err
+    told = json.loads(out.splitlines()[-1])
     assert told["lost"] == 0 and told["lacking"] == [] and told["left"] == "" and told["acknowledged"] > 50, told
     return told
 
 
+def drill(site, kind: str, node: str) -> dict:
+    return result(begun(site, kind, node, "--json"))
+
+
 def broken_off(site, kind: str, node: str, under_way, number: signal.Signals) -> tuple[int, str]:
-    program = site.sandbox.manager.popen("drill", "--config", site.sandbox.file, kind, node, "--yes")
+    program = begun(site, kind, node)
     wait_until(under_way, 60, f"{node} is harmed", pause=0.01)
     program.send_signal(number)
     _, err = program.communicate(timeout=90)
@@ -40,9 +51,20 @@ def test_a_drill_cuts_the_primary_off_and_connects_it_again(site):
 
 
 @pytest.mark.runtimes("docker")
-def test_a_drill_that_cuts_a_replica_off_moves_no_role(site):
+def test_a_drill_that_cuts_a_replica_off_moves_no_role_and_status_says_who_it_is(site):
     old = site.primary()
-    told = drill(site, "partition", site.others(old)[0])
+    node = site.others(old)[0]
+    before = networks(site, node)
+    program = begun(site, "partition", node, "--json")
+    wait_until(lambda: not networks(site, node), 60, f"{node} is cut off", pause=0.01)
+    assert not site.hears_from(old, node)
+    document = site.sandbox.status()
+    assert not networks(site, node), "it was all the time"
+    seen = site.sandbox.node(node, document)
+    assert seen["state"] == "down" and f"start {node} connects it again" in seen["reason"], seen
+    assert any(note.startswith(f"{node}: its container runs, but has been taken off") for note in document["notes"]), document
+    told = result(program)
+    assert networks(site, node) == before
     assert not told["was_primary"] and told["primary"] == old, told
     site.check_end(most_owners=1)
 
@@ -89,3 +111,19 @@ def test_what_a_drill_cannot_do_in_containers_it_refuses(site):
         told = site.sandbox.run("drill", kind, "--yes", expect=1).err
         assert reason in told and "changed   nothing" in told and "  try       " in told, told
     site.check_end(most_owners=1)
+
+
+@pytest.mark.runtimes("process")
+def test_a_drill_after_which_nobody_takes_over_ends_and_says_where_to_look(site):
+    old = site.primary()
+    agents = [site.agent_pid(name) for name in site.others(old)]
+    site.sandbox.freeze(agents)
+    try:
+        program = begun(site, "kill", old)
+        _, err = program.communicate(timeout=200)
+    finally:
+        site.sandbox.thaw(agents)
+    assert program.returncode == 7, err
+    assert f"nobody has taken over from {old}" in err and f"{old} is started again" in err, err
+    assert "try       pgbalancer_cluster why" in err, err
+    site.check_end(most_owners=3)

@@ -16,6 +16,7 @@ PAUSE = 0.005  # seconds between an answer and the next commit
 READ_LATER = 0.03  # seconds after which what was written is read again, at most
 PAUSE_ANEW = 0.02  # … of one who logs in for each
 TABLE = "ledger"
+ANYWHERE = "/* pgbalancer: replica */"  # a question for a server's name would go to the primary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +151,8 @@ class CommitLedger:
         for pause in (0, random.uniform(0, READ_LATER)):
             time.sleep(pause)
             with connection.cursor() as cursor:
-                cursor.execute(f"SELECT {self.whoami}, EXISTS (SELECT FROM {TABLE} WHERE writer = %s AND number = %s)", (writer, number))
+                cursor.execute(f"{ANYWHERE} SELECT {self.whoami}, EXISTS (SELECT FROM {TABLE} WHERE writer = %s AND number = %s)",
+                               (writer, number))
                 server, there = cursor.fetchone()
             with self._lock:
                 self.reads += 1
@@ -161,6 +163,10 @@ class CommitLedger:
     def count(self) -> int:
         with self._lock:
             return len(self.acks)
+
+    def count_at_replicas(self) -> int:
+        with self._lock:
+            return self.read_elsewhere
 
     def count_through_balancer(self) -> int:
         with self._lock:
