@@ -105,6 +105,7 @@ TEST_F(AdminConsoleTest, PoolsAndStatisticsAreThoseOfTheProxy) {
   EXPECT_EQ(value(stats, "total_query_count"), "120") << "what is gone still counts";
   EXPECT_EQ(value(stats, "avg_xact_time"), "500");
   EXPECT_EQ(value(ask("SHOW DATABASES"), "paused"), "1");
+  EXPECT_EQ(value(ask("SHOW VERSION"), "version"), "PgBouncer 1.25.0, spoken by pgbalancer " PGB_VERSION);
 }
 
 TEST(StatsPeriodTest, TheAveragesAreThoseOfTheLastFullPeriod) {

@@ -218,7 +218,8 @@ Rows config(const Sight& sight) {
   return rows;
 }
 
-Rows version(const Sight&) { return {{"pgbalancer " PGB_VERSION}}; }
+// What reads it goes by PgBouncer's version: whose columns these are.
+Rows version(const Sight&) { return {{"PgBouncer 1.25.0, spoken by pgbalancer " PGB_VERSION}}; }
 
 Rows state(const Sight& sight) {
   const bool paused = sight.proxy.orders()->paused;
@@ -304,7 +305,7 @@ const std::vector<View>& console_views() {
        columns({"name", "pool_size", "reserve_pool_size", "pool_mode", "max_user_connections:i",
                 "current_connections:i", "max_user_client_connections:i", "current_client_connections:i"}),
        users},
-      {"version", Role::kViewer, "the balancer's version", columns({"version"}), version},
+      {"version", Role::kViewer, "whose columns these are, and the balancer's version", columns({"version"}), version},
       {"dns_hosts", Role::kViewer, "none: addresses are numbers", columns({"hostname", "ttl:b", "addrs"}), nothing},
       {"dns_zones", Role::kViewer, "none", columns({"zonename", "serial:b", "count:i"}), nothing},
       {"1", Role::kViewer, "", columns({"?column?:i"}), one},

@@ -1,6 +1,5 @@
 """REST and PCP where agents choose the primary: who leads, why, and a switchover that an operator asks for there."""
 import contextlib
-import importlib.util
 import json
 import pathlib
 import re
@@ -303,11 +302,11 @@ def test_operators_tools_answer_while_the_primary_is_lost(site):
         "curl": lambda: tools.curl(port=site.rest.port, token=token, path="/api/v1/nodes")["nodes"],
         "promtool": lambda: tools.checked_metrics(site.rest.port, token),
         "psql": psql,
-        "an exporter": lambda: tools.exporter_of_debian(console),
     }
-    if importlib.util.find_spec("prometheus_pgbouncer_exporter") is None:
-        del asked["an exporter"]
     with contextlib.ExitStack() as stack:
+        if shutil.which(tools.Exporter.PROGRAM):
+            exporter = stack.enter_context(contextlib.closing(tools.Exporter(port, "postgres", password))).wait_serves()
+            asked["an exporter"] = exporter.numbers
         watchers = [stack.enter_context(tools.Watcher(name, ask)) for name, ask in asked.items()]
         wait_until(lambda: all(len(one.told) >= 2 for one in watchers), 30, "each tool has answered")
         lost = time.monotonic()
