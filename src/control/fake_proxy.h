@@ -1,7 +1,10 @@
 // A proxy for tests, which tells what is asked of it.
 #pragma once
 
+#include <chrono>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -14,6 +17,7 @@ class FakeProxy : public proxy::Admin {
   std::string said;      // the last order
   bool healthy = false;  // the one node
   uint64_t requests = 20;
+  std::optional<std::set<std::string>> databases = std::set<std::string>{"My Shop", "a b", "my shop", "shop"};
 
   proxy::Stats stats() const override {
     proxy::Stats stats;
@@ -24,6 +28,10 @@ class FakeProxy : public proxy::Admin {
   proxy::TopologyPtr topology() const override {
     auto topology = std::make_shared<proxy::TopologySnapshot>();
     topology->nodes = {{"primary1", "10.0.0.1", 5432, proxy::NodeRole::kPrimary, healthy, healthy ? "" : "refused"}};
+    proxy::ServerBasics basics;
+    basics.asked_ns = std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
+    basics.databases = databases;
+    if (databases) topology->nodes[0].gauge->basics.put(std::move(basics));
     return topology;
   }
   void apply(proxy::TopologyPtr) override {}

@@ -178,6 +178,19 @@ TEST_F(RestApiTest, ProbesAnswerWithTheirStatus) {
   EXPECT_EQ(call("POST", "/primary").status, 405);
 }
 
+TEST_F(RestApiTest, AnArgumentThatNobodyKnowsIsNotLost) {
+  proxy_.healthy = true;
+  for (const char* target : {"/read-only?log=1MB", "/primary?nodes=primary1", "/healthz?x", "/primary?lag=1MB"}) {
+    EXPECT_EQ(call("GET", target, "").status, 400) << target;
+    EXPECT_EQ(call("OPTIONS", target, "").status, 400) << target;
+  }
+  const auto refused = call("GET", "/replica?log=1MB", "");
+  EXPECT_NE(refused.body.find("/replica knows no argument log; arguments: node, lag"), std::string::npos)
+      << refused.body;
+  EXPECT_EQ(call("GET", "/api/v1/pools?database=shop").status, 400);
+  EXPECT_EQ(call("GET", "/read-only?&lag=1MB&", "").status, 200);
+}
+
 TEST_F(RestApiTest, WhatAPathTakesIsSaid) {
   const auto options = call("OPTIONS", "/api/v1/nodes/primary1/drain");
   EXPECT_EQ(options.status, 204);
@@ -284,6 +297,9 @@ TEST_F(RestApiTest, WhatIsWrongWithACommandIsSaidAndNothingIsDone) {
                                                            {"control/pause?wait=1x", 400},
                                                            {"control/pause?wait=nan", 400},
                                                            {"control/pause?node=primary1", 400},
+                                                           {"control/pause?database=nodb", 404},
+                                                           {"control/kill?database=nodb", 404},
+                                                           {"control/pause?databse=shop", 400},
                                                            {"nodes/primary1/pause", 400},
                                                            {"control/kill", 400},
                                                            {"control/shutdown?mode=now", 400},

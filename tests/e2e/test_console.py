@@ -192,6 +192,18 @@ def test_reconnect_and_kill(site):
     assert site.show("LISTS"), "the console itself is not killed"
 
 
+def test_what_there_is_not_is_not_done(site):
+    for command in ("PAUSE nodb", "KILL nodb", "RECONNECT nodb"):
+        wait_until(lambda: "there is no database nodb" in site.psql(command).stderr, 10, f"{command}: the servers know their databases")
+        assert "databases: postgres, template1" in site.psql(command).stderr, "those that there are"
+    assert not [row for row in site.show("DATABASES") if row["name"] == "nodb"], "nothing is paused"
+    site.primary.sql("CREATE DATABASE newdb")
+    wait_until(lambda: site.psql("PAUSE newdb").returncode == 0, 10, "nobody has asked for it, but it is there")
+    site.primary.sql("DROP DATABASE newdb")
+    assert site.psql("RESUME newdb").returncode == 0, "what is paused can be resumed"
+    assert "there is no parameter" in site.psql("SET x = 1").stderr
+
+
 def test_who_may_do_what(site):
     refused = site.psql("SHOW POOLS", "shop")
     assert refused.returncode == 2 and 'user "shop" may not use the console' in refused.stderr, refused

@@ -179,7 +179,7 @@ def test_the_log_is_opened_again(site):
     moved = log.with_suffix(".1")
     log.rename(moved)
     site.rest.post("/api/v1/control/logrotate")
-    site.rest.post("/api/v1/nodes/replica1/reconnect?database=%0aforged%20line")
+    site.rest.post("/api/v1/nodes/replica1/reconnect?database=%0aforged%20line", expect=404)
     text = log.read_text()
     assert "reconnect" in text and not [line for line in text.splitlines() if line.startswith("forged")], text
 
@@ -364,6 +364,7 @@ def test_probes_say_it_with_their_status(site):
     for path in ("/primary?node=replica1", "/replica?node=primary"):
         unnamed.get(path, 503)
     unnamed.get("/replica?lag=soon", 400)
+    assert "arguments: node, lag" in unnamed.get("/replica?log=1MB", 400)["detail"]
     unnamed.get("/primary?node=nine", 404)
     site.replica.set(recovery_min_apply_delay="1h")
     try:
