@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "control/fake_proxy.h"
+#include "control/rest_route.h"
 
 namespace pgb::control {
 namespace {
@@ -158,6 +159,7 @@ TEST_F(RestApiTest, ALoginGivesATokenThatIsTaken) {
   for (int i = 0; i < 5; ++i) EXPECT_EQ(log_in(R"({"username": "alice", "password": "wrong"})").status, 401) << i;
   const auto waits = log_in(R"({"username": "alice", "password": "wonderland"})");
   EXPECT_EQ(waits.status, 429);
+  EXPECT_EQ(nlohmann::json::parse(waits.body)["type"], "PGB-TOO-MANY");
   EXPECT_GE(std::stoi(waits.headers.at("retry-after")), 1);
 }
 
@@ -314,6 +316,26 @@ TEST_F(RestApiTest, WhatIsWrongWithACommandIsSaidAndNothingIsDone) {
   }
   EXPECT_FALSE(waits_);
   EXPECT_EQ(call("GET", "/api/v1/control/pause").status, 405);
+}
+
+// The id and the title are about the request, not about a command line elsewhere.
+TEST_F(RestApiTest, ARefusalIsOfItsKind) {
+  const auto kind = [](const http::Response& answer) {
+    const auto body = nlohmann::json::parse(answer.body);
+    return std::to_string(answer.status) + " " + body["type"].get<std::string>() + ": " +
+           body["title"].get<std::string>();
+  };
+  const auto refused = [&](Code code) { return kind(rest_refusal(Error(code, "text"))); };
+  EXPECT_EQ(refused(Code::kIsPrimary), "409 PGB-IS-PRIMARY: the primary cannot be removed or copied anew");
+  EXPECT_EQ(refused(Code::kBusy), "409 PGB-BUSY: another command is at work on this cluster");
+  EXPECT_EQ(refused(Code::kNotReady), "409 PGB-CONFLICT: it cannot be done as things are");
+  EXPECT_EQ(refused(Code::kNoNode), "404 PGB-NO-NODE: there is no such node");
+  EXPECT_EQ(refused(Code::kConfig), "422 PGB-CONFIG: the configuration has mistakes");
+  EXPECT_EQ(refused(Code::kSql), "500 PGB-SQL: the PostgreSQL server answered with an error");
+  EXPECT_EQ(kind(call("POST", "/api/v1/control/kill")), "400 PGB-REQUEST: the request has mistakes");
+  EXPECT_EQ(kind(call("POST", "/api/v1/control/pause", "look")), "403 PGB-FORBIDDEN: whoever asks may not do this");
+  EXPECT_EQ(kind(call("GET", "/api/v1/control/pause")), "405 PGB-METHOD: this path takes other methods");
+  EXPECT_EQ(kind(call("GET", "/api/v1/pools", "")), "401 PGB-AUTH: authentication failed");
 }
 
 TEST_F(RestApiTest, ListsAndTheirRows) {

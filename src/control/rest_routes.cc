@@ -23,18 +23,19 @@ http::Response rest_refusal(const Error& error) {
   std::string text = error.message;
   for (const auto& [label, detail] : error.details) text += "; " + label + ": " + detail;
   switch (error.code) {
-    case Code::kNotFound:
-    case Code::kNoNode: return http::problem(404, text);
+    // What is wrong with a command line or the cluster file is another matter here: these go by the status.
     case Code::kUsage: return http::problem(400, text);
     case Code::kAuth: return http::problem(403, text);
-    case Code::kIsPrimary:
-    case Code::kNotReady:
-    case Code::kBusy: return http::problem(409, text);
-    case Code::kInDoubt:
-    case Code::kTimeout: return http::problem(504, text);
+    case Code::kNotReady: return http::problem(409, text);
     case Code::kConfig:
     case Code::kConfigUnreadable: return http::problem(422, text);
-    default: return http::problem(500, text);
+    case Code::kNotFound:
+    case Code::kNoNode: return http::problem(404, error.code, text);
+    case Code::kIsPrimary:
+    case Code::kBusy: return http::problem(409, error.code, text);
+    case Code::kInDoubt:
+    case Code::kTimeout: return http::problem(504, error.code, text);
+    default: return http::problem(500, error.code, text);
   }
 }
 

@@ -7,7 +7,7 @@ std::vector<RestSchema> about_the_interface() {
   return {
       {"Problem",
        "why a request was not done (RFC 9457)",
-       {{"type", "string", "id of the error, the same as at the command line: PGB-AUTH"},
+       {{"type", "string", "id of the error: PGB-AUTH"},
         {"title", "string", "what such errors have in common"},
         {"status", "integer", "the HTTP status"},
         {"detail", "string", "what happened, and what to do next"}}},

@@ -170,7 +170,7 @@ def test_a_replica_is_made_anew(site):
     site.wait_whole()
     leader = site.leader()
     refused = site.rest.post(f"/api/v1/nodes/{leader}/recovery", expect=409)
-    assert "is the primary" in refused["detail"]
+    assert "is the primary" in refused["detail"] and refused["type"] == "PGB-IS-PRIMARY", refused
 
 
 def test_the_watchdog_is_stopped_and_started_as_a_pause(site):
