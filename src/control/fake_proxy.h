@@ -43,6 +43,9 @@ class FakeProxy : public proxy::Admin {
   std::vector<proxy::ClientRow> clients() const override { return std::vector<proxy::ClientRow>(2); }
   std::vector<proxy::ServerRow> servers() const override { return std::vector<proxy::ServerRow>(3); }
   std::vector<proxy::RouteRow> routes() const override { return {{"primary1", "it writes", 7}}; }
+  std::vector<proxy::VerdictRow> verdicts() const override {
+    return {{"writes", "primary1", "it writes", 4}, {"may do anything", "primary1", "it writes", 3}};
+  }
   std::vector<proxy::TrafficRow> traffic() const override {
     proxy::TrafficRow row{"shop", "alice", 5, 2, 1, 1, 3, 0, 1.25, {}};
     row.traffic.requests = requests;

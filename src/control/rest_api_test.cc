@@ -345,7 +345,12 @@ TEST_F(RestApiTest, ListsAndTheirRows) {
   EXPECT_EQ(get("pools")["pools"][0]["waiting"], 5);
   EXPECT_EQ(get("clients")["clients"].size(), 2u);
   EXPECT_EQ(get("servers")["servers"].size(), 3u);
-  EXPECT_EQ(get("routes")["routes"][0]["reason"], "it writes");
+  const auto routes = get("routes");
+  EXPECT_EQ(routes["routes"][0]["reason"], "it writes");
+  ASSERT_EQ(routes["verdicts"].size(), 2u);
+  EXPECT_EQ(routes["verdicts"][0]["verdict"], "writes");
+  EXPECT_EQ(routes["verdicts"][0]["requests"], 4);
+  EXPECT_EQ(routes["verdicts"][1]["routes"][0]["reason"], "it writes");
   EXPECT_EQ(get("status")["paused_databases"][0], "shop");
   EXPECT_EQ(get("control")["commands"].size(), commands().size());
 }

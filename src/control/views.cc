@@ -256,6 +256,14 @@ Rows routes(const Sight& sight) {
   return rows;
 }
 
+Rows verdicts(const Sight& sight) {
+  Rows rows;
+  for (const proxy::VerdictRow& row : sight.proxy.verdicts()) {
+    rows.push_back({row.verdict, row.node, row.reason, number(row.requests)});
+  }
+  return rows;
+}
+
 }  // namespace
 
 const std::vector<View>& console_views() {
@@ -305,6 +313,8 @@ const std::vector<View>& console_views() {
        columns({"name", "pool_size", "reserve_pool_size", "pool_mode", "max_user_connections:i",
                 "current_connections:i", "max_user_client_connections:i", "current_client_connections:i"}),
        users},
+      {"verdicts", Role::kViewer, "what requests were taken for, where those went, and why",
+       columns({"verdict", "node", "reason", "requests:b"}), verdicts},
       {"version", Role::kViewer, "whose columns these are, and the balancer's version", columns({"version"}), version},
       {"dns_hosts", Role::kViewer, "none: addresses are numbers", columns({"hostname", "ttl:b", "addrs"}), nothing},
       {"dns_zones", Role::kViewer, "none", columns({"zonename", "serial:b", "count:i"}), nothing},
