@@ -10,7 +10,7 @@ const std::vector<RestRoute>& rest_routes() {
   static const std::vector<RestRoute> kRoutes = [] {
     std::vector<RestRoute> all;
     for (std::vector<RestRoute> (*part)() :
-         {login_routes, look_routes, live_routes, group_routes, command_routes, probe_routes}) {
+         {login_routes, look_routes, live_routes, group_routes, command_routes, probe_routes, patroni_routes}) {
       std::vector<RestRoute> routes = part();
       all.insert(all.end(), std::make_move_iterator(routes.begin()), std::make_move_iterator(routes.end()));
     }

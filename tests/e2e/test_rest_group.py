@@ -96,6 +96,27 @@ def test_history_tells_who_leads_and_why(site):
     assert lines[-1]["text"][:30] in " ".join(told.split()), (lines[-1], told)
 
 
+def test_patronis_paths_tell_of_the_group(site):
+    site.wait_whole()
+    leader, others = site.leader(), sorted(name for name in site.names if name != site.leader())
+    cluster = wait_until(lambda: (c := site.rest.get("/cluster")) and [m["state"] for m in c["members"]].count("streaming") == 2 and c, 10,
+                         "both stream")
+    assert cluster["scope"] == site.sandbox.name and "pause" not in cluster
+    assert {m["name"]: m["role"] for m in cluster["members"]} == {name: "leader" if name == leader else "quorum_standby" for name in site.names}
+    told = {m["name"]: (m["host"], m["port"]) for m in cluster["members"]}
+    assert told == {n["name"]: (n["host"], n["port"]) for n in site.rest.get("/api/v1/nodes")["nodes"]}
+    assert sorted(site.rest.get("/quorum")["nodes"]) == others
+    for path in ("/sync", "/async", f"/quorum?node={leader}"):
+        assert not site.rest.get(path, 503)["ok"], path
+    new = site.another()
+    before = site.rest.get("/history")
+    site.rest.post(f"/api/v1/nodes/{new}/promote")
+    ended = wait_until(lambda: len(h := site.rest.get("/history")) > len(before) and h[-1], 15, "the timeline has ended")
+    assert ended[0] == site.sandbox.value("SELECT timeline_id - 1 FROM pg_control_checkpoint()", new), ended
+    assert site.rest.get("/history")[:-1] == before and ended[1] > 0
+    site.wait_whole()
+
+
 def test_the_page_shows_who_leads_and_why(site):
     # Agents publish about once a second: a role that has just been taken is known a moment before who streams.
     snapshot = wait_until(lambda: (s := site.rest.get("/api/v1/snapshot")) and s["links"] and
