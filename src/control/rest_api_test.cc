@@ -329,6 +329,7 @@ TEST_F(RestApiTest, ARefusalIsOfItsKind) {
   EXPECT_EQ(refused(Code::kIsPrimary), "409 PGB-IS-PRIMARY: the primary cannot be removed or copied anew");
   EXPECT_EQ(refused(Code::kBusy), "409 PGB-BUSY: another command is at work on this cluster");
   EXPECT_EQ(refused(Code::kNotReady), "409 PGB-CONFLICT: it cannot be done as things are");
+  EXPECT_EQ(refused(Code::kTimeout), "504 PGB-TIMEOUT: the time limit passed");
   EXPECT_EQ(refused(Code::kNoNode), "404 PGB-NO-NODE: there is no such node");
   EXPECT_EQ(refused(Code::kConfig), "422 PGB-CONFIG: the configuration has mistakes");
   EXPECT_EQ(refused(Code::kSql), "500 PGB-SQL: the PostgreSQL server answered with an error");

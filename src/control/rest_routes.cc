@@ -33,8 +33,8 @@ http::Response rest_refusal(const Error& error) {
     case Code::kNoNode: return http::problem(404, error.code, text);
     case Code::kIsPrimary:
     case Code::kBusy: return http::problem(409, error.code, text);
-    case Code::kInDoubt:
-    case Code::kTimeout: return http::problem(504, error.code, text);
+    case Code::kTimeout: return http::problem(504, text);
+    case Code::kInDoubt: return http::problem(504, error.code, text);
     default: return http::problem(500, error.code, text);
   }
 }

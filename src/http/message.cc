@@ -24,7 +24,7 @@ Kind kind_of(int status) {
     case 404: return kind_of(Code::kNotFound);
     case 405: return {"PGB-METHOD", "this path takes other methods"};
     case 408:
-    case 504: return kind_of(Code::kTimeout);
+    case 504: return {error_info(Code::kTimeout).id, "the time limit passed"};
     case 409: return {"PGB-CONFLICT", "it cannot be done as things are"};
     case 413:
     case 431: return {"PGB-TOO-LARGE", "the request is larger than is taken"};
