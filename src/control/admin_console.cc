@@ -1,6 +1,7 @@
 #include "control/admin_console.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/log.h"
@@ -28,6 +29,52 @@ constexpr Setting kSettings[] = {{"client_encoding", "UTF8"},
                                  {"timezone", "UTC"},
                                  {"transaction_isolation", "read committed"},
                                  {"server_version", PGB_VERSION "/pgbalancer"}};
+
+// What drivers set when they log in, or at a client's word: none of it means anything here, where there are no
+// transactions and all is text. Sorted.
+constexpr std::string_view kDriversSet[] = {"application_name",
+                                            "bytea_output",
+                                            "characteristics",
+                                            "client_encoding",
+                                            "client_min_messages",
+                                            "datestyle",
+                                            "default_transaction_deferrable",
+                                            "default_transaction_isolation",
+                                            "default_transaction_read_only",
+                                            "extra_float_digits",
+                                            "idle_in_transaction_session_timeout",
+                                            "idle_session_timeout",
+                                            "intervalstyle",
+                                            "jit",
+                                            "lc_messages",
+                                            "lc_monetary",
+                                            "lc_numeric",
+                                            "lc_time",
+                                            "lock_timeout",
+                                            "names",
+                                            "role",
+                                            "search_path",
+                                            "standard_conforming_strings",
+                                            "statement_timeout",
+                                            "time",
+                                            "timezone",
+                                            "transaction",
+                                            "transaction_isolation",
+                                            "transaction_read_only",
+                                            "xmloption"};
+
+// SET [SESSION | LOCAL] name …
+Status check_set(const std::vector<Word>& words) {
+  const auto word = [&](size_t i) { return i < words.size() ? words[i].text : std::string(); };
+  const std::string name = word(1) == "session" || word(1) == "local" ? word(2) : word(1);
+  if (std::binary_search(std::begin(kDriversSet), std::end(kDriversSet), name)) return Status();
+  for (const ConfigItem& item : config_items(BalancerConfig())) {
+    if (item.key != name) continue;
+    return Error(Code::kUsage, name + " cannot be set here")
+        .with("try", "change the configuration's file, then RELOAD");
+  }
+  return Error(Code::kUsage, "there is no parameter \"" + name + "\" to be set here").with("try", "SHOW HELP");
+}
 
 ConsoleAnswer refusal(const Error& error) {
   pgwire::ErrorResponse out;
@@ -162,13 +209,8 @@ Result<AdminConsole::Plan> AdminConsole::plan(const ConsoleAsker& asker, std::st
     plan.answer.tag = tag;
     return plan;
   }
-  if (verb == "set") {  // drivers do that when they log in; the configuration stands in its file
-    const std::string name = words->size() > 1 ? (*words)[1].text : "";
-    for (const ConfigItem& item : config_items(BalancerConfig())) {
-      if (item.key != name) continue;
-      return Error(Code::kUsage, name + " cannot be set here")
-          .with("try", "change the configuration's file, then RELOAD");
-    }
+  if (verb == "set") {
+    PGB_TRY(check_set(*words));
     plan.answer.tag = "SET";
     return plan;
   }

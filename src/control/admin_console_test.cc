@@ -105,6 +105,7 @@ TEST_F(AdminConsoleTest, PoolsAndStatisticsAreThoseOfTheProxy) {
   EXPECT_EQ(value(stats, "total_query_count"), "120") << "what is gone still counts";
   EXPECT_EQ(value(stats, "avg_xact_time"), "500");
   EXPECT_EQ(value(ask("SHOW DATABASES"), "paused"), "1");
+  EXPECT_EQ(value(ask("SHOW VERSION"), "version"), "PgBouncer 1.25.0, spoken by pgbalancer " PGB_VERSION);
 }
 
 TEST(StatsPeriodTest, TheAveragesAreThoseOfTheLastFullPeriod) {
@@ -146,6 +147,19 @@ TEST_F(AdminConsoleTest, CommandsMeanWhatPgBouncersMean) {
   EXPECT_EQ(waits_, true);
 }
 
+TEST_F(AdminConsoleTest, ADatabaseThatThereIsNotIsNotPaused) {
+  for (const char* command : {"PAUSE", "RESUME", "RECONNECT", "WAIT_CLOSE", "KILL", "INVALIDATE_CACHE"}) {
+    const ConsoleAnswer answer = ask(std::string(command) + " nodb");
+    ASSERT_TRUE(answer.error) << command;
+    EXPECT_EQ(answer.error->message, "there is no database nodb") << command;
+    EXPECT_NE(answer.error->detail.find("My Shop, a b, my shop, shop"), std::string::npos) << answer.error->detail;
+  }
+  EXPECT_EQ(proxy_.said, "") << "nothing was done";
+  proxy_.databases.reset();
+  EXPECT_EQ(ask("PAUSE nodb").notice, "pause nodb 3600000; no server could be asked whether there is a database nodb");
+  EXPECT_EQ(ask("PAUSE shop").notice, "pause shop 3600000") << "it has clients";
+}
+
 TEST_F(AdminConsoleTest, WhoIsNotNamedGetsNotInAndWhoMayLookChangesNothing) {
   EXPECT_TRUE(console_.is_open());
   EXPECT_TRUE(console_.lets_in("boss"));
@@ -178,15 +192,18 @@ TEST_F(AdminConsoleTest, AnySessionMaySeeTheNodesButNotOtherClients) {
 }
 
 TEST_F(AdminConsoleTest, WhatDriversSayWhenTheyLogInIsNoMistake) {
-  for (const auto& [text, tag] :
-       std::initializer_list<std::pair<const char*, const char*>>{{"SET application_name TO 'x'", "SET"},
-                                                                  {"SET extra_float_digits = 3", "SET"},
-                                                                  {"BEGIN", "BEGIN"},
-                                                                  {"COMMIT", "COMMIT"},
-                                                                  {"ROLLBACK", "ROLLBACK"},
-                                                                  {"", ""},
-                                                                  {"-- ping", ""},
-                                                                  {"SHOW HELP", "SHOW"}}) {
+  for (const auto& [text, tag] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"SET application_name TO 'x'", "SET"},
+           {"SET extra_float_digits = 3", "SET"},
+           {"SET SESSION DateStyle TO ISO", "SET"},
+           {"SET TIME ZONE 'UTC'", "SET"},
+           {"SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", "SET"},
+           {"BEGIN", "BEGIN"},
+           {"COMMIT", "COMMIT"},
+           {"ROLLBACK", "ROLLBACK"},
+           {"", ""},
+           {"-- ping", ""},
+           {"SHOW HELP", "SHOW"}}) {
     const ConsoleAnswer answer = ask(text);
     EXPECT_FALSE(answer.error) << text;
     EXPECT_EQ(answer.tag, tag) << text;
@@ -194,6 +211,9 @@ TEST_F(AdminConsoleTest, WhatDriversSayWhenTheyLogInIsNoMistake) {
   EXPECT_EQ(value(ask("SHOW client_encoding"), "client_encoding"), "UTF8");
   EXPECT_EQ(value(ask("SELECT 1"), "?column?"), "1");
   EXPECT_EQ(error_of("SET pool_size = 3"), "42601 pool_size cannot be set here");
+  EXPECT_EQ(error_of("SET x = 1"), "42601 there is no parameter \"x\" to be set here");
+  EXPECT_NE(error_of("SET SESSION x = 1"), "none");
+  EXPECT_NE(error_of("SET"), "none");
   for (const char* text :
        {"SHOW everything", "SHOW pools shop", "PAUSE a b", "KILL", "DRAIN", "SUSPEND", "PAUSE = ="}) {
     EXPECT_NE(error_of(text), "none") << text;

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <optional>
+#include <set>
 
 #include "base/strings.h"
 #include "control/group_roles.h"
@@ -36,6 +37,47 @@ Result<Milliseconds> wait_of(const Arguments& arguments) {
   auto wait = seconds(arguments, "wait");
   if (!wait) return std::move(wait).error();
   return wait->value_or(Milliseconds(0));
+}
+
+// What the servers have said lately of their databases; nothing: none has.
+std::optional<std::set<std::string>> databases_of(const proxy::TopologySnapshot& topology) {
+  constexpr std::chrono::seconds kLately{20};  // each is asked every five seconds
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  std::optional<std::set<std::string>> all;
+  for (const proxy::NodeView& node : topology.nodes) {
+    const proxy::BasicsBox::Ptr basics = node.gauge->basics.get();
+    if (!basics || !basics->databases || now - std::chrono::nanoseconds(basics->asked_ns) > kLately) continue;
+    if (!all) all.emplace();
+    all->insert(basics->databases->begin(), basics->databases->end());
+  }
+  return all;
+}
+
+std::string listed(const std::set<std::string>& names) {
+  constexpr size_t kMost = 20;
+  std::string text;
+  size_t count = 0;
+  for (const std::string& name : names) {
+    if (count++ == kMost) return text + " and " + std::to_string(names.size() - kMost) + " more";
+    text += (text.empty() ? "" : ", ") + name;
+  }
+  return text;
+}
+
+// An order about a database that there is not would be told as carried out, and a pause of it as a state. What comes
+// back is to be told beside what was done: nobody can say whether there is one of that name.
+Result<std::string> check_database(const proxy::Admin& proxy, const std::string& name) {
+  if (name.empty() || proxy.orders()->paused_databases.count(name) != 0) return std::string();
+  const auto known = databases_of(*proxy.topology());
+  if (known && known->count(name) != 0) return std::string();
+  for (const proxy::TrafficRow& row : proxy.traffic()) {
+    if (row.database == name && row.clients > 0) return std::string();  // it was made a moment ago
+  }
+  if (!known) return "; no server could be asked whether there is a database " + name;
+  return Error(Code::kNotFound, "there is no database " + name)
+      .with("changed", "nothing")
+      .with("databases", listed(*known))
+      .with("try", "again in five seconds if it was made just now");
 }
 
 Result<Outcome> pause(const Actions& actions, const Arguments& arguments) {
@@ -237,7 +279,11 @@ Result<Outcome> run_command(const Actions& actions, Role role, std::string_view 
   PGB_TRY(check_arguments(*command, arguments));
   Arguments named = arguments;
   name_node(actions, named);
-  return command->run(actions, named);
+  const auto notice = check_database(actions.proxy, get(named, "database"));
+  if (!notice) return notice.error();
+  auto outcome = command->run(actions, named);
+  if (outcome) outcome->text += *notice;
+  return outcome;
 }
 
 }  // namespace pgb::control

@@ -43,9 +43,9 @@ const Command* find_command(std::string_view name);
 // Whether a command knows the argument.
 bool knows(const Command& command, std::string_view argument);
 
-// Checks the arguments and does it. kNotFound: there is no such command; kAuth: not for this role; kUsage: wrong
-// arguments; else what the command says. A node may be given by its name or its number. May take as long as its
-// argument "wait". Any thread.
+// Checks the arguments and does it. kNotFound: there is no such command, or the servers know no such database; kAuth:
+// not for this role; kUsage: wrong arguments; else what the command says. A node may be given by its name or its
+// number. May take as long as its argument "wait". Any thread.
 Result<proxy::Outcome> run_command(const Actions& actions, Role role, std::string_view name,
                                    const Arguments& arguments);
 

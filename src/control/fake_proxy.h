@@ -1,7 +1,10 @@
 // A proxy for tests, which tells what is asked of it.
 #pragma once
 
+#include <chrono>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -14,6 +17,7 @@ class FakeProxy : public proxy::Admin {
   std::string said;      // the last order
   bool healthy = false;  // the one node
   uint64_t requests = 20;
+  std::optional<std::set<std::string>> databases = std::set<std::string>{"My Shop", "a b", "my shop", "shop"};
 
   proxy::Stats stats() const override {
     proxy::Stats stats;
@@ -24,6 +28,10 @@ class FakeProxy : public proxy::Admin {
   proxy::TopologyPtr topology() const override {
     auto topology = std::make_shared<proxy::TopologySnapshot>();
     topology->nodes = {{"primary1", "10.0.0.1", 5432, proxy::NodeRole::kPrimary, healthy, healthy ? "" : "refused"}};
+    proxy::ServerBasics basics;
+    basics.asked_ns = std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
+    basics.databases = databases;
+    if (databases) topology->nodes[0].gauge->basics.put(std::move(basics));
     return topology;
   }
   void apply(proxy::TopologyPtr) override {}
@@ -35,6 +43,9 @@ class FakeProxy : public proxy::Admin {
   std::vector<proxy::ClientRow> clients() const override { return std::vector<proxy::ClientRow>(2); }
   std::vector<proxy::ServerRow> servers() const override { return std::vector<proxy::ServerRow>(3); }
   std::vector<proxy::RouteRow> routes() const override { return {{"primary1", "it writes", 7}}; }
+  std::vector<proxy::VerdictRow> verdicts() const override {
+    return {{"writes", "primary1", "it writes", 4}, {"may do anything", "primary1", "it writes", 3}};
+  }
   std::vector<proxy::TrafficRow> traffic() const override {
     proxy::TrafficRow row{"shop", "alice", 5, 2, 1, 1, 3, 0, 1.25, {}};
     row.traffic.requests = requests;

@@ -49,10 +49,23 @@ uint64_t number_of(const json& doc, const char* key) {
   return found != doc.end() && found->is_number_unsigned() ? found->get<uint64_t>() : 0;
 }
 
+std::vector<GroupRoles::Fork> history_of(const json& doc) {
+  std::vector<GroupRoles::Fork> forks;
+  const auto found = doc.find("history");
+  if (found == doc.end() || !found->is_array()) return forks;
+  for (const json& fork : *found) {
+    const bool is_one =
+        fork.is_array() && fork.size() == 2 && fork[0].is_number_unsigned() && fork[1].is_number_unsigned();
+    if (is_one) forks.push_back({fork[0].get<uint64_t>(), fork[1].get<uint64_t>()});
+  }
+  return forks;
+}
+
 GroupRoles::Member member_of(const json& doc) {
   GroupRoles::Member member{
       text_of(doc, "name"),      text_of(doc, "state"), text_of(doc, "sentence"), std::nullopt, false,
       number_of(doc, "timeline")};
+  member.history = history_of(doc);
   if (doc.contains("follows")) member.follows = text_of(doc, "follows");
   member.streaming = doc.value("streaming", json(false)) == true;
   return member;

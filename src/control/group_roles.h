@@ -18,11 +18,15 @@ namespace pgb::control {
 
 class GroupRoles {
  public:
+  struct Fork {  // where a timeline began
+    uint64_t timeline = 0, begin = 0;
+  };
   struct Member {
     std::string name, state, sentence;   // as its agent published last
     std::optional<std::string> follows;  // whom it streams from
     bool streaming = false;              // just now
     uint64_t timeline = 0;
+    std::vector<Fork> history = {};  // of its timelines, the first one first
   };
   struct Now {
     std::string cluster;

@@ -7,7 +7,10 @@
 #include <memory>
 #include <thread>
 
+#include "control/fake_proxy.h"
+#include "control/patroni_view.h"
 #include "control/pcp_watchdog.h"
+#include "control/rest_api.h"
 #include "control/silent_stores.h"
 #include "dcs/local_store.h"
 #include "dcs/store_for_tests.h"
@@ -241,6 +244,105 @@ TEST_F(GroupRolesTest, NobodyWaitsForAStoreThatDoesNotAnswer) {
   known.hold(false);
   asker.join();
   EXPECT_TRUE(alive.expired());
+}
+
+proxy::TopologySnapshot three_nodes() {
+  proxy::TopologySnapshot topology;
+  for (const char* name : {"node1", "node2", "node3"}) {
+    const auto role = topology.nodes.empty() ? proxy::NodeRole::kPrimary : proxy::NodeRole::kReplica;
+    topology.nodes.push_back({name, "10.0.0.1", 5432, role, true, ""});
+  }
+  return topology;
+}
+
+TEST_F(GroupRolesTest, PatronisWordsForTheGroup) {
+  found();
+  put(keys_.member("node2"),
+      R"({"name":"node2","follows":"node1","streaming":true,"timeline":4,"history":[[1,0],[2,50]]})");
+  put(keys_.member("node1"), R"({"name":"node1","timeline":4,"history":[[1,0],[2,50],[4,99]]})");
+  proxy::TopologySnapshot topology = three_nodes();
+  topology.nodes[1].gauge->behind_bytes = 77;
+  topology.nodes[2].healthy = false;
+  auto now = roles_.now();
+  ASSERT_TRUE(now);
+  auto cluster = patroni_cluster(topology, *now, "lb1");
+  EXPECT_EQ(cluster["scope"], "shop");
+  EXPECT_FALSE(cluster.contains("pause"));
+  using Json = nlohmann::json;
+  EXPECT_EQ(cluster["members"][0], (Json{{"name", "node1"},
+                                         {"role", "leader"},
+                                         {"state", "running"},
+                                         {"host", "10.0.0.1"},
+                                         {"port", 5432},
+                                         {"timeline", 4}}));
+  EXPECT_EQ(cluster["members"][1], (Json{{"name", "node2"},
+                                         {"role", "quorum_standby"},
+                                         {"state", "streaming"},
+                                         {"host", "10.0.0.1"},
+                                         {"port", 5432},
+                                         {"timeline", 4},
+                                         {"lag", 77}}));
+  EXPECT_EQ(cluster["members"][2], (Json{{"name", "node3"},
+                                         {"role", "replica"},
+                                         {"state", "unknown"},
+                                         {"host", "10.0.0.1"},
+                                         {"port", 5432},
+                                         {"lag", "unknown"}}));
+  EXPECT_EQ(patroni_history(*now), Json::parse(R"([[1,50,"a replica was promoted to timeline 2"],
+                                                   [2,99,"a replica was promoted to timeline 4"]])"));
+  put(keys_.sync(), R"({"leader":"node1","epoch":3,"durability":"quorum","members":["node2"],"required":1})");
+  put(keys_.paused(), R"({"since":"t1","by":"alice"})");
+  cluster = patroni_cluster(topology, *roles_.now(), "lb1");
+  EXPECT_EQ(cluster["members"][1]["role"], "sync_standby") << "there is no other one that could have the commit";
+  EXPECT_EQ(cluster["pause"], true);
+  // Where no agents are, the servers say what they are.
+  cluster = patroni_cluster(topology, std::nullopt, "lb1");
+  EXPECT_EQ(cluster["scope"], "lb1");
+  EXPECT_EQ(cluster["members"][0]["role"], "leader");
+  EXPECT_EQ(cluster["members"][1]["role"], "replica");
+  EXPECT_EQ(patroni_history(std::nullopt), Json::array());
+}
+
+TEST_F(GroupRolesTest, WhoHasTheCommitsIsProbedAsOfPatroni) {
+  class Three : public FakeProxy {
+   public:
+    proxy::TopologyPtr topology() const override { return std::make_shared<proxy::TopologySnapshot>(three_nodes()); }
+  } proxy;
+  const Actions actions{proxy, [] { return Status(); }, [](bool) {}, {}, &roles_};
+  RestApi api({}, actions,
+              {[] { return std::make_shared<const BalancerConfig>(); },
+               [&](const std::string& user) { return proxy.secret_of(user, {}); }});
+  const auto status = [&](const char* target) {
+    http::Request request;
+    request.target = target;
+    return api.handle(request).status;
+  };
+  for (const char* path : {"/sync", "/synchronous", "/quorum", "/async", "/asynchronous"}) {
+    EXPECT_EQ(status(path), 503) << "nobody knows: " << path;
+  }
+  found();
+  for (const char* name : {"node2", "node3"}) {
+    put(keys_.member(name), std::string(R"({"follows":"node1","streaming":true,"name":")") + name + "\"}");
+  }
+  const auto becomes = [&](const char* target, int wanted) {
+    const Deadline limit = Deadline::after(seconds(20));
+    while (status(target) != wanted && !limit.expired()) std::this_thread::sleep_for(milliseconds(20));
+    return status(target) == wanted;
+  };
+  EXPECT_TRUE(becomes("/quorum?node=node2", 200));
+  EXPECT_EQ(status("/quorum?node=node1"), 503) << "the leader is no replica";
+  EXPECT_EQ(status("/sync"), 503) << "of two, one may lack a commit";
+  EXPECT_EQ(status("/async"), 503);
+  put(keys_.sync(), R"({"leader":"node1","epoch":3,"durability":"quorum","members":["node2"],"required":1})");
+  EXPECT_TRUE(becomes("/sync", 200));
+  EXPECT_EQ(status("/sync?node=node2"), 200);
+  EXPECT_EQ(status("/quorum?node=node2"), 200);
+  EXPECT_EQ(status("/sync?node=node3"), 503);
+  EXPECT_EQ(status("/asynchronous?node=node3"), 200);
+  EXPECT_EQ(status("/async?node=node2"), 503);
+  put(keys_.member("node3"), R"({"name":"node3","streaming":false})");
+  EXPECT_TRUE(becomes("/async", 503)) << "it does not stream";
+  EXPECT_EQ(status("/sync?node=nine"), 404);
 }
 
 TEST_F(GroupRolesTest, PcpShowsTheAgentsAsWatchdogs) {

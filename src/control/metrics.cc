@@ -1,5 +1,6 @@
 #include "control/metrics.h"
 
+#include <openssl/crypto.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,7 +22,7 @@ namespace {
 using Type = MetricText::Type;
 using proxy::Traffic;
 
-constexpr size_t kMostDatabases = 100, kMostPools = 200;
+constexpr size_t kMostDatabases = 100, kMostPools = 200, kMostUsers = 100;
 constexpr char kOther[] = "(other)";
 
 double number(uint64_t value) { return static_cast<double>(value); }
@@ -72,8 +73,9 @@ void write_process(MetricText& out, const proxy::Stats& stats) {
 
 void write_whole(MetricText& out, const proxy::Admin& proxy, const proxy::Stats& stats) {
   const proxy::OrdersPtr orders = proxy.orders();
-  out.begin(Type::kGauge, "pgbalancer_build_info", "Always 1; the version is a label.");
-  out.add(1, {{"version", PGB_VERSION}});
+  out.begin(Type::kGauge, "pgbalancer_build_info",
+            "Always 1; the versions of the balancer and of its OpenSSL are labels.");
+  out.add(1, {{"version", PGB_VERSION}, {"openssl", OpenSSL_version(OPENSSL_VERSION_STRING)}});
   out.one(Type::kGauge, "pgbalancer_client_connections", "Connections of clients, those that log in included.",
           number(stats.connections));
   out.one(Type::kGauge, "pgbalancer_clients", "Clients that have logged in.", number(stats.clients));
@@ -109,35 +111,38 @@ void keep_the_busiest(std::map<Key, proxy::TrafficRow>& rows, size_t most, const
     rest.add(found->second);
     rows.erase(found);
   }
-  rows[other] = std::move(rest);
+  rows[other].add(rest);  // which may be one of the busiest
 }
 
-struct Number {  // of a database
-  const char* name;
+struct Number {
+  const char* of_database;
+  const char* of_user;  // null: there is none
   const char* help;
   double (*value)(const Traffic&);
 };
 
 constexpr Number kCounters[] = {
-    {"pgbalancer_database_logins", "Clients that logged in.", [](const Traffic& t) { return number(t.logins); }},
-    {"pgbalancer_database_requests", "Requests answered.", [](const Traffic& t) { return number(t.requests); }},
-    {"pgbalancer_database_transactions", "Servers given back by clients.",
+    {"pgbalancer_database_logins", "pgbalancer_user_logins", "Clients that logged in.",
+     [](const Traffic& t) { return number(t.logins); }},
+    {"pgbalancer_database_requests", "pgbalancer_user_requests", "Requests answered.",
+     [](const Traffic& t) { return number(t.requests); }},
+    {"pgbalancer_database_transactions", "pgbalancer_user_transactions", "Servers given back by clients.",
      [](const Traffic& t) { return number(t.transactions); }},
-    {"pgbalancer_database_server_assignments", "Servers given to clients.",
+    {"pgbalancer_database_server_assignments", nullptr, "Servers given to clients.",
      [](const Traffic& t) { return number(t.assignments); }},
-    {"pgbalancer_database_client_receive_bytes", "Bytes that came from clients.",
-     [](const Traffic& t) { return number(t.bytes_from_clients); }},
-    {"pgbalancer_database_client_transmit_bytes", "Bytes of servers' answers to clients.",
-     [](const Traffic& t) { return number(t.bytes_to_clients); }},
-    {"pgbalancer_database_transaction_seconds", "Time for which clients had servers.",
-     [](const Traffic& t) { return seconds(t.transaction_us); }},
-    {"pgbalancer_database_server_wait_seconds", "Time for which clients waited for servers.",
-     [](const Traffic& t) { return seconds(t.wait_us); }},
-    {"pgbalancer_database_client_parses", "Statements that clients prepared.",
+    {"pgbalancer_database_client_receive_bytes", "pgbalancer_user_client_receive_bytes",
+     "Bytes that came from clients.", [](const Traffic& t) { return number(t.bytes_from_clients); }},
+    {"pgbalancer_database_client_transmit_bytes", "pgbalancer_user_client_transmit_bytes",
+     "Bytes of servers' answers to clients.", [](const Traffic& t) { return number(t.bytes_to_clients); }},
+    {"pgbalancer_database_transaction_seconds", "pgbalancer_user_transaction_seconds",
+     "Time for which clients had servers.", [](const Traffic& t) { return seconds(t.transaction_us); }},
+    {"pgbalancer_database_server_wait_seconds", "pgbalancer_user_server_wait_seconds",
+     "Time for which clients waited for servers.", [](const Traffic& t) { return seconds(t.wait_us); }},
+    {"pgbalancer_database_client_parses", nullptr, "Statements that clients prepared.",
      [](const Traffic& t) { return number(t.client_parses); }},
-    {"pgbalancer_database_server_parses", "Statements that were prepared on servers for that.",
+    {"pgbalancer_database_server_parses", nullptr, "Statements that were prepared on servers for that.",
      [](const Traffic& t) { return number(t.server_parses); }},
-    {"pgbalancer_database_binds", "Prepared statements that were bound.",
+    {"pgbalancer_database_binds", nullptr, "Prepared statements that were bound.",
      [](const Traffic& t) { return number(t.binds); }},
 };
 
@@ -146,12 +151,23 @@ void write_databases(MetricText& out, const std::vector<proxy::TrafficRow>& rows
   for (const proxy::TrafficRow& row : rows) databases[row.database.empty() ? kOther : row.database].add(row);
   keep_the_busiest(databases, kMostDatabases, std::string(kOther));
   for (const Number& counter : kCounters) {
-    out.begin(Type::kCounter, counter.name, counter.help);
+    out.begin(Type::kCounter, counter.of_database, counter.help);
     for (const auto& [name, row] : databases) out.add(counter.value(row.traffic), {{"database", name}});
   }
   out.begin(Type::kHistogram, "pgbalancer_database_request_duration_seconds",
             "From the last byte of a request to the end of its answer, waiting included.");
   for (const auto& [name, row] : databases) out.add(row.traffic.latency, {{"database", name}});
+}
+
+void write_users(MetricText& out, const std::vector<proxy::TrafficRow>& rows) {
+  std::map<std::string, proxy::TrafficRow> users;
+  for (const proxy::TrafficRow& row : rows) users[row.user.empty() ? kOther : row.user].add(row);
+  keep_the_busiest(users, kMostUsers, std::string(kOther));
+  for (const Number& counter : kCounters) {
+    if (counter.of_user == nullptr) continue;
+    out.begin(Type::kCounter, counter.of_user, counter.help);
+    for (const auto& [name, row] : users) out.add(counter.value(row.traffic), {{"user", name}});
+  }
 }
 
 void write_pools(MetricText& out, const std::vector<proxy::TrafficRow>& rows) {
@@ -230,6 +246,12 @@ void write_work(MetricText& out, const proxy::Counted& counted) {
   for (const proxy::RouteRow& row : counted.routes) {
     out.add(number(row.requests), {{"node", row.node}, {"reason", row.reason}});
   }
+  std::map<std::pair<std::string, std::string>, uint64_t> verdicts;
+  for (const proxy::VerdictRow& row : counted.verdicts) verdicts[{row.node, row.verdict}] += row.requests;
+  out.begin(Type::kCounter, "pgbalancer_routed_verdicts", "What requests were taken for, and where they were sent.");
+  for (const auto& [key, requests] : verdicts) {
+    out.add(number(requests), {{"node", key.first}, {"verdict", key.second}});
+  }
 }
 
 }  // namespace
@@ -240,6 +262,7 @@ std::string metrics_of(const proxy::Admin& proxy, const LiveState::RoleNumbers& 
   const proxy::Counted counted = proxy.counted();
   write_whole(out, proxy, stats);
   write_databases(out, counted.traffic);
+  write_users(out, counted.traffic);
   write_pools(out, counted.traffic);
   const std::vector<NodeNumbers> nodes = node_numbers(proxy, stats, counted.routes);
   write_nodes(out, stats, nodes);

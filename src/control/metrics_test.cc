@@ -76,6 +76,36 @@ TEST(Metrics, TheNumberOfSeriesIsBoundedAndNothingIsLost) {
   EXPECT_EQ(lines_with(text, "pgbalancer_pool_clients{database=\"(other)\",user=\"(other)\"} 800"), 1u);
 }
 
+class ManyUsers final : public FakeProxy {
+ public:
+  std::vector<proxy::TrafficRow> traffic() const override {
+    std::vector<proxy::TrafficRow> rows;
+    for (uint64_t i = 0; i < 1000; ++i) {
+      proxy::TrafficRow row;
+      row.database = i % 2 == 0 ? "shop" : "depot";
+      row.user = i < 2 ? "" : "user" + std::to_string(i / 2);  // the first: of all whose pools are gone
+      row.traffic.requests = i < 2 ? 1'000'000 : i;
+      row.traffic.bytes_to_clients = 10;
+      row.traffic.wait_us = 2'000;
+      rows.push_back(row);
+    }
+    return rows;
+  }
+};
+
+TEST(Metrics, UsersAreCountedWhateverTheirDatabasesAndTheirNumberIsBounded) {
+  const std::string text = metrics_of(ManyUsers(), {}, true);
+  for (const char* name : {"logins", "requests", "transactions", "client_receive_bytes", "client_transmit_bytes",
+                           "transaction_seconds", "server_wait_seconds"}) {
+    EXPECT_EQ(lines_with(text, "pgbalancer_user_" + std::string(name) + "_total{"), 100u) << name;
+  }
+  EXPECT_EQ(lines_with(text, "pgbalancer_user_requests_total{user=\"user499\"} 1997"), 1u) << "998 + 999";
+  EXPECT_EQ(lines_with(text, "pgbalancer_user_client_transmit_bytes_total{user=\"user499\"} 20"), 1u);
+  EXPECT_EQ(lines_with(text, "pgbalancer_user_server_wait_seconds_total{user=\"user499\"} 0.004"), 1u);
+  // Of 499 users and those that are gone, 99 and those have their own; 2 + 3 + … + 801 are the 400 others.
+  EXPECT_EQ(lines_with(text, "pgbalancer_user_requests_total{user=\"(other)\"} 2321200"), 1u) << text;
+}
+
 TEST(Metrics, TellWhatTheProxyTells) {
   const std::string text = metrics_of(FakeProxy(), {}, false);
   for (const char* line : {"pgbalancer_clients 3", "pgbalancer_node_up{node=\"primary1\"} 0",
@@ -86,9 +116,12 @@ TEST(Metrics, TellWhatTheProxyTells) {
                            "pgbalancer_node_request_duration_seconds_bucket{node=\"primary1\",le=\"10.0\"} 1",
                            "pgbalancer_node_request_duration_seconds_count{node=\"primary1\"} 2",
                            "pgbalancer_routed_requests_total{node=\"primary1\",reason=\"it writes\"} 7",
-                           "pgbalancer_paused_databases 1"}) {
+                           "pgbalancer_routed_verdicts_total{node=\"primary1\",verdict=\"writes\"} 4",
+                           "pgbalancer_user_requests_total{user=\"alice\"} 20",
+                           "pgbalancer_user_requests_total{user=\"(other)\"} 100", "pgbalancer_paused_databases 1"}) {
     EXPECT_EQ(lines_with(text, line), 1u) << line << "\n" << text;
   }
+  EXPECT_EQ(lines_with(text, "pgbalancer_build_info{version=\"" PGB_VERSION "\",openssl=\"3."), 1u) << text;
 }
 
 // One node that is up and was asked for its basics `age` ago.

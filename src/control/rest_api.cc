@@ -1,5 +1,6 @@
 #include "control/rest_api.h"
 
+#include <algorithm>
 #include <cctype>
 #include <cstdlib>
 #include <optional>
@@ -102,6 +103,19 @@ http::Response other_methods(const std::string& method, const std::string& metho
   return answer;
 }
 
+// A filter whose name is misspelt would be lost in silence.
+std::optional<http::Response> unknown_argument(const RestRoute& route, const Arguments& given) {
+  std::string known;
+  for (const RestParameter& parameter : route.query) known += (known.empty() ? "" : ", ") + std::string(parameter.name);
+  for (const auto& [name, value] : given) {
+    const auto is_it = [&name = name](const RestParameter& parameter) { return name == parameter.name; };
+    if (std::any_of(route.query.begin(), route.query.end(), is_it)) continue;
+    return http::problem(400, std::string(route.path) + " knows no argument " + name +
+                                  "; arguments: " + (known.empty() ? "none" : known));
+  }
+  return std::nullopt;
+}
+
 bool only_looks(const std::string& method) { return method == "GET" || method == "HEAD" || method == "OPTIONS"; }
 
 std::string_view header_of(const http::Request& request, const char* name) {
@@ -157,9 +171,10 @@ http::Response RestApi::handle(const http::Request& request) {
     return http::problem(
         403, std::string("this is for the role ") + name_of(found->route->needs) + ", not for " + name_of(asker.role));
   }
-  const std::string_view query = std::string_view(request.target).substr(std::min(mark + 1, request.target.size()));
+  Arguments query = query_of(std::string_view(request.target).substr(std::min(mark + 1, request.target.size())));
+  if (auto refusal = unknown_argument(*found->route, query)) return std::move(*refusal);
   auto answer =
-      found->route->answer({context_, request, std::move(found->path), query_of(query), asker.role, asker.user});
+      found->route->answer({context_, request, std::move(found->path), std::move(query), asker.role, asker.user});
   if (answer.more) end_with_rights(answer, request, found->route->needs);
   return answer;
 }

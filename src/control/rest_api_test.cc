@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "control/fake_proxy.h"
+#include "control/rest_route.h"
 
 namespace pgb::control {
 namespace {
@@ -158,6 +159,7 @@ TEST_F(RestApiTest, ALoginGivesATokenThatIsTaken) {
   for (int i = 0; i < 5; ++i) EXPECT_EQ(log_in(R"({"username": "alice", "password": "wrong"})").status, 401) << i;
   const auto waits = log_in(R"({"username": "alice", "password": "wonderland"})");
   EXPECT_EQ(waits.status, 429);
+  EXPECT_EQ(nlohmann::json::parse(waits.body)["type"], "PGB-TOO-MANY");
   EXPECT_GE(std::stoi(waits.headers.at("retry-after")), 1);
 }
 
@@ -176,6 +178,19 @@ TEST_F(RestApiTest, ProbesAnswerWithTheirStatus) {
     EXPECT_EQ(call("GET", std::string("/replica?lag=") + lag, "").status, 400) << lag;
   }
   EXPECT_EQ(call("POST", "/primary").status, 405);
+}
+
+TEST_F(RestApiTest, AnArgumentThatNobodyKnowsIsNotLost) {
+  proxy_.healthy = true;
+  for (const char* target : {"/read-only?log=1MB", "/primary?nodes=primary1", "/healthz?x", "/primary?lag=1MB"}) {
+    EXPECT_EQ(call("GET", target, "").status, 400) << target;
+    EXPECT_EQ(call("OPTIONS", target, "").status, 400) << target;
+  }
+  const auto refused = call("GET", "/replica?log=1MB", "");
+  EXPECT_NE(refused.body.find("/replica knows no argument log; arguments: node, lag"), std::string::npos)
+      << refused.body;
+  EXPECT_EQ(call("GET", "/api/v1/pools?database=shop").status, 400);
+  EXPECT_EQ(call("GET", "/read-only?&lag=1MB&", "").status, 200);
 }
 
 TEST_F(RestApiTest, WhatAPathTakesIsSaid) {
@@ -284,6 +299,9 @@ TEST_F(RestApiTest, WhatIsWrongWithACommandIsSaidAndNothingIsDone) {
                                                            {"control/pause?wait=1x", 400},
                                                            {"control/pause?wait=nan", 400},
                                                            {"control/pause?node=primary1", 400},
+                                                           {"control/pause?database=nodb", 404},
+                                                           {"control/kill?database=nodb", 404},
+                                                           {"control/pause?databse=shop", 400},
                                                            {"nodes/primary1/pause", 400},
                                                            {"control/kill", 400},
                                                            {"control/shutdown?mode=now", 400},
@@ -300,6 +318,27 @@ TEST_F(RestApiTest, WhatIsWrongWithACommandIsSaidAndNothingIsDone) {
   EXPECT_EQ(call("GET", "/api/v1/control/pause").status, 405);
 }
 
+// The id and the title are about the request, not about a command line elsewhere.
+TEST_F(RestApiTest, ARefusalIsOfItsKind) {
+  const auto kind = [](const http::Response& answer) {
+    const auto body = nlohmann::json::parse(answer.body);
+    return std::to_string(answer.status) + " " + body["type"].get<std::string>() + ": " +
+           body["title"].get<std::string>();
+  };
+  const auto refused = [&](Code code) { return kind(rest_refusal(Error(code, "text"))); };
+  EXPECT_EQ(refused(Code::kIsPrimary), "409 PGB-IS-PRIMARY: the primary cannot be removed or copied anew");
+  EXPECT_EQ(refused(Code::kBusy), "409 PGB-BUSY: another command is at work on this cluster");
+  EXPECT_EQ(refused(Code::kNotReady), "409 PGB-CONFLICT: it cannot be done as things are");
+  EXPECT_EQ(refused(Code::kTimeout), "504 PGB-TIMEOUT: the time limit passed");
+  EXPECT_EQ(refused(Code::kNoNode), "404 PGB-NO-NODE: there is no such node");
+  EXPECT_EQ(refused(Code::kConfig), "422 PGB-CONFIG: the configuration has mistakes");
+  EXPECT_EQ(refused(Code::kSql), "500 PGB-SQL: the PostgreSQL server answered with an error");
+  EXPECT_EQ(kind(call("POST", "/api/v1/control/kill")), "400 PGB-REQUEST: the request has mistakes");
+  EXPECT_EQ(kind(call("POST", "/api/v1/control/pause", "look")), "403 PGB-FORBIDDEN: whoever asks may not do this");
+  EXPECT_EQ(kind(call("GET", "/api/v1/control/pause")), "405 PGB-METHOD: this path takes other methods");
+  EXPECT_EQ(kind(call("GET", "/api/v1/pools", "")), "401 PGB-AUTH: authentication failed");
+}
+
 TEST_F(RestApiTest, ListsAndTheirRows) {
   const auto get = [this](const char* what) {
     return nlohmann::json::parse(call("GET", std::string("/api/v1/") + what).body);
@@ -307,7 +346,12 @@ TEST_F(RestApiTest, ListsAndTheirRows) {
   EXPECT_EQ(get("pools")["pools"][0]["waiting"], 5);
   EXPECT_EQ(get("clients")["clients"].size(), 2u);
   EXPECT_EQ(get("servers")["servers"].size(), 3u);
-  EXPECT_EQ(get("routes")["routes"][0]["reason"], "it writes");
+  const auto routes = get("routes");
+  EXPECT_EQ(routes["routes"][0]["reason"], "it writes");
+  ASSERT_EQ(routes["verdicts"].size(), 2u);
+  EXPECT_EQ(routes["verdicts"][0]["verdict"], "writes");
+  EXPECT_EQ(routes["verdicts"][0]["requests"], 4);
+  EXPECT_EQ(routes["verdicts"][1]["routes"][0]["reason"], "it writes");
   EXPECT_EQ(get("status")["paused_databases"][0], "shop");
   EXPECT_EQ(get("control")["commands"].size(), commands().size());
 }

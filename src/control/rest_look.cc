@@ -104,7 +104,8 @@ http::Response servers(const RestCall& call) {
   return json_response({{"servers", to_json(call.rest.actions.proxy.servers())}});
 }
 http::Response routes(const RestCall& call) {
-  return json_response({{"routes", to_json(call.rest.actions.proxy.routes())}});
+  const proxy::Counted counted = call.rest.actions.proxy.counted();  // both of one moment
+  return json_response({{"routes", to_json(counted.routes)}, {"verdicts", verdicts_json(counted.verdicts)}});
 }
 // Asked of a session like any other, which answers for itself: no server sees the statement, and nothing is run.
 http::Response explain_route(const RestCall& call) {

@@ -3,6 +3,8 @@
 #include <cctype>
 #include <cmath>
 
+#include "control/live_state.h"
+#include "control/patroni_view.h"
 #include "control/rest_json.h"
 #include "control/rest_route.h"
 #include "http/server.h"
@@ -74,6 +76,21 @@ http::Response any(const RestCall& call) {
   return probe(call, "healthy server", [](const NodeView&) { return true; });
 }
 
+// Who has which commits stands in the agents' record, as it was a moment ago.
+template <SyncState... fitting>
+http::Response by_record(const RestCall& call) {
+  const auto roles = call.rest.live.role_numbers().roles;
+  if (!roles) {
+    return answer(false,
+                  "who has each commit is not known: no agents choose the primary here, or their lease store does not "
+                  "answer");
+  }
+  return probe(call, "replica like that", [&](const NodeView& node) {
+    const SyncState state = sync_state_of(*roles, node.name);
+    return node.role == NodeRole::kReplica && ((state == fitting) || ...);
+  });
+}
+
 http::Response alive(const RestCall&) { return answer(true, "the balancer runs"); }
 
 std::vector<RestParameter> of_a_node(bool with_lag = false) {
@@ -101,6 +118,16 @@ std::vector<RestRoute> probe_routes() {
     all.push_back(route(path, "there is a primary that takes work", primary, of_a_node()));
   }
   all.push_back(route("/replica", "there is a replica that takes reads", replica<false>, of_a_node(true)));
+  for (const char* path : {"/sync", "/synchronous"}) {
+    all.push_back(
+        route(path, "there is a replica that has each acknowledged commit", by_record<SyncState::kSync>, of_a_node()));
+  }
+  all.push_back(route("/quorum", "there is a replica of those of whom enough have each acknowledged commit",
+                      by_record<SyncState::kSync, SyncState::kQuorum>, of_a_node()));
+  for (const char* path : {"/async", "/asynchronous"}) {
+    all.push_back(route(path, "there is a replica that streams, but may lack acknowledged commits",
+                        by_record<SyncState::kAsync>, of_a_node()));
+  }
   all.push_back(route("/read-only", "there is a server to read from", replica<true>, of_a_node(true)));
   return all;
 }

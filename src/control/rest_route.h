@@ -61,6 +61,7 @@ std::vector<RestRoute> command_routes();  // what can be done about it
 std::vector<RestRoute> group_routes();    // who leads the group, and who led it
 std::vector<RestRoute> live_routes();     // the state as the page shows it
 std::vector<RestRoute> probe_routes();    // for load balancers and orchestrators
+std::vector<RestRoute> patroni_routes();  // the group in Patroni's words
 std::vector<RestRoute> login_routes();    // and the description of the interface
 
 // An error as an answer, with the status that its code means.

@@ -1,7 +1,9 @@
 // The rows of proxy::Admin's lists as JSON. Only for .cc files.
 #pragma once
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "proxy/admin.h"
 
@@ -40,6 +42,21 @@ inline Json to_json(const proxy::ServerRow& row) {
 
 inline Json to_json(const proxy::RouteRow& row) {
   return {{"node", row.node}, {"reason", row.reason}, {"requests", row.requests}};
+}
+
+// Sums by verdict, and what each is made up of, in the order of the rows.
+inline Json verdicts_json(const std::vector<proxy::VerdictRow>& rows) {
+  Json list = Json::array();
+  for (const proxy::VerdictRow& row : rows) {
+    auto found = std::find_if(list.begin(), list.end(), [&](const Json& one) { return one["verdict"] == row.verdict; });
+    if (found == list.end()) {
+      list.push_back({{"verdict", row.verdict}, {"requests", 0}, {"routes", Json::array()}});
+      found = list.end() - 1;
+    }
+    (*found)["requests"] = (*found)["requests"].get<uint64_t>() + row.requests;
+    (*found)["routes"].push_back({{"node", row.node}, {"reason", row.reason}, {"requests", row.requests}});
+  }
+  return list;
 }
 
 inline Json to_json(const proxy::CacheRow& row) {

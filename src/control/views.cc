@@ -218,7 +218,8 @@ Rows config(const Sight& sight) {
   return rows;
 }
 
-Rows version(const Sight&) { return {{"pgbalancer " PGB_VERSION}}; }
+// What reads it goes by PgBouncer's version: whose columns these are.
+Rows version(const Sight&) { return {{"PgBouncer 1.25.0, spoken by pgbalancer " PGB_VERSION}}; }
 
 Rows state(const Sight& sight) {
   const bool paused = sight.proxy.orders()->paused;
@@ -252,6 +253,14 @@ Rows nodes(const Sight& sight) {
 Rows routes(const Sight& sight) {
   Rows rows;
   for (const proxy::RouteRow& row : sight.proxy.routes()) rows.push_back({row.node, row.reason, number(row.requests)});
+  return rows;
+}
+
+Rows verdicts(const Sight& sight) {
+  Rows rows;
+  for (const proxy::VerdictRow& row : sight.proxy.verdicts()) {
+    rows.push_back({row.verdict, row.node, row.reason, number(row.requests)});
+  }
   return rows;
 }
 
@@ -304,7 +313,9 @@ const std::vector<View>& console_views() {
        columns({"name", "pool_size", "reserve_pool_size", "pool_mode", "max_user_connections:i",
                 "current_connections:i", "max_user_client_connections:i", "current_client_connections:i"}),
        users},
-      {"version", Role::kViewer, "the balancer's version", columns({"version"}), version},
+      {"verdicts", Role::kViewer, "what requests were taken for, where those went, and why",
+       columns({"verdict", "node", "reason", "requests:b"}), verdicts},
+      {"version", Role::kViewer, "whose columns these are, and the balancer's version", columns({"version"}), version},
       {"dns_hosts", Role::kViewer, "none: addresses are numbers", columns({"hostname", "ttl:b", "addrs"}), nothing},
       {"dns_zones", Role::kViewer, "none", columns({"zonename", "serial:b", "count:i"}), nothing},
       {"1", Role::kViewer, "", columns({"?column?:i"}), one},

@@ -47,8 +47,9 @@ std::string_view bearer_of(const Request& request);
 // "Bearer <token>" in the request's authorization header, compared in constant time.
 bool has_bearer(const Request& request, const std::string& token);
 
-// An answer with that status and a body as RFC 9457 has it: "type" is the id of an error ("PGB-AUTH"), "detail" the
-// message.
+// An answer with that status and a body as RFC 9457 has it: "type" is the id of an error ("PGB-AUTH"), "title" what
+// such errors have in common, "detail" the message. Without a code the status says of what kind it is.
 Response problem(int status, std::string_view message);
+Response problem(int status, Code code, std::string_view message);
 
 }  // namespace pgb::http

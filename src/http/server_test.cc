@@ -40,6 +40,20 @@ TEST(HttpRoundTrip, AnAnswerOfAnyStatusIsASuccess) {
             "\\\"x\\\"\"}\n");
 }
 
+TEST(HttpProblem, IsOfTheKindThatItsStatusOrItsErrorSays) {
+  const auto begins = [](const Response& answer) { return answer.body.substr(0, answer.body.find(",\"status\"")); };
+  EXPECT_EQ(begins(problem(413, "text")), R"({"type":"PGB-TOO-LARGE","title":"the request is larger than is taken")");
+  EXPECT_EQ(begins(problem(409, "text")), R"({"type":"PGB-CONFLICT","title":"it cannot be done as things are")");
+  EXPECT_EQ(begins(problem(409, Code::kBusy, "text")),
+            R"({"type":"PGB-BUSY","title":"another command is at work on this cluster")");
+  for (const int status : {400, 401, 403, 404, 405, 408, 409, 413, 422, 429, 431, 503, 504}) {
+    const std::string body = problem(status, "text").body;
+    EXPECT_EQ(body.find("command"), std::string::npos) << body;
+    EXPECT_EQ(body.find("cluster file"), std::string::npos) << body;
+    EXPECT_EQ(body.find("PGB-INTERNAL"), std::string::npos) << body;
+  }
+}
+
 TEST(HttpRoundTrip, HeadHasNoBody) {
   auto server = serve([](const Request&) { return problem(200, "text"); });
   Request request;

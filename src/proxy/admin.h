@@ -84,6 +84,12 @@ struct RouteRow {
   uint64_t requests = 0;
 };
 
+struct VerdictRow {
+  std::string verdict;  // what requests were taken for: "reads", "writes", …
+  std::string node, reason;
+  uint64_t requests = 0;
+};
+
 struct TrafficRow {  // of one database and user, over all threads and nodes
   std::string database;
   std::string user;  // empty: of all whose pools are gone since
@@ -120,6 +126,7 @@ struct Counted {
   std::vector<RouteRow> routes;  // most requests first
   std::vector<TrafficRow> traffic;
   std::vector<LatencyRow> latencies;
+  std::vector<VerdictRow> verdicts;  // the same requests as `routes`, most first
 };
 
 // What became of a command.
@@ -156,7 +163,8 @@ class Admin {
   virtual std::vector<PoolRow> pools() const = 0;
   virtual std::vector<ClientRow> clients() const = 0;
   virtual std::vector<ServerRow> servers() const = 0;
-  virtual std::vector<RouteRow> routes() const = 0;  // most requests first
+  virtual std::vector<RouteRow> routes() const = 0;      // most requests first
+  virtual std::vector<VerdictRow> verdicts() const = 0;  // likewise
 
   virtual std::vector<TrafficRow> traffic() const = 0;
   virtual std::vector<LatencyRow> latencies() const = 0;
@@ -193,7 +201,7 @@ class Admin {
   // Pools, routes, traffic and latencies, asked for together, and when: who tells how much happened since must know.
   virtual Counted counted() const {
     const auto at = std::chrono::steady_clock::now();
-    return {at, pools(), routes(), traffic(), latencies()};
+    return {at, pools(), routes(), traffic(), latencies(), verdicts()};
   }
 };
 

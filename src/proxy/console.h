@@ -1,5 +1,6 @@
-// Who answers what clients ask of the balancer itself: at the console, which is the database "pgbalancer", and with
-// pgpool-II's commands in any session. Whoever it is knows no protocol; the proxy knows no command.
+// Who answers what clients ask of the balancer itself: at the console, which is the database "pgbalancer" (also
+// "pgbouncer"), and with pgpool-II's commands in any session. Whoever it is knows no protocol; the proxy knows no
+// command.
 #pragma once
 
 #include <functional>
@@ -15,6 +16,8 @@
 namespace pgb::proxy {
 
 inline constexpr char kConsoleDatabase[] = "pgbalancer";
+// Exporters of PgBouncer have its console's name built in.
+inline bool is_console(std::string_view database) { return database == kConsoleDatabase || database == "pgbouncer"; }
 
 struct ConsoleColumn {
   enum class Type : uint8_t { kText, kInt, kBigint };

@@ -18,7 +18,7 @@ namespace pgb::proxy {
 
 struct Numbers {  // of one thread
   std::vector<PoolRow> pools;
-  std::vector<RouteRow> routes;
+  std::vector<VerdictRow> verdicts;
   std::vector<TrafficRow> traffic;
   std::vector<LatencyRow> latencies;
 };

@@ -18,11 +18,11 @@ NumbersBoard::SurveyPtr survey_of_one() { return std::make_shared<Survey<Numbers
 
 std::vector<Numbers> requests(uint64_t count) {
   std::vector<Numbers> rows(1);
-  rows[0].routes.push_back({"node", "it only reads", count});
+  rows[0].verdicts.push_back({"reads", "node", "it only reads", count});
   return rows;
 }
 
-uint64_t requests_of(const NumbersBoard::SurveyPtr& survey) { return survey->rows().at(0).routes.at(0).requests; }
+uint64_t requests_of(const NumbersBoard::SurveyPtr& survey) { return survey->rows().at(0).verdicts.at(0).requests; }
 
 class NumbersBoardTest : public ::testing::Test {
  protected:

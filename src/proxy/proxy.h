@@ -50,6 +50,7 @@ class Proxy final : public Admin {
   std::vector<ClientRow> clients() const override;
   std::vector<ServerRow> servers() const override;
   std::vector<RouteRow> routes() const override;
+  std::vector<VerdictRow> verdicts() const override;
   std::vector<TrafficRow> traffic() const override;
   std::vector<LatencyRow> latencies() const override;
   Counted counted() const override;

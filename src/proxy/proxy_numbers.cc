@@ -31,15 +31,33 @@ std::vector<PoolRow> pools_of(const std::vector<Numbers>& parts) {
   return rows;
 }
 
+// Most requests first.
+template <class Row>
+std::vector<Row> sorted(std::vector<Row> rows) {
+  std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.requests > b.requests; });
+  return rows;
+}
+
 std::vector<RouteRow> routes_of(const std::vector<Numbers>& parts) {
   std::map<std::pair<std::string, std::string>, uint64_t> sums;
   for (const Numbers& of_thread : parts) {
-    for (const RouteRow& part : of_thread.routes) sums[{part.node, part.reason}] += part.requests;
+    for (const VerdictRow& part : of_thread.verdicts) sums[{part.node, part.reason}] += part.requests;
   }
   std::vector<RouteRow> rows;
   for (const auto& [key, requests] : sums) rows.push_back({key.first, key.second, requests});
-  std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.requests > b.requests; });
-  return rows;
+  return sorted(std::move(rows));
+}
+
+std::vector<VerdictRow> verdicts_of(const std::vector<Numbers>& parts) {
+  std::map<std::tuple<std::string, std::string, std::string>, uint64_t> sums;
+  for (const Numbers& of_thread : parts) {
+    for (const VerdictRow& part : of_thread.verdicts) sums[{part.verdict, part.node, part.reason}] += part.requests;
+  }
+  std::vector<VerdictRow> rows;
+  for (const auto& [key, requests] : sums) {
+    rows.push_back({std::get<0>(key), std::get<1>(key), std::get<2>(key), requests});
+  }
+  return sorted(std::move(rows));
 }
 
 std::vector<TrafficRow> traffic_of(const std::vector<Numbers>& parts) {
@@ -79,8 +97,8 @@ NumbersBoard::SurveyPtr Proxy::numbers() const {
       std::vector<Numbers> all(1);
       Numbers& own = all.front();
       context.pools->each([&](const Pool& pool) { pool.list(own.pools); });
-      context.routes.each([&](const std::string& node, ReasonId reason, uint64_t requests) {
-        own.routes.push_back({node, context.shared.reasons.text(reason), requests});
+      context.routes.each([&](const std::string& node, ReasonId reason, Meaning meaning, uint64_t requests) {
+        own.verdicts.push_back({to_string(meaning), node, context.shared.reasons.text(reason), requests});
       });
       context.pools->list(own.traffic);
       context.routes.each_latency([&](const std::string& node, const Latency& latency) {
@@ -95,11 +113,13 @@ NumbersBoard::SurveyPtr Proxy::numbers() const {
 Counted Proxy::counted() const {
   const NumbersBoard::SurveyPtr survey = numbers();
   const std::vector<Numbers> parts = survey->rows();
-  return {survey->begun(), pools_of(parts), routes_of(parts), traffic_of(parts), latencies_of(parts)};
+  return {survey->begun(),   pools_of(parts),     routes_of(parts),
+          traffic_of(parts), latencies_of(parts), verdicts_of(parts)};
 }
 
 std::vector<PoolRow> Proxy::pools() const { return pools_of(numbers()->rows()); }
 std::vector<RouteRow> Proxy::routes() const { return routes_of(numbers()->rows()); }
+std::vector<VerdictRow> Proxy::verdicts() const { return verdicts_of(numbers()->rows()); }
 std::vector<TrafficRow> Proxy::traffic() const { return traffic_of(numbers()->rows()); }
 std::vector<LatencyRow> Proxy::latencies() const { return latencies_of(numbers()->rows()); }
 

@@ -46,7 +46,8 @@ Look Router::look(std::string_view text, const std::string& database, bool read_
     return verdict;
   }();
   if (!read_as_written) {
-    return {&kOtherStrings, false, false, false, false, kOtherStrings.reason, text, reason::kOtherStrings};
+    return {&kOtherStrings,         false, false, false, false, kOtherStrings.reason, text, reason::kOtherStrings,
+            Meaning::kNotUnderstood};
   }
   Database& known = of(database);
   const sql::VerdictCache::Entry& entry = known.cache.get(text, known.catalog.get());
@@ -59,7 +60,8 @@ Look Router::look(std::string_view text, const std::string& database, bool read_
           decision.sets_any,
           decision.reason,
           text,
-          decision.reason_id};
+          decision.reason_id,
+          meaning_of(entry.verdict, decision.may_do_anything)};
 }
 
 const std::vector<std::string>& Router::custom_parameters(const std::string& database) {

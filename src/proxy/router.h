@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "proxy/meaning.h"
 #include "proxy/reactor_context.h"
 #include "sql/verdict_cache.h"
 
@@ -22,6 +23,7 @@ struct Look {
   std::string_view reason;                // why, or why not; as long-lived as the verdict
   std::string_view text;                  // what was looked at, while it is there
   ReasonId counted_as = 0;                // the reason, for the counters
+  Meaning meaning = Meaning::kNotLookedInto;
 };
 
 class Router {

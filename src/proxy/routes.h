@@ -1,5 +1,5 @@
-// How many requests went where, and why. A reason gets a number when it is first thought of (once for each statement
-// that is remembered), so that counting is one addition to a thread's own memory.
+// How many requests of what meaning went where, and why. A reason gets a number when it is first thought of (once for
+// each statement that is remembered), so that counting is one addition to a thread's own memory.
 #pragma once
 
 #include <array>
@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "proxy/counters.h"
+#include "proxy/meaning.h"
 #include "proxy/topology_snapshot.h"
 #include "proxy/traffic.h"
 
@@ -61,14 +62,19 @@ class Reasons {
 // One thread's own.
 class RouteCounts {
  public:
-  void count(const NodeView& node, ReasonId reason) { ++of(node).counts[reason]; }
+  void count(const NodeView& node, ReasonId reason, Meaning meaning) {
+    ++of(node).counts[reason][static_cast<size_t>(meaning)];
+  }
   void note_answer(const NodeView& node, uint64_t us) { of(node).latency.note(us); }
 
   template <class Visit>
-  void each(Visit visit) const {  // visit(node's name, reason, count)
+  void each(Visit visit) const {  // visit(node's name, reason, meaning, count)
     for (const Node& node : nodes_) {
       for (size_t id = 0; id < kMaxReasons; ++id) {
-        if (node.counts[id] > 0) visit(node.name, static_cast<ReasonId>(id), node.counts[id]);
+        for (size_t meaning = 0; meaning < kMeanings; ++meaning) {
+          const uint64_t count = node.counts[id][meaning];
+          if (count > 0) visit(node.name, static_cast<ReasonId>(id), static_cast<Meaning>(meaning), count);
+        }
       }
     }
   }
@@ -81,7 +87,7 @@ class RouteCounts {
   struct Node {
     std::string name;
     std::shared_ptr<const NodeGauge> gauge;  // held: its address means no other node meanwhile
-    std::array<uint64_t, kMaxReasons> counts = {};
+    std::array<std::array<uint64_t, kMeanings>, kMaxReasons> counts = {};
     Latency latency;
   };
   Node& of(const NodeView& node) {

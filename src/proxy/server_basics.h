@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -26,11 +28,12 @@ struct ServerBasics {
            max_connections = 0;  // of clients, whoever they are; neither replicas nor workers are among them
   std::vector<Slot> slots;       // those that keep most first, kMostSlots at most
   int64_t asked_ns = 0;          // steady clock
+  std::optional<std::set<std::string>> databases = {};  // all that take connections; nothing: more than kMostDatabases
 
-  static constexpr size_t kMostSlots = 20;
+  static constexpr size_t kMostSlots = 20, kMostDatabases = 1000;
 };
 
-// One round trip. kSql if the server does not want to tell, or works on one of its two parts for more than 100 ms: the
+// One round trip. kSql if the server does not want to tell, or works on one of its parts for more than 100 ms: the
 // connection can be used on; else as Connection::query().
 Result<ServerBasics> ask_basics(pgclient::Connection& connection, Deadline deadline);
 

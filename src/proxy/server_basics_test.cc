@@ -52,6 +52,20 @@ TEST_F(ServerBasicsTest, AServerThatIsSlowToTellKeepsTheConnection) {
   EXPECT_EQ((*(*asker)->query("SHOW statement_timeout", limit))[0].get(0, "statement_timeout"), "0");
 }
 
+TEST_F(ServerBasicsTest, DatabasesAreThoseThatTakeConnections) {
+  const Deadline limit = Deadline::after(seconds(60));
+  auto asker = postgres_->admin(limit);
+  ASSERT_TRUE(asker);
+  ASSERT_TRUE((*asker)->query("CREATE DATABASE \"My Shop\"", limit));
+  const auto basics = asked(**asker, limit);
+  ASSERT_TRUE(basics) << basics.error().message;
+  ASSERT_TRUE(basics->databases);
+  EXPECT_EQ(basics->databases->count("My Shop"), 1u);
+  EXPECT_EQ(basics->databases->count("postgres"), 1u);
+  EXPECT_EQ(basics->databases->count("template0"), 0u);
+  EXPECT_EQ(basics->databases->count("nodb"), 0u);
+}
+
 TEST_F(ServerBasicsTest, WorkersAreNoConnections) {
   const Deadline limit = Deadline::after(seconds(60));
   auto asker = postgres_->admin(limit), other = postgres_->admin(limit);

@@ -17,7 +17,7 @@ constexpr int kMaxReads = 16;  // in one go
 bool Session::asks_for_console() const {
   if (!login_ || login_->replication != Replication::kNone) return false;
   const auto database = login_->params.find("database");
-  if (database == login_->params.end() || database->second != kConsoleDatabase) return false;
+  if (database == login_->params.end() || !is_console(database->second)) return false;
   const ConsolePtr console = context_.shared.console.get();
   return console && console->is_open();
 }

@@ -1,6 +1,4 @@
 // What a client may ask of its own requests: where they go, and why.
-#include <algorithm>
-
 #include "proxy/session.h"
 
 namespace pgb::proxy {
@@ -33,20 +31,6 @@ bool asks_as_pgpool(std::string_view text) {
   if (after(text, "pgpool")) return true;
   const auto rest = after(text, "show");
   return rest && after(*rest, "pool_");
-}
-
-const char* in_words(const Look& look) {
-  const sql::Verdict& verdict = *look.verdict;
-  if (!verdict.parsed) return "not understood";
-  if (verdict.statements == 0) return "empty";
-  const bool opaque = std::any_of(verdict.effects.begin(), verdict.effects.end(),
-                                  [](const sql::Effect& effect) { return effect.kind == sql::Effect::Kind::kUnknown; });
-  if (look.may_do_anything || opaque) return "may do anything";
-  if (verdict.read) return "reads";
-  if (verdict.writes) return "writes";
-  if (verdict.changes_catalog) return "changes the catalogue";
-  if (verdict.transaction != sql::Transaction::kNone) return "controls the transaction";
-  return verdict.effects.empty() ? "may write" : "changes the session";
 }
 
 }  // namespace
@@ -108,7 +92,7 @@ void Session::explain_route(std::string_view text) {
   }
   send_rows({"node", "role", "reason", "verdict"},
             {node == nullptr ? "none" : node->name, node == nullptr ? "unknown" : to_string(node->role), reason,
-             in_words(look)},
+             to_string(look.meaning)},
             "EXPLAIN");
 }
 

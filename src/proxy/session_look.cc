@@ -67,7 +67,9 @@ bool Session::look_at_request(std::string_view rest, size_t total, Look& look, s
 // Whether all there is of a request is here, up to its Sync; then `look` says where the whole of it may go.
 bool Session::look_at_batch(std::string_view bytes, Look& look, std::string& refusal) {
   bool replica = true;
-  ReasonId why = reason::kNotLookedInto;  // of the first that must go to the primary, else of the last
+  // Of the first that must go to the primary, else of the last.
+  ReasonId why = reason::kNotLookedInto;
+  Meaning meaning = Meaning::kNotLookedInto;
   std::vector<std::string_view>& parsed = context_.names;
   parsed.clear();
   size_t at = 0;
@@ -79,6 +81,7 @@ bool Session::look_at_batch(std::string_view bytes, Look& look, std::string& ref
     if (tag == fe::kSync) {
       look.replica = replica;
       look.counted_as = why;
+      look.meaning = meaning;
       look.reason = context_.shared.reasons.text(why);
       return true;
     }
@@ -92,7 +95,7 @@ bool Session::look_at_batch(std::string_view bytes, Look& look, std::string& ref
       const std::string_view text = complete ? read_c_string(body, name.size() + 1, complete) : name;
       const Look of_text = look_at(text);
       if (refusal.empty()) refusal = refusal_by_mode(*of_text.verdict);
-      if (replica) why = of_text.counted_as;
+      if (replica) why = of_text.counted_as, meaning = of_text.meaning;
       replica = complete && replica && of_text.replica;
       if (complete) parsed.push_back(name);
     } else if (tag == fe::kBind) {
@@ -104,7 +107,7 @@ bool Session::look_at_batch(std::string_view bytes, Look& look, std::string& ref
       const bool known = !parsed_here && (name.empty() ? unnamed_ != 0 : found != statements_.end());
       if (complete && known) {
         const Look of_statement = name.empty() ? look_at_unnamed() : look_at(found->second.prepared->text());
-        if (replica) why = of_statement.counted_as;
+        if (replica) why = of_statement.counted_as, meaning = of_statement.meaning;
         replica = replica && of_statement.replica;
       }
       replica = replica && complete;

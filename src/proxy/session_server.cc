@@ -59,6 +59,7 @@ void Session::note_route(std::string_view reason, ReasonId counted_as) {
 Session::Step Session::acquire(const Look& look) {
   routed_.replica = look.replica;
   routed_.counted_as = look.counted_as;
+  routed_.meaning = look.meaning;
   routed_.reason = context_.shared.reasons.text(look.counted_as);
   if (!waiting_) {
     transaction_since_ = context_.loop.now();
@@ -84,7 +85,7 @@ void Session::attach(Server& server) {
   server_ = &server;
   fresh_ = true;
   route_node_ = server.node().name;
-  context_.routes.count(server.node(), counted_as_);
+  context_.routes.count(server.node(), counted_as_, routed_.meaning);
   ++pool_->traffic.assignments;
   if (state_ == State::kReady) ++transactions_;
   ++server.node().gauge->busy;

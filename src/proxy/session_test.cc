@@ -139,16 +139,18 @@ TEST(Routes, ReasonsHaveNumbersAndThereIsAnEndToThem) {
 TEST(Routes, ANodeIsCountedByItsNameWhateverTheTopology) {
   RouteCounts counts;
   NodeView node{"a", "10.0.0.1", 5432, NodeRole::kReplica, true, ""};
-  counts.count(node, 3);
+  counts.count(node, 3, Meaning::kReads);
   node.gauge = std::make_shared<NodeGauge>();  // its address has changed
-  counts.count(node, 3);
-  counts.count({"b", "10.0.0.2", 5432, NodeRole::kReplica, true, ""}, 3);
+  counts.count(node, 3, Meaning::kReads);
+  counts.count(node, 3, Meaning::kChangesSession);
+  counts.count({"b", "10.0.0.2", 5432, NodeRole::kReplica, true, ""}, 3, Meaning::kNotLookedInto);
   std::map<std::string, uint64_t> seen;
-  counts.each([&](const std::string& name, ReasonId reason, uint64_t requests) {
+  counts.each([&](const std::string& name, ReasonId reason, Meaning meaning, uint64_t requests) {
     EXPECT_EQ(reason, 3);
-    seen[name] = requests;
+    seen[name + " " + to_string(meaning)] = requests;
   });
-  EXPECT_EQ(seen, (std::map<std::string, uint64_t>{{"a", 2}, {"b", 1}}));
+  EXPECT_EQ(seen,
+            (std::map<std::string, uint64_t>{{"a reads", 2}, {"a changes the session", 1}, {"b not looked into", 1}}));
 }
 
 TEST(SessionStates, NothingReachesAServerBeforeTheLogin) {

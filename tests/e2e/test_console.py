@@ -1,5 +1,6 @@
 """The console (database "pgbalancer") as PgBouncer's clients use it, and pgpool-II's commands in any session."""
 import contextlib
+import shutil
 import subprocess
 import threading
 
@@ -8,6 +9,7 @@ import psycopg2
 import psycopg2.errors
 import pytest
 
+from harness import tools
 from harness.alone import standing_group
 from harness.waiting import holds_for, wait_until
 from harness.wire import Wire, query
@@ -100,7 +102,7 @@ def test_psql_sees_the_columns_of_pgbouncer(site, what):
 def test_the_queries_of_an_exporter_give_numbers(site):
     with site.connect() as client, site.connect("watcher", "pgbalancer") as exporter:
         ask(client, "SELECT 1")
-        assert ask(exporter, "SHOW VERSION;")[0]["version"].startswith("pgbalancer ")
+        assert ask(exporter, "SHOW VERSION;")[0]["version"].startswith("PgBouncer 1.25"), "collectors choose their columns by it"
         for what, columns in EXPORTER.items():
             rows = ask(exporter, f"SHOW {what};")
             assert [row for row in rows if row["database"] == "postgres"], (what, rows)
@@ -112,6 +114,21 @@ def test_the_queries_of_an_exporter_give_numbers(site):
         config = {row["key"]: row["value"] for row in ask(exporter, "SHOW CONFIG;")}
         assert config["max_client_conn"] == "1000" and config["max_user_connections"] == "0"
         assert not [key for key in config if "password" in key or "token" in key]
+
+
+@pytest.mark.skipif(not shutil.which(tools.Exporter.PROGRAM), reason=f"{tools.Exporter.PROGRAM} is not installed")
+def test_an_exporter_of_pgbouncer_connects_and_tells_numbers(site):
+    with site.connect() as client, contextlib.closing(tools.Exporter(site.balancer.port, "watcher", "watcher")) as exporter:
+        ask(client, "SELECT 1")
+        numbers = exporter.wait_serves().numbers()
+        assert numbers["pgbouncer_used_clients"] >= 1 and numbers["pgbouncer_databases"] >= 1 and numbers["pgbouncer_pools"] >= 1, numbers
+
+
+def test_the_console_has_the_name_of_pgbouncers_too(site):
+    for name in ("pgbalancer", "pgbouncer"):
+        done = site.psql("SHOW VERSION", "watcher", name)
+        assert done.returncode == 0 and "PgBouncer 1.25" in done.stdout, done
+        assert "may not use the console" in site.psql("SHOW VERSION", "shop", name).stderr
 
 
 def test_what_clients_do_shows_at_once(site):
@@ -175,6 +192,18 @@ def test_reconnect_and_kill(site):
     assert site.show("LISTS"), "the console itself is not killed"
 
 
+def test_what_there_is_not_is_not_done(site):
+    for command in ("PAUSE nodb", "KILL nodb", "RECONNECT nodb"):
+        wait_until(lambda: "there is no database nodb" in site.psql(command).stderr, 10, f"{command}: the servers know their databases")
+        assert "databases: postgres, template1" in site.psql(command).stderr, "those that there are"
+    assert not [row for row in site.show("DATABASES") if row["name"] == "nodb"], "nothing is paused"
+    site.primary.sql("CREATE DATABASE newdb")
+    wait_until(lambda: site.psql("PAUSE newdb").returncode == 0, 10, "nobody has asked for it, but it is there")
+    site.primary.sql("DROP DATABASE newdb")
+    assert site.psql("RESUME newdb").returncode == 0, "what is paused can be resumed"
+    assert "there is no parameter" in site.psql("SET x = 1").stderr
+
+
 def test_who_may_do_what(site):
     refused = site.psql("SHOW POOLS", "shop")
     assert refused.returncode == 2 and 'user "shop" may not use the console' in refused.stderr, refused
@@ -195,7 +224,7 @@ def test_the_extended_protocol_in_text_and_in_binary(site):
                 assert dict(rows)["peers"] == 0, rows
             with pytest.raises(psycopg.Error, match="there is nothing to show"):
                 connection.execute("SHOW nonsense", prepare=True)
-            assert connection.execute("SHOW VERSION", prepare=True).fetchone()[0].startswith("pgbalancer")
+            assert "pgbalancer" in connection.execute("SHOW VERSION", prepare=True).fetchone()[0]
     with psycopg.connect(site.balancer.url("boss", "boss", "pgbalancer")) as connection:  # which begins a transaction
         assert connection.execute("SHOW STATE").fetchall()[0] == ("active", "yes")
         connection.commit()

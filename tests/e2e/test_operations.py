@@ -10,6 +10,7 @@ import subprocess
 import threading
 import urllib.error
 
+import psycopg
 import psycopg2
 import psycopg2.errors
 import pytest
@@ -305,6 +306,24 @@ def test_routes_are_counted_by_node_and_reason(site):
     after = counts()
     assert after[(node, reason)] == before.get((node, reason), 0) + 21
     assert node == "one" and reason, (node, reason)
+
+
+def test_verdicts_are_counted_with_where_they_went_and_why(site):
+    def counts() -> dict:
+        return {(v["verdict"], r["node"]): sum(s["requests"] for s in v["routes"] if s["node"] == r["node"])
+                for v in site.balancer.ask("routes")["verdicts"] for r in v["routes"]}
+    client, prepared = site.client(), psycopg.connect(site.balancer.url("shop", "shop"), autocommit=True)
+    before = counts()
+    for _ in range(5):
+        run(client, "INSERT INTO log VALUES (3)")
+        prepared.execute("INSERT INTO log VALUES (%s)", [3], prepare=True)
+    run(client, "CREATE TEMP TABLE mine (n int)")
+    after = counts()
+    assert after[("writes", "one")] >= before.get(("writes", "one"), 0) + 10, (before, after)
+    assert sum(after.values()) >= sum(before.values()) + 11
+    rows = site.balancer.ask("routes")
+    assert sum(v["requests"] for v in rows["verdicts"]) == sum(r["requests"] for r in rows["routes"])
+    prepared.close()
 
 
 def test_the_lists_show_who_does_what_where(site):

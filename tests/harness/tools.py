@@ -1,15 +1,15 @@
 """What operators look with, each a program or library of its own, asked again and again while something happens."""
-import contextlib
 import json
 import os
 import shutil
 import subprocess
+import tempfile
 import threading
 import time
 
-import psycopg2
-
+from harness.free_ports import free_block
 from harness.rest import exchange
+from harness.waiting import wait_until
 
 
 def run(*command, feed: str | None = None, **environment) -> str:
@@ -42,13 +42,41 @@ def value(text: str, series: str) -> float:
     return float(line.rsplit(" ", 1)[1])
 
 
-def exporter_of_debian(url: str) -> dict[str, float]:
-    """Two collectors of the package prometheus-pgbouncer-exporter. Its others ask for columns that PgBouncer has no more."""
-    from prometheus_pgbouncer_exporter.collectors import ListsCollector, PoolsCollector  # noqa: PLC0415
-    with contextlib.closing(psycopg2.connect(url, connect_timeout=20)) as connection:
-        connection.autocommit = True
-        found = [*ListsCollector(connection=connection).collect(), *PoolsCollector(connection=connection, databases=None).collect()]
-    return {sample.name: float(sample.value) for family in found for sample in family.samples}
+class Exporter:
+    """Debian's package prometheus-pgbouncer-exporter, as a process that connects by itself: to a database whose name it has built in.
+
+    It asks for columns that PgBouncer itself has no more (`total_requests`, `reserve_pool`) and ends over each row without them, so it is
+    told to look at a database that nobody uses; what it tells then are the LISTS."""
+    PROGRAM = "prometheus-pgbouncer-exporter"
+
+    def __init__(self, balancer_port: int, user: str, password: str):
+        self.port = free_block(1)
+        self.log = tempfile.TemporaryFile(mode="w+")
+        self.process = subprocess.Popen(
+            [self.PROGRAM, "--host", "127.0.0.1", "--port", str(self.port), "--pgbouncer-host", "127.0.0.1", "--pgbouncer-port",
+             str(balancer_port), "--pgbouncer-user", user, "--database", "nobody_uses_it"],
+            env=os.environ | {"PGPASSWORD": password, "PGCONNECT_TIMEOUT": "20"}, stdout=self.log, stderr=self.log)
+
+    def told(self) -> str:
+        self.log.seek(0)
+        return self.log.read()
+
+    def numbers(self) -> dict[str, float]:
+        assert self.process.poll() is None, self.told()
+        answer = exchange(self.port, "GET", "/metrics")
+        assert answer.status == 200, (answer, self.told())
+        found = [line.rsplit(" ", 1) for line in answer.body.decode().splitlines() if line.startswith("pgbouncer_")]
+        return {series: float(number) for series, number in found}
+
+    def wait_serves(self) -> "Exporter":
+        wait_until(lambda: self.process.poll() is not None or self.numbers(), 30, "the exporter answers")
+        assert self.process.poll() is None, self.told()
+        return self
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.wait(20)
+        self.log.close()
 
 
 class Watcher:
