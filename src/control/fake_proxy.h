@@ -14,6 +14,8 @@ class FakeProxy : public proxy::Admin {
   std::string said;      // the last order
   bool healthy = false;  // the one node
   uint64_t requests = 20;
+  std::vector<proxy::NodeView> more;  // nodes
+  proxy::PoolSettings settings;
 
   proxy::Stats stats() const override {
     proxy::Stats stats;
@@ -24,11 +26,12 @@ class FakeProxy : public proxy::Admin {
   proxy::TopologyPtr topology() const override {
     auto topology = std::make_shared<proxy::TopologySnapshot>();
     topology->nodes = {{"primary1", "10.0.0.1", 5432, proxy::NodeRole::kPrimary, healthy, healthy ? "" : "refused"}};
+    topology->nodes.insert(topology->nodes.end(), more.begin(), more.end());
     return topology;
   }
   void apply(proxy::TopologyPtr) override {}
   void set_pool(const proxy::PoolSettings&) override {}
-  proxy::PoolSettings pool_settings() const override { return proxy::PoolSettings(); }
+  proxy::PoolSettings pool_settings() const override { return settings; }
   uint16_t port() const override { return 1; }
 
   std::vector<proxy::PoolRow> pools() const override { return {{"shop", "alice", "primary1", 1, 2, 3, 4, 5, 0.5}}; }
