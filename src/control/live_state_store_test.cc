@@ -28,6 +28,35 @@ TEST_F(LiveStateTest, TheClusterThatNoSettingNamesIsTheOneOfTheStore) {
   live_.reset();
 }
 
+// However little it lacks: its agent knows that nothing comes in.
+TEST_F(LiveStateTest, AReplicaThatDoesNotStreamIsNotWhole) {
+  const std::shared_ptr<dcs::Dcs> store = dcs::LocalStore::in_memory();
+  const auto put = [&](const std::string& key, const std::string& value) {
+    ASSERT_TRUE(store->put("/pgbalancer/shop/lb1/" + key, value, 0, Deadline::after(milliseconds(5000))));
+  };
+  const auto publish = [&](bool streaming) {
+    put("members/b", Json{{"name", "b"}, {"state", "following"}, {"follows", "a"}, {"streaming", streaming}}.dump());
+  };
+  put("leader", R"({"holder":"a","epoch":2})");
+  publish(false);
+  GroupRoles roles("lb1");
+  roles.use(store);
+  start(&roles);
+  Json now = wait_for([](const Json& s) { return s["state"] == "degraded"; });
+  EXPECT_EQ(now["links"][0]["state"], "broken");
+  EXPECT_EQ(now["nodes"][1]["state"], "degraded");
+  EXPECT_NE(now["sentence"].get<std::string>().find("b is degraded: it gets no log from a"), std::string::npos) << now;
+  publish(true);
+  now = wait_for([](const Json& s) { return s["state"] == "healthy"; });
+  EXPECT_EQ(now["links"][0]["state"], "streaming");
+  EXPECT_EQ(now["sentence"], "");
+  put("paused", R"({"since":"t1","by":"alice"})");
+  now = wait_for([](const Json& s) { return s["state"] == "degraded"; });
+  EXPECT_EQ(now["sentence"], "Failover is paused: no server takes over by itself until somebody resumes it.");
+  live_.reset();
+  roles.use(nullptr);
+}
+
 // Numbers of another process mean nothing here; the lease store's history is one for all of them.
 TEST_F(LiveStateTest, WhoComesFromAnotherProcessMissesNothingAndHearsNothingTwice) {
   const std::shared_ptr<dcs::LocalStore> store = dcs::LocalStore::in_memory();

@@ -45,6 +45,30 @@ TEST_F(LiveStateTest, ALostPrimaryIsSeenAndExplained) {
   EXPECT_EQ(live_->role_numbers().counts.without_primary_s, roles.counts.without_primary_s) << "it has ended";
 }
 
+// Nobody calls that healthy: reads do not go there, and what it lacks grows.
+TEST_F(LiveStateTest, AReplicaThatIsTooFarBehindIsNotWhole) {
+  proxy::NodeView replica = node("b", kReplica);
+  replica.gauge->behind_bytes = 24'000;
+  replica.gauge->caught_up_ns =
+      std::chrono::nanoseconds((std::chrono::steady_clock::now() - std::chrono::seconds(660)).time_since_epoch())
+          .count();
+  group_.set({node("a", kPrimary), replica});
+  start();
+  Json now = wait_for([](const Json& s) { return s["state"] == "degraded"; });
+  EXPECT_EQ(now["nodes"][1]["state"], "degraded");
+  const std::string reason = now["nodes"][1]["reason"];
+  EXPECT_NE(reason.find("s behind, more than max_replica_lag (10 s), and gets no reads"), std::string::npos) << reason;
+  EXPECT_NE(now["sentence"].get<std::string>().find("b is degraded: " + reason), std::string::npos) << now["sentence"];
+  EXPECT_NE(live_->text().find("max_replica_lag"), std::string::npos) << live_->text();
+  replica.gauge->caught_up_ns = 0;
+  now = wait_for([](const Json& s) { return s["nodes"][1]["lag_s"] == nullptr; });
+  EXPECT_NE(now["nodes"][1]["reason"].get<std::string>().find("has yet to catch up"), std::string::npos) << now;
+  replica.gauge->behind_bytes = 0;
+  now = wait_for([](const Json& s) { return s["state"] == "healthy"; });
+  EXPECT_EQ(now["nodes"][1]["state"], "up");
+  EXPECT_EQ(now["nodes"][1]["reason"], "");
+}
+
 TEST_F(LiveStateTest, TheTimeWithoutAPrimaryCountsFromTheStart) {
   group_.set({node("a", kPrimary, false, "connection refused"), node("b", kReplica)});
   start();

@@ -45,7 +45,7 @@ LiveNode live_node(const NodeNumbers& numbers, const Rates& rates, const std::op
   return node;
 }
 
-bool is_up(const LiveNode& node) { return node.state == "up" || node.state == "drained"; }
+bool is_up(const LiveNode& node) { return node.state == "up" || node.state == "degraded" || node.state == "drained"; }
 
 LiveLink link_to(const LiveNode& node, const LiveNode* primary) {
   const bool up = is_up(node);
@@ -73,6 +73,35 @@ std::vector<LiveLink> links_of(const LiveView& view) {
   return links;
 }
 
+// Why the router gives no reads to a replica that answers, in so far as that is its lag; empty: it is not.
+std::string why_too_far(const LiveNode& node, const proxy::PoolSettings& settings) {
+  const double limit_s = std::chrono::duration<double>(settings.max_replica_lag).count();
+  const std::string bytes = std::to_string(node.behind_bytes.value_or(0)) + " bytes behind";
+  if (limit_s > 0 && !node.behind_s) return "it has yet to catch up, " + bytes + ", and gets no reads before";
+  if (limit_s > 0 && *node.behind_s > limit_s) {
+    return "it is " + fixed(*node.behind_s, 0) + " s behind, more than max_replica_lag (" +
+           fixed(limit_s, limit_s < 10 ? 1 : 0) + " s), and gets no reads";
+  }
+  const uint64_t limit = settings.max_replica_lag_bytes;
+  if (limit == 0 || node.behind_bytes.value_or(0) <= limit) return "";
+  return "it is " + bytes + ", more than max_replica_lag_bytes (" + std::to_string(limit) + "), and gets no reads";
+}
+
+// What is wrong with replicas that answer. While nobody is the primary none has anything to get.
+void look_at_replicas(LiveView& view, const proxy::PoolSettings& settings) {
+  const auto leads = [](const LiveNode& node) { return node.role == "primary" && is_up(node); };
+  if (std::none_of(view.nodes.begin(), view.nodes.end(), leads)) return;
+  for (LiveNode& node : view.nodes) {
+    if (!is_up(node) || node.role != "replica") continue;
+    for (const LiveLink& link : view.links) {
+      if (link.to == node.name && link.state == "broken") node.reason = "it gets no log from " + link.from;
+    }
+    const std::string far = why_too_far(node, settings);
+    if (!far.empty()) node.reason += (node.reason.empty() ? "" : "; ") + far;
+    if (!node.reason.empty() && node.state == "up") node.state = "degraded";
+  }
+}
+
 void judge(LiveView& view, const proxy::PoolSettings& settings) {
   std::vector<std::string> wrong;
   bool primary = false;
@@ -81,12 +110,13 @@ void judge(LiveView& view, const proxy::PoolSettings& settings) {
     const bool up = is_up(node);
     primary = primary || (node.role == "primary" && up);
     if (node.role == "primary" && node.state == "drained") drained = node.name;
-    if (!up)
+    if (!up || !node.reason.empty())
       wrong.push_back(node.name + " is " + (node.state == "unknown" ? "not known yet" : node.state) +
                       (node.reason.empty() ? "" : ": " + node.reason));
   }
   view.writes_wait = !primary || !drained.empty();
-  view.state = !primary ? "no_primary" : wrong.empty() && drained.empty() ? "healthy" : "degraded";
+  const bool whole = wrong.empty() && drained.empty() && !(view.roles && view.roles->paused);
+  view.state = !primary ? "no_primary" : whole ? "healthy" : "degraded";
   if (!primary) {
     const auto limit = std::chrono::duration<double>(settings.primary_wait_timeout).count();
     wrong.insert(wrong.begin(),
@@ -181,6 +211,7 @@ LiveView live_view(const proxy::Admin& proxy, const std::string& group, proxy::C
   if (view.routes.size() > LiveView::kMostRoutes) view.routes.resize(LiveView::kMostRoutes);
   for (const NodeNumbers& node : nodes) view.nodes.push_back(live_node(node, view.rates, view.roles));
   view.links = links_of(view);
+  look_at_replicas(view, settings);
   judge(view, settings);
   count_kept_back(view, proxy);
   return view;

@@ -59,7 +59,7 @@ std::vector<RestSchema> about_the_page() {
         {"clients", "any"},
         {"servers", "any"},
         {"rates", "any", "of the last second"},
-        {"nodes", "[any]"},
+        {"nodes", "[any]", "their states: \"up\", \"degraded\", \"drained\", \"down\", \"refused\", \"unknown\""},
         {"links", "[any]", "who streams from whom"},
         {"pools", "[any]", "the busiest"},
         {"routes", "[RouteCount]"},

@@ -111,6 +111,42 @@ def test_the_page_shows_who_leads_and_why(site):
     assert history and "not ours" not in told()
 
 
+def test_a_replica_that_gets_no_log_is_green_nowhere(site):
+    if site.etcd:
+        pytest.skip("the same as where the balancer keeps the store")
+    leader, node = site.leader(), site.another()
+    other = next(name for name in site.names if name not in (leader, node))
+
+    def upstream(order: str) -> None:
+        site.sandbox.query(f"ALTER SYSTEM {order}", node)
+        site.sandbox.query("SELECT pg_reload_conf()", node)
+
+    def seen(name: str) -> dict:
+        return next(one for one in site.rest.get("/api/v1/snapshot")["nodes"] if one["name"] == name)
+
+    def status(path: str) -> int:
+        return site.rest.ask("GET", path, expect=None).status
+    upstream("SET primary_conninfo = 'host=127.0.0.1 port=1'")
+    try:
+        wait_until(lambda: site.rest.get("/api/v1/snapshot")["state"] == "degraded", 20, "it is known that it gets no log")
+        snapshot = site.rest.get("/api/v1/snapshot")
+        assert f"{node} is degraded: it gets no log from {leader}" in snapshot["sentence"], snapshot["sentence"]
+        assert (seen(node)["state"], seen(other)["state"]) == ("degraded", "up")
+        assert site.sandbox.status()["state"] == "degraded"
+        assert "degraded" in site.sandbox.run("top").out
+        assert status(f"/replica?node={node}") == 200, "what it has is not old yet"
+        site.sandbox.query("CREATE TABLE IF NOT EXISTS not_there (n int)")
+        wait_until(lambda: status(f"/replica?node={node}") == 503, 30, "it is further behind than max_replica_lag")
+        assert status(f"/replica?node={node}&lag=1GB") == status(f"/read-only?node={node}") == 503
+        assert site.rest.get("/replica", None)["nodes"] == [other]
+        wait_until(lambda: "max_replica_lag" in seen(node)["reason"], 10, "it is said, too")
+    finally:
+        upstream("RESET primary_conninfo")
+    site.wait_whole()
+    wait_until(lambda: site.rest.get("/api/v1/snapshot")["state"] == site.sandbox.status()["state"] == "healthy", 30, "all is well again")
+    assert site.rest.get("/api/v1/snapshot")["sentence"] == ""
+
+
 def test_a_store_that_hangs_makes_nothing_else_old(site):
     if not site.etcd:
         pytest.skip("the balancer keeps the store itself")

@@ -30,7 +30,7 @@ export function mark(withWord = true) {
 
 export const levelOf = {
   group: (state) => ({ healthy: "good", degraded: "warn", no_primary: "bad" })[state] ?? "unknown",
-  node: (state) => ({ up: "good", drained: "idle", down: "bad", refused: "bad" })[state] ?? "unknown",
+  node: (state) => ({ up: "good", degraded: "warn", drained: "idle", down: "bad", refused: "bad" })[state] ?? "unknown",
   event: (event) => (event.kind === "health" ? (/ is (down|refused)/.test(event.text) ? "bad" : "good") : event.kind),
 };
 
