@@ -16,9 +16,10 @@ namespace pgb::control {
 
 struct LiveNode {
   std::string name, address;
-  std::string role;  // "primary", "replica", "unknown": what it said last
-  // "up", "degraded" (a replica that gets no log, or is too far behind to get reads), "drained", "down", "refused" (a
-  // primary beside the one), "unknown" (not asked yet)
+  std::string role;       // "primary", "replica"; "unknown" also while it does not answer
+  std::string last_role;  // what it said last, be it up or not
+  // "up", "degraded" (its agent is gone, or a replica gets no log or is too far behind to get reads), "drained",
+  // "down", "refused" (a primary beside the one), "unknown" (not asked yet)
   std::string state;
   std::string reason;  // why it is not "up", in one sentence; also what is wrong with a drained one
   double weight = 1;

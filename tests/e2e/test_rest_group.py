@@ -210,6 +210,35 @@ def test_a_replica_is_made_anew(site):
     assert "is the primary" in refused["detail"]
 
 
+def test_a_copy_that_fails_is_told_once_and_why(site):
+    if site.etcd:
+        pytest.skip("the same as where the balancer keeps the store")
+    leader, node = site.leader(), site.another()
+    copier = site.sandbox.value("SELECT rolname FROM pg_roles WHERE rolreplication AND NOT rolsuper", leader)
+
+    def seen() -> dict:
+        return next(one for one in site.rest.get("/api/v1/snapshot")["nodes"] if one["name"] == node)
+
+    def copies() -> list[str]:
+        return [line["text"] for line in site.rest.get("/api/v1/history")["history"] if f"{node} gets a full copy" in line["text"]]
+    before = len(copies())
+    site.sandbox.query(f'ALTER ROLE "{copier}" NOLOGIN', leader)
+    try:
+        site.rest.post(f"/api/v1/nodes/{node}/recovery")
+        wait_until(lambda: "the last try failed" in seen()["reason"], 30, "it is said why there is no copy")
+        assert "not permitted to log in" in seen()["reason"], seen()
+        assert seen()["reason"] in site.rest.get("/api/v1/snapshot")["sentence"]
+        [member] = [one for one in site.rest.get("/api/v1/watchdog/info")["members"] if one["name"] == node]
+        assert "not permitted to log in" in member["sentence"], member
+        time.sleep(5)
+        told = copies()[before:]
+        assert 1 <= len(told) <= 2 and len(set(told)) == len(told), told
+    finally:
+        site.sandbox.query(f'ALTER ROLE "{copier}" LOGIN', leader)
+    site.wait_whole()
+    wait_until(lambda: seen()["state"] == "up" and seen()["reason"] == "", 20, "nothing is left of it")
+
+
 def test_the_watchdog_is_stopped_and_started_as_a_pause(site):
     leader = site.leader()
     assert "no server takes over" in site.rest.post("/api/v1/watchdog/stop")["text"]
@@ -373,5 +402,26 @@ def test_operators_tools_answer_while_the_primary_is_lost(site):
     assert f'pgbalancer_node_timeline{{node="{old}"}}' not in now
     if "an exporter" in last:
         assert last["an exporter"]["pgbouncer_users"] >= 1, last["an exporter"]
+    who_is_gone_is_told_as_gone(site, clients, old, new)
     site.sandbox.run("start")
     site.wait_whole()
+
+
+def who_is_gone_is_told_as_gone(site, clients, old: str, new: str) -> None:
+    """Server and agent: neither what it was nor what it said last is how it is."""
+    def agent_up(name: str) -> float:
+        return tools.value(metrics(site), f'pgbalancer_node_agent_up{{node="{name}"}}')
+    wait_until(lambda: agent_up(old) == 0, 20, "it is known that its agent is gone")
+    assert agent_up(new) == 1
+    assert [tools.value(metrics(site), f'pgbalancer_node_primary{{node="{name}"}}') for name in (old, new)] == [0, 1]
+    members = {member["name"]: member for member in site.rest.get("/api/v1/watchdog/info")["members"]}
+    assert members[old]["state"] == "silent" and members[old]["age_s"] >= 5 and members[new]["age_s"] < 5, members
+    nodes = {node["name"]: node for node in site.rest.get("/api/v1/snapshot")["nodes"]}
+    assert (nodes[old]["role"], nodes[old]["last_role"], nodes[new]["role"]) == ("unknown", "primary", "primary"), nodes
+    assert nodes[old]["agent"]["state"] == "silent" and "its agent has said nothing for" in nodes[old]["reason"], nodes[old]
+    shown = site.pcp(clients, "watchdog_info", "-v").stdout
+    assert (shown.count("LOST"), shown.count("STANDBY"), shown.count("LEADER")) == (1, 1, 1), shown
+    third = next(name for name in site.names if name not in (old, new))
+    words = site.pcp(clients, "node_info", site.names.index(third)).stdout.split()
+    assert {"up", "streaming", "quorum"} <= set(words) and "waiting" not in words, words
+    assert "primary" not in site.pcp(clients, "node_info", site.names.index(old)).stdout.split()

@@ -7,8 +7,8 @@ const lag = (node) => (node.lag_s === null ? "" : node.lag_bytes > 0 ? `${format
 
 function sentence(node, link) {
   if (node.state === "down" || node.state === "refused") return node.reason;
-  if (node.role === "primary") return "takes writes";
   if (node.state === "degraded") return node.reason;
+  if (node.role === "primary") return "takes writes";
   if (!link) return lag(node);
   if (link.state === "broken") return `does not stream from ${link.from}`;
   return [`streams from ${link.from}`, lag(node)].filter(Boolean).join(", ");
