@@ -416,9 +416,13 @@ def who_is_gone_is_told_as_gone(site, clients, old: str, new: str) -> None:
     assert [tools.value(metrics(site), f'pgbalancer_node_primary{{node="{name}"}}') for name in (old, new)] == [0, 1]
     members = {member["name"]: member for member in site.rest.get("/api/v1/watchdog/info")["members"]}
     assert members[old]["state"] == "silent" and members[old]["age_s"] >= 5 and members[new]["age_s"] < 5, members
-    nodes = {node["name"]: node for node in site.rest.get("/api/v1/snapshot")["nodes"]}
+
+    def seen() -> dict:
+        return {node["name"]: node for node in site.rest.get("/api/v1/snapshot")["nodes"]}
+    wait_until(lambda: seen()[old]["agent"]["state"] == "silent", 10, "the page, which is a second behind, knows it, too")
+    nodes = seen()
     assert (nodes[old]["role"], nodes[old]["last_role"], nodes[new]["role"]) == ("unknown", "primary", "primary"), nodes
-    assert nodes[old]["agent"]["state"] == "silent" and "its agent has said nothing for" in nodes[old]["reason"], nodes[old]
+    assert "its agent has said nothing for" in nodes[old]["reason"], nodes[old]
     shown = site.pcp(clients, "watchdog_info", "-v").stdout
     assert (shown.count("LOST"), shown.count("STANDBY"), shown.count("LEADER")) == (1, 1, 1), shown
     third = next(name for name in site.names if name not in (old, new))
