@@ -51,6 +51,7 @@ constexpr Row kFunctions[] = {
     {"url", verb_url},
     {"psql", verb_psql},
     {"env", verb_env},
+    {"open", verb_open},
     {"help", verb_help},
     {"schema", verb_schema},
     {"completion", verb_completion},

@@ -79,6 +79,7 @@ int verb_events(Context&);
 int verb_url(Context&);
 int verb_psql(Context&);
 int verb_env(Context&);
+int verb_open(Context&);
 int verb_completion(Context&);
 int verb_help(Context&);
 int verb_schema(Context&);

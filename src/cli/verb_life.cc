@@ -34,8 +34,13 @@ static void print_connect(const Context& context, const cluster::InitResult& mad
     std::printf("  connect   psql \"postgresql://%s@%s:%u/%s\"\n", cluster.postgres.superuser.c_str(), host.c_str(),
                 unsigned{balancer.port}, cluster.postgres.database.c_str());
   }
-  std::printf("  password  %s\n  look      %s\n  undo      %s\n", context.again("url --show-password").c_str(),
-              context.again("status --watch").c_str(), context.again("destroy").c_str());
+  const std::string password = context.again("url --show-password");
+  std::printf("  password  %s\n", password.c_str());
+  for (const model::Balancer& balancer : cluster.balancers) {
+    std::printf("  web       %s\n", cluster::web_url(cluster, balancer).c_str());
+  }
+  std::printf("  look      %s\n  undo      %s\n", context.again("status --watch").c_str(),
+              context.again("destroy").c_str());
   print_changes(made);
 }
 

@@ -49,6 +49,7 @@ const std::vector<VerbRow>& verb_table() {
        "--role --direct --balancer --format --show-password", "url --format jdbc"},
       {"psql", "Use", "[ARGUMENT...]", "psql, connected", "--role --direct --balancer", "psql -- -c 'SELECT 1'"},
       {"env", "Use", "", "PGHOST and the like, for a shell", "--role --direct --balancer --show-password", "env"},
+      {"open", "Use", "", "the web page: its address, and a browser at it", "--balancer", "open"},
       {"completion", "Tool", "SHELL", "completion for bash, zsh or fish", "", "completion bash"},
       {"help", "Tool", "[VERB|TOPIC]", "this help, or a verb's, or a topic's", "--man", "help init"},
       {"schema", "Tool", "", "the cluster file's JSON Schema", "--markdown", "schema"},

@@ -1,4 +1,4 @@
-// url, env, psql: how to connect.
+// url, env, psql, open: how to connect.
 #include <unistd.h>
 
 #include <cstdio>
@@ -63,6 +63,7 @@ int verb_psql(Context& context) {
     return context.fail(
         Error(Code::kNoPostgres, "psql is not on this machine").with("try", "apt-get install postgresql-client"));
   }
+  os::forget_libpq();  // the user's own are of another server
   for (const std::string& line : split(*text, '\n')) {
     const size_t equals = line.find('=');
     setenv(line.substr(0, equals).c_str(), line.substr(equals + 1).c_str(), 1);
@@ -75,6 +76,21 @@ int verb_psql(Context& context) {
   argv.push_back(nullptr);
   execv(program->c_str(), argv.data());
   return context.fail(Error(Code::kIo, "cannot run " + *program));
+}
+
+// A browser is started where somebody sits before a screen.
+int verb_open(Context& context) {
+  auto session = context.open();
+  if (!session.ok()) return context.fail(session.error());
+  const auto address = cluster::web_url(**session, context.line.get("--balancer"));
+  if (!address.ok()) return context.fail(address.error());
+  std::printf("%s\n", address->c_str());
+  const bool screen = std::getenv("DISPLAY") != nullptr || std::getenv("WAYLAND_DISPLAY") != nullptr;
+  if (!screen || isatty(STDOUT_FILENO) == 0 || !os::find_program("xdg-open").ok()) return 0;
+  os::SpawnOptions browser;
+  browser.argv = {"xdg-open", *address};
+  const auto started = os::spawn_detached(browser);
+  return started.ok() ? 0 : context.fail(started.error());
 }
 
 }  // namespace pgb::cli

@@ -12,6 +12,7 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 
+#include "cluster/pcp_clients.h"
 #include "cluster/time_text.h"
 #include "cluster/wanted.h"
 #include "model/topology_json.h"
@@ -114,8 +115,14 @@ Status want(Session& session, const std::string& text) {
   if (!cluster.ok()) return std::move(cluster).error();
   session.wanted = std::move(*cluster);
   const auto recorded = session.recorded();
-  if (!recorded.ok()) return {};
-  cluster = model::load_cluster(session.options.file, text, {recorded->ha.failover});
+  model::Defaults defaults;
+  if (recorded.ok()) {
+    defaults.failover = recorded->ha.failover;
+    if (!recorded->balancers.empty()) defaults.pcp_version = recorded->balancers.front().config.pcp_version;
+  } else {
+    defaults.pcp_version = pcp_version_here();
+  }
+  cluster = model::load_cluster(session.options.file, text, defaults);
   if (cluster.ok()) session.wanted = std::move(*cluster);
   return {};
 }
@@ -128,8 +135,8 @@ Result<model::Cluster> Session::recorded() const {
     return Error(Code::kNoCluster, "cluster " + wanted.cluster_name + " was not made")
         .with("try", "pgbalancer_cluster init --config " + options.file);
   }
-  constexpr model::Defaults kBeforeFailover{false};  // what a record means that knows nothing of it
-  model::Parsed parsed = model::parse_cluster(*text, kBeforeFailover);
+  const model::Defaults before_failover{false, "4.4"};  // what a record means that knows nothing of it
+  model::Parsed parsed = model::parse_cluster(*text, before_failover);
   if (!parsed.mistakes.empty()) {
     return Error(Code::kIo, "the record of the cluster is damaged: " + parsed.mistakes[0].str(file))
         .with("try", "put the file back from a copy; or pgbalancer_cluster destroy, which takes all data along");
@@ -172,7 +179,8 @@ static Status write_secrets(const std::string& file, const Secrets& secrets) {
                  {"balancer_password", secrets.balancer_password.reveal()},
                  {"agent_token", secrets.agent_token.reveal()},
                  {"balancer_token", secrets.balancer_token.reveal()},
-                 {"store_password", secrets.store_password.reveal()}};
+                 {"store_password", secrets.store_password.reveal()},
+                 {"stats_token", secrets.stats_token.reveal()}};
   return os::write_file_atomic(file, doc.dump(2), 0600);
 }
 
@@ -184,14 +192,15 @@ Result<Secrets> Session::secrets(bool create) const {
     auto get = [&](const char* key) { return Secret(doc.is_object() ? doc.value(key, "") : ""); };
     Secrets known{get("superuser_password"), get("replication_password"), get("agent_password"),
                   get("balancer_password"),  get("agent_token"),          get("balancer_token"),
-                  get("store_password")};
+                  get("store_password"),     get("stats_token")};
     if (known.superuser_password.empty() || known.agent_token.empty()) {
       return Error(Code::kIo, file + " is damaged").with("try", "pgbalancer_cluster destroy, then init");
     }
-    if (create && known.store_password.empty()) {  // recorded before there was a store
-      known.store_password = Secret::random(16);
-      PGB_TRY(write_secrets(file, known));
+    bool lacks = false;  // recorded before there was such a thing
+    for (Secret* secret : {&known.store_password, &known.stats_token}) {
+      if (create && secret->empty()) *secret = Secret::random(16), lacks = true;
     }
+    if (lacks) PGB_TRY(write_secrets(file, known));
     return known;
   }
   if (!create) return Error(Code::kNoCluster, "cluster " + wanted.cluster_name + " was not made");
@@ -203,6 +212,7 @@ Result<Secrets> Session::secrets(bool create) const {
   if (!replication.ok()) return std::move(replication).error();
   Secrets made{*super,
                *replication,
+               Secret::random(16),
                Secret::random(16),
                Secret::random(16),
                Secret::random(16),

@@ -37,6 +37,7 @@ struct Secrets {
   Secret agent_password, balancer_password;         // roles pgbalancer_agent and pgbalancer
   Secret agent_token, balancer_token;
   Secret store_password;  // of the lease store that the group's balancer keeps
+  Secret stats_token;     // of those who may only look at the balancers
 };
 
 struct OpenOptions {

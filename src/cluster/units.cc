@@ -282,11 +282,17 @@ class UnitMaker {
     model::each_pool_key(group.config.pool, [&doc](const char* key, const auto& value) { doc[key] = value; });
     const std::string dir = balancer_dir(group);
     for (const UserFile& file : files_of(group)) doc[file.key] = dir + "/" + file.kept_as;
-    doc["admin_users"] = {cluster_.postgres.superuser};
+    if (!secrets_.stats_token.empty()) doc["stats_token"] = secrets_.stats_token.reveal();
+    doc["admin_users"] = group.config.admin_users;
+    doc["admin_users"].push_back(cluster_.postgres.superuser);
+    // Only where it says something: balancers of earlier versions refuse keys that they do not know, and one may run.
+    if (!group.config.stats_users.empty()) doc["stats_users"] = group.config.stats_users;
     if (pcp_users()) {
       doc["pcp_address"] = docker_ ? "0.0.0.0" : cluster_.bind_address;
       doc["pcp_port"] = docker_ ? kPcpPort : group.pcp_port;
       doc["pcp_users_file"] = dir + "/" + kPcpUsers;
+      if (group.config.pcp_version != model::BalancerConfig().pcp_version)
+        doc["pcp_version"] = group.config.pcp_version;
     }
     if (has_own_store()) {
       doc["store_dir"] = store_dir(group);
@@ -294,7 +300,6 @@ class UnitMaker {
       doc["store_port"] = store_port(group);
       doc["store_password"] = secrets_.store_password.reveal();
     }
-    // Only here: balancers of earlier versions refuse keys that they do not know, and one may run.
     if (cluster_.ha.failover && !cluster_.dcs_etcd.empty()) {
       doc["etcd"] = cluster_.dcs_etcd;
       doc["cluster"] = cluster_.cluster_name;

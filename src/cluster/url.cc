@@ -232,7 +232,23 @@ Result<std::string> url(Session& session, const UrlOptions& options) {
   }
   UrlOptions shown = options;
   shown.service = cluster->cluster_name;
-  return format_url(target, shown);
+  std::string text = format_url(target, shown);
+  if (options.format != "env" || options.direct) return text;
+  text += "\nPGBALANCER_REST_URL=" + web_url(*cluster, **group_of(*cluster, options.balancer));
+  const bool told = options.show_password && !secrets->stats_token.empty();
+  return told ? text + "\nPGBALANCER_STATS_TOKEN=" + secrets->stats_token.reveal() : text;
+}
+
+std::string web_url(const model::Cluster& cluster, const model::Balancer& balancer) {
+  return "http://" + reachable_host(cluster) + ":" + std::to_string(balancer.rest_api_port) + "/";
+}
+
+Result<std::string> web_url(Session& session, const std::string& balancer) {
+  auto cluster = session.recorded();
+  if (!cluster.ok()) return std::move(cluster).error();
+  auto group = group_of(*cluster, balancer);
+  if (!group.ok()) return std::move(group).error();
+  return web_url(*cluster, **group);
 }
 
 }  // namespace pgb::cluster

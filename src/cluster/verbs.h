@@ -84,6 +84,9 @@ struct UrlOptions {
   bool check = true;           // connect once before it is given out
 };
 Result<std::string> url(Session& session, const UrlOptions& options);
+// Where a balancer's web page and REST API are, as this machine reaches them. kNoCluster, kNoBalancer.
+Result<std::string> web_url(Session& session, const std::string& balancer);
+std::string web_url(const model::Cluster& cluster, const model::Balancer& balancer);
 
 struct Listed {
   std::string name;

@@ -104,6 +104,17 @@ KeyTable make_config_keys() {
   table.keys.push_back({"tls_ca_file", Kind::kText, "", "none", "authorities that vouch for these certificates (PEM)"});
   table.keys.push_back({"hba_file", Kind::kText, "", "SCRAM-SHA-256 for everyone",
                         "rules in the manner of pg_hba.conf, see [balancer-file.md](balancer-file.md)"});
+  table.keys.push_back(
+      {"admin_users", Kind::kTexts, "[]", "", "who gives commands at the console and by REST, beside the superuser"});
+  table.keys.push_back({"stats_users", Kind::kTexts, "[]", "", "who may look there"});
+  table.keys.push_back({"pcp_version",
+                        Kind::kChoice,
+                        "",
+                        "that of the `pcp_*` commands on this machine when the cluster is made, else 4.4",
+                        "version of pgpool-II whose `pcp_*` commands ask: `4.3`, or `4.4` for all later ones",
+                        0,
+                        0,
+                        {"4.3", "4.4"}});
   return table;
 }
 

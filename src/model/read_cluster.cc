@@ -48,6 +48,11 @@ void read(const JsonValue* object, std::string_view name, bool& out) {
   if (value != nullptr) out = value->is(JsonKind::kBool) ? value->boolean : value->text == "on";
 }
 
+void read(const JsonValue* object, std::string_view name, std::vector<std::string>& out) {
+  const auto* value = usable(object, name);
+  for (size_t i = 0; value != nullptr && i < value->items.size(); ++i) out.push_back(value->items[i].text);
+}
+
 void read(const JsonValue* object, std::string_view name, PasswordSource& out) {
   const auto* value = usable(object, name);
   if (value == nullptr) return;
@@ -63,7 +68,8 @@ void read(const JsonValue* object, std::string_view name, PasswordSource& out) {
 
 class Reader {
  public:
-  Reader(const JsonValue& root, const Defaults& defaults, Mistakes& mistakes) : root_(&root), mistakes_(mistakes) {
+  Reader(const JsonValue& root, const Defaults& defaults, Mistakes& mistakes)
+      : root_(&root), defaults_(defaults), mistakes_(mistakes) {
     cluster_.ha.failover = defaults.failover;
   }
 
@@ -111,9 +117,7 @@ class Reader {
                     "the loop must be shorter than the lease");
     }
     const auto* dcs = usable(root_, "dcs");
-    if (const auto* etcd = usable(dcs, "etcd")) {
-      for (const auto& url : etcd->items) cluster_.dcs_etcd.push_back(url.text);
-    }
+    read(dcs, "etcd", cluster_.dcs_etcd);
   }
 
   void postgres() {
@@ -141,9 +145,7 @@ class Reader {
                     shown(role) + " is a role that PostgreSQL or pgbalancer keeps for itself; give another name");
     }
     for (const auto& [name, value] : default_parameters()) pg.parameters[std::string(name)] = value;
-    if (const auto* files = usable(object, "init_sql")) {
-      for (const auto& file : files->items) pg.init_sql.push_back(file.text);
-    }
+    read(object, "init_sql", pg.init_sql);
     parameters(usable(object, "parameters"));
   }
 
@@ -204,6 +206,10 @@ class Reader {
     read(object, "tls_client_certs", out.tls_client_certs);
     read(object, "tls_ca_file", out.tls_ca_file);
     read(object, "hba_file", out.hba_file);
+    read(object, "admin_users", out.admin_users);
+    read(object, "stats_users", out.stats_users);
+    out.pcp_version = defaults_.pcp_version;
+    read(object, "pcp_version", out.pcp_version);
     pool(object, out, path);
     if (object != nullptr) tls(*object, out, path);
   }
@@ -345,6 +351,7 @@ class Reader {
   static constexpr size_t kDefaultReplicas = 2;
   static constexpr int kPortGroups = 5;  // 1xxxx … 5xxxx
   const JsonValue* root_;
+  const Defaults defaults_;
   Mistakes& mistakes_;
   Cluster cluster_;
   Claims claims_;

@@ -46,6 +46,9 @@ struct BalancerConfig {
   std::string tls_client_certs = "none";  // none, optional
   std::string tls_ca_file;                // with optional
   std::string hba_file;                   // empty: everyone logs in by SCRAM-SHA-256
+  std::vector<std::string> admin_users;   // beside the superuser: who gives commands to the balancer
+  std::vector<std::string> stats_users;   // and who may look at it
+  std::string pcp_version = "4.4";        // whose pcp_* clients it answers: 4.3, 4.4 (and all later ones)
 
   bool operator==(const BalancerConfig&) const = default;
 };
@@ -104,6 +107,7 @@ struct Ha {
 // What a file means that says nothing of it, where that is not the same for all.
 struct Defaults {
   bool failover = true;  // a cluster that stands goes on as it was made
+  std::string pcp_version = "4.4";
 };
 
 struct Cluster {

@@ -107,6 +107,8 @@ std::string balancer(const Balancer& b) {
   config.text_if("tls_cert_file", b.config.tls_cert_file).text_if("tls_key_file", b.config.tls_key_file);
   config.text("tls_mode", b.config.tls_mode).text("tls_client_certs", b.config.tls_client_certs);
   config.text_if("tls_ca_file", b.config.tls_ca_file).text_if("hba_file", b.config.hba_file);
+  config.raw("admin_users", texts(b.config.admin_users)).raw("stats_users", texts(b.config.stats_users));
+  config.text("pcp_version", b.config.pcp_version);
   std::vector<std::string> replicas;
   for (const auto& replica : b.replicas) replicas.push_back(node(replica, 4));
   Object object(3);

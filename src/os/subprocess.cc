@@ -183,12 +183,15 @@ Result<Pipe> make_pipe() {
   return pipe;
 }
 
+// Every variable of libpq and of the server's programs begins so; PGB… are ours.
+bool is_of_libpq(std::string_view entry) { return entry.substr(0, 2) == "PG" && entry.substr(0, 3) != "PGB"; }
+
 void fill_env(Plan& plan, const SpawnOptions& options) {
   auto key_of = [](std::string_view entry) { return entry.substr(0, entry.find('=')); };
   for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
-    bool replaced = false;
-    for (const std::string& extra : options.env) replaced = replaced || key_of(extra) == key_of(*entry);
-    if (!replaced) plan.env_text.emplace_back(*entry);
+    bool left_out = options.without_libpq && is_of_libpq(*entry);
+    for (const std::string& extra : options.env) left_out = left_out || key_of(extra) == key_of(*entry);
+    if (!left_out) plan.env_text.emplace_back(*entry);
   }
   plan.env_text.insert(plan.env_text.end(), options.env.begin(), options.env.end());
   for (std::string& entry : plan.env_text) plan.envp.push_back(entry.data());
@@ -340,6 +343,15 @@ Result<std::string> find_program(const std::string& name) {
     if (!dir.empty() && ::access(candidate.c_str(), X_OK) == 0) return candidate;
   }
   return Error(Code::kNotFound, "program '" + name + "' is not in PATH");
+}
+
+void forget_libpq() {
+  std::vector<std::string> names;
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+    const std::string_view text = *entry;
+    if (is_of_libpq(text)) names.emplace_back(text.substr(0, text.find('=')));
+  }
+  for (const std::string& name : names) ::unsetenv(name.c_str());
 }
 
 Result<RunResult> run(const SpawnOptions& options, Deadline deadline) {

@@ -16,6 +16,7 @@ namespace pgb::os {
 struct SpawnOptions {
   std::vector<std::string> argv;  // argv[0] is looked up in PATH unless it holds a slash
   std::vector<std::string> env;   // "KEY=VALUE", in addition to (and instead of) ours
+  bool without_libpq = false;     // what libpq reads from ours (PGHOST, PGPASSWORD, …) is not handed down
   std::string cwd;                // empty: ours
   std::string stdin_text;         // empty: /dev/null. Only run() feeds it
   std::string stdout_file;        // appended to (made with 0600); empty: captured by run(), else /dev/null
@@ -45,6 +46,10 @@ Result<pid_t> spawn(const SpawnOptions& options);
 
 // Starts a daemon: a grandchild in its own session that init reaps. Returns its pid.
 Result<pid_t> spawn_detached(const SpawnOptions& options);
+
+// From our own environment, what libpq reads (see without_libpq) goes: for who becomes a program by exec(2). Not while
+// other threads run.
+void forget_libpq();
 
 // The absolute path of a program: itself if it holds a slash and can be run, else from PATH; kNotFound.
 Result<std::string> find_program(const std::string& name);

@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <csignal>
+#include <cstdlib>
 #include <thread>
 
 #include "os/file.h"
@@ -192,6 +193,27 @@ TEST(SpawnDetached, SaysThatItCannotRun) {
   auto pid = spawn_detached(command({dir.path + "/bad"}));
   ASSERT_FALSE(pid.ok());
   EXPECT_NE(pid.error().message.find("/bad"), std::string::npos);
+}
+
+TEST(Run, WhatLibpqReadsIsNotHandedDownIfNotWanted) {
+  ::setenv("PGPASSWORD", "of another server", 1);
+  ::setenv("PGB_KEPT", "ours", 1);
+  SpawnOptions options;
+  options.argv = {"env"};
+  options.env = {"PGDATABASE=given"};
+  auto told = run(options, Deadline::after(std::chrono::seconds(5)));
+  ASSERT_TRUE(told.ok());
+  EXPECT_NE(told->out.find("PGPASSWORD="), std::string::npos);
+  options.without_libpq = true;
+  told = run(options, Deadline::after(std::chrono::seconds(5)));
+  ASSERT_TRUE(told.ok());
+  EXPECT_EQ(told->out.find("PGPASSWORD="), std::string::npos);
+  EXPECT_NE(told->out.find("PGB_KEPT=ours"), std::string::npos);
+  EXPECT_NE(told->out.find("PGDATABASE=given"), std::string::npos) << "what is given with it is";
+  forget_libpq();
+  EXPECT_EQ(std::getenv("PGPASSWORD"), nullptr);
+  EXPECT_NE(std::getenv("PGB_KEPT"), nullptr);
+  ::unsetenv("PGB_KEPT");
 }
 
 }  // namespace

@@ -115,6 +115,7 @@ Status ProcessRuntime::launch(const UnitDir& dir, UnitSpec::Kind unit_kind) {
   os::SpawnOptions spawn;
   spawn.argv = argv_of(dir, unit_kind);
   spawn.cwd = dir.path();
+  spawn.without_libpq = true;  // the user's own: a PGPASSWORD would be used before what the cluster has
   spawn.stdout_file = spawn.stderr_file = dir.log_file();
   if (run_as_) {
     spawn.uid = run_as_->uid;

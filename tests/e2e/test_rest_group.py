@@ -355,6 +355,7 @@ def test_operators_tools_answer_while_the_primary_is_lost(site):
         for number, name in enumerate(site.names):
             done = clients.run(site.pcp_port, "node_info", number, user="postgres", password=password)
             assert (done.returncode, done.stderr) == (0, ""), done
+            assert re.search(r" 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d$", done.stdout.strip()), done  # the last column has a time of its own
             words = done.stdout.split()
             roles[name] = "primary" if "primary" in words and "up" in words else "other"
         return roles

@@ -2,14 +2,17 @@
 it runs, and gone without a trace."""
 import contextlib
 import json
+import pathlib
 import re
 import shutil
 import subprocess
 import urllib.parse
+import urllib.request
 
 import psycopg2
 import pytest
 
+from harness.rest import Rest
 from harness.waiting import wait_until
 
 ROWS = {"users": 3, "orders": 3}
@@ -317,6 +320,28 @@ def test_events_tell_what_was_done(standing):
 def test_env_can_be_read_by_a_shell(standing):
     lines = standing.run("env").out.splitlines()
     assert any(re.fullmatch(rf"(export )?PGPORT='?{standing.balancer()['port']}'?", line) for line in lines), lines
+
+
+def test_who_may_only_look_finds_the_page_and_a_token(standing):
+    address = standing.run("open").out.strip()
+    told = dict(line.split("=", 1) for line in standing.run("env", "--show-password", may_show_secrets=True).out.splitlines())
+    assert told["PGBALANCER_REST_URL"] == address
+    with urllib.request.urlopen(address, timeout=10) as page:
+        assert b"<html" in page.read()
+    rest = Rest(int(address.rstrip("/").rpartition(":")[2]), told["PGBALANCER_STATS_TOKEN"])
+    assert rest.get("/api/v1/status")["nodes"]
+    rest.ask("POST", "/api/v1/control/pause", expect=403)
+    assert "PGBALANCER_STATS_TOKEN" not in standing.run("env").out
+
+
+@pytest.mark.runtimes("process")
+def test_what_a_users_shell_says_of_another_server_reaches_nothing(fresh):
+    fresh.manager.env |= {"PGPASSWORD": "of another server", "PGHOST": "192.0.2.1", "PGSSLMODE": "verify-full"}
+    fresh.init()
+    assert fresh.run("psql", "--", "-XAtc", "SELECT 1").out.strip() == "1"
+    for unit in fresh.hosts():
+        for pid in fresh.pids(unit):
+            assert b"of another server" not in pathlib.Path(f"/proc/{pid}/environ").read_bytes(), (unit, pid)
 
 
 # --- the end
