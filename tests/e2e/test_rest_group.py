@@ -220,7 +220,7 @@ def test_a_copy_that_fails_is_told_once_and_why(site):
         return next(one for one in site.rest.get("/api/v1/snapshot")["nodes"] if one["name"] == node)
 
     def copies() -> list[str]:
-        return [line["text"] for line in site.rest.get("/api/v1/history")["history"] if f"{node} gets a full copy" in line["text"]]
+        return [line["text"] for line in site.rest.get("/api/v1/history")["history"] if (line["node"], line["action"]) == (node, "full copy")]
     before = len(copies())
     site.sandbox.query(f'ALTER ROLE "{copier}" NOLOGIN', leader)
     try:
