@@ -22,6 +22,13 @@ constexpr milliseconds kApply{3000};
 constexpr milliseconds kTroubleAfter{1500};  // without a stream
 constexpr milliseconds kOthersFirst{1000};   // after it gave the role up
 
+// Tools say why in several.
+std::string one_line(std::string text) {
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
+}
+
 }  // namespace
 
 MemberAgent::Revisions MemberAgent::revisions(const ha::StoreView& store) {
@@ -68,6 +75,7 @@ MemberAgent::After MemberAgent::started(Status done, ha::Epoch epoch, std::optio
     own.primary = primary;
     own.ends_expected = false;
     own.failed_starts = 0;
+    own.failure.clear();
     own.fault = ha::Fault::kNone;
     own.up_since = own.sync_seen = Clock::now();
     own.epoch = epoch;
@@ -99,8 +107,10 @@ MemberAgent::After MemberAgent::rebuilt(Status done, bool rewind) {
   return [this, done = std::move(done), rewind](Own& own) {
     own.fault = ha::Fault::kNone;
     own.trouble = ha::Trouble::kNone;
+    own.failure = done.ok() ? "" : one_line(done.error().message);
     if (done.ok()) {
       own.failed_rewinds = 0;
+      notes_.forget_last();
     } else {
       // Nothing was begun, which speaks for no full copy: a leader has its roles soon, or takes connections again.
       const bool not_yet = done.error().code == Code::kNotReady;
@@ -139,7 +149,7 @@ void MemberAgent::fence(const ha::Decision& decision) {
                                                       : ha::Fault::kNone;
   const auto took = std::chrono::duration_cast<milliseconds>(Clock::now() - began).count();
   log::warn("the server is stopped after " + std::to_string(took) + " ms");
-  tell_later("fence", decision.sentence);
+  notes_.add("fence", decision.sentence);
   forget_server(own_);
   at_rest(own_);
 }
@@ -257,7 +267,7 @@ void MemberAgent::act_on_server(const ha::ClusterView& view, const ha::Decision&
                          view.store.request->node == config_.name;
       forget_server(own_);
       own_.primary = false;
-      tell_later(std::string(ha::to_string(decision.action)), decision.sentence);
+      notes_.add(std::string(ha::to_string(decision.action)), decision.sentence);
       return begin(decision,
                    [this, to = *leader, asked, clear, epoch = decision.epoch,
                     rewind = decision.action == Action::kRewind && !asked]() -> After {
@@ -272,7 +282,7 @@ void MemberAgent::act_on_server(const ha::ClusterView& view, const ha::Decision&
       });
     case Action::kStopCleanly:
       own_.ends_expected = true;
-      tell_later("stop", decision.sentence);
+      notes_.add("stop", decision.sentence);
       return begin(decision, [this, lease = own_.lease]() -> After {
         store_->ask_for_quiet(lease, Deadline::after(kQuiet));
         acts_.stop_cleanly(Deadline::after(kCleanStop));

@@ -141,9 +141,10 @@ void MemberAgent::round() {
   const ha::ClusterView view = look();
   const ha::Decision decision = ha::decide(view, Clock::now());
   if (decision.action == Action::kFence) act(view, decision);
-  show(view, decision);
+  const ha::Decision shown = with_failure(decision);
+  show(view, shown);
   say(view, decision);
-  store_->publish(publication(view, decision));
+  store_->publish(publication(view, shown));
   const bool asks = view.self.server == ha::Server::kPrimary && !view.store.reachable;
   peers_->set_failsafe(asks ? view.self.epoch : 0);
   if (own_.lease != 0 && !ha::gives_up(decision.action) && Clock::now() >= next_renewal_) {
@@ -156,12 +157,12 @@ void MemberAgent::round() {
                    : settled && decision.event != ha::Event::kWaitsForCopies ? kPace
                                                                              : kFastPace);
   soon_ = decision.soon && !doing_;
-  if (!to_tell_.empty()) {
+  if (!notes_.waiting().empty()) {
     const ha::Epoch epoch = std::max(view.store.epoch.epoch, view.self.epoch);
-    const bool begun = teller_->start([this, epoch, lines = to_tell_] {
+    const bool begun = teller_->start([this, epoch, lines = notes_.waiting()] {
       for (const auto& [action, sentence] : lines) store_->tell(epoch, action, sentence);
     });
-    if (begun) to_tell_.clear();
+    if (begun) notes_.told();
   }
   look_at_files();
 }
@@ -236,9 +237,10 @@ MemberAgent::After MemberAgent::furnished(Status done) {
   };
 }
 
-void MemberAgent::tell_later(const std::string& action, const std::string& sentence) {
-  constexpr size_t kMost = 50;  // a store that is away for long goes without
-  if (to_tell_.size() < kMost) to_tell_.emplace_back(action, sentence);
+// For those who look at the group: what is tried again has failed, and only we know why.
+ha::Decision MemberAgent::with_failure(ha::Decision decision) const {
+  if (!own_.failure.empty()) decision.sentence += "; the last try failed: " + own_.failure;
+  return decision;
 }
 
 Publication MemberAgent::publication(const ha::ClusterView& view, const ha::Decision& decision) {
@@ -255,7 +257,7 @@ void MemberAgent::say(const ha::ClusterView& view, const ha::Decision& decision)
   if (news) {
     said_ = decision.sentence;
     log::info(std::string(ha::to_string(decision.state)) + ": " + said_);
-    if (is_told(decision.action)) tell_later(std::string(ha::to_string(decision.action)), decision.sentence);
+    if (is_told(decision.action)) notes_.add(std::string(ha::to_string(decision.action)), decision.sentence);
   }
   if (doing_ && (doing_->action == Action::kFullCopy || doing_->action == Action::kRewind)) return;
   const bool leads = decision.state == ha::State::kLeading && !own_.unfurnished;

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "agent/config_files.h"
+#include "agent/history_notes.h"
 #include "agent/memory.h"
 #include "agent/peers.h"
 #include "agent/server_acts.h"
@@ -60,6 +61,7 @@ class MemberAgent {
     ha::Time followed_at{}, streamed_at{};
     ha::Time others_first{};  // it gave the role up in favour of another: until then that one comes first
     int failed_rewinds = 0, failed_starts = 0;
+    std::string failure;  // of the last copy or rewind, in one line; empty: it was none
     ha::Fault fault = ha::Fault::kNone;
     bool checkpointed = false;
     uint64_t checkpointed_for = 0;  // the request's id
@@ -125,7 +127,7 @@ class MemberAgent {
   void say(const ha::ClusterView& view, const ha::Decision& decision);
   void show(const ha::ClusterView& view, const ha::Decision& decision);
   static Publication publication(const ha::ClusterView& view, const ha::Decision& decision);
-  void tell_later(const std::string& action, const std::string& sentence);
+  ha::Decision with_failure(ha::Decision decision) const;
 
   AgentConfig config_;
   std::string bin_dir_;
@@ -156,7 +158,7 @@ class MemberAgent {
   uint64_t life_ = 0;        // of our server: each one that ends counts
   uint64_t doing_life_ = 0;  // the one that is acted on
   ha::Time next_upstream_look_{}, next_renewal_{}, next_file_look_{};
-  std::vector<std::pair<std::string, std::string>> to_tell_;  // for the history
+  HistoryNotes notes_;
   std::atomic<bool> give_up_{false};
   std::string said_;
   bool stopping_ = false;

@@ -228,7 +228,7 @@ void MemberAgent::take_end() {
     const std::string text = "postgres ended unexpectedly" + (how.empty() ? "" : " (" + how + ")");
     log::warn(text);
     own_.fault = ha::Fault::kCrashed;
-    tell_later("crash", config_.name + ": " + text);
+    notes_.add("crash", config_.name + ": " + text);
   }
   if (doing_ && doing_->action == ha::Action::kPromote) ++own_.failed_starts;
   forget_server(own_);

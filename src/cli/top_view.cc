@@ -95,9 +95,9 @@ void add_nodes(std::string& out, const LiveGroup& group, const Terminal& termina
   out += "\n  " + fitted("NODE", 15) + fitted("ROLE", 8) + fitted("STATE", 10) + right("LAG", 8) + right("Q/S", 8) +
          right("P99", 9) + right("SERV", 6) + "  READS\n";
   for (const LiveNode& node : group.nodes) {
-    out += "  " + fitted(shorten(visible(node.name), 14), 15) + fitted(visible(node.role), 8) +
-           with_mark(terminal, node.state, 8) + right(lag_of(node), 8) + right(rate(node.requests_per_s), 8) +
-           right(milliseconds(node.p99_ms), 9) +
+    out += "  " + fitted(shorten(visible(node.name), 14), 15) +
+           fitted(node.role == "unknown" ? "-" : visible(node.role), 8) + with_mark(terminal, node.state, 8) +
+           right(lag_of(node), 8) + right(rate(node.requests_per_s), 8) + right(milliseconds(node.p99_ms), 9) +
            right(std::to_string(node.busy) + "/" + std::to_string(node.servers), 6) + "  " +
            bar(terminal, node.read_share).append(right(rate(node.read_share * 100), 4)) + "%\n";
   }

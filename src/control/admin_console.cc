@@ -293,7 +293,7 @@ void AdminConsole::ask(const ConsoleAsker& asker, const std::string& text, Done 
 Rows AdminConsole::rows_of(std::string_view view) const {
   const View* found = find_view(pgpool_views(), view);
   const ConfigPtr config = config_();
-  return found == nullptr ? Rows() : found->rows({actions_.proxy, *config, period_});
+  return found == nullptr ? Rows() : found->rows({actions_.proxy, *config, period_, actions_.roles});
 }
 
 ConsoleAnswer AdminConsole::run(const ConsoleAsker& asker, Plan plan) const {
@@ -311,7 +311,7 @@ ConsoleAnswer AdminConsole::run(const ConsoleAsker& asker, Plan plan) const {
             .with("try", "name the user in admin_users or stats_users of the balancer's configuration"));
   }
   const ConfigPtr config = config_();
-  plan.answer.rows = plan.view->rows({actions_.proxy, *config, period_});
+  plan.answer.rows = plan.view->rows({actions_.proxy, *config, period_, actions_.roles});
   if (plan.only.empty()) return std::move(plan.answer);
   Rows& rows = plan.answer.rows;
   rows.erase(std::remove_if(rows.begin(), rows.end(), [&](const Row& row) { return row[0] != plan.only; }), rows.end());

@@ -178,7 +178,7 @@ TEST_F(AdminConsoleTest, AnySessionMaySeeTheNodesButNotOtherClients) {
   ASSERT_FALSE(nodes.error);
   EXPECT_EQ(value(nodes, "hostname"), "10.0.0.1");
   EXPECT_EQ(value(nodes, "status"), "down");
-  EXPECT_EQ(value(nodes, "role"), "primary");
+  EXPECT_EQ(value(nodes, "role"), "standby") << "it is down, and nobody is the primary";
   EXPECT_EQ(value(nodes, "select_cnt"), "7");
   for (const char* text : {"SHOW POOL_POOLS", "SHOW POOL_PROCESSES", "PGPOOL SHOW ALL", "PGPOOL SHOW port"}) {
     EXPECT_EQ(error_of(text, "alice", false), "42501 permission denied: this is for the role viewer") << text;
@@ -189,6 +189,24 @@ TEST_F(AdminConsoleTest, AnySessionMaySeeTheNodesButNotOtherClients) {
     EXPECT_NE(error_of(text, "boss", false), "none") << text;
   }
   EXPECT_EQ(proxy_.said, "");
+}
+
+// Nobody has opened a connection to it yet, which is no fault; and what it was is no role while it is gone.
+TEST_F(AdminConsoleTest, AHealthyNodeIsUpAndOneThatIsGoneHasNoRole) {
+  proxy_.healthy = true;
+  proxy_.more = {{"old", "10.0.0.2", 5432, proxy::NodeRole::kPrimary, false, "gone"},
+                 {"replica1", "10.0.0.3", 5432, proxy::NodeRole::kReplica, true, ""}};
+  const auto column = [this](const char* table, size_t at) {
+    std::string out;
+    for (const auto& row : ask(std::string("SHOW ") + table).rows) out += row[at].value_or("") + " ";
+    return out;
+  };
+  EXPECT_EQ(column("POOL_NODES", 3), "up down up ");
+  EXPECT_EQ(column("POOL_NODES", 6), "primary standby standby ");
+  EXPECT_EQ(column("POOL_NODES", 7), "primary unknown standby ");
+  EXPECT_EQ(column("POOL_HEALTH_CHECK_STATS", 3), "up down up ");
+  EXPECT_EQ(column("POOL_HEALTH_CHECK_STATS", 4), "primary standby standby ");
+  EXPECT_EQ(column("NODES", 3), "primary unknown replica ");
 }
 
 TEST_F(AdminConsoleTest, WhatDriversSayWhenTheyLogInIsNoMistake) {

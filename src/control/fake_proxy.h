@@ -18,6 +18,8 @@ class FakeProxy : public proxy::Admin {
   bool healthy = false;  // the one node
   uint64_t requests = 20;
   std::optional<std::set<std::string>> databases = std::set<std::string>{"My Shop", "a b", "my shop", "shop"};
+  std::vector<proxy::NodeView> more;  // nodes
+  proxy::PoolSettings settings;
 
   proxy::Stats stats() const override {
     proxy::Stats stats;
@@ -32,11 +34,12 @@ class FakeProxy : public proxy::Admin {
     basics.asked_ns = std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
     basics.databases = databases;
     if (databases) topology->nodes[0].gauge->basics.put(std::move(basics));
+    topology->nodes.insert(topology->nodes.end(), more.begin(), more.end());
     return topology;
   }
   void apply(proxy::TopologyPtr) override {}
   void set_pool(const proxy::PoolSettings&) override {}
-  proxy::PoolSettings pool_settings() const override { return proxy::PoolSettings(); }
+  proxy::PoolSettings pool_settings() const override { return settings; }
   uint16_t port() const override { return 1; }
 
   std::vector<proxy::PoolRow> pools() const override { return {{"shop", "alice", "primary1", 1, 2, 3, 4, 5, 0.5}}; }

@@ -21,7 +21,7 @@ void write_counts(MetricText& out, const RoleCounts& counts) {
   out.one(Type::kCounter, "pgbalancer_without_primary_seconds", "Time without a primary.", counts.without_primary_s);
 }
 
-// What a node's agent said last; null: nothing yet. It stays when the agent is gone.
+// What a node's agent said last; null: nothing yet.
 const GroupRoles::Member* member(const GroupRoles::Now& roles, const std::string& node) {
   const auto found = std::find_if(roles.members.begin(), roles.members.end(),
                                   [&](const GroupRoles::Member& one) { return one.name == node; });
@@ -58,6 +58,11 @@ void write_roles(MetricText& out, const std::vector<NodeNumbers>& nodes, const G
        [&](const NodeNumbers& node) {
          return std::find(roles.sync_members.begin(), roles.sync_members.end(), node.view.name) !=
                 roles.sync_members.end();
+       });
+  each("pgbalancer_node_agent_up", "1 if the node's agent has said something in the lease store within five seconds.",
+       [&](const NodeNumbers& node) {
+         const GroupRoles::Member* found = member(roles, node.view.name);
+         return found != nullptr && !found->silent();
        });
   each("pgbalancer_node_streaming", "1 if the node answers and streams from another one, as its agent said last.",
        [&](const NodeNumbers& node) {

@@ -71,7 +71,8 @@ GroupRoles::Member member_of(const json& doc) {
   return member;
 }
 
-void read_record(const dcs::Keys& keys, const std::string& key, const json& doc, GroupRoles::Now& now) {
+void read_record(const dcs::Keys& keys, const dcs::KeyValue& kv, const json& doc, GroupRoles::Now& now) {
+  const std::string& key = kv.key;
   if (key == keys.leader()) {
     now.leader = text_of(doc, "holder");
   } else if (key == keys.epoch()) {
@@ -79,6 +80,7 @@ void read_record(const dcs::Keys& keys, const std::string& key, const json& doc,
   } else if (key == keys.sync()) {
     now.durability = text_of(doc, "durability");
     now.sync_required = number_of(doc, "required");
+    now.sync_leader = text_of(doc, "leader");
     const auto members = doc.find("members");
     if (members == doc.end() || !members->is_array()) return;
     for (const json& member : *members) {
@@ -89,6 +91,7 @@ void read_record(const dcs::Keys& keys, const std::string& key, const json& doc,
     now.request = text_of(doc, "kind") + (node.empty() ? "" : " to " + node);
   } else if (key.rfind(keys.members(), 0) == 0) {
     now.members.push_back(member_of(doc));
+    now.members.back().revision = kv.mod_revision;
   }
 }
 
@@ -113,7 +116,7 @@ Result<GroupRoles::Now> read_now(dcs::Dcs& store, const dcs::Keys& keys) {
       any = true;
       if (kv.key == keys.paused()) now.paused = true;
       const json doc = json::parse(kv.value, nullptr, false);
-      if (doc.is_object()) read_record(keys, kv.key, doc, now);
+      if (doc.is_object()) read_record(keys, kv, doc, now);
     }
   }
   if (!any) return nobody_came(split(keys.root(), '/')[3]);
@@ -152,7 +155,38 @@ bool GroupRoles::answers() const {
   return store != nullptr && store->range({kRoot, true}, Deadline::after(kPatience));
 }
 
-Result<GroupRoles::Now> GroupRoles::now() const { return with_store(read_now); }
+Result<GroupRoles::Now> GroupRoles::now() const {
+  auto now = with_store(read_now);
+  if (now) note(*now);
+  return now;
+}
+
+// What an agent said stays in the store when it is gone, and is then no news of anything.
+void GroupRoles::note(Now& now) const {
+  std::map<std::string, int64_t> revisions;
+  for (const Member& member : now.members) revisions[member.name] = member.revision;
+  const std::lock_guard lock(mutex_);
+  const auto at = MemberAges::Time::clock::now();
+  const auto ages = ages_.take(revisions, at);
+  for (Member& member : now.members) {
+    member.age_s = ages.at(member.name);
+    if (!member.silent()) continue;
+    member.sentence = "nothing for " + fixed(member.age_s, 0) + " s; before that it was " + member.state +
+                      (member.sentence.empty() ? "" : ": " + member.sentence);
+    member.state = "silent";
+    member.follows.reset();
+    member.streaming = false;
+    member.timeline = 0;
+  }
+  last_ = now;
+  last_at_ = at;
+}
+
+std::optional<GroupRoles::Now> GroupRoles::lately() const {
+  constexpr std::chrono::seconds kLately{3};
+  const std::lock_guard lock(mutex_);
+  return std::chrono::steady_clock::now() - last_at_ <= kLately ? last_ : std::nullopt;
+}
 
 Result<std::vector<dcs::HistoryLine>> GroupRoles::history(Deadline deadline) const {
   return with_store([&](dcs::Dcs& store, const dcs::Keys& keys) { return dcs::read_history(store, keys, deadline); });

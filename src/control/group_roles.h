@@ -12,6 +12,7 @@
 
 #include "base/deadline.h"
 #include "base/result.h"
+#include "control/member_ages.h"
 #include "dcs/role_change.h"
 
 namespace pgb::control {
@@ -21,12 +22,17 @@ class GroupRoles {
   struct Fork {  // where a timeline began
     uint64_t timeline = 0, begin = 0;
   };
+  static constexpr double kSilent_s = 5;  // agents speak every second: one that has not for so long is gone
+
   struct Member {
-    std::string name, state, sentence;   // as its agent published last
-    std::optional<std::string> follows;  // whom it streams from
+    std::string name, state, sentence;   // as its agent published last; state "silent" if it speaks no more
+    std::optional<std::string> follows;  // whom it streams from; nothing, as all that follows, of a silent one
     bool streaming = false;              // just now
     uint64_t timeline = 0;
     std::vector<Fork> history = {};  // of its timelines, the first one first
+    int64_t revision = 0;  // of what it published
+    double age_s = 0;      // for how long that has been its last word, by our clock, since we look
+    bool silent() const { return age_s >= kSilent_s; }
   };
   struct Now {
     std::string cluster;
@@ -35,6 +41,7 @@ class GroupRoles {
     std::string durability;                 // "async", "quorum", "strict"
     std::vector<std::string> sync_members;  // of whom `sync_required` have each acknowledged commit
     uint64_t sync_required = 0;
+    std::string sync_leader;  // under whom that was recorded: for a moment not yet the one who leads
     bool paused = false;
     std::optional<std::string> request;  // that stands: "switchover to node2"
     std::vector<Member> members;         // whose agents have their say, sorted by name
@@ -55,6 +62,8 @@ class GroupRoles {
   // All: kNotReady if agents do not choose the primary here, or none of them has come yet; else what the store says,
   // within two seconds, or for the history by the deadline, if it does not answer.
   Result<Now> now() const;
+  // What now() said last, to whomever, if that is no older than three seconds. Waits for nobody.
+  std::optional<Now> lately() const;
   // Oldest first.
   Result<std::vector<dcs::HistoryLine>> history(Deadline deadline = Deadline::after(std::chrono::seconds(10))) const;
   // Returns when the new primary takes writes; for errors see dcs::wait_for_change().
@@ -72,11 +81,15 @@ class GroupRoles {
   auto with_store(Work work) const -> decltype(work(std::declval<dcs::Dcs&>(), std::declval<const dcs::Keys&>()));
 
   std::shared_ptr<dcs::Dcs> store() const;
+  void note(Now& now) const;
   Status go_on(const dcs::Dcs& store) const;  // an error once that one is used no more
 
   const std::string group_, cluster_;
   mutable std::mutex mutex_;
-  std::shared_ptr<dcs::Dcs> store_;  // guarded by mutex_
+  std::shared_ptr<dcs::Dcs> store_;  // guarded by mutex_, like what follows
+  mutable MemberAges ages_;
+  mutable std::optional<Now> last_;
+  mutable std::chrono::steady_clock::time_point last_at_{};
 };
 
 }  // namespace pgb::control

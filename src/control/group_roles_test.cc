@@ -356,6 +356,12 @@ TEST_F(GroupRolesTest, PcpShowsTheAgentsAsWatchdogs) {
   EXPECT_NE(text.find("\"NodeCount\":3"), std::string::npos) << text;
   EXPECT_NE(text.find("\"StateName\":\"LOST\""), std::string::npos) << "node3 says nothing";
   EXPECT_NE(pcp_watchdog_json(*roles_.now(), topology, 1).find("\"NodeCount\":1"), std::string::npos);
+  GroupRoles::Now later = *roles_.now();
+  EXPECT_NE(text.find("\"AliveNodeCount\":1"), std::string::npos) << text;
+  later.members[1].age_s = GroupRoles::kSilent_s + 1;
+  const std::string then = pcp_watchdog_json(later, topology, -1);
+  EXPECT_NE(then.find("\"AliveNodeCount\":0"), std::string::npos) << then;
+  EXPECT_EQ(then.find("STANDBY"), std::string::npos) << "node2 speaks no more: " << then;
 }
 
 }  // namespace

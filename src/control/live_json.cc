@@ -26,6 +26,7 @@ Json to_json(const LiveNode& node) {
   Json doc = {{"name", node.name},
               {"address", node.address},
               {"role", node.role},
+              {"last_role", node.last_role},
               {"state", node.state},
               {"reason", node.reason},
               {"weight", node.weight},
@@ -40,7 +41,9 @@ Json to_json(const LiveNode& node) {
               {"read_share", rounded(node.rates.read_share)},
               {"latency_ms", to_json(node.rates.latency)},
               {"agent", nullptr}};
-  if (node.agent) doc["agent"] = {{"state", node.agent->state}, {"sentence", node.agent->sentence}};
+  if (node.agent)
+    doc["agent"] = {
+        {"state", node.agent->state}, {"sentence", node.agent->sentence}, {"age_s", rounded(node.agent->age_s)}};
   return doc;
 }
 

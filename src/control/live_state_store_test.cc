@@ -28,6 +28,95 @@ TEST_F(LiveStateTest, TheClusterThatNoSettingNamesIsTheOneOfTheStore) {
   live_.reset();
 }
 
+// However little it lacks: its agent knows that nothing comes in.
+TEST_F(LiveStateTest, AReplicaThatDoesNotStreamIsNotWhole) {
+  const std::shared_ptr<dcs::Dcs> store = dcs::LocalStore::in_memory();
+  const auto put = [&](const std::string& key, const std::string& value) {
+    ASSERT_TRUE(store->put("/pgbalancer/shop/lb1/" + key, value, 0, Deadline::after(milliseconds(5000))));
+  };
+  const auto publish = [&](bool streaming) {
+    put("members/b", Json{{"name", "b"}, {"state", "following"}, {"follows", "a"}, {"streaming", streaming}}.dump());
+  };
+  put("leader", R"({"holder":"a","epoch":2})");
+  publish(false);
+  GroupRoles roles("lb1");
+  roles.use(store);
+  start(&roles);
+  Json now = wait_for([](const Json& s) { return s["state"] == "degraded"; });
+  EXPECT_EQ(now["links"][0]["state"], "broken");
+  EXPECT_EQ(now["nodes"][1]["state"], "degraded");
+  EXPECT_NE(now["sentence"].get<std::string>().find("b is degraded: it gets no log from a"), std::string::npos) << now;
+  publish(true);
+  now = wait_for([](const Json& s) { return s["state"] == "healthy"; });
+  EXPECT_EQ(now["links"][0]["state"], "streaming");
+  EXPECT_EQ(now["sentence"], "");
+  put("paused", R"({"since":"t1","by":"alice"})");
+  now = wait_for([](const Json& s) { return s["state"] == "degraded"; });
+  EXPECT_EQ(now["sentence"], "Failover is paused: no server takes over by itself until somebody resumes it.");
+  live_.reset();
+  roles.use(nullptr);
+}
+
+// What it said last stays in the store, and is no news of it.
+TEST_F(LiveStateTest, AnAgentThatSpeaksNoMoreIsSilent) {
+  const std::shared_ptr<dcs::Dcs> store = dcs::LocalStore::in_memory();
+  const auto put = [&](const std::string& key, const std::string& value) {
+    ASSERT_TRUE(store->put("/pgbalancer/shop/lb1/" + key, value, 0, Deadline::after(milliseconds(5000))));
+  };
+  put("leader", R"({"holder":"a","epoch":2})");
+  put("members/b", R"({"name":"b","state":"leading","sentence":"it leads","follows":"a","streaming":true})");
+  GroupRoles roles("lb1");
+  roles.use(store);
+  start(&roles);
+  const auto speak = [&] { put("members/a", R"({"name":"a","state":"leading","sentence":"it leads"})"); };
+  const auto began = std::chrono::steady_clock::now();
+  Json now;
+  for (;;) {
+    speak();
+    now = snapshot();
+    const bool silent = now["nodes"][1]["agent"].is_object() && now["nodes"][1]["agent"]["state"] == "silent";
+    if (silent || std::chrono::steady_clock::now() - began > std::chrono::seconds(20)) break;
+    std::this_thread::sleep_for(milliseconds(50));
+  }
+  EXPECT_GT(std::chrono::steady_clock::now() - began, std::chrono::seconds(4));
+  EXPECT_EQ(now["nodes"][1]["agent"]["state"], "silent");
+  EXPECT_GE(now["nodes"][1]["agent"]["age_s"], 5);
+  const std::string said = now["nodes"][1]["agent"]["sentence"];
+  EXPECT_EQ(said.find("nothing for "), 0u) << said;
+  EXPECT_NE(said.find(" s; before that it was leading: it leads"), std::string::npos) << said;
+  EXPECT_EQ(now["nodes"][0]["agent"]["state"], "leading");
+  EXPECT_LT(now["nodes"][0]["agent"]["age_s"], 1);
+  EXPECT_EQ(now["links"][0]["source"], "positions") << "it says nothing of what it gets, either";
+  EXPECT_EQ(now["state"], "degraded");
+  EXPECT_EQ(now["nodes"][1]["state"], "degraded");
+  EXPECT_NE(now["sentence"].get<std::string>().find("its agent has said nothing for "), std::string::npos) << now;
+  group_.set({node("a", kPrimary), node("b", kReplica, false, "connection refused")});
+  now = wait_for([](const Json& s) { return s["nodes"][1]["state"] == "down"; });
+  EXPECT_NE(now["nodes"][1]["reason"].get<std::string>().find("connection refused; its agent has said nothing for"),
+            std::string::npos)
+      << now;
+  live_.reset();
+  roles.use(nullptr);
+}
+
+// Why a copy fails its agent alone knows.
+TEST_F(LiveStateTest, WhatTheAgentDoesAboutAServerThatIsDownIsItsReason) {
+  const std::shared_ptr<dcs::Dcs> store = dcs::LocalStore::in_memory();
+  const std::string said = "b gets a full copy of a; the last one failed: no space left";
+  ASSERT_TRUE(store->put("/pgbalancer/shop/lb1/members/b",
+                         Json{{"name", "b"}, {"state", "absent"}, {"sentence", said}}.dump(), 0,
+                         Deadline::after(milliseconds(5000))));
+  group_.set({node("a", kPrimary), node("b", kReplica, false, "connection refused")});
+  GroupRoles roles("lb1", "shop");
+  roles.use(store);
+  start(&roles);
+  const Json now = wait_for([](const Json& s) { return s["nodes"][1]["agent"].is_object(); });
+  EXPECT_EQ(now["nodes"][1]["reason"], "connection refused; its agent: " + said);
+  EXPECT_NE(now["sentence"].get<std::string>().find(said), std::string::npos) << now["sentence"];
+  live_.reset();
+  roles.use(nullptr);
+}
+
 // Numbers of another process mean nothing here; the lease store's history is one for all of them.
 TEST_F(LiveStateTest, WhoComesFromAnotherProcessMissesNothingAndHearsNothingTwice) {
   const std::shared_ptr<dcs::LocalStore> store = dcs::LocalStore::in_memory();

@@ -36,6 +36,9 @@ TEST_F(LiveStateTest, ALostPrimaryIsSeenAndExplained) {
   group_.set({node("a", kPrimary, false, "connection refused"), node("b", kPrimary)});
   now = wait_for([](const Json& s) { return s["state"] == "degraded"; });
   EXPECT_TRUE(tells(now, "b is the primary; there was none for about"));
+  EXPECT_EQ(now["nodes"][0]["role"], "unknown") << "there is one primary";
+  EXPECT_EQ(now["nodes"][0]["last_role"], "primary");
+  EXPECT_EQ(now["nodes"][1]["role"], "primary");
   const LiveState::RoleNumbers roles = live_->role_numbers();
   EXPECT_EQ(roles.counts.primary_losses, 1u);
   EXPECT_EQ(roles.counts.primary_changes, 1u);
@@ -43,6 +46,30 @@ TEST_F(LiveStateTest, ALostPrimaryIsSeenAndExplained) {
   EXPECT_FALSE(roles.roles) << "no store is kept here";
   EXPECT_FALSE(roles.store_up.has_value());
   EXPECT_EQ(live_->role_numbers().counts.without_primary_s, roles.counts.without_primary_s) << "it has ended";
+}
+
+// Nobody calls that healthy: reads do not go there, and what it lacks grows.
+TEST_F(LiveStateTest, AReplicaThatIsTooFarBehindIsNotWhole) {
+  proxy::NodeView replica = node("b", kReplica);
+  replica.gauge->behind_bytes = 24'000;
+  replica.gauge->caught_up_ns =
+      std::chrono::nanoseconds((std::chrono::steady_clock::now() - std::chrono::seconds(660)).time_since_epoch())
+          .count();
+  group_.set({node("a", kPrimary), replica});
+  start();
+  Json now = wait_for([](const Json& s) { return s["state"] == "degraded"; });
+  EXPECT_EQ(now["nodes"][1]["state"], "degraded");
+  const std::string reason = now["nodes"][1]["reason"];
+  EXPECT_NE(reason.find("s behind, more than max_replica_lag (10 s), and gets no reads"), std::string::npos) << reason;
+  EXPECT_NE(now["sentence"].get<std::string>().find("b is degraded: " + reason), std::string::npos) << now["sentence"];
+  EXPECT_NE(live_->text().find("max_replica_lag"), std::string::npos) << live_->text();
+  replica.gauge->caught_up_ns = 0;
+  now = wait_for([](const Json& s) { return s["nodes"][1]["lag_s"] == nullptr; });
+  EXPECT_NE(now["nodes"][1]["reason"].get<std::string>().find("has yet to catch up"), std::string::npos) << now;
+  replica.gauge->behind_bytes = 0;
+  now = wait_for([](const Json& s) { return s["state"] == "healthy"; });
+  EXPECT_EQ(now["nodes"][1]["state"], "up");
+  EXPECT_EQ(now["nodes"][1]["reason"], "");
 }
 
 TEST_F(LiveStateTest, TheTimeWithoutAPrimaryCountsFromTheStart) {
@@ -145,6 +172,38 @@ TEST_F(LiveStateTest, TheTextIsForEightyColumnsAndSteersNoTerminal) {
   EXPECT_NE(text.find("degraded"), std::string::npos) << text;
   size_t begin = 0;
   for (size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) EXPECT_LE(end - begin, 81u);
+}
+
+// Who has what was acknowledged is told by the record, which a new leader has yet to write.
+TEST(DurabilitySentence, IsThatOfTheRecord) {
+  GroupRoles::Now roles;
+  roles.durability = "quorum";
+  roles.leader = roles.sync_leader = "a";
+  roles.sync_members = {"b", "c"};
+  roles.sync_required = 1;
+  EXPECT_EQ(durability_sentence(roles), "Each commit is on a and on 1 of b, c before it is acknowledged.");
+  roles.leader = "b";
+  EXPECT_EQ(durability_sentence(roles),
+            "Each commit was on a and on 1 of b, c before it was acknowledged; b, which leads now, has yet to record "
+            "who has its own.");
+  roles.leader = "";
+  EXPECT_EQ(durability_sentence(roles), "Each commit is on a and on 1 of b, c before it is acknowledged.");
+}
+
+TEST(MemberAges, CountWhatWasSeenAndNothingElse) {
+  MemberAges ages;
+  MemberAges::Time now{};
+  const auto later = [&](double s) {
+    return now += std::chrono::duration_cast<MemberAges::Time::duration>(std::chrono::duration<double>(s));
+  };
+  EXPECT_EQ(ages.take({{"a", 1}, {"b", 2}}, later(100))["a"], 0) << "nobody looked before";
+  EXPECT_EQ(ages.take({{"a", 1}, {"b", 3}}, later(1))["a"], 1);
+  auto told = ages.take({{"a", 1}, {"b", 3}}, later(1.5));
+  EXPECT_EQ(told["a"], 2.5);
+  EXPECT_EQ(told["b"], 1.5);
+  EXPECT_EQ(ages.take({{"a", 1}, {"b", 4}}, later(30))["a"], 2.5) << "the store did not answer";
+  EXPECT_EQ(ages.take({{"a", 9}}, later(1))["a"], 0);
+  EXPECT_EQ(ages.take({{"a", 9}, {"b", 4}}, later(1))["b"], 0) << "it was gone";
 }
 
 TEST(EventLogTest, ForgetsTheOldest) {

@@ -48,8 +48,9 @@ void add_nodes(std::string& out, const LiveView& view) {
   out += cell("NODE", 20) + cell("ROLE", 8) + cell("STATE", 8) + right("LAG", 9) + right("READS", 6) +
          right("QUERIES/S", 10) + right("SERVERS", 8) + "\n";
   for (const LiveNode& node : view.nodes) {
-    out += cell(node.name, 20) + cell(node.role, 8) + cell(node.state, 8) + right(lag_of(node), 9) +
-           right(fixed(node.rates.read_share * 100, 0) + " %", 6) + right(fixed(node.rates.requests, 0), 10) +
+    out += cell(node.name, 20) + cell(node.role == "unknown" ? "-" : node.role, 8) + cell(node.state, 8) +
+           right(lag_of(node), 9) + right(fixed(node.rates.read_share * 100, 0) + " %", 6) +
+           right(fixed(node.rates.requests, 0), 10) +
            right(std::to_string(node.busy) + "/" + std::to_string(node.servers), 8) + "\n";
   }
 }

@@ -23,7 +23,8 @@ LiveNode live_node(const NodeNumbers& numbers, const Rates& rates, const std::op
   LiveNode node;
   node.name = view.name;
   node.address = view.address();
-  node.role = proxy::to_string(view.role);
+  node.role = proxy::to_string(view.role_now());
+  node.last_role = proxy::to_string(view.role);
   node.state = state_of(view);
   if (!view.healthy) node.reason = view.last_error;
   node.weight = view.weight;
@@ -45,7 +46,7 @@ LiveNode live_node(const NodeNumbers& numbers, const Rates& rates, const std::op
   return node;
 }
 
-bool is_up(const LiveNode& node) { return node.state == "up" || node.state == "drained"; }
+bool is_up(const LiveNode& node) { return node.state == "up" || node.state == "degraded" || node.state == "drained"; }
 
 LiveLink link_to(const LiveNode& node, const LiveNode* primary) {
   const bool up = is_up(node);
@@ -62,15 +63,60 @@ LiveLink link_to(const LiveNode& node, const LiveNode* primary) {
 std::vector<LiveLink> links_of(const LiveView& view) {
   const LiveNode* primary = nullptr;
   for (const LiveNode& node : view.nodes) {
-    if (node.role == "primary" && (primary == nullptr || node.state == "up")) primary = &node;
+    if (node.last_role == "primary" && (primary == nullptr || is_up(node))) primary = &node;
   }
   std::vector<LiveLink> links;
   for (const LiveNode& node : view.nodes) {
-    if (node.role == "primary") continue;
+    if (node.last_role == "primary") continue;
     LiveLink link = link_to(node, primary);
     if (!link.from.empty() && link.from != link.to) links.push_back(std::move(link));
   }
   return links;
+}
+
+// Why the router gives no reads to a replica that answers, in so far as that is its lag; empty: it is not.
+std::string why_too_far(const LiveNode& node, const proxy::PoolSettings& settings) {
+  const double limit_s = std::chrono::duration<double>(settings.max_replica_lag).count();
+  const std::string bytes = std::to_string(node.behind_bytes.value_or(0)) + " bytes behind";
+  if (limit_s > 0 && !node.behind_s) return "it has yet to catch up, " + bytes + ", and gets no reads before";
+  if (limit_s > 0 && *node.behind_s > limit_s) {
+    return "it is " + fixed(*node.behind_s, 0) + " s behind, more than max_replica_lag (" +
+           fixed(limit_s, limit_s < 10 ? 1 : 0) + " s), and gets no reads";
+  }
+  const uint64_t limit = settings.max_replica_lag_bytes;
+  if (limit == 0 || node.behind_bytes.value_or(0) <= limit) return "";
+  return "it is " + bytes + ", more than max_replica_lag_bytes (" + std::to_string(limit) + "), and gets no reads";
+}
+
+// What is wrong with replicas that answer. While nobody is the primary none has anything to get.
+void look_at_replicas(LiveView& view, const proxy::PoolSettings& settings) {
+  const auto leads = [](const LiveNode& node) { return node.role == "primary" && is_up(node); };
+  if (std::none_of(view.nodes.begin(), view.nodes.end(), leads)) return;
+  for (LiveNode& node : view.nodes) {
+    if (!is_up(node) || node.role != "replica") continue;
+    for (const LiveLink& link : view.links) {
+      if (link.to == node.name && link.state == "broken") node.reason = "it gets no log from " + link.from;
+    }
+    const std::string far = why_too_far(node, settings);
+    if (!far.empty()) node.reason += (node.reason.empty() ? "" : "; ") + far;
+    if (!node.reason.empty() && node.state == "up") node.state = "degraded";
+  }
+}
+
+// An agent that is gone, or what one does about a server that does not answer.
+void look_at_agents(LiveView& view) {
+  for (LiveNode& node : view.nodes) {
+    if (!node.agent) continue;
+    std::string said;
+    if (node.agent->silent()) {
+      said = "its agent has said nothing for " + fixed(node.agent->age_s, 0) + " s";
+      said += is_up(node) ? " and takes no part in a failover" : "";
+      if (node.state == "up") node.state = "degraded";
+    } else if (node.state == "down" && !node.agent->sentence.empty()) {
+      said = "its agent: " + node.agent->sentence;
+    }
+    if (!said.empty()) node.reason += (node.reason.empty() ? "" : "; ") + said;
+  }
 }
 
 void judge(LiveView& view, const proxy::PoolSettings& settings) {
@@ -81,12 +127,13 @@ void judge(LiveView& view, const proxy::PoolSettings& settings) {
     const bool up = is_up(node);
     primary = primary || (node.role == "primary" && up);
     if (node.role == "primary" && node.state == "drained") drained = node.name;
-    if (!up)
+    if (!up || !node.reason.empty())
       wrong.push_back(node.name + " is " + (node.state == "unknown" ? "not known yet" : node.state) +
                       (node.reason.empty() ? "" : ": " + node.reason));
   }
   view.writes_wait = !primary || !drained.empty();
-  view.state = !primary ? "no_primary" : wrong.empty() && drained.empty() ? "healthy" : "degraded";
+  const bool whole = wrong.empty() && drained.empty() && !(view.roles && view.roles->paused);
+  view.state = !primary ? "no_primary" : whole ? "healthy" : "degraded";
   if (!primary) {
     const auto limit = std::chrono::duration<double>(settings.primary_wait_timeout).count();
     wrong.insert(wrong.begin(),
@@ -142,10 +189,15 @@ void call_unknown(LiveView& view, double age_s) {
 std::string durability_sentence(const GroupRoles::Now& roles) {
   if (roles.durability.empty()) return "";
   if (roles.durability == "async") return "A commit waits for no replica: what the primary has alone is lost with it.";
-  const std::string leader = roles.leader.empty() ? "the primary" : roles.leader;
+  const std::string& recorded = roles.sync_leader.empty() ? roles.leader : roles.sync_leader;
+  const std::string leader = recorded.empty() ? "the primary" : recorded;
   if (roles.sync_required == 0) return "No replica has what is committed now: " + leader + " is alone.";
-  return "Each commit is on " + leader + " and on " + std::to_string(roles.sync_required) + " of " +
-         join(roles.sync_members, ", ") + " before it is acknowledged.";
+  const std::string where =
+      leader + " and on " + std::to_string(roles.sync_required) + " of " + join(roles.sync_members, ", ");
+  if (roles.leader.empty() || recorded == roles.leader)
+    return "Each commit is on " + where + " before it is acknowledged.";
+  return "Each commit was on " + where + " before it was acknowledged; " + roles.leader +
+         ", which leads now, has yet to record who has its own.";
 }
 
 LiveView live_view(const proxy::Admin& proxy, const std::string& group, proxy::Counted counted, Rates rates,
@@ -181,6 +233,8 @@ LiveView live_view(const proxy::Admin& proxy, const std::string& group, proxy::C
   if (view.routes.size() > LiveView::kMostRoutes) view.routes.resize(LiveView::kMostRoutes);
   for (const NodeNumbers& node : nodes) view.nodes.push_back(live_node(node, view.rates, view.roles));
   view.links = links_of(view);
+  look_at_replicas(view, settings);
+  look_at_agents(view);
   judge(view, settings);
   count_kept_back(view, proxy);
   return view;

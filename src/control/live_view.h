@@ -16,9 +16,12 @@ namespace pgb::control {
 
 struct LiveNode {
   std::string name, address;
-  std::string role;    // "primary", "replica", "unknown": what it said last
-  std::string state;   // "up", "drained", "down", "refused" (a primary beside the one), "unknown" (not asked yet)
-  std::string reason;  // for "down" and "refused": one sentence
+  std::string role;       // "primary", "replica"; "unknown" also while it does not answer
+  std::string last_role;  // what it said last, be it up or not
+  // "up", "degraded" (its agent is gone, or a replica gets no log or is too far behind to get reads), "drained",
+  // "down", "refused" (a primary beside the one), "unknown" (not asked yet)
+  std::string state;
+  std::string reason;  // why it is not "up", in one sentence; also what is wrong with a drained one
   double weight = 1;
   uint32_t timeline = 0;
   std::optional<uint64_t> behind_bytes;  // of a replica that is up

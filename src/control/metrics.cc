@@ -203,8 +203,8 @@ void write_nodes(MetricText& out, const proxy::Stats& stats, const std::vector<N
   };
   each(Type::kGauge, "pgbalancer_node_up", "1 if the node answers queries.",
        [](const NodeNumbers& node) { return node.view.healthy ? 1.0 : 0.0; });
-  each(Type::kGauge, "pgbalancer_node_primary", "1 if the node is the primary, as far as is known.",
-       [](const NodeNumbers& node) { return node.view.role == proxy::NodeRole::kPrimary ? 1.0 : 0.0; });
+  each(Type::kGauge, "pgbalancer_node_primary", "1 if the node answers as the primary.",
+       [](const NodeNumbers& node) { return node.is_primary() ? 1.0 : 0.0; });
   each(Type::kGauge, "pgbalancer_node_drained", "1 if an operator's order keeps work from the node.",
        [](const NodeNumbers& node) { return node.view.gauge->drained ? 1.0 : 0.0; });
   each(Type::kGauge, "pgbalancer_node_weight", "Its share of the reads, as configured.",

@@ -109,7 +109,7 @@ TEST(Metrics, UsersAreCountedWhateverTheirDatabasesAndTheirNumberIsBounded) {
 TEST(Metrics, TellWhatTheProxyTells) {
   const std::string text = metrics_of(FakeProxy(), {}, false);
   for (const char* line : {"pgbalancer_clients 3", "pgbalancer_node_up{node=\"primary1\"} 0",
-                           "pgbalancer_node_primary{node=\"primary1\"} 1",
+                           "pgbalancer_node_primary{node=\"primary1\"} 0",
                            "pgbalancer_pool_servers{database=\"shop\",user=\"alice\",state=\"idle\"} 3",
                            "pgbalancer_pool_waiting_clients{database=\"shop\",user=\"alice\"} 2",
                            "pgbalancer_database_requests_total{database=\"shop\"} 120",
@@ -191,9 +191,14 @@ TEST(Metrics, TellWhoLeadsAndHowOftenThatChanged) {
         "pgbalancer_group_elections_total{kind=\"switchover\"} 2", "pgbalancer_primary_changes_total 5",
         "pgbalancer_without_primary_seconds_total 1.5", "pgbalancer_group_epoch 9",
         "pgbalancer_node_leader{node=\"primary1\"} 1", "pgbalancer_node_sync_member{node=\"primary1\"} 0",
-        "pgbalancer_group_sync_required 1", "pgbalancer_node_timeline{node=\"primary1\"} 11"}) {
+        "pgbalancer_group_sync_required 1", "pgbalancer_node_timeline{node=\"primary1\"} 11",
+        "pgbalancer_node_primary{node=\"primary1\"} 1", "pgbalancer_node_agent_up{node=\"primary1\"} 1"}) {
     EXPECT_EQ(lines_with(text, line), 1u) << line << "\n" << text;
   }
+  roles.roles->members[0].age_s = GroupRoles::kSilent_s + 1;
+  EXPECT_EQ(lines_with(metrics_of(proxy, roles, true), "pgbalancer_node_agent_up{node=\"primary1\"} 0"), 1u);
+  roles.roles->members.clear();
+  EXPECT_EQ(lines_with(metrics_of(proxy, roles, true), "pgbalancer_node_agent_up{node=\"primary1\"} 0"), 1u);
 }
 
 TEST(Metrics, AStoreThatDoesNotAnswerIsToldWhereThereIsOne) {

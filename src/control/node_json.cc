@@ -19,7 +19,7 @@ json node_json(const NodeNumbers& node, uint64_t sessions) {
           {"host", view.host},
           {"port", view.port},
           {"address", view.address()},
-          {"role", proxy::to_string(view.role)},
+          {"role", proxy::to_string(view.role_now())},
           {"healthy", view.healthy},
           {"drained", view.gauge->drained.load()},
           {"last_error", view.last_error},

@@ -13,8 +13,18 @@ std::string time_of(int64_t steady_ns) { return steady_ns == 0 ? "" : utc(at_ste
 
 }  // namespace
 
-std::vector<NodeNumbers> node_numbers(const proxy::Admin& proxy) {
-  return node_numbers(proxy, proxy.stats(), proxy.routes());
+std::vector<NodeNumbers> node_numbers(const proxy::Admin& proxy, const GroupRoles* roles) {
+  std::vector<NodeNumbers> nodes = node_numbers(proxy, proxy.stats(), proxy.routes());
+  const auto now = roles == nullptr ? std::nullopt : roles->lately();
+  if (!now) return nodes;
+  const auto& sync = now->sync_members;
+  for (NodeNumbers& node : nodes) {
+    for (const GroupRoles::Member& member : now->members) {
+      if (member.name == node.view.name) node.streams = member.streaming;
+    }
+    node.sync_member = std::find(sync.begin(), sync.end(), node.view.name) != sync.end();
+  }
+  return nodes;
 }
 
 std::vector<NodeNumbers> node_numbers(const proxy::Admin& proxy, const proxy::Stats& stats,
@@ -39,19 +49,21 @@ std::vector<NodeNumbers> node_numbers(const proxy::Admin& proxy, const proxy::St
 }
 
 int NodeNumbers::status_code() const {
-  constexpr int kWaiting = 1, kUp = 2, kDown = 3;
-  if (!view.healthy || view.gauge->drained) return kDown;
-  return servers > 0 ? kUp : kWaiting;
+  constexpr int kUp = 2, kDown = 3;
+  return takes_work() ? kUp : kDown;
 }
 
-std::string NodeNumbers::status() const {
-  static constexpr const char* kNames[] = {"unused", "waiting", "up", "down"};
-  return kNames[status_code()];
-}
+std::string NodeNumbers::status() const { return takes_work() ? "up" : "down"; }
 
-std::string NodeNumbers::pg_role() const {
-  if (!view.healthy || view.role == proxy::NodeRole::kUnknown) return "unknown";
-  return view.role == proxy::NodeRole::kPrimary ? "primary" : "standby";
+std::string NodeNumbers::role() const { return is_primary() ? "primary" : "standby"; }
+
+std::string NodeNumbers::pg_role() const { return view.role_now() == proxy::NodeRole::kUnknown ? "unknown" : role(); }
+
+std::string NodeNumbers::replication_state() const { return view.healthy && streams ? "streaming" : ""; }
+
+std::string NodeNumbers::replication_sync_state() const {
+  if (replication_state().empty()) return "";
+  return sync_member ? "quorum" : "async";
 }
 
 uint64_t NodeNumbers::behind() const {
@@ -81,7 +93,7 @@ std::vector<std::string> NodeNumbers::health_check() const {
           view.host,
           std::to_string(view.port),
           status(),
-          view.role == proxy::NodeRole::kPrimary ? "primary" : "standby",
+          role(),
           changed(),
           std::to_string(good + bad),
           std::to_string(good),

@@ -194,7 +194,7 @@ std::string PcpTalk::stop(std::string_view payload) const {
 
 std::string PcpTalk::node_info(std::string_view payload) const {
   const auto number = number_of(payload);
-  const std::vector<NodeNumbers> nodes = node_numbers(around_.actions.proxy);
+  const std::vector<NodeNumbers> nodes = node_numbers(around_.actions.proxy, around_.actions.roles);
   if (!number || (*number >= 0 && static_cast<size_t>(*number) >= nodes.size())) return no_node(payload);
   std::string out = packet('i', {"ArraySize", std::to_string(*number < 0 ? nodes.size() : 1)});
   constexpr double kWeights = 2147483647;  // clients divide by that
@@ -208,10 +208,11 @@ std::string PcpTalk::node_info(std::string_view payload) const {
                                       "0",
                                       node.view.healthy ? "up" : "down",
                                       fixed(node.share * kWeights, 6),
-                                      node.view.role == proxy::NodeRole::kPrimary ? kPrimary : kStandby,
+                                      node.is_primary() ? kPrimary : kStandby,
                                       node.pg_role()};
     if (!around_.old_node_info) texts.emplace_back("0");  // the delay is in bytes
-    texts.insert(texts.end(), {std::to_string(node.behind()), "", "", std::to_string(node.changed_at())});
+    texts.insert(texts.end(), {std::to_string(node.behind()), node.replication_state(), node.replication_sync_state(),
+                               std::to_string(node.changed_at())});
     out += packet('i', texts);
   }
   return out + packet('i', {kDone});

@@ -1,8 +1,10 @@
 #include <gtest/gtest.h>
 
 #include "control/fake_proxy.h"
+#include "control/group_roles.h"
 #include "control/pcp_server.h"
 #include "control/pcp_talk.h"
+#include "dcs/local_store.h"
 #include "net/socket.h"
 #include "pgwire/digest.h"
 #include "pgwire/writer.h"
@@ -130,12 +132,41 @@ TEST_F(PcpTalkTest, CommandsAreThoseOfTheOneTable) {
 }
 
 TEST_F(PcpTalkTest, ANodeIsToldInTheWayOfTheClientsVersion) {
-  EXPECT_NE(ask('I', "0").find("NodeInfo|10.0.0.1|5432|3|0|down|2147483647.000000|2|unknown|0|0|||0|"),
+  EXPECT_NE(ask('I', "0").find("NodeInfo|10.0.0.1|5432|3|0|down|2147483647.000000|3|unknown|0|0|||0|"),
             std::string::npos)
       << ask('I', "0");
-  EXPECT_NE(ask('I', "-1", true).find("NodeInfo|10.0.0.1|5432|3|0|down|2147483647.000000|2|unknown|0|||0|"),
+  EXPECT_NE(ask('I', "-1", true).find("NodeInfo|10.0.0.1|5432|3|0|down|2147483647.000000|3|unknown|0|||0|"),
             std::string::npos);
   EXPECT_NE(ask('L').find("CommandComplete|1|"), std::string::npos);
+}
+
+// Nobody has opened a connection to it yet, which is no fault.
+TEST_F(PcpTalkTest, AHealthyNodeIsUpAndWhatTheStoreKnowsOfReplicationIsTold) {
+  const std::shared_ptr<dcs::LocalStore> store = dcs::LocalStore::in_memory();
+  const auto put = [&](const std::string& key, const std::string& value) {
+    ASSERT_TRUE(store->put("/pgbalancer/shop/lb1/" + key, value, 0, Deadline::after(std::chrono::seconds(5))));
+  };
+  put("leader", R"({"holder":"primary1","epoch":3})");
+  put("sync", R"({"leader":"primary1","durability":"quorum","members":["replica1"],"required":1})");
+  put("members/replica1", R"({"name":"replica1","state":"following","follows":"primary1","streaming":true})");
+  put("members/replica2", R"({"name":"replica2","state":"following","follows":"primary1","streaming":true})");
+  put("members/replica3", R"({"name":"replica3","state":"absent"})");
+  proxy_.healthy = true;
+  for (const char* name : {"replica1", "replica2", "replica3"}) {
+    proxy_.more.push_back({name, "10.0.0.2", 5432, proxy::NodeRole::kReplica, true, ""});
+  }
+  GroupRoles roles("lb1", "shop");
+  roles.use(store);
+  actions_.roles = &roles;
+  EXPECT_NE(ask('I', "1").find("|2|0|up|536870911.750000|3|standby|0|0|||0|"), std::string::npos) << ask('I', "1");
+  ASSERT_TRUE(roles.now());
+  EXPECT_NE(ask('I', "0").find("|2|0|up|536870911.750000|2|primary|0|0|||0|"), std::string::npos) << ask('I', "0");
+  EXPECT_NE(ask('I', "1").find("|standby|0|0|streaming|quorum|0|"), std::string::npos) << ask('I', "1");
+  EXPECT_NE(ask('I', "2").find("|standby|0|0|streaming|async|0|"), std::string::npos) << ask('I', "2");
+  EXPECT_NE(ask('I', "3").find("|standby|0|0|||0|"), std::string::npos) << ask('I', "3");
+  EXPECT_NE(ask('H', "1").find("|5432|up|standby|"), std::string::npos) << ask('H', "1");
+  actions_.roles = nullptr;
+  roles.use(nullptr);
 }
 
 TEST_F(PcpTalkTest, ALoginThatIsNotLookedAtEndsTheTalk) {

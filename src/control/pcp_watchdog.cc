@@ -15,11 +15,12 @@ struct State {
 constexpr State kLeader{4, "LEADER"}, kStandby{7, "STANDBY"}, kLost{8, "LOST"};
 constexpr int kQuorum = 1, kNoLeader = -2;
 
-// Whose agent says nothing in the store is lost.
+// Whose agent has never said anything in the store, or nothing for a while, is lost.
 State state_of(const GroupRoles::Now& now, const std::string& node) {
   if (node == now.leader) return kLeader;
-  const bool there = std::any_of(now.members.begin(), now.members.end(),
-                                 [&](const GroupRoles::Member& member) { return member.name == node; });
+  const bool there = std::any_of(now.members.begin(), now.members.end(), [&](const GroupRoles::Member& member) {
+    return member.name == node && !member.silent();
+  });
   return there ? kStandby : kLost;
 }
 

@@ -22,11 +22,11 @@ std::string started(const Sight& sight) { return utc(ago(sight.proxy.stats().upt
 
 Rows pool_nodes(const Sight& sight) {
   Rows rows;
-  for (const NodeNumbers& node : node_numbers(sight.proxy)) {
+  for (const NodeNumbers& node : node_numbers(sight.proxy, sight.roles)) {
     rows.push_back({std::to_string(node.id), node.view.host, std::to_string(node.view.port), node.status(),
-                    node.view.healthy ? "up" : "down", fixed(node.share, 6),
-                    node.view.role == proxy::NodeRole::kPrimary ? "primary" : "standby", node.pg_role(),
-                    std::to_string(node.requests), "false", std::to_string(node.behind()), "", "", node.changed()});
+                    node.view.healthy ? "up" : "down", fixed(node.share, 6), node.role(), node.pg_role(),
+                    std::to_string(node.requests), "false", std::to_string(node.behind()), node.replication_state(),
+                    node.replication_sync_state(), node.changed()});
   }
   return rows;
 }

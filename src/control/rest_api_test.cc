@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "control/fake_proxy.h"
@@ -193,6 +194,41 @@ TEST_F(RestApiTest, AnArgumentThatNobodyKnowsIsNotLost) {
   EXPECT_EQ(call("GET", "/read-only?&lag=1MB&", "").status, 200);
 }
 
+// A replica to which the router sends nothing is none for a load balancer, either, however few bytes it lacks.
+TEST_F(RestApiTest, AReplicaIsOneThatTheRouterWouldSendReadsTo) {
+  proxy_.healthy = true;
+  proxy_.more = {{"replica1", "10.0.0.2", 5432, proxy::NodeRole::kReplica, true, ""}};
+  proxy::NodeGauge& gauge = *proxy_.more[0].gauge;
+  const auto ago = [&](std::chrono::seconds age) {
+    gauge.caught_up_ns = std::chrono::nanoseconds((std::chrono::steady_clock::now() - age).time_since_epoch()).count();
+  };
+  const auto status = [&](const char* target) { return call("GET", target, "").status; };
+  gauge.behind_bytes = 24'000;
+  ago(std::chrono::seconds(2));
+  EXPECT_EQ(status("/replica?node=replica1&lag=1MB"), 200);
+  EXPECT_EQ(status("/replica?lag=16kB"), 503);
+  ago(std::chrono::seconds(660));
+  for (const char* target : {"/replica", "/replica?node=replica1", "/replica?lag=1MB", "/read-only?node=replica1"}) {
+    EXPECT_EQ(status(target), 503) << target;
+  }
+  EXPECT_NE(call("GET", "/replica", "").body.find("replica1 is 24000 bytes behind"), std::string::npos);
+  EXPECT_EQ(status("/read-only"), 200) << "the primary is left";
+  proxy_.healthy = false;
+  EXPECT_EQ(status("/replica"), 200) << "without a primary it is all there is";
+  proxy_.healthy = true;
+  proxy_.settings.max_replica_lag = {};
+  EXPECT_EQ(status("/replica"), 200) << "no limit";
+  proxy_.settings.max_replica_lag_bytes = 20'000;
+  EXPECT_EQ(status("/replica?lag=1MB"), 503) << "what is asked can only be stricter";
+  proxy_.settings = {};
+  ago(std::chrono::seconds(0));
+  gauge.ejected_until_ns = 1;
+  EXPECT_EQ(status("/replica"), 503) << "traffic met an error there";
+  gauge.ejected_until_ns = 0;
+  proxy_.more[0].weight = 0;
+  EXPECT_EQ(status("/replica"), 503) << "it gets no share of the reads";
+}
+
 TEST_F(RestApiTest, WhatAPathTakesIsSaid) {
   const auto options = call("OPTIONS", "/api/v1/nodes/primary1/drain");
   EXPECT_EQ(options.status, 204);
@@ -252,7 +288,7 @@ TEST_F(RestApiTest, StatusTellsNumbersAndNodes) {
   const auto document = nlohmann::json::parse(call("GET", "/api/v1/status").body);
   EXPECT_EQ(document["clients"], 3);
   EXPECT_EQ(document["nodes"][0]["name"], "primary1");
-  EXPECT_EQ(document["nodes"][0]["role"], "primary");
+  EXPECT_EQ(document["nodes"][0]["role"], "unknown") << "it does not answer";
   EXPECT_EQ(document["nodes"][0]["healthy"], false);
   EXPECT_EQ(document["nodes"][0]["last_error"], "refused");
   EXPECT_FALSE(document.contains("query"));

@@ -1,4 +1,6 @@
 // Who leads the group, who follows whom, and what happened to the roles, as routes.
+#include <cmath>
+
 #include "base/log.h"
 #include "control/group_roles.h"
 #include "control/node_json.h"
@@ -45,7 +47,8 @@ http::Response watchdog_info(const RestCall& call) {
                                    {"state", member.state},
                                    {"sentence", member.sentence},
                                    {"follows", member.follows ? or_null(*member.follows) : Json()},
-                                   {"timeline", member.timeline}});
+                                   {"timeline", member.timeline},
+                                   {"age_s", std::round(member.age_s * 1000) / 1000}});
   }
   return json_response(document);
 }

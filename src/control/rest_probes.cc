@@ -1,6 +1,7 @@
 // Routes for load balancers and orchestrators, in Patroni's manner: the status says it all, 200 or 503, and nobody has
 // to say who he is.
 #include <cctype>
+#include <chrono>
 #include <cmath>
 
 #include "control/live_state.h"
@@ -8,6 +9,7 @@
 #include "control/rest_json.h"
 #include "control/rest_route.h"
 #include "http/server.h"
+#include "proxy/read_eligibility.h"
 
 namespace pgb::control {
 namespace {
@@ -49,11 +51,16 @@ http::Response probe(const RestCall& call, const std::string& what, Fits fits) {
   if (!only.empty() && topology->find(only) == nullptr) return http::problem(404, "there is no node of that name");
   if (proxy.orders()->finishing) return answer(false, "the balancer is shutting down");
   std::vector<std::string> found;
+  std::string behind;  // those that answer and get no reads all the same
   for (const NodeView& node : topology->nodes) {
     const bool works = node.healthy && !node.gauge->drained && (only.empty() || node.name == only);
-    if (works && fits(node)) found.push_back(node.name);
+    if (works && fits(node)) {
+      found.push_back(node.name);
+    } else if (works && node.role == NodeRole::kReplica) {
+      behind += "; " + node.name + " is " + std::to_string(node.gauge->behind_bytes) + " bytes behind";
+    }
   }
-  if (found.empty()) return answer(false, "no " + what + ": " + topology->describe());
+  if (found.empty()) return answer(false, "no " + what + ": " + topology->describe() + behind);
   return answer(true, what, found);
 }
 
@@ -66,9 +73,13 @@ http::Response replica(const RestCall& call) {
   const std::string text = get(call, "lag");
   const auto lag = text.empty() ? std::optional<uint64_t>(UINT64_MAX) : bytes_of(text);
   if (!lag) return http::problem(400, "lag must be a number of bytes, also as 16kB, 10MB or 1GB");
+  const proxy::Admin& balancer = call.rest.actions.proxy;
+  const proxy::PoolSettings settings = balancer.pool_settings();
+  const bool has_primary = balancer.topology()->primary() != nullptr;
+  const int64_t now = std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
   return probe(call, or_primary ? "server to read from" : "replica", [&](const NodeView& node) {
     if (node.role == NodeRole::kPrimary) return or_primary;
-    return node.role == NodeRole::kReplica && node.gauge->behind_bytes <= *lag;
+    return proxy::takes_reads(node, settings, has_primary, now) && node.gauge->behind_bytes <= *lag;
   });
 }
 
@@ -95,7 +106,8 @@ http::Response alive(const RestCall&) { return answer(true, "the balancer runs")
 
 std::vector<RestParameter> of_a_node(bool with_lag = false) {
   std::vector<RestParameter> out = {{"node", "string", "that node alone"}};
-  if (with_lag) out.push_back({"lag", "string", "bytes that a replica may be behind: 16kB, 10MB"});
+  if (with_lag)
+    out.push_back({"lag", "string", "bytes that a replica may be behind, beside max_replica_lag: 16kB, 10MB"});
   return out;
 }
 

@@ -242,10 +242,11 @@ Rows nodes(const Sight& sight) {
   const proxy::TopologyPtr topology = sight.proxy.topology();
   for (const proxy::NodeView& node : topology->nodes) {
     const auto found = stats.nodes.find(node.name);
-    rows.push_back({node.name, node.host, number(node.port), proxy::to_string(node.role), node.healthy ? "yes" : "no",
-                    node.gauge->drained ? "yes" : "no", fixed(node.weight, 3), number(node.gauge->behind_bytes),
-                    number(node.gauge->busy), number(found == stats.nodes.end() ? 0 : found->second.servers),
-                    number(node.gauge->latency_us), node.last_error});
+    rows.push_back({node.name, node.host, number(node.port), proxy::to_string(node.role_now()),
+                    node.healthy ? "yes" : "no", node.gauge->drained ? "yes" : "no", fixed(node.weight, 3),
+                    number(node.gauge->behind_bytes), number(node.gauge->busy),
+                    number(found == stats.nodes.end() ? 0 : found->second.servers), number(node.gauge->latency_us),
+                    node.last_error});
   }
   return rows;
 }

@@ -14,10 +14,13 @@
 
 namespace pgb::control {
 
+class GroupRoles;
+
 struct Sight {
   const proxy::Admin& proxy;
   const BalancerConfig& config;
   const StatsPeriod& period;
+  const GroupRoles* roles;  // null: there are none to be known
 };
 
 using Columns = std::vector<proxy::ConsoleColumn>;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "proxy/catalog_directory.h"
+#include "proxy/read_eligibility.h"
 
 namespace pgb::proxy {
 namespace {
@@ -96,16 +97,10 @@ uint64_t Router::random() {  // xorshift64: fair enough to choose a server with
 }
 
 bool Router::usable(const NodeView& node, int64_t since_ns, bool has_primary) const {
-  if (node.role != NodeRole::kReplica || !node.healthy || node.weight <= 0) return false;
-  if (node.gauge->drained.load(std::memory_order_relaxed)) return false;
-  if (node.gauge->ejected_until_ns.load(std::memory_order_relaxed) != 0) return false;
   const PoolSettings& settings = context_.pool_settings;
-  const int64_t caught_up = node.gauge->caught_up_ns.load(std::memory_order_relaxed);
-  if (settings.causal_reads != CausalReads::kOff && caught_up < since_ns) return false;
-  if (!has_primary) return true;  // nobody can say how far behind it is, and it is all there is
-  const int64_t lag = std::chrono::nanoseconds(settings.max_replica_lag).count();
-  if (lag > 0 && context_.now_ns() - caught_up > lag) return false;
-  return settings.max_replica_lag_bytes == 0 || node.gauge->behind_bytes <= settings.max_replica_lag_bytes;
+  if (!takes_reads(node, settings, has_primary, context_.now_ns())) return false;
+  return settings.causal_reads == CausalReads::kOff ||
+         node.gauge->caught_up_ns.load(std::memory_order_relaxed) >= since_ns;
 }
 
 double Router::chance() { return static_cast<double>(random() >> 11) / 9007199254740992.0; }  // 2^53

@@ -77,6 +77,7 @@ struct NodeView {
   std::shared_ptr<NodeGauge> gauge = std::make_shared<NodeGauge>();  // of the node, whatever the snapshot
 
   const std::string& tls_name() const { return tls_host.empty() ? host : tls_host; }
+  NodeRole role_now() const { return healthy ? role : NodeRole::kUnknown; }  // what it was is no role while it is gone
   std::string address() const { return host + ":" + std::to_string(port); }
   bool operator==(const NodeView& other) const {
     return name == other.name && host == other.host && port == other.port && role == other.role &&

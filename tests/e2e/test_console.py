@@ -254,7 +254,7 @@ def test_pool_nodes_in_an_ordinary_session(site):
         with site.connect(autocommit=autocommit) as client:
             ask(client, "SELECT 1")
             rows = {row["role"]: row for row in ask(client, "show pool_nodes;")}
-            assert rows["primary"]["port"] == str(site.primary.port) and rows["standby"]["status"] in ("up", "waiting"), rows
+            assert rows["primary"]["port"] == str(site.primary.port) and rows["standby"]["status"] == "up", rows
             assert ask(client, "SELECT 2 AS two") == [{"two": 2}]
     assert "pgbalancer" in site.psql("SHOW pool_version", "shop", "postgres").stdout
     for command in ("SHOW POOL_PROCESSES", "SHOW POOL_POOLS", "PGPOOL SHOW ALL"):

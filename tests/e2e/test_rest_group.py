@@ -131,6 +131,42 @@ def test_the_page_shows_who_leads_and_why(site):
     assert history and "not ours" not in told()
 
 
+def test_a_replica_that_gets_no_log_is_green_nowhere(site):
+    if site.etcd:
+        pytest.skip("the same as where the balancer keeps the store")
+    leader, node = site.leader(), site.another()
+    other = next(name for name in site.names if name not in (leader, node))
+
+    def upstream(order: str) -> None:
+        site.sandbox.query(f"ALTER SYSTEM {order}", node)
+        site.sandbox.query("SELECT pg_reload_conf()", node)
+
+    def seen(name: str) -> dict:
+        return next(one for one in site.rest.get("/api/v1/snapshot")["nodes"] if one["name"] == name)
+
+    def status(path: str) -> int:
+        return site.rest.ask("GET", path, expect=None).status
+    upstream("SET primary_conninfo = 'host=127.0.0.1 port=1'")
+    try:
+        wait_until(lambda: site.rest.get("/api/v1/snapshot")["state"] == "degraded", 20, "it is known that it gets no log")
+        snapshot = site.rest.get("/api/v1/snapshot")
+        assert f"{node} is degraded: it gets no log from {leader}" in snapshot["sentence"], snapshot["sentence"]
+        assert (seen(node)["state"], seen(other)["state"]) == ("degraded", "up")
+        assert site.sandbox.status()["state"] == "degraded"
+        assert "degraded" in site.sandbox.run("top").out
+        assert status(f"/replica?node={node}") == 200, "what it has is not old yet"
+        site.sandbox.query("CREATE TABLE IF NOT EXISTS not_there (n int)")
+        wait_until(lambda: status(f"/replica?node={node}") == 503, 30, "it is further behind than max_replica_lag")
+        assert status(f"/replica?node={node}&lag=1GB") == status(f"/read-only?node={node}") == 503
+        assert site.rest.get("/replica", None)["nodes"] == [other]
+        wait_until(lambda: "max_replica_lag" in seen(node)["reason"], 10, "it is said, too")
+    finally:
+        upstream("RESET primary_conninfo")
+    site.wait_whole()
+    wait_until(lambda: site.rest.get("/api/v1/snapshot")["state"] == site.sandbox.status()["state"] == "healthy", 30, "all is well again")
+    assert site.rest.get("/api/v1/snapshot")["sentence"] == ""
+
+
 def test_a_store_that_hangs_makes_nothing_else_old(site):
     if not site.etcd:
         pytest.skip("the balancer keeps the store itself")
@@ -192,6 +228,35 @@ def test_a_replica_is_made_anew(site):
     leader = site.leader()
     refused = site.rest.post(f"/api/v1/nodes/{leader}/recovery", expect=409)
     assert "is the primary" in refused["detail"] and refused["type"] == "PGB-IS-PRIMARY", refused
+
+
+def test_a_copy_that_fails_is_told_once_and_why(site):
+    if site.etcd:
+        pytest.skip("the same as where the balancer keeps the store")
+    leader, node = site.leader(), site.another()
+    copier = site.sandbox.value("SELECT rolname FROM pg_roles WHERE rolreplication AND NOT rolsuper AND rolname <> 'pgbalancer_agent'", leader)
+
+    def seen() -> dict:
+        return next(one for one in site.rest.get("/api/v1/snapshot")["nodes"] if one["name"] == node)
+
+    def copies() -> list[str]:
+        return [line["text"] for line in site.rest.get("/api/v1/history")["history"] if (line["node"], line["action"]) == (node, "full copy")]
+    before = len(copies())
+    site.sandbox.query(f'ALTER ROLE "{copier}" NOLOGIN', leader)
+    try:
+        site.rest.post(f"/api/v1/nodes/{node}/recovery")
+        wait_until(lambda: "the last try failed" in seen()["reason"], 30, "it is said why there is no copy")
+        assert "not permitted to log in" in seen()["reason"], seen()
+        assert seen()["reason"] in site.rest.get("/api/v1/snapshot")["sentence"]
+        [member] = [one for one in site.rest.get("/api/v1/watchdog/info")["members"] if one["name"] == node]
+        assert "not permitted to log in" in member["sentence"], member
+        time.sleep(5)
+        told = copies()[before:]
+        assert 1 <= len(told) <= 2 and len(set(told)) == len(told), told
+    finally:
+        site.sandbox.query(f'ALTER ROLE "{copier}" LOGIN', leader)
+    site.wait_whole()
+    wait_until(lambda: seen()["state"] == "up" and seen()["reason"] == "", 20, "nothing is left of it")
 
 
 def test_the_watchdog_is_stopped_and_started_as_a_pause(site):
@@ -358,5 +423,30 @@ def test_operators_tools_answer_while_the_primary_is_lost(site):
     assert f'pgbalancer_node_timeline{{node="{old}"}}' not in now
     if "an exporter" in last:
         assert last["an exporter"]["pgbouncer_users"] >= 1, last["an exporter"]
+    who_is_gone_is_told_as_gone(site, clients, old, new)
     site.sandbox.run("start")
     site.wait_whole()
+
+
+def who_is_gone_is_told_as_gone(site, clients, old: str, new: str) -> None:
+    """Server and agent: neither what it was nor what it said last is how it is."""
+    def agent_up(name: str) -> float:
+        return tools.value(metrics(site), f'pgbalancer_node_agent_up{{node="{name}"}}')
+    wait_until(lambda: agent_up(old) == 0, 20, "it is known that its agent is gone")
+    assert agent_up(new) == 1
+    assert [tools.value(metrics(site), f'pgbalancer_node_primary{{node="{name}"}}') for name in (old, new)] == [0, 1]
+    members = {member["name"]: member for member in site.rest.get("/api/v1/watchdog/info")["members"]}
+    assert members[old]["state"] == "silent" and members[old]["age_s"] >= 5 and members[new]["age_s"] < 5, members
+
+    def seen() -> dict:
+        return {node["name"]: node for node in site.rest.get("/api/v1/snapshot")["nodes"]}
+    wait_until(lambda: seen()[old]["agent"]["state"] == "silent", 10, "the page, which is a second behind, knows it, too")
+    nodes = seen()
+    assert (nodes[old]["role"], nodes[old]["last_role"], nodes[new]["role"]) == ("unknown", "primary", "primary"), nodes
+    assert "its agent has said nothing for" in nodes[old]["reason"], nodes[old]
+    shown = site.pcp(clients, "watchdog_info", "-v").stdout
+    assert (shown.count("LOST"), shown.count("STANDBY"), shown.count("LEADER")) == (1, 1, 1), shown
+    third = next(name for name in site.names if name not in (old, new))
+    words = site.pcp(clients, "node_info", site.names.index(third)).stdout.split()
+    assert {"up", "streaming", "quorum"} <= set(words) and "waiting" not in words, words
+    assert "primary" not in site.pcp(clients, "node_info", site.names.index(old)).stdout.split()

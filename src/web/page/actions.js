@@ -12,7 +12,7 @@ export const actions = {
   promote: (node) => ({
     title: `Make ${node} the primary`, button: "Switch over", word: node,
     facts(state) {
-      const target = state.nodes.find((one) => one.name === node), primary = state.nodes.find((one) => one.role === "primary" && one.state === "up");
+      const target = state.nodes.find((one) => one.name === node), primary = state.nodes.find((one) => one.role === "primary" && one.state !== "drained");
       return [`${primary ? primary.name : "nobody"} is the primary now${state.ha ? ` (epoch ${state.ha.epoch})` : ""}; ${node} is ${format.bytes(target?.lag_bytes ?? 0)} behind.`,
         "Nothing is lost: the primary stops in order, and the other takes over once it has everything.",
         `Writes wait meanwhile, as a rule for less than a second; ${format.rate(state.rates.requests_per_s)} queries a second are coming in. Transactions that are open at the primary end with an error.`];

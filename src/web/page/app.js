@@ -2,7 +2,7 @@
 import { charts, SPAN_MS } from "./chart.js";
 import { attr, byId, format, h, keyed, text } from "./dom.js";
 import { Feed, session } from "./live.js";
-import { levelOf, mark, words } from "./marks.js";
+import { levelOf, mark, roleOf, words } from "./marks.js";
 import { Tabs } from "./tabs.js";
 import { Topology } from "./topology.js";
 import { confirm, logIn } from "./actions.js";
@@ -85,7 +85,7 @@ function showHead(state, fresh) {
 // Said aloud only when a role or the state of the group or of a server changes.
 let said = "";
 function announce(state) {
-  const now = [state.group, words[state.state] ?? state.state, ...state.nodes.map((node) => `${node.name} ${node.role} ${node.state}`)];
+  const now = [state.group, words[state.state] ?? state.state, ...state.nodes.map((node) => `${node.name} ${roleOf(node)} ${node.state}`)];
   const before = said.split("; ");
   said = now.join("; ");
   const news = now.filter((part) => !before.includes(part));

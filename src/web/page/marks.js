@@ -30,11 +30,11 @@ export function mark(withWord = true) {
 
 export const levelOf = {
   group: (state) => ({ healthy: "good", degraded: "warn", no_primary: "bad" })[state] ?? "unknown",
-  node: (state) => ({ up: "good", drained: "idle", down: "bad", refused: "bad" })[state] ?? "unknown",
+  node: (state) => ({ up: "good", degraded: "warn", drained: "idle", down: "bad", refused: "bad" })[state] ?? "unknown",
   event: (event) => (event.kind === "health" ? (/ is (down|refused)/.test(event.text) ? "bad" : "good") : event.kind),
 };
 
-// A server that is down is what it was last.
-export const roleOf = (node) => (node.state === "down" || node.state === "refused" ? `was ${node.role}` : node.role);
+// A server that does not answer has no role, but it was something.
+export const roleOf = (node) => (node.role === "unknown" && node.last_role !== "unknown" ? `was ${node.last_role}` : node.role);
 
 export const words = { healthy: "healthy", degraded: "degraded", no_primary: "no primary" };

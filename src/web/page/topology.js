@@ -7,6 +7,7 @@ const lag = (node) => (node.lag_s === null ? "" : node.lag_bytes > 0 ? `${format
 
 function sentence(node, link) {
   if (node.state === "down" || node.state === "refused") return node.reason;
+  if (node.state === "degraded") return node.reason;
   if (node.role === "primary") return "takes writes";
   if (!link) return lag(node);
   if (link.state === "broken") return `does not stream from ${link.from}`;
@@ -87,8 +88,8 @@ export class Topology {
     for (const node of this.state.nodes) {
       const box = boxes.get(node.name);
       if (!box) continue;
-      const works = node.state === "up" && node.requests_per_s > 0;
-      paths.push({ id: `ask ${node.name}`, kind: node.state === "up" ? "ask" : "off", wide: works ? 1 + 3 * node.requests_per_s / most : 1,
+      const asked = node.state === "up" || node.state === "degraded", works = asked && node.requests_per_s > 0;
+      paths.push({ id: `ask ${node.name}`, kind: asked ? "ask" : "off", wide: works ? 1 + 3 * node.requests_per_s / most : 1,
         d: `M${rail} ${balancer.bottom}V${box.y - 8}Q${rail} ${box.y} ${rail + 8} ${box.y}H${box.left}` });
     }
     this.state.links.forEach((link, index) => {
