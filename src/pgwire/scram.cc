@@ -1,6 +1,9 @@
 // The SCRAM talk itself; the stored form is in scram_verifier.cc.
 #include "pgwire/scram.h"
 
+#include <deque>
+#include <mutex>
+
 #include "base/strings.h"
 #include "pgwire/digest.h"
 
@@ -55,6 +58,39 @@ std::string escape_name(std::string_view name) {
   return escaped;
 }
 
+// The derivation is made to be slow. Who logs in at the same server every few seconds, as those that watch over one do,
+// pays for it once: the last few results are kept, each no more of a secret than the password that its owner keeps.
+class DerivedKeys {
+ public:
+  ScramKeys of(const Secret& password, const std::string& salt, uint32_t iterations) {
+    {
+      const std::lock_guard lock(mutex_);
+      for (const Entry& entry : entries_) {
+        if (entry.iterations == iterations && entry.salt == salt && entry.password.equals(password.reveal()))
+          return entry.keys;
+      }
+    }
+    const Secret salted(pbkdf2_sha256(password.reveal(), salt, iterations));
+    ScramKeys keys{Secret(hmac_sha256(salted.reveal(), "Client Key")),
+                   Secret(hmac_sha256(salted.reveal(), "Server Key"))};
+    const std::lock_guard lock(mutex_);
+    if (entries_.size() >= kMost) entries_.pop_front();
+    entries_.push_back({password, salt, iterations, keys});
+    return keys;
+  }
+
+ private:
+  static constexpr size_t kMost = 8;
+  struct Entry {
+    Secret password;
+    std::string salt;
+    uint32_t iterations;
+    ScramKeys keys;
+  };
+  std::mutex mutex_;
+  std::deque<Entry> entries_;
+};
+
 }  // namespace
 
 // --- client ---------------------------------------------------------------------------------------
@@ -88,9 +124,8 @@ Status ScramClient::derive(const std::string& salt, uint32_t iterations) {
     return Error(Code::kProtocol, "the server asks for " + std::to_string(iterations) +
                                       " SCRAM iterations; the limit is " + std::to_string(kMaxIterations));
   }
-  Secret salted(pbkdf2_sha256(password_.reveal(), salt, iterations));
-  keys_.client_key = Secret(hmac_sha256(salted.reveal(), "Client Key"));
-  keys_.server_key = Secret(hmac_sha256(salted.reveal(), "Server Key"));
+  static DerivedKeys derived;
+  keys_ = derived.of(password_, salt, iterations);
   return Status();
 }
 
