@@ -253,7 +253,8 @@ const KeyTable& cluster_keys() {
         Kind::kChoice,
         R"("quorum")",
         "",
-        "`quorum`: in groups of two replicas or more a commit waits for one of them, as long as there is one; "
+        "`quorum`: in groups of two replicas or more a commit waits for half of them, rounded up (one of two, two of "
+        "three), of fewer while some are away; "
         "`strict`: always, with one replica, too; smaller groups are `async`",
         0,
         0,
