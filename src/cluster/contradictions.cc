@@ -45,8 +45,11 @@ Error stop_first(const std::string& what) {
 // file's roles are history.
 Status check_failover(const model::Cluster& wanted, const model::Cluster& recorded, const UnitMap& existing) {
   if (wanted.ha.failover == recorded.ha.failover) {
-    const bool moved = wanted.ha.failover && wanted.dcs_etcd != recorded.dcs_etcd;  // one group, one store
-    return !moved || is_idle(existing) ? Status() : stop_first("\"dcs\"");
+    if (!wanted.ha.failover || is_idle(existing)) return {};
+    if (wanted.dcs_etcd != recorded.dcs_etcd) return stop_first("\"dcs\"");  // one group, one store
+    const bool same = wanted.ha.lease == recorded.ha.lease && wanted.ha.loop == recorded.ha.loop;
+    return same ? Status()
+                : stop_first("\"ha\": {\"lease\"} or {\"loop\"}");  // a lease that runs was granted for its time
   }
   if (recorded.ha.failover) {
     return contradiction(

@@ -57,5 +57,13 @@ TEST(Contradictions, TheLeaseStoreIsNotChangedUnderAgentsThatRun) {
   EXPECT_EQ(said(kOff, std::string(kOff) + kEtcd, kRunning), "") << "nobody uses it";
 }
 
+TEST(Contradictions, ALeaseIsNotChangedUnderAgentsThatGoByIt) {
+  const std::string other = R"(, "ha": {"failover": true, "lease": 8})";
+  EXPECT_NE(said(kOn, other, kRunning).find("\"lease\""), std::string::npos);
+  EXPECT_NE(said(other, kOn, kRunning).find("pgbalancer_cluster stop, then init"), std::string::npos);
+  EXPECT_EQ(said(other, other, kRunning), "");
+  EXPECT_EQ(said(kOn, other, kStopped), "");
+}
+
 }  // namespace
 }  // namespace pgb::cluster
