@@ -170,30 +170,61 @@ TEST_F(AgentTest, APrimaryAndAReplicaThatTrulyStreams) {
   EXPECT_EQ(ask(primary_, "SELECT active FROM pg_replication_slots WHERE slot_name = 'replica1'"), "t");
 }
 
+// What a rewind to primary1 needs.
+struct RewindSite {
+  RewindSite(const AgentConfig& replica, const std::string& bin, uint16_t leader_port)
+      : data(replica.data_dir),
+        postmaster(replica, bin),
+        memory(replica.config_dir + "/memory.json"),
+        acts(replica, bin, data, postmaster, memory, progress) {
+    EXPECT_TRUE(os::make_dirs(replica.config_dir + "/data", 0755).ok());
+    leader.name = "primary1";
+    leader.host = "127.0.0.1";
+    leader.port = leader_port;
+  }
+  const DataDir data;
+  Postmaster postmaster;
+  Memory memory;
+  Progress progress;
+  ServerActs acts;
+  Member leader;
+};
+
 // Two failures of pg_rewind make a full copy; a leader that takes no connections for a moment makes none.
 TEST_F(AgentTest, ALeaderThatCannotBeAskedIsNoFailureOfARewind) {
   const std::string bin = dir_.path + "/bin";
   ASSERT_TRUE(os::make_dirs(bin, 0755).ok());
   ASSERT_TRUE(os::write_file_atomic(bin + "/pg_rewind", "#!/bin/sh\necho no common ancestor >&2\nexit 1\n", 0755).ok());
-  ASSERT_TRUE(os::make_dirs(replica_.config_dir + "/data", 0755).ok());
-  const DataDir data(replica_.data_dir);
-  Postmaster postmaster(replica_, bin);
-  Memory memory(replica_.config_dir + "/memory.json");
-  Progress progress;
-  ServerActs acts(replica_, bin, data, postmaster, memory, progress);
-  Member leader;
-  leader.name = "primary1";
-  leader.host = "127.0.0.1";
-  leader.port = primary_.port;
-  Status done = acts.rewind(leader, 1);
+  RewindSite site(replica_, bin, primary_.port);
+  Status done = site.acts.rewind(site.leader, 1);
   ASSERT_FALSE(done.ok());
   EXPECT_EQ(done.error().code, Code::kNotReady) << done.error().message;
   start(primary_);
   ASSERT_TRUE(becomes_healthy(primary_));
-  done = acts.rewind(leader, 1);
+  done = site.acts.rewind(site.leader, 1);
   ASSERT_FALSE(done.ok());
   EXPECT_EQ(done.error().code, Code::kTool) << done.error().message;
   EXPECT_NE(done.error().message.find("no common ancestor"), std::string::npos) << done.error().message;
+}
+
+TEST_F(AgentTest, ALeaderThatRefusesTheSuperuserForLongIsAFailureOfARewind) {
+  start(primary_);
+  ASSERT_TRUE(becomes_healthy(primary_));
+  replica_.superuser_password = Secret("not the leader's");
+  RewindSite site(replica_, "/nowhere", primary_.port);
+  const auto began = std::chrono::steady_clock::now();
+  Code code = Code::kNotReady;
+  while (code == Code::kNotReady && std::chrono::steady_clock::now() - began < 2 * ServerActs::kRefusalPatience) {
+    const Status done = site.acts.rewind(site.leader, 1);
+    ASSERT_FALSE(done.ok());
+    code = done.error().code;
+    if (code == Code::kAuth) {
+      EXPECT_NE(done.error().message.find("primary1 refuses postgres"), std::string::npos) << done.error().message;
+    }
+    poll(nullptr, 0, 100);
+  }
+  EXPECT_EQ(code, Code::kAuth);
+  EXPECT_GE(std::chrono::steady_clock::now() - began, ServerActs::kRefusalPatience);
 }
 
 TEST_F(AgentTest, KilledAtAnyMomentOfBootstrapItRunsTheInitSqlExactlyOnce) {

@@ -266,6 +266,19 @@ Status ServerActs::make_rewindable(const Member& leader) const {
   return done.ok() ? Status() : Status(std::move(done).error());
 }
 
+// A leader that has yet to make its roles refuses everybody for a moment. One whose superuser has another password by
+// now, or may not log in, refuses for good.
+Error ServerActs::not_rewindable(const Member& leader, const Error& why) {
+  const ha::Time now = std::chrono::steady_clock::now();
+  if (why.code != Code::kAuth) refused_since_ = {};
+  if (why.code == Code::kAuth && refused_since_ == ha::Time{}) refused_since_ = now;
+  const bool for_good = why.code == Code::kAuth && now - refused_since_ >= kRefusalPatience;
+  if (!for_good) return Error(Code::kNotReady, why.message);
+  return Error(Code::kAuth,
+               "pg_rewind cannot be used: " + leader.name + " refuses " + config_.superuser + ": " + why.message)
+      .with("try", "give it the password that the cluster was made with");
+}
+
 Status ServerActs::start_rewound(const Member& leader, ha::Epoch epoch) {
   if (memory_.facts().promised > epoch) return Error(Code::kTimeout, "a later leader was promised meanwhile");
   PGB_TRY(memory_.promise_and_follow(epoch));
@@ -294,7 +307,8 @@ Status ServerActs::rewind(const Member& leader, ha::Epoch epoch) {
   std::vector<std::string> trial = argv;
   trial.emplace_back("--dry-run");
   progress_.set("copying", "pg_rewind to " + leader.name);
-  if (Status asked = make_rewindable(leader); !asked.ok()) return Error(Code::kNotReady, asked.error().message);
+  if (Status asked = make_rewindable(leader); !asked.ok()) return not_rewindable(leader, asked.error());
+  refused_since_ = {};
   PGB_TRY(run_tool(trial, env, Deadline::after(std::chrono::minutes(10))));
   PGB_TRY(memory_.promise_and_follow(epoch));  // as in full_copy()
   PGB_TRY(dir_.set_stage(DataStage::kMaking));

@@ -45,9 +45,11 @@ class ServerActs {
   // In effect when it returns success: each walsender and each new commit goes by it. After an error it may come to be
   // in effect at any time, until it is applied again or another one is.
   Result<ServerFacts> apply_sync(const ha::ServerSync& sync, Deadline deadline);
+  static constexpr std::chrono::seconds kRefusalPatience{10};
   // Afterwards the data is whole and the server follows `leader`: what is rewound is not consistent before it has
-  // read its WAL. kNotReady: the leader could not be asked, pg_rewind has not run. Whether an error of pg_rewind's has
-  // left the data as it was, its stage tells: if not, it has to be copied.
+  // read its WAL. kNotReady: the leader could not be asked, pg_rewind has not run; kAuth: so it is for kRefusalPatience
+  // because it refuses the superuser. Whether an error of pg_rewind's has left the data as it was, its stage tells: if
+  // not, it has to be copied.
   Status rewind(const Member& leader, ha::Epoch epoch);
   Status full_copy(const Member& leader, ha::Epoch epoch);
   // From now on the data is good for nothing but to be copied anew, also if we are cut off, and its server has ended:
@@ -79,6 +81,7 @@ class ServerActs {
   Status start(const ServerRole& role, Deadline deadline = Deadline::never());
   static void nudge(pgclient::Connection& connection);
   Status make_rewindable(const Member& leader) const;
+  Error not_rewindable(const Member& leader, const Error& why);
   Status start_rewound(const Member& leader, ha::Epoch epoch);
   Status reload(const ServerRole& role) const;
   Result<std::unique_ptr<pgclient::Connection>> connect() const;
@@ -92,6 +95,7 @@ class ServerActs {
   Postmaster& postmaster_;
   Memory& memory_;
   Progress& progress_;
+  ha::Time refused_since_{};  // by the leader that pg_rewind needs; the worker's alone
 };
 
 }  // namespace pgb::agent
