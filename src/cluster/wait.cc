@@ -3,6 +3,7 @@
 #include <poll.h>
 
 #include <optional>
+#include <set>
 
 #include "base/strings.h"
 #include "cluster/primary.h"
@@ -14,8 +15,8 @@ using std::chrono::milliseconds;
 
 namespace {
 
-constexpr milliseconds kPatience{120000};  // without an answer of any kind
-constexpr milliseconds kTries{10000};      // for an agent to get over a failure: it tries again by itself
+constexpr milliseconds kSteady{2000};  // so long in one phase: it is at work, and not at its next try
+constexpr milliseconds kTries{10000};  // for an agent to get over a failure: it tries again by itself
 constexpr milliseconds kGrace{5000};
 constexpr milliseconds kNoLeader{3000};  // for a node whose group is down: nobody can lead it
 constexpr milliseconds kLong{10000};     // of the same: then its log may say why
@@ -108,9 +109,11 @@ Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const
   if (!unit) return Error(Code::kNotReady, node.name + " is not there");
   api::AgentAddress address = agent_address(waiting.cluster, waiting.secrets, *unit);
   const auto began = Deadline::Clock::now();
-  Deadline patience = Deadline::after(kPatience);
+  Deadline patience = Deadline::after(waiting.patience);
   Deadline next_look = Deadline::after(milliseconds(1000));
   Deadline next_words = Deadline::after(kLong);
+  Deadline steady = Deadline::never();
+  std::set<std::string> done;  // what it was seen to do: the same again and again is no progress
   bool failing = false, gave_up = false;
   int missing = 0;
   Deadline give_up = Deadline::never();
@@ -141,7 +144,8 @@ Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const
     if (gave_up && give_up.expired()) return Error(Code::kTimeout, node.name + " waits for one that has failed");
     if (state.ok()) {
       // Work that goes on may take its time: initdb, a copy, recovery, init SQL.
-      if (state->phase != "waiting" || waiting.coming != nullptr) patience = Deadline::after(kPatience);
+      const bool works = state->phase != "waiting" && state->phase != "failed" && steady.expired();
+      if (works || waiting.coming != nullptr) patience = Deadline::after(waiting.patience);
       if (state->phase == "running") failing = false;
       if (state->phase == "failed" && !failing) {
         failing = true;
@@ -155,7 +159,8 @@ Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const
         session.tell(node.name, state->phase == "waiting" ? Event::State::kWaiting : Event::State::kRunning, text);
       };
       if (doing != last) {
-        patience = Deadline::after(kPatience);
+        if (done.insert(doing).second) patience = Deadline::after(waiting.patience);
+        steady = Deadline::after(kSteady);
         next_words = Deadline::after(kLong);
         tell(doing);
         last = std::move(doing);
@@ -176,7 +181,7 @@ Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const
     }
     if (patience.expired()) {
       return Error(Code::kTimeout,
-                   node.name + " is not ready after two minutes: " + (state.ok() ? last : state.error().message))
+                   node.name + " is not ready, and does nothing new: " + (state.ok() ? last : state.error().message))
           .with("last output", last_words(waiting, node.name, 20))
           .with("try", "pgbalancer_cluster logs " + node.name);
     }
@@ -185,7 +190,7 @@ Status wait_for_node(const Waiting& waiting, const model::Balancer& group, const
 
 Status wait_for_balancer(const Waiting& waiting, const model::Balancer& balancer) {
   const Session& session = waiting.session;
-  Deadline patience = Deadline::after(kPatience);
+  Deadline patience = Deadline::after(waiting.patience);
   Deadline next_look = Deadline::after(milliseconds(1000));
   Deadline leader_look = Deadline::after(kNoLeader);
   int missing = 0;
@@ -217,7 +222,7 @@ Status wait_for_balancer(const Waiting& waiting, const model::Balancer& balancer
     if (waiting.failed != nullptr && *waiting.failed) {
       return Error(Code::kTimeout, balancer.name + " waits for a server that has failed");
     }
-    if (waiting.coming != nullptr && *waiting.coming > 0) patience = Deadline::after(kPatience);
+    if (waiting.coming != nullptr && *waiting.coming > 0) patience = Deadline::after(waiting.patience);
     if (patience.expired()) {
       return Error(Code::kTimeout, balancer.name + " lets no query through: " + query.error().message)
           .with("try", "pgbalancer_cluster logs " + balancer.name);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 
 #include "cluster/units.h"
 
@@ -16,6 +17,7 @@ struct Waiting {
   std::atomic<int>* coming = nullptr;
   std::atomic<bool>* failed = nullptr;
   bool named = false;  // one unit was asked for: those it needs for a leader may be down, and are not waited for
+  std::chrono::milliseconds patience{120000};  // while nothing happens that had not happened before
 };
 
 // Until the server answers, and, for a replica, until its primary sees it stream. kNotReady if its

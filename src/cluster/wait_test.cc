@@ -23,6 +23,7 @@ class WaitForOneTest : public ::testing::Test {
     state_.role = "replica";
     auto agent = http::Server::start("127.0.0.1", 0, [this](const http::Request&) {
       http::Response response;
+      if (next_) next_(state_);
       response.body = api::to_json(state_);
       return response;
     });
@@ -37,9 +38,10 @@ class WaitForOneTest : public ::testing::Test {
     session_.wanted.cluster_name = cluster_.cluster_name;
     ASSERT_TRUE(session_.runtime->ensure(unit, Deadline::after(std::chrono::seconds(5))).ok());
   }
-  Status wait() {
+  Status wait(bool named = true, std::chrono::milliseconds patience = std::chrono::minutes(2)) {
     Waiting waiting{session_, cluster_, secrets_};
-    waiting.named = true;
+    waiting.named = named;
+    waiting.patience = patience;
     const model::Balancer& group = cluster_.balancers.at(0);
     return wait_for_node(waiting, group, group.replicas.at(0));
   }
@@ -47,7 +49,8 @@ class WaitForOneTest : public ::testing::Test {
   Session session_;
   model::Cluster cluster_;
   Secrets secrets_;
-  api::AgentState state_;  // what its agent says
+  api::AgentState state_;                       // what its agent says
+  std::function<void(api::AgentState&)> next_;  // what it says next; empty: the same
   std::unique_ptr<http::Server> agent_;
 };
 
@@ -65,6 +68,19 @@ TEST_F(WaitForOneTest, WhatFailsForAReasonOfItsOwnIsAnError) {
   ASSERT_FALSE(done.ok());
   EXPECT_EQ(done.error().code, Code::kTool);
   EXPECT_NE(done.error().message.find("its disk is full"), std::string::npos) << done.error().message;
+}
+
+TEST_F(WaitForOneTest, WhatTriesTheSameForEverIsNotWaitedForForEver) {
+  next_ = [](api::AgentState& state) {
+    const bool tries = state.phase == "waiting";
+    state.phase = tries ? "copying" : "waiting";
+    state.detail = tries ? "base backup from primary1" : "the primary does not take us yet";
+  };
+  const auto began = Deadline::Clock::now();
+  const Status done = wait(false, std::chrono::seconds(1));
+  ASSERT_FALSE(done.ok());
+  EXPECT_EQ(done.error().code, Code::kTimeout) << done.error().message;
+  EXPECT_LT(Deadline::Clock::now() - began, std::chrono::seconds(10));
 }
 
 }  // namespace
