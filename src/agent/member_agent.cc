@@ -180,7 +180,9 @@ void MemberAgent::look_at_files() {
   if (now < next_file_look_ || doing_) return;
   next_file_look_ = now + kFileLook;
   if (own_.foreign || !files_.changed()) return;
-  if (progress_.phase() == "failed") {  // what stopped us may be mended there
+  // What stopped us may be mended there. And whoever has no server yet is to make and start one by what they say now.
+  const bool has_nothing = !own_.up && own_.lease == 0;
+  if (has_nothing || progress_.phase() == "failed") {
     begins_anew_ = stopping_ = true;
     return;
   }
