@@ -54,7 +54,7 @@ def launch(program: pathlib.Path, suite: pathlib.Path, server: Server, port: int
                            check=False, timeout=1800, cwd=made, **server.user)
     finally:
         shutil.move(made, results)
-    ended = re.findall(r"(?m)^(?:test)? +(\S+) +\.\.\. .*test process exited with", (results / "regression.out").read_text())
+    ended = re.findall(r"(?m)^(?:test)? +(\S+) +\.\.\. .*test process exited with", (results / "log").read_text())
     if port == server.port and ended:
         raise Broken(f"without the balancer, too, these end with an error: {' '.join(ended)}")
 

@@ -99,8 +99,10 @@ def test_history_tells_who_leads_and_why(site):
 def test_patronis_paths_tell_of_the_group(site):
     site.wait_whole()
     leader, others = site.leader(), sorted(name for name in site.names if name != site.leader())
-    cluster = wait_until(lambda: (c := site.rest.get("/cluster")) and [m["state"] for m in c["members"]].count("streaming") == 2 and c, 10,
-                         "both stream")
+    # It is a moment behind the lease store.
+    cluster = wait_until(lambda: (c := site.rest.get("/cluster")) and
+                         [(m["state"], m["role"]) for m in c["members"]].count(("streaming", "quorum_standby")) == 2 and c, 10,
+                         "both stream, and commits wait for either")
     assert cluster["scope"] == site.sandbox.name and "pause" not in cluster
     assert {m["name"]: m["role"] for m in cluster["members"]} == {name: "leader" if name == leader else "quorum_standby" for name in site.names}
     told = {m["name"]: (m["host"], m["port"]) for m in cluster["members"]}
