@@ -30,8 +30,8 @@ class GroupRoles {
     bool streaming = false;              // just now
     uint64_t timeline = 0;
     std::vector<Fork> history = {};  // of its timelines, the first one first
-    int64_t revision = 0;  // of what it published
-    double age_s = 0;      // for how long that has been its last word, by our clock, since we look
+    int64_t revision = 0;            // of what it published
+    double age_s = 0;                // for how long that has been its last word, by our clock, since we look
     bool silent() const { return age_s >= kSilent_s; }
   };
   struct Now {
