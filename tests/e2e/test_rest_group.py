@@ -252,7 +252,7 @@ def test_a_copy_that_fails_is_told_once_and_why(site):
         assert seen()["reason"] in site.rest.get("/api/v1/snapshot")["sentence"]
         [member] = [one for one in site.rest.get("/api/v1/watchdog/info")["members"] if one["name"] == node]
         assert "not permitted to log in" in member["sentence"], member
-        time.sleep(5)
+        time.sleep(5)  # several more tries, none of which is to be told
         told = copies()[before:]
         assert 1 <= len(told) <= 2 and len(set(told)) == len(told), told
     finally:

@@ -210,7 +210,7 @@ class Site(Members):
             return self.sandbox.query("SELECT flush_lsn::text FROM pg_stat_replication WHERE application_name = %s", primary,
                                       parameters=(replica,))
         moment, before = time.monotonic(), look()
-        time.sleep(1)
+        time.sleep(1)  # what it does not hear shows only by the time that it had for it
         self.wait_writes_after(moment, 10)
         return look() != before and look() != []
 
