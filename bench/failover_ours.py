@@ -6,7 +6,7 @@ import pathlib
 import shutil
 import signal
 
-from faults.site import Members
+from faults.members import Members
 from harness import ledger
 from harness.sandbox import Sandbox
 from harness.waiting import wait_until

@@ -36,7 +36,9 @@ class Costs:
         self.units = {unit: cluster.pids(unit) for unit in [*self.nodes, "lb1"]}
 
     def agent(self, node: str) -> float:
-        return sum(seconds_of(pid) for pid, command in self.units[node].items() if "pgbalancer_agent" in command)
+        """Not its sessions at the server, which are named after it and count as the server's."""
+        programs = {pid: pathlib.Path(command.split()[0]).name for pid, command in self.units[node].items() if command}
+        return sum(seconds_of(pid) for pid, program in programs.items() if program == "pgbalancer_agent")
 
     def server(self, node: str) -> float:
         """All of it: who asks a server comes and goes, and its time with it."""

@@ -1,8 +1,8 @@
-# pgb_module(name DEPS a b LIBS x y): one static library from every .cc of the folder that is not a
+# pgb_module(name [HOT] DEPS a b LIBS x y): one static library from every .cc of the folder that is not a
 # test, and one test program from every *_test.cc. DEPS are the only folders its sources may include
 # (tools/check_layers.py holds the sources against this line); LIBS are outside libraries.
 function(pgb_module name)
-  cmake_parse_arguments(ARG "" "" "DEPS;LIBS;TEST_DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "HOT" "" "DEPS;LIBS;TEST_DEPS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
   file(GLOB tests CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*_test.cc)
   if(tests)
@@ -13,6 +13,9 @@ function(pgb_module name)
   endif()
   add_library(pgb_${name} STATIC ${sources})
   target_include_directories(pgb_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src)
+  if(ARG_HOT AND PGB_LTO)
+    target_compile_options(pgb_${name} PRIVATE ${PGB_LTO} -ffat-lto-objects)
+  endif()
   set(deps ${ARG_DEPS})
   list(TRANSFORM deps PREPEND pgb_)
   target_link_libraries(pgb_${name} PUBLIC ${deps} ${ARG_LIBS} Threads::Threads)

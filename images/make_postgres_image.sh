@@ -43,7 +43,7 @@ work=
 
 clean_up() {
   [ -n "$work" ] || return 0
-  for dir in proc dev; do mountpoint -q "$work/root/$dir" && umount "$work/root/$dir"; done
+  for dir in proc dev; do mountpoint -q "$work/tree/$dir" && umount "$work/tree/$dir"; done
   rm -rf --one-file-system "$work"
 }
 trap clean_up EXIT
@@ -66,10 +66,10 @@ write_sources() {
   esac
 }
 
-in_root() { DEBIAN_FRONTEND=noninteractive LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot "$work/root" "$@"; }
+in_root() { DEBIAN_FRONTEND=noninteractive LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot "$work/tree" "$@"; }
 
 install_server() {
-  local root=$work/root major
+  local root=$work/tree major
   # Packages must neither start a server nor make one: the agent does both.
   printf '#!/bin/sh\nexit 101\n' > "$root/usr/sbin/policy-rc.d"
   chmod 755 "$root/usr/sbin/policy-rc.d"
@@ -103,12 +103,12 @@ make_tar() {
   # The tree needs a file system with devices and programs; the cache need not be one.
   work=$(mktemp -d "${TMPDIR:-/var/tmp}/pgb-image.XXXXXX")
   say "installing $suite from $mirror"
-  debootstrap --variant=minbase "$suite" "$work/root" "$mirror" >&2 ||
+  debootstrap --variant=minbase "$suite" "$work/tree" "$mirror" >&2 ||
     die "debootstrap failed" "another suite, or PGB_MIRROR with a mirror that has $suite"
-  write_sources "$work/root" "$mirror"
+  write_sources "$work/tree" "$mirror"
   major=$(install_server)
   partial=$cache/.$suite-$arch.$$
-  tar -C "$work/root" --numeric-owner --one-file-system --sort=name -cf "$partial" .
+  tar -C "$work/tree" --numeric-owner --one-file-system --sort=name -cf "$partial" .
   mv "$partial" "$cache/$suite-$arch-postgres-$major.tar"
   clean_up
   work=

@@ -10,7 +10,7 @@ ORDER = ["base", "os", "pgwire", "sql", "model", "http", "web", "net", "ha", "dc
 
 def declared(folder: pathlib.Path) -> set[str]:
     text = (folder / "CMakeLists.txt").read_text()
-    match = re.search(r"pgb_module\(\w+\s+DEPS([^)]*?)(?:LIBS|TEST_DEPS|\))", text)
+    match = re.search(r"pgb_module\(\w+\s+(?:HOT\s+)?DEPS([^)]*?)(?:LIBS|TEST_DEPS|\))", text)
     return set(match.group(1).split()) if match else set()
 
 

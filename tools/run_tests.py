@@ -168,10 +168,11 @@ def unit_jobs(build: pathlib.Path, reports: pathlib.Path, docker: bool):
         yield name, command + ([f"--gtest_output=xml:{report}"] if report else []), report, UNIT_LIMIT
 
 
-def pytest_job(name: str, folder: str, reports: pathlib.Path, *options: str) -> tuple:
-    report = reports / f"{folder}{'-'.join(options)}.xml"
-    command = ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/{folder}", f"--junitxml={report}",
-               *options]
+def pytest_job(name: str, pattern: str, reports: pathlib.Path, *options: str) -> tuple:
+    report = reports / f"{name.replace(' ', '-')}.xml"
+    tests = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob(f"tests/{pattern}"))
+    command = ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", *(tests or [pattern]),
+               f"--junitxml={report}", *options]
     return name, command, report, E2E_LIMIT
 
 
@@ -202,11 +203,16 @@ def docker_lane(build: pathlib.Path, reports: pathlib.Path):
         yield pytest_job("faults in Docker", "faults", reports, "--docker=only", "-k", "killed_primary or peers_and_store")
 
 
+def long_lane(reports: pathlib.Path):
+    """More than half of the end-to-end tests; most of their time is waiting."""
+    yield pytest_job("e2e from l on", "e2e/test_[l-z]*.py", reports, "--docker=without")
+
+
 def other_lane(build: pathlib.Path, reports: pathlib.Path):
     yield from unit_jobs(build, reports, docker=False)
     yield pytest_job("drivers", "drivers", reports)
-    yield pytest_job("e2e", "e2e", reports, "--docker=without")
-    yield pytest_job("faults", "faults", reports, "--docker=without", "-k", "killed_agent or killed_postmaster")
+    yield pytest_job("e2e up to k", "e2e/test_[a-k]*.py", reports, "--docker=without")
+    yield pytest_job("faults", "faults", reports, "--docker=without", "-k", "killed_agent or killed_postmaster or strict")
 
 
 def main() -> int:
@@ -223,7 +229,7 @@ def main() -> int:
         if arguments.unit:
             lanes = [unit_jobs(build, reports, docker=False), unit_jobs(build, reports, docker=True)]
         else:
-            lanes = [other_lane(build, reports), docker_lane(build, reports)]
+            lanes = [long_lane(reports), other_lane(build, reports), docker_lane(build, reports)]
         total = run_lanes(lanes)
     print(f"{total[0]} passed, {total[1]} failed, {total[2]} skipped")
     return 0 if total[1] == 0 and total[0] > 0 else 1

@@ -37,7 +37,7 @@ void read_group(const json& doc, AgentConfig& config) {
   doc.at("store").get_to(config.store_endpoints);
   doc.at("durability").get_to(config.durability);
   doc.at("lease").get_to(config.lease);
-  doc.at("loop").get_to(config.loop);
+  config.lag_limit = doc.value("lag_limit", AgentConfig{}.lag_limit);
   config.members.clear();
   for (const json& one : doc.at("members")) {
     config.members.push_back({one.at("name").get<std::string>(), one.at("host").get<std::string>(),
@@ -74,8 +74,9 @@ AgentConfig read_agent(const json& doc) {
   doc.at("slot").get_to(c.slot);
   if (!doc.contains("group")) return c;
   doc.at("group").get_to(c.group);
-  doc.at("store_user").get_to(c.store_user);
-  c.store_password = secret("store_password");
+  c.store_user = doc.value("store_user", "");
+  c.store_password = Secret(doc.value("store_password", ""));
+  c.store_tls = {doc.value("store_ca", ""), doc.value("store_cert", ""), Secret(doc.value("store_key", ""))};
   return c;
 }
 
@@ -114,8 +115,7 @@ Result<AgentConfig> load_agent_config(const std::string& file) {
   if (!config->group.empty()) PGB_TRY(reload_group(*config));
   for (const std::string& name : config->init_sql) {
     auto sql = os::read_file(config->config_dir + "/" + name);
-    if (!sql.ok()) return Error(Code::kConfigUnreadable, sql.error().message);
-    config->init_texts.push_back(std::move(*sql));
+    config->init_texts.push_back(sql.ok() ? std::optional(std::move(*sql)) : std::nullopt);
   }
   return config;
 }
@@ -148,6 +148,9 @@ std::string to_json(const AgentConfig& c) {
     doc["group"] = c.group;
     doc["store_user"] = c.store_user;
     doc["store_password"] = c.store_password.reveal();
+    doc["store_ca"] = c.store_tls.ca;
+    doc["store_cert"] = c.store_tls.cert;
+    doc["store_key"] = c.store_tls.key.reveal();
   }
   return doc.dump(2);
 }
@@ -156,7 +159,7 @@ std::string to_group_json(const AgentConfig& c) {
   const json doc{{"store", c.store_endpoints},
                  {"durability", c.durability},
                  {"lease", c.lease},
-                 {"loop", c.loop},
+                 {"lag_limit", c.lag_limit},
                  {"members", members_json(c)}};
   return doc.dump(2);
 }

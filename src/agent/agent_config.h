@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "base/secret.h"
+#include "http/client.h"
 
 namespace pgb::agent {
 
@@ -43,8 +44,9 @@ struct AgentConfig {
   Secret balancer_password;  // role pgbalancer
   std::map<std::string, std::string> parameters;
   std::vector<std::string> init_sql;  // names in config_dir
-  // Their texts, read together with agent.json: once root is given up they may be out of reach.
-  std::vector<std::string> init_texts;
+  // Their texts, read together with agent.json: once root is given up they may be out of reach. Nothing for one that is
+  // not there: only who makes the database needs it.
+  std::vector<std::optional<std::string>> init_texts;
 
   std::string primary_host;  // replicas only
   uint16_t primary_port = 0;
@@ -55,9 +57,11 @@ struct AgentConfig {
   std::vector<std::string> store_endpoints;
   std::string store_user;
   Secret store_password;
+  http::TlsTexts store_tls;
   std::vector<Member> members;       // self among them
   std::string durability = "async";  // "async", "quorum", "strict"
-  double lease = 3, loop = 1;        // seconds
+  double lease = 3;                  // seconds
+  uint64_t lag_limit = 16 << 20;     // bytes that a failover may lose in async
   bool has_store() const { return !store_endpoints.empty(); }
   const Member* find_member(const std::string& member) const;  // null if there is none
 

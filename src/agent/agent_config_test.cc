@@ -22,6 +22,7 @@ class AgentConfigFiles : public ::testing::Test {
     config.store_endpoints = {"http://10.0.0.1:2379"};
     config.store_user = "pgbalancer";
     config.store_password = Secret("secret of the store");
+    config.store_tls = {"authority", "certificate", Secret("secret key")};
     config.token = Secret("secret of the agents");
     config.durability = "quorum";
     config.lease = 5;
@@ -51,6 +52,9 @@ TEST_F(AgentConfigFiles, AMembersAreTwoAndTheSecondHoldsNoSecret) {
   EXPECT_EQ(config->members, member().members);
   EXPECT_EQ(config->store_endpoints, member().store_endpoints);
   EXPECT_EQ(config->store_password, member().store_password);
+  EXPECT_EQ(config->store_tls.ca, "authority");
+  EXPECT_EQ(config->store_tls.cert, "certificate");
+  EXPECT_EQ(config->store_tls.key.reveal(), "secret key");
   EXPECT_EQ(config->durability, "quorum");
   EXPECT_EQ(config->lease, 5);
   EXPECT_EQ(to_group_json(member()).find("secret"), std::string::npos);

@@ -59,8 +59,7 @@ static http::Response drop_slot(const AgentConfig& config, const std::string& sl
 
 Result<std::unique_ptr<http::Server>> serve(const AgentConfig& config, const Progress& progress,
                                             const Postmaster& postmaster, AnswerMember answer, Explain explain) {
-  auto handler = [&, answer = std::move(answer), explain = std::move(explain)](const http::Request& request) {
-    if (!http::has_bearer(request, config.token.reveal())) return http::problem(401, "a bearer token is needed");
+  auto known = [&, answer = std::move(answer), explain = std::move(explain)](const http::Request& request) {
     if (request.method == "GET" && request.target == "/v1/state") {
       return http::Response{
           200, {{"content-type", "application/json"}}, api::to_json(observe(config, progress, postmaster))};
@@ -77,7 +76,13 @@ Result<std::unique_ptr<http::Server>> serve(const AgentConfig& config, const Pro
     }
     return http::problem(404, "no such resource");
   };
-  return http::Server::start(config.agent_address, config.agent_port, handler);
+  auto handler = [&config, known = std::move(known)](const http::Request& request) {
+    if (!http::has_bearer(request, config.token.reveal())) return http::problem(401, "a bearer token is needed");
+    http::Response response = known(request);
+    response.known = true;
+    return response;
+  };
+  return http::Server::start(config.agent_address, config.agent_port, std::move(handler));
 }
 
 }  // namespace pgb::agent

@@ -22,14 +22,20 @@ Status make_primary_dir(const AgentConfig& config, const std::string& bin_dir, c
 }
 
 // A change of roles waits for each write to reach the disk: what stands there already is not written again.
+static bool stands(const std::string& path, const std::string& content) {
+  const auto before = os::read_file(path);
+  return before.ok() && *before == content;
+}
+
 static Status keep_file(const std::string& path, const std::string& content) {
-  if (const auto before = os::read_file(path); before.ok() && *before == content) return {};
-  return os::write_file_atomic(path, content, 0600);
+  return stands(path, content) ? Status() : os::write_file_atomic(path, content, 0600);
 }
 
 Status write_server_files(const AgentConfig& config, const DataDir& dir, const ServerRole& role) {
   const std::string auto_conf = dir.path() + "/postgresql.auto.conf";
-  PGB_TRY(keep_file(dir.path() + "/postgresql.conf", render_conf(config, dir.passfile(), role)));
+  const std::string conf = render_conf(config, dir.passfile(), role), conf_file = dir.path() + "/postgresql.conf";
+  // It changes with the role, and each start of the server writes it first: nobody needs what a power cut leaves of it.
+  if (!stands(conf_file, conf)) PGB_TRY(os::replace_file(conf_file, conf, 0600));
   PGB_TRY(keep_file(dir.path() + "/pg_hba.conf", render_hba(config)));
   if (const auto text = os::read_file(auto_conf); text.ok() && without_ours(*text).size() < text->size()) {
     PGB_TRY(os::write_file_atomic(auto_conf, without_ours(*text), 0600));

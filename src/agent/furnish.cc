@@ -18,7 +18,13 @@ static Result<std::unique_ptr<Connection>> connect(const AgentConfig& config, co
   info.password = config.superuser_password;
   info.database = database;
   info.application_name = "pgbalancer_agent";
-  return Connection::open(info, Deadline::after(minutes(1)));
+  auto connection = Connection::open(info, Deadline::after(minutes(1)));
+  if (!connection.ok()) return connection;
+  // In strict mode commits wait for a replica, and no replica can copy what has no roles yet. Nobody was told of any of
+  // this before the first replica has it.
+  auto set = (*connection)->query("SET synchronous_commit = local", Deadline::after(minutes(1)));
+  if (!set.ok()) return std::move(set).error();
+  return connection;
 }
 
 // The server gets the SCRAM verifier, so that no log of statements can hold the password.
@@ -98,7 +104,10 @@ static Status run_init_sql(const AgentConfig& config) {
       Deadline::after(minutes(1)));
   if (!made.ok()) return std::move(made).error();
   for (size_t i = 0; i < config.init_texts.size(); ++i) {
-    PGB_TRY(run_init_file(config.init_sql[i], config.init_texts[i], **database));
+    if (!config.init_texts[i]) {
+      return Error(Code::kConfigUnreadable, config.config_dir + "/" + config.init_sql[i] + " cannot be read");
+    }
+    PGB_TRY(run_init_file(config.init_sql[i], *config.init_texts[i], **database));
   }
   return {};
 }

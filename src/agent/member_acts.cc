@@ -1,6 +1,4 @@
 // How each decision is carried out.
-#include <poll.h>
-
 #include <algorithm>
 
 #include "agent/bootstrap.h"
@@ -19,8 +17,8 @@ namespace {
 constexpr milliseconds kCleanStop{8000};
 constexpr milliseconds kQuiet{600};  // for balancers to send their work elsewhere
 constexpr milliseconds kApply{3000};
+constexpr milliseconds kRoomLook{10000};     // at the room for WAL
 constexpr milliseconds kTroubleAfter{1500};  // without a stream
-constexpr milliseconds kOthersFirst{1000};   // after it gave the role up
 
 // Tools say why in several.
 std::string one_line(std::string text) {
@@ -30,10 +28,6 @@ std::string one_line(std::string text) {
 }
 
 }  // namespace
-
-MemberAgent::Revisions MemberAgent::revisions(const ha::StoreView& store) {
-  return {store.leader ? store.leader->revision : 0, store.sync ? store.sync->revision : 0};
-}
 
 // The worker runs one at a time; what it found out is taken over by the loop.
 void MemberAgent::begin(const ha::Decision& decision, std::function<After()> what) {
@@ -93,6 +87,7 @@ MemberAgent::After MemberAgent::detached(Result<std::optional<ServerFacts>> done
   return [this, done = std::move(done)](Own& own) {
     if (!done.ok()) {
       log::warn("detaching: " + done.error().message);
+      if (own.following) own.following->epoch = 0;  // it may have let go: whoever leads is followed anew
       fail_until_ = Clock::now() + milliseconds(100);
       return;
     }
@@ -163,67 +158,9 @@ void MemberAgent::act(const ha::ClusterView& view, const ha::Decision& decision)
     return fence(late);
   }
   if (doing_ || Clock::now() < fail_until_ || own_.foreign) return;
-  if (lets_others_first(decision) || beside_decisions(view, decision)) return;
+  if (lets_others_first(view, decision) || beside_decisions(view, decision)) return;
   if (decision.action == Action::kWait || decision.action == Action::kKeepLease) return;
   if (!act_on_store(view, decision)) act_on_server(view, decision);
-}
-
-// Where it stands at rest is the proof that its successor has everything, and its start takes disk and processor from
-// those that clients wait for.
-bool MemberAgent::lets_others_first(const ha::Decision& decision) const {
-  return decision.action == Action::kStartStandby && decision.node.empty() && Clock::now() < own_.others_first;
-}
-
-bool MemberAgent::act_on_store(const ha::ClusterView& view, const ha::Decision& decision) {
-  switch (decision.action) {
-    case Action::kAcquire:
-      begin(decision, [this, view, decision]() -> After {
-        if (memory_.set_led(std::max(memory_.facts().led, decision.led)).ok()) {
-          store_->acquire(view, decision, [this](uint64_t lease, ha::Time when) {
-            const std::lock_guard lock(mutex_);
-            asked_[lease] = when;
-          });
-        }
-        store_->refresh();
-        return [](Own& own) { own.failed_starts = 0; };
-      });
-      return true;
-    case Action::kRecordSync:
-      own_.recording = revisions(view.store);
-      begin(decision, [this, view, decision]() -> After {
-        const bool sent = store_->record(view, decision);
-        store_->refresh();
-        return [sent](Own& own) {
-          if (!sent) own.recording.reset();
-        };
-      });
-      return true;
-    case Action::kRelease:
-      own_.lease = 0;
-      begin(decision, [this, view, decision]() -> After {
-        auto done = acts_.detach(decision.epoch);
-        if (done.ok()) {
-          Publication said = publication(view, decision);
-          said.node.promised = std::max(said.node.promised, decision.epoch);
-          store_->release(view, decision, said);
-        }
-        store_->refresh();
-        if (postmaster_.pid() != 0) return detached(std::move(done));
-        return [named = !decision.node.empty()](Own& own) {
-          if (named) own.others_first = Clock::now() + kOthersFirst;
-        };
-      });
-      return true;
-    case Action::kClearRequest:
-      begin(decision,
-            [this, id = view.store.request ? view.store.request->id : 0, text = decision.sentence]() -> After {
-              store_->clear_request(id, text);
-              store_->refresh();
-              return [](Own& own) { own.checkpointed_for = 0; };
-            });
-      return true;
-    default: return false;
-  }
 }
 
 void MemberAgent::act_on_server(const ha::ClusterView& view, const ha::Decision& decision) {
@@ -236,7 +173,7 @@ void MemberAgent::act_on_server(const ha::ClusterView& view, const ha::Decision&
     case Action::kStartStandby:
       own_.primary = false;
       return begin(decision, [this]() -> After { return started(acts_.start_standby(), 0); });
-    case Action::kRestartInPlace: return restart(decision, clear);
+    case Action::kRestartInPlace: return restart(decision);
     case Action::kDetach:
       return begin(decision, [this, epoch = decision.epoch]() -> After { return detached(acts_.detach(epoch)); });
     case Action::kFollow:
@@ -308,18 +245,11 @@ MemberAgent::After MemberAgent::apply(const ha::ServerSync& sync) {
   };
 }
 
-void MemberAgent::restart(const ha::Decision& decision, std::function<void()> clear) {
-  const bool was_up = own_.up;
-  const ha::Epoch epoch = decision.epoch;
-  if (was_up) forget_server(own_);
-  own_.primary = epoch != 0;
-  begin(decision, [this, was_up, epoch, sync = own_.sync, clear = std::move(clear)]() -> After {
-    if (was_up) {
-      clear();
-      acts_.stop_cleanly(Deadline::after(kCleanStop));
-    }
-    if (epoch != 0) store_->end_quiet();  // a switchover that came to nothing
-    Status up = epoch != 0 ? acts_.restart_in_place(sync) : acts_.start_standby();
+void MemberAgent::restart(const ha::Decision& decision) {
+  own_.primary = true;
+  begin(decision, [this, epoch = decision.epoch, sync = own_.sync]() -> After {
+    store_->end_quiet();  // a switchover that came to nothing
+    Status up = acts_.restart_in_place(sync);
     if (up.ok() && give_up_) {
       postmaster_.end_now(milliseconds(100), Deadline::after(std::chrono::seconds(2)));
       up = Error(Code::kNotReady, "it was fenced meanwhile");
@@ -364,7 +294,9 @@ bool MemberAgent::beside_decisions(const ha::ClusterView& view, const ha::Decisi
     begin(beside, [this]() -> After { return founded(found()); });
     return true;
   }
-  if (decision.state == ha::State::kLeading && own_.unfurnished) {
+  // A strict one opens only when somebody has copied it, who needs the roles for that.
+  const bool opens = decision.state == ha::State::kOpening || decision.state == ha::State::kLeading;
+  if (opens && own_.unfurnished) {
     begin(beside, [this]() -> After { return furnished(furnish_primary(config_, dir_)); });
     return true;
   }
@@ -373,6 +305,14 @@ bool MemberAgent::beside_decisions(const ha::ClusterView& view, const ha::Decisi
       acts_.make_slots();
       store_->trim_history();
       return [epoch](Own& own) { own.slots_of = epoch; };
+    });
+    return true;
+  }
+  if (decision.state == ha::State::kLeading && !own_.applying && Clock::now() >= own_.next_room_look) {
+    own_.next_room_look = Clock::now() + kRoomLook;
+    begin(beside, [this, sync = own_.sync]() -> After {
+      if (const Status done = acts_.follow_room(sync); !done.ok()) log::warn(done.error().message);
+      return [](Own&) {};
     });
     return true;
   }

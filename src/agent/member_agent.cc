@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "ha/candidate.h"
 #include "ha/transitions.h"
+#include "ha/why.h"
 
 namespace pgb::agent {
 
@@ -27,7 +28,7 @@ constexpr milliseconds kSoon{20};
 constexpr milliseconds kFastPace{40};
 constexpr milliseconds kOpeningPace{8};  // clients wait
 constexpr milliseconds kPace{750};
-constexpr milliseconds kRenewal{800};
+constexpr milliseconds kRenewal{800};  // of the lease; sooner, if that is short
 constexpr milliseconds kFileLook{1000};
 
 // What the history keeps beside the changes of the leader and of the sync set, which their transactions tell.
@@ -149,7 +150,8 @@ void MemberAgent::round() {
   peers_->set_failsafe(asks ? view.self.epoch : 0);
   if (own_.lease != 0 && !ha::gives_up(decision.action) && Clock::now() >= next_renewal_) {
     store_->renew(own_.lease);
-    next_renewal_ = Clock::now() + kRenewal;
+    const ha::Duration covers = view.settings.lease - view.settings.margin;
+    next_renewal_ = Clock::now() + std::min<ha::Duration>(kRenewal, covers / 3);
   }
   if (decision.action != Action::kFence) act(view, decision);
   const bool settled = decision.action == Action::kKeepLease || decision.state == ha::State::kFollowing;
@@ -198,6 +200,7 @@ void MemberAgent::look_at_files() {
     config_.durability = config.durability;
     log::info("durability is " + config_.durability + " from now on");
   }
+  config_.lag_limit = config.lag_limit;
   if (config.members == config_.members) return;
   config_.members = config.members;
   peers_->follow(config_.members);
@@ -246,7 +249,8 @@ ha::Decision MemberAgent::with_failure(ha::Decision decision) const {
 }
 
 Publication MemberAgent::publication(const ha::ClusterView& view, const ha::Decision& decision) {
-  return {static_cast<const ha::NodeView&>(view.self), std::string(ha::to_string(decision.state)), decision.sentence};
+  return {static_cast<const ha::NodeView&>(view.self), std::string(ha::to_string(decision.state)), decision.sentence,
+          ha::commits_wait(view.self)};
 }
 
 // For people: in the log, in the state that the manager asks for, in the history.

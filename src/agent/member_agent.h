@@ -55,6 +55,7 @@ class MemberAgent {
     std::string system_id;
     std::optional<ha::Position> at_rest;
     ha::Lsn redo = 0, last_flushed = 0;
+    std::optional<ha::Position> was_at;  // the last position that was known
     ha::Epoch epoch = 0;
     std::optional<ha::Following> following;
     ha::Trouble trouble = ha::Trouble::kNone;
@@ -73,6 +74,7 @@ class MemberAgent {
     std::optional<ha::ServerSync> applying;
     uint64_t request = 0, request_ready = 0;  // its id: the last one seen, and the last one that may be decided on
     ha::Time request_since{};
+    ha::Time next_room_look{};
     std::optional<Revisions> recording;  // that the last kRecordSync compared
     std::map<std::string, ha::Link> links;
     std::vector<ha::Fork> history;
@@ -99,6 +101,7 @@ class MemberAgent {
   void note_request();
   void note_round();
   void look_at_key(const StoreNews& news, ha::ClusterView& view);
+  void look_back(const StoreNews& news, ha::OwnView& self);
   ha::Health health_of(const ServerWatch::State& state) const;
   void take_end();
   ha::Duration recovery() const;
@@ -111,13 +114,13 @@ class MemberAgent {
   void begin(const ha::Decision& decision, std::function<After()> what);
   bool beside_decisions(const ha::ClusterView& view, const ha::Decision& decision);
   After started(Status done, ha::Epoch epoch, std::optional<ServerFacts> known = std::nullopt);
-  void restart(const ha::Decision& decision, std::function<void()> clear);
+  void restart(const ha::Decision& decision);
   void promote(const ha::Decision& decision);
   After detached(Result<std::optional<ServerFacts>> done);
   After rebuilt(Status done, bool rewind);
   After rewound(const Member& to, ha::Epoch epoch);
   After apply(const ha::ServerSync& sync);
-  bool lets_others_first(const ha::Decision& decision) const;
+  bool lets_others_first(const ha::ClusterView& view, const ha::Decision& decision) const;
   bool may_found(const ha::ClusterView& view) const;
   Status found();
   After founded(Status done);

@@ -1,7 +1,9 @@
 // What the agent knows, as decide() wants it.
 #include <algorithm>
+#include <utility>
 
 #include "agent/member_agent.h"
+#include "agent/wal_room.h"
 #include "base/log.h"
 #include "ha/sync_set.h"
 #include "os/file.h"
@@ -28,6 +30,7 @@ ha::Settings settings_of(const AgentConfig& config) {
   ha::Settings settings;
   settings.durability = durability_of(config.durability);
   settings.lease = ha::Duration(static_cast<int64_t>(config.lease * 1000));
+  settings.lag_limit = config.lag_limit;
   settings.margin = std::min(settings.margin, settings.lease / 4);
   return settings;
 }
@@ -53,6 +56,7 @@ ha::ClusterView MemberAgent::look() {
     view.peers[name].seen = node.seen;
   }
   look_at_key(news, view);
+  look_back(news, view.self);
   for (const auto& [name, said] : view.evidence) {
     if (said.contact == ha::Evidence::Contact::kRefused) view.self.refused.push_back(name);
   }
@@ -136,7 +140,7 @@ void MemberAgent::look_at_server(ha::OwnView& self) {
   self.following = own_.following;
   self.sync = own_.sync;
   self.sync_since = own_.sync_since;
-  if (const auto free = os::free_bytes(dir_.path()); free.ok()) self.free_disk = *free;
+  if (const auto free = free_for_server(dir_.path())) self.free_disk = *free;
   const bool builds = doing_ && (doing_->action == ha::Action::kRewind || doing_->action == ha::Action::kFullCopy);
   if (builds) {
     self.server = ha::Server::kBuilding;
@@ -159,8 +163,8 @@ void MemberAgent::look_at_server(ha::OwnView& self) {
       if (!own_.primary) look_at_standby(*state.facts, self);
       own_.last_flushed = state.facts->flushed;
     }
-    self.links = own_.links;
   }
+  self.links = own_.links;
   self.applying = own_.applying;
   if (self.server != ha::Server::kAbsent) self.system_id = own_.system_id;
   // Others judge by a primary's history whether they can follow it: it always has one.
@@ -174,6 +178,18 @@ void MemberAgent::look_at_server(ha::OwnView& self) {
   self.flushed->timeline = self.history.back().timeline;
 }
 
+// How far it was when it ended in disorder, or its agent did: nobody else knows what it has not given to anybody.
+void MemberAgent::look_back(const StoreNews& news, ha::OwnView& self) {
+  const auto said = news.nodes.find(config_.name);
+  if (self.flushed) {
+    own_.was_at = self.flushed;
+  } else if (!own_.was_at && said != news.nodes.end()) {
+    const ha::NodeView& before = said->second.said.node;
+    own_.was_at = before.flushed ? before.flushed : before.was_at;
+  }
+  if (!self.flushed) self.was_at = own_.was_at;
+}
+
 // Somebody altered it: what is in effect is not known until it is set again.
 void MemberAgent::look_at_sync(const ServerFacts& facts) {
   const bool news = !own_.applying && facts.asked > own_.sync_seen + kSettled;
@@ -183,9 +199,11 @@ void MemberAgent::look_at_sync(const ServerFacts& facts) {
 void MemberAgent::look_at_standby(const ServerFacts& facts, ha::OwnView& self) {
   self.replayed = facts.replayed;
   if (!own_.following) {
-    // Nothing comes in: what was read after the walreceiver had ended is what there is.
-    const ServerFacts& read = own_.read ? *own_.read : facts;
-    if (!read.end_known || read.receiver) return;
+    // Nothing comes in: what was read after the walreceiver had ended is what there is, unless its end was not known
+    // yet.
+    const ServerFacts& read = own_.read && own_.read->end_known ? *own_.read : facts;
+    const bool old = own_.read && read.asked < own_.read->asked;
+    if (!read.end_known || read.receiver || old) return;
     const ha::Timeline timeline = timeline_at(dir_.path(), read.flushed, read.segment_size);
     if (timeline != 0) self.flushed = ha::Position{timeline, read.flushed};
     return;
@@ -242,7 +260,9 @@ void MemberAgent::forget_server(Own& own) {
   own.following.reset();
   own.trouble = ha::Trouble::kNone;
   own.read.reset();
-  own.links.clear();
+  for (auto& [name, link] : own.links) {
+    if (std::exchange(link.streaming, false)) link.since = Clock::now();
+  }
   own.applying.reset();  // it is started with the setting that it had before
   own.at_rest.reset();
   own.epoch = 0;

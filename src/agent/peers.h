@@ -6,12 +6,15 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "agent/agent_config.h"
 #include "agent/wake.h"
 #include "ha/view.h"
+#include "http/client.h"
 
 namespace pgb::agent {
 
@@ -24,7 +27,7 @@ class Peers {
   }
   ~Peers();
 
-  // From now on these are asked, and no others.
+  // From now on these are asked, and no others. Does not wait for questions that are under way.
   void follow(const std::vector<Member>& members);
 
   // While this is above 0 the question is the failsafe's, too: may the leader of this epoch go on without the store?
@@ -34,14 +37,18 @@ class Peers {
 
  private:
   struct Peer {
-    Member member;
-    std::atomic<bool> ends{false};
+    explicit Peer(const Member& whom);
+    const Member member;
+    http::KeptConnection line;  // its thread's alone
+    std::atomic<bool> ends{false}, over{false};
     Wake wake;
     std::thread thread;
   };
   void ask(Peer& peer);
-  ha::Evidence::Contact ask_once(const Peer& peer, bool let_go);
-  void end(Peer& peer);
+  std::optional<ha::Evidence::Contact> ask_once(Peer& peer, bool let_go);
+  void note(const Peer& peer, const ha::Evidence& said);
+  void end(std::unique_ptr<Peer> peer);
+  void bury(bool all);
 
   const std::string name_;
   const Secret token_;
@@ -50,6 +57,7 @@ class Peers {
   mutable std::mutex mutex_;
   std::map<std::string, ha::Evidence> evidence_;
   std::map<std::string, std::unique_ptr<Peer>> peers_;
+  std::vector<std::unique_ptr<Peer>> leaving_;  // each may be waiting for its last answer
 };
 
 }  // namespace pgb::agent

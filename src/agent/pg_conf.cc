@@ -1,5 +1,6 @@
 #include "agent/pg_conf.h"
 
+#include "agent/wal_room.h"
 #include "base/strings.h"
 
 namespace pgb::agent {
@@ -30,6 +31,9 @@ ServerRole role_of(const AgentConfig& config) {
 std::string render_conf(const AgentConfig& config, const std::string& passfile, const ServerRole& role) {
   std::string out = "# written by pgbalancer_agent at every start; change the cluster file instead\n";
   for (const auto& [name, value] : config.parameters) out += name + " = " + conf_quote(value) + "\n";
+  if (!config.parameters.contains(kSlotWalParameter)) {
+    out += kSlotWalParameter + std::string(" = ") + std::to_string(role.slot_wal >> 20) + "MB\n";
+  }
   if (!role.sync_names.empty()) out += "synchronous_standby_names = " + conf_quote(role.sync_names) + "\n";
   if (!role.standby) return out;
   out += "wal_retrieve_retry_interval = " + conf_quote(role.retry) + "\n";

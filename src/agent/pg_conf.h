@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "agent/agent_config.h"
+#include "agent/wal_room.h"
 
 namespace pgb::agent {
 
@@ -18,8 +19,9 @@ struct ServerRole {
   std::string host;  // standby: whom it streams from; empty: nobody
   uint16_t port = 0;
   std::string slot;
-  std::string sync_names;       // synchronous_standby_names
-  std::string retry = "500ms";  // standby: between two tries to stream
+  std::string sync_names;        // synchronous_standby_names
+  std::string retry = "500ms";   // standby: between two tries to stream
+  uint64_t slot_wal = kSlotWal;  // bytes that it keeps for members that are away, unless the user says
 };
 ServerRole role_of(const AgentConfig& config);  // as the file says, without a lease store
 

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "agent/wal_room.h"
+
 namespace pgb::agent {
 namespace {
 
@@ -33,6 +35,28 @@ TEST(PgConf, APrimaryStreamsFromNobody) {
   AgentConfig config = replica();
   config.primary = true;
   EXPECT_EQ(render_conf(config, "/dir/pass", role_of(config)).find("primary_conninfo"), std::string::npos);
+}
+
+TEST(PgConf, SlotsKeepWhatTheDiskHasRoomForUnlessTheUserSays) {
+  ServerRole role;
+  role.slot_wal = uint64_t{3} << 30;
+  AgentConfig config = replica();
+  EXPECT_NE(render_conf(config, "/dir/pass", role).find("max_slot_wal_keep_size = 3072MB\n"), std::string::npos);
+  config.parameters["max_slot_wal_keep_size"] = "5GB";
+  const std::string text = render_conf(config, "/dir/pass", role);
+  EXPECT_NE(text.find("max_slot_wal_keep_size = '5GB'\n"), std::string::npos) << text;
+  EXPECT_EQ(text.find("3072MB"), std::string::npos) << text;
+}
+
+TEST(WalRoom, IsHalfOfWhatTheWalAndTheFreeRoomAreTogether) {
+  constexpr uint64_t kMb = 1 << 20;
+  EXPECT_EQ(slot_wal_limit(600 * kMb, 200 * kMb), 400 * kMb);
+  EXPECT_EQ(slot_wal_limit(400 * kMb, 400 * kMb), 400 * kMb) << "what a slot takes does not alter it";
+  EXPECT_EQ(slot_wal_limit(50 * kMb, 32 * kMb), 64 * kMb);
+  EXPECT_EQ(slot_wal_limit(uint64_t{9} << 40, 0), uint64_t{64} << 30);
+  EXPECT_FALSE(is_other_limit(400 * kMb, 448 * kMb));
+  EXPECT_TRUE(is_other_limit(400 * kMb, 464 * kMb));
+  EXPECT_TRUE(is_other_limit(400 * kMb, 320 * kMb));
 }
 
 TEST(PgConf, ReplicationIsForItsUserAloneAndOnlyByScram) {

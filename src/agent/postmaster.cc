@@ -120,7 +120,7 @@ void Postmaster::stop(Deadline deadline) {
       urged = true;
       deadline = Deadline::after(milliseconds(3000));
     }
-    poll(nullptr, 0, 10);
+    poll(nullptr, 0, 3);  // clients may wait for it
   }
 }
 

@@ -12,7 +12,7 @@ using nlohmann::json;
 namespace {
 
 // In the order of ha::Request::Kind.
-constexpr std::string_view kKinds[] = {"switchover", "failover", "reinit", "restart", "resume"};
+constexpr std::string_view kKinds[] = {"switchover", "failover", "reinit", "resume"};
 
 // What a reader has to give back a value for; a text that it does not understand gives nothing.
 template <class Read>
@@ -45,6 +45,7 @@ ha::NodeView read_node(const json& doc) {
   if (doc.contains("flushed")) {
     node.flushed = ha::Position{doc.at("timeline").get<ha::Timeline>(), doc.at("flushed").get<ha::Lsn>()};
   }
+  if (doc.contains("was_at")) node.was_at = ha::Position{doc["was_at"].at(0), doc["was_at"].at(1)};
   doc.at("replayed").get_to(node.replayed);
   for (const json& fork : doc.at("history")) {
     node.history.push_back({fork.at(0).get<ha::Timeline>(), fork.at(1).get<ha::Lsn>()});
@@ -101,6 +102,8 @@ std::string to_json(const Publication& publication) {
            {"state", publication.state},
            {"sentence", publication.sentence}};
   if (node.flushed) doc["flushed"] = node.flushed->lsn, doc["timeline"] = node.flushed->timeline;
+  if (!publication.commits_wait.empty()) doc["commits_wait"] = publication.commits_wait;
+  if (node.was_at) doc["was_at"] = {node.was_at->timeline, node.was_at->lsn};
   if (node.following) doc["follows"] = node.following->leader, doc["follows_epoch"] = node.following->epoch;
   for (const ha::Fork& fork : node.history) doc["history"].push_back({fork.timeline, fork.begin});
   return doc.dump(-1, ' ', false, json::error_handler_t::replace);
@@ -108,7 +111,8 @@ std::string to_json(const Publication& publication) {
 
 std::optional<Publication> parse_publication(const std::string& text) {
   return read_json(text, [](const json& doc) {
-    return Publication{read_node(doc), doc.value("state", ""), doc.value("sentence", "")};
+    return Publication{read_node(doc), doc.value("state", ""), doc.value("sentence", ""),
+                       doc.value("commits_wait", "")};
   });
 }
 
@@ -178,9 +182,10 @@ std::string to_json(const ha::Request& request, ha::Duration patience) {
 }
 
 std::string history_json(const std::string& node, const std::string& action, ha::Epoch epoch,
-                         const std::string& sentence, const std::string& request) {
+                         const std::string& sentence, const std::string& request, ha::Timeline timeline) {
   json line{{"time", utc_now()}, {"node", node}, {"action", action}, {"epoch", epoch}, {"text", sentence}};
   if (!request.empty()) line["request"] = request;
+  if (timeline != 0) line["timeline"] = timeline;
   return line.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 

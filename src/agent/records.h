@@ -12,8 +12,9 @@ namespace pgb::agent {
 // What a node publishes of itself: its view, and words for people.
 struct Publication {
   ha::NodeView node;
-  std::string state;     // of ha::State, as text
-  std::string sentence;  // what it decided last
+  std::string state;              // of ha::State, as text
+  std::string sentence;           // what it decided last
+  std::string commits_wait = {};  // ha::commits_wait()
 };
 
 std::string to_json(const Publication& publication);
@@ -35,8 +36,8 @@ std::optional<ReadRequest> read_request(const dcs::KeyValue& kv);
 std::string to_json(const ha::Request& request, ha::Duration patience);
 
 // One entry of the history.
-// `request`: what was asked for, if that is why.
+// `request`: what was asked for, if that is why. `timeline`: the one that begins with it; 0: none does.
 std::string history_json(const std::string& node, const std::string& action, ha::Epoch epoch,
-                         const std::string& sentence, const std::string& request = {});
+                         const std::string& sentence, const std::string& request = {}, ha::Timeline timeline = 0);
 
 }  // namespace pgb::agent

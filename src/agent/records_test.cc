@@ -19,11 +19,13 @@ TEST(Records, ANodeComesBackAsItWasPublished) {
   node.trouble = ha::Trouble::kWalRemoved;
   node.free_disk = 12345;
   node.refused = {"c"};
-  const auto back = parse_publication(to_json(Publication{node, "following", "b follows a"}));
+  const auto back = parse_publication(to_json(Publication{node, "following", "b follows a", "for nobody"}));
   ASSERT_TRUE(back);
+  EXPECT_EQ(back->commits_wait, "for nobody");
   EXPECT_EQ(back->node, node);
   EXPECT_EQ(back->sentence, "b follows a");
   node.flushed.reset();
+  node.was_at = ha::Position{3, 0x123456789a};
   node.following.reset();
   EXPECT_EQ(parse_publication(to_json(Publication{node, "", ""}))->node, node);
 }
@@ -57,7 +59,7 @@ TEST(Records, ARequestHasItsTime) {
 
 TEST(Records, EveryKindOfRequestIsReadAsItWasWrittenAndNoOther) {
   using Kind = ha::Request::Kind;
-  for (const Kind kind : {Kind::kSwitchover, Kind::kFailover, Kind::kReinit, Kind::kRestart, Kind::kResume}) {
+  for (const Kind kind : {Kind::kSwitchover, Kind::kFailover, Kind::kReinit, Kind::kResume}) {
     ha::Request request;
     request.kind = kind;
     const auto read = read_request({"k", to_json(request, ha::Duration(1000)), 5, 9, 1, 0});

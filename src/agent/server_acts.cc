@@ -8,6 +8,8 @@
 
 #include "agent/bootstrap.h"
 #include "agent/tool.h"
+#include "agent/turns.h"
+#include "agent/wal_room.h"
 #include "base/log.h"
 #include "ha/sync_set.h"
 #include "os/file.h"
@@ -24,9 +26,8 @@ namespace {
 constexpr milliseconds kQuery{2000};
 constexpr milliseconds kLetGo{1500};  // for a walreceiver to end
 constexpr milliseconds kPromotion{10000};
-constexpr milliseconds kConsistent{30000};  // for a rewound server
-constexpr milliseconds kSettle{60};         // from a reload that is seen to each process' own
-constexpr const char* kRetry = "200ms";     // a reload or a promotion ends the pause
+constexpr milliseconds kSettle{60};      // from a reload that is seen to each process' own
+constexpr const char* kRetry = "200ms";  // a reload or a promotion ends the pause
 
 std::string real_path(const std::string& path) {
   std::unique_ptr<char, void (*)(void*)> real(::realpath(path.c_str(), nullptr), ::free);
@@ -38,6 +39,10 @@ Error gone() { return Error(Code::kNotReady, "the server ended meanwhile"); }
 }  // namespace
 
 std::string ServerActs::closed_names() const { return ha::standby_names({config_.durability != "async", {}}); }
+
+ServerRole ServerActs::follower_of(const Member& leader) const {
+  return {true, leader.host, leader.port, config_.slot, closed_names(), kRetry};
+}
 
 pgclient::ConnInfo ServerActs::own_server() const {
   const bool furnished = dir_.look() == DataStage::kReady;
@@ -59,6 +64,19 @@ pgclient::ConnInfo ServerActs::superuser_at(const std::string& host, uint16_t po
 
 Result<std::unique_ptr<Connection>> ServerActs::connect() const {
   return Connection::open(own_server(), Deadline::after(kQuery));
+}
+
+// Clients wait while a role changes: each step goes on with the connection of the one before.
+Result<Connection*> ServerActs::line() {
+  if (line_ && line_to_ == postmaster_.pid() && line_->query("SELECT 1", Deadline::after(kQuery / 4)).ok()) {
+    return line_.get();
+  }
+  line_.reset();
+  line_to_ = postmaster_.pid();
+  auto fresh = connect();
+  if (!fresh.ok()) return std::move(fresh).error();
+  line_ = std::move(*fresh);
+  return line_.get();
 }
 
 std::optional<ServerFacts> ServerActs::ask() const {
@@ -85,8 +103,22 @@ Status ServerActs::end_leftovers() {
   }
 }
 
-Status ServerActs::start(const ServerRole& role, Deadline deadline) {
+// The limit that stands as long as the room does not ask for another one.
+uint64_t ServerActs::slot_wal_now() const {
+  const auto now = slot_wal_limit_of(dir_.path());
+  return now && is_other_limit(slot_wal_, *now) ? *now : slot_wal_;
+}
+
+Status ServerActs::write_files(ServerRole role) {
+  role.slot_wal = slot_wal_now();
   PGB_TRY(write_server_files(config_, dir_, role));
+  slot_wal_ = role.slot_wal;
+  return {};
+}
+
+Status ServerActs::start(const ServerRole& role, Deadline deadline) {
+  PGB_TRY(write_files(role));
+  sync_effect_.started_with(role.sync_names);
   PGB_TRY(postmaster_.start());
   for (;;) {  // recovery may take long
     const pgclient::ConnInfo info = own_server();
@@ -114,14 +146,23 @@ Status ServerActs::restart_in_place(const ha::ServerSync& sync) {
   return start(role);
 }
 
-Status ServerActs::reload(const ServerRole& role) const {
-  PGB_TRY(write_server_files(config_, dir_, role));
+Status ServerActs::reload(const ServerRole& role) {
+  sync_effect_.names_are(role.sync_names);
+  PGB_TRY(write_files(role));
   postmaster_.signal(SIGHUP);
   return {};
 }
 
+// Clients wait for this: the promise gets to the disk beside what the server does. Whoever lets go without it has only
+// to follow anew.
 Result<std::optional<ServerFacts>> ServerActs::detach(ha::Epoch epoch) {
-  PGB_TRY(memory_.promise(epoch));
+  auto promise = std::async(std::launch::async, [&] { return memory_.promise(epoch); });
+  auto final_facts = let_go();
+  PGB_TRY(promise.get());
+  return final_facts;
+}
+
+Result<std::optional<ServerFacts>> ServerActs::let_go() {
   if (postmaster_.pid() == 0) return std::optional<ServerFacts>();
   ServerRole role;
   role.standby = true;
@@ -129,16 +170,20 @@ Result<std::optional<ServerFacts>> ServerActs::detach(ha::Epoch epoch) {
   role.sync_names = closed_names();
   PGB_TRY(reload(role));
   const Deadline deadline = Deadline::after(kLetGo);
-  auto connection = connect();
+  auto connection = line();
+  LettingGo letting_go;
+  bool in_effect = false;  // and no walreceiver ran then: what was read after that is final
   while (connection.ok() && !deadline.expired()) {
     auto facts = ask_server(**connection, deadline);
     if (!facts.ok()) break;
     if (!facts->in_recovery) return Error(Code::kNotReady, "the server is no standby");
-    if (!facts->receiver && facts->end_known) return std::optional(std::move(*facts));
-    if (!facts->receiver && deadline.remaining() < kLetGo / 3) return std::optional(std::move(*facts));
-    poll(nullptr, 0, 5);
+    const bool known = facts->end_known || deadline.remaining() < kLetGo / 3;
+    if (in_effect && !facts->receiver && known) return std::optional(std::move(*facts));
+    const bool was_in_effect = in_effect;
+    in_effect = !facts->receiver && (in_effect || letting_go.is_in_effect(**connection, postmaster_.pid(), *facts));
+    if (in_effect == was_in_effect) poll(nullptr, 0, 5);
   }
-  log::warn("the server does not end its walreceiver: it is ended itself");
+  log::warn("the server does not let go of its leader in time: it is ended itself");
   if (!postmaster_.end_now(milliseconds(100), Deadline::after(seconds(2)))) {
     return Error(Code::kTimeout, "the server cannot be ended");
   }
@@ -146,11 +191,11 @@ Result<std::optional<ServerFacts>> ServerActs::detach(ha::Epoch epoch) {
 }
 
 Status ServerActs::follow(const Member& leader, ha::Epoch epoch) {
-  const ServerRole role{true, leader.host, leader.port, config_.slot, closed_names(), kRetry};
+  const ServerRole role = follower_of(leader);
   // Clients wait for this: what takes time at the other server goes on beside what takes time here.
   auto slot = std::async(std::launch::async, [&] { return make_slot(config_, role, Deadline::after(kQuery)); });
   Status written = memory_.promise_and_follow(epoch);
-  if (written.ok()) written = write_server_files(config_, dir_, role);
+  if (written.ok()) written = write_files(role);
   PGB_TRY(slot.get());
   PGB_TRY(std::move(written));
   postmaster_.signal(SIGHUP);
@@ -158,8 +203,26 @@ Status ServerActs::follow(const Member& leader, ha::Epoch epoch) {
   return {};
 }
 
+// Who followed early may say that it has a part of a record that the new timeline does not have, and be frozen before
+// it has gone back: no commit may count on that word.
+Status ServerActs::end_senders(Connection& connection, const ServerFacts& facts) {
+  for (const auto& [name, sender] : facts.senders) {
+    if (sender.pid > 0) kill(sender.pid, SIGTERM);
+  }
+  for (const Deadline deadline = Deadline::after(kQuery); !deadline.expired(); poll(nullptr, 0, 5)) {
+    auto now = ask_server(connection, deadline);
+    if (!now.ok()) return std::move(now).error();
+    const auto is_there = [&](const auto& one) {
+      const auto still = now->senders.find(one.first);
+      return still != now->senders.end() && still->second.pid == one.second.pid;
+    };
+    if (std::none_of(facts.senders.begin(), facts.senders.end(), is_there)) return {};
+  }
+  return Error(Code::kTimeout, "walsenders of the former timeline do not end");
+}
+
 Result<ServerFacts> ServerActs::promote(ha::Timeline timeline, ha::Epoch epoch, const ha::ServerSync& sync) {
-  auto connection = connect();
+  auto connection = line();
   if (!connection.ok()) return std::move(connection).error();
   const std::string names = ha::standby_names(sync);
   auto facts = ask_server(**connection, Deadline::after(kQuery));
@@ -181,6 +244,7 @@ Result<ServerFacts> ServerActs::promote(ha::Timeline timeline, ha::Epoch epoch, 
   if (!read_history(dir_.path(), timeline).empty()) {
     return Error(Code::kNotReady, "a promotion to timeline " + std::to_string(timeline) + " broke off before");
   }
+  const ha::Lsn had = facts->flushed;
   PGB_TRY(lay_histories(dir_.path(), now, timeline));
   PGB_TRY(os::write_file_atomic(dir_.path() + "/promote", "", 0600));
   postmaster_.signal(SIGUSR1);
@@ -189,6 +253,8 @@ Result<ServerFacts> ServerActs::promote(ha::Timeline timeline, ha::Epoch epoch, 
     if (!facts.ok()) return std::move(facts).error();
     if (facts->in_recovery) continue;
     if (facts->timeline == timeline) {
+      const std::vector<ha::Fork> history = read_history(dir_.path(), timeline);
+      if (history.empty() || history.back().begin < had) PGB_TRY(end_senders(**connection, *facts));
       PGB_TRY(memory_.set_led(epoch));
       return std::move(*facts);  // its files are written when it opens, or is started again
     }
@@ -198,25 +264,6 @@ Result<ServerFacts> ServerActs::promote(ha::Timeline timeline, ha::Epoch epoch, 
   return Error(Code::kTimeout, "the promotion does not end");
 }
 
-// A process that has a SIGHUP waiting, or is stopped, goes by the old setting.
-bool ServerActs::all_have_reloaded(const ServerFacts& facts) const {
-  std::vector<pid_t> pids = os::children_of(postmaster_.pid());
-  for (const auto& [name, sender] : facts.senders) pids.push_back(sender.pid);
-  for (pid_t pid : pids) {
-    const auto status = os::read_file("/proc/" + std::to_string(pid) + "/status", 1 << 16);
-    if (!status.ok()) continue;
-    const char state = os::process_state(pid);
-    if (state == 'T' || state == 't') return false;
-    for (const char* set : {"\nSigPnd:\t", "\nShdPnd:\t"}) {
-      const size_t at = status->find(set);
-      if (at == std::string::npos) continue;
-      const uint64_t pending = std::strtoull(status->c_str() + at + 9, nullptr, 16);
-      if ((pending & (uint64_t{1} << (SIGHUP - 1))) != 0) return false;
-    }
-  }
-  return true;
-}
-
 // A walsender lets waiting commits go when its standby reports, and that one reports when it gets WAL: where all
 // writers wait there is none. So some is made, by a commit that waits for nobody.
 void ServerActs::nudge(Connection& connection) { (void)write_once(connection, Deadline::after(kQuery)); }
@@ -224,16 +271,23 @@ void ServerActs::nudge(Connection& connection) { (void)write_once(connection, De
 Result<ServerFacts> ServerActs::apply_sync(const ha::ServerSync& sync, Deadline deadline) {
   ServerRole role;
   role.sync_names = ha::standby_names(sync);
-  auto connection = connect();
+  auto connection = line();
   if (!connection.ok()) return std::move(connection).error();
+  auto before = ask_server(**connection, Deadline::after(kQuery));
+  if (!before.ok()) return std::move(before).error();
+  sync_effect_.names_are(before->sync_names);
   PGB_TRY(reload(role));
-  bool seen = false;
+  bool seen = false, nudged = false;
   while (postmaster_.pid() != 0) {
     auto facts = ask_server(**connection, Deadline::after(kQuery));
     if (!facts.ok()) return std::move(facts).error();
     if (deadline.expired()) return Error(Code::kTimeout, "not every process of the server has taken it yet");
-    const bool taken = facts->sync_names == role.sync_names && all_have_reloaded(*facts);
-    if (taken) nudge(**connection);
+    const bool set = facts->sync_names == role.sync_names;
+    const bool taken = set && all_have_reloaded(postmaster_.pid(), *facts) &&
+                       (role.sync_names.empty() || sync_effect_.commits_wait(**connection, postmaster_.pid()));
+    // Those that wait are let go by each walsender at its turn; when all have had it, nobody is left behind.
+    if (set && (!nudged || taken)) nudge(**connection);
+    nudged = nudged || set;
     // Twice, with a pause: a signal that was taken is acted on at the process' next turn.
     if (taken && seen) return std::move(*facts);
     seen = taken;
@@ -249,89 +303,6 @@ Status ServerActs::checkpoint() {
   if (!connection.ok()) return std::move(connection).error();
   auto done = (*connection)->query("CHECKPOINT", Deadline::after(seconds(60)));
   return done.ok() ? Status() : Status(std::move(done).error());
-}
-
-// Until the first checkpoint after its promotion a server's control file names its old timeline, and pg_rewind would
-// find nothing to do.
-Status ServerActs::make_rewindable(const Member& leader) const {
-  auto connection = Connection::open(superuser_at(leader.host, leader.port), Deadline::after(kQuery));
-  if (!connection.ok()) return std::move(connection).error();
-  auto facts = ask_server(**connection, Deadline::after(kQuery));
-  if (!facts.ok()) return std::move(facts).error();
-  auto control =
-      (*connection)->query("SELECT timeline_id AS timeline FROM pg_control_checkpoint()", Deadline::after(kQuery));
-  if (!control.ok()) return std::move(control).error();
-  if (control->at(0).get(0, "timeline") == std::to_string(facts->timeline)) return {};
-  auto done = (*connection)->query("CHECKPOINT", Deadline::after(seconds(60)));
-  return done.ok() ? Status() : Status(std::move(done).error());
-}
-
-// A leader that has yet to make its roles refuses everybody for a moment. One whose superuser has another password by
-// now, or may not log in, refuses for good.
-Error ServerActs::not_rewindable(const Member& leader, const Error& why) {
-  const ha::Time now = std::chrono::steady_clock::now();
-  if (why.code != Code::kAuth) refused_since_ = {};
-  if (why.code == Code::kAuth && refused_since_ == ha::Time{}) refused_since_ = now;
-  const bool for_good = why.code == Code::kAuth && now - refused_since_ >= kRefusalPatience;
-  if (!for_good) return Error(Code::kNotReady, why.message);
-  return Error(Code::kAuth,
-               "pg_rewind cannot be used: " + leader.name + " refuses " + config_.superuser + ": " + why.message)
-      .with("try", "give it the password that the cluster was made with");
-}
-
-Status ServerActs::start_rewound(const Member& leader, ha::Epoch epoch) {
-  if (memory_.facts().promised > epoch) return Error(Code::kTimeout, "a later leader was promised meanwhile");
-  PGB_TRY(memory_.promise_and_follow(epoch));
-  const ServerRole role{true, leader.host, leader.port, config_.slot, closed_names(), kRetry};
-  PGB_TRY(make_slot(config_, role, Deadline::after(kQuery)));
-  Status up = start(role, Deadline::after(kConsistent));
-  if (!up.ok()) postmaster_.stop(Deadline::after(seconds(5)));
-  return up;
-}
-
-Status ServerActs::rewind(const Member& leader, ha::Epoch epoch) {
-  postmaster_.stop(Deadline::after(seconds(20)));
-  // The server of that role may read files; pg_rewind needs to. It gets the password by a file.
-  const std::string passfile = dir_.parent() + "/rewind.pgpass";
-  const std::unique_ptr<const std::string, void (*)(const std::string*)> goes(
-      &passfile, [](const std::string* path) { (void)os::remove_tree(*path); });
-  AgentConfig as_superuser = config_;
-  as_superuser.replication_user = config_.superuser;
-  as_superuser.replication_password = config_.superuser_password;
-  PGB_TRY(os::write_file_atomic(passfile, render_passfile(as_superuser), 0600));
-  std::vector<std::string> argv = {bin_dir_ + "/pg_rewind", "-D", dir_.path(), "--source-server",
-                                   "host=" + leader.host + " port=" + std::to_string(leader.port) +
-                                       " user=" + config_.superuser + " dbname=postgres connect_timeout=5"};
-  const std::vector<std::string> env = {"PGPASSFILE=" + passfile};
-  // First without touching anything: what cannot be rewound stays as it is.
-  std::vector<std::string> trial = argv;
-  trial.emplace_back("--dry-run");
-  progress_.set("copying", "pg_rewind to " + leader.name);
-  if (Status asked = make_rewindable(leader); !asked.ok()) return not_rewindable(leader, asked.error());
-  refused_since_ = {};
-  PGB_TRY(run_tool(trial, env, Deadline::after(std::chrono::minutes(10))));
-  PGB_TRY(memory_.promise_and_follow(epoch));  // as in full_copy()
-  PGB_TRY(dir_.set_stage(DataStage::kMaking));
-  PGB_TRY(run_tool(argv, env, Deadline::never()));
-  if (const Status up = start_rewound(leader, epoch); !up.ok()) {
-    return Error(Code::kTimeout, "it was rewound to " + leader.name + ", but does not follow: " + up.error().message);
-  }
-  drop_slots();
-  return dir_.set_stage(DataStage::kReady);
-}
-
-Status ServerActs::give_data_up() {
-  PGB_TRY(dir_.set_stage(DataStage::kMaking));
-  postmaster_.stop(Deadline::after(seconds(20)));
-  return {};
-}
-
-Status ServerActs::full_copy(const Member& leader, ha::Epoch epoch) {
-  postmaster_.stop(Deadline::after(seconds(20)));
-  // What is copied belongs to that epoch: nobody leads an earlier one with it, whatever the store says afterwards.
-  PGB_TRY(memory_.promise_and_follow(epoch));
-  const ServerRole role{true, leader.host, leader.port, config_.slot, closed_names(), kRetry};
-  return make_replica_dir(config_, bin_dir_, dir_, role, progress_);
 }
 
 ha::Trouble ServerActs::trouble_with(const Member& leader, const ha::Position& mine) const {
@@ -373,6 +344,16 @@ void ServerActs::make_slots() {
                     ", true) WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = " + slot + ")",
                 Deadline::after(kQuery));
   }
+}
+
+Status ServerActs::follow_room(const ha::ServerSync& sync) {
+  const uint64_t now = slot_wal_now();
+  if (config_.parameters.contains(kSlotWalParameter) || now == slot_wal_) return {};
+  log::info("slots keep up to " + std::to_string(now >> 20) +
+            " MB of WAL for members that are away: half of what its disk has room for");
+  ServerRole role;
+  role.sync_names = ha::standby_names(sync);
+  return reload(role);
 }
 
 std::optional<ServerActs::AtRest> ServerActs::look_at_rest() const {

@@ -2,6 +2,7 @@
 // after it failed or was cut off, and fails soon once the server is gone.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -12,6 +13,7 @@
 #include "agent/postmaster.h"
 #include "agent/progress.h"
 #include "agent/server_watch.h"
+#include "agent/sync_effect.h"
 #include "agent/wal_files.h"
 
 namespace pgb::agent {
@@ -35,7 +37,7 @@ class ServerActs {
   // Starts it as the primary it was, with the synchronous_standby_names that it had.
   Status restart_in_place(const ha::ServerSync& sync);
   // Writes down the promise, ends the walreceiver, then reads the position. A server that will not let go is ended,
-  // which is a success without a position.
+  // which is a success without a position. After a failure it may have let go, or not.
   Result<std::optional<ServerFacts>> detach(ha::Epoch epoch);
   // Writes down the promise, makes the slot, turns to `leader`.
   Status follow(const Member& leader, ha::Epoch epoch);
@@ -63,6 +65,8 @@ class ServerActs {
   void drop_slots();
   // For each other member, so that it finds the WAL it needs when it comes back.
   void make_slots();
+  // A primary with the sync setting `sync` keeps as much WAL for them as its disk now has room for (wal_room.h).
+  Status follow_room(const ha::ServerSync& sync);
 
   // Of a server that is not running. Unclean ones have no position.
   struct AtRest {
@@ -83,11 +87,16 @@ class ServerActs {
   Status make_rewindable(const Member& leader) const;
   Error not_rewindable(const Member& leader, const Error& why);
   Status start_rewound(const Member& leader, ha::Epoch epoch);
-  Status reload(const ServerRole& role) const;
+  Status write_files(ServerRole role);
+  uint64_t slot_wal_now() const;
+  Status end_senders(pgclient::Connection& connection, const ServerFacts& facts);
+  Status reload(const ServerRole& role);
+  Result<std::optional<ServerFacts>> let_go();
   Result<std::unique_ptr<pgclient::Connection>> connect() const;
+  Result<pgclient::Connection*> line();
   pgclient::ConnInfo superuser_at(const std::string& host, uint16_t port) const;
-  bool all_have_reloaded(const ServerFacts& facts) const;
   std::string closed_names() const;
+  ServerRole follower_of(const Member& leader) const;
 
   const AgentConfig& config_;
   std::string bin_dir_;
@@ -95,6 +104,10 @@ class ServerActs {
   Postmaster& postmaster_;
   Memory& memory_;
   Progress& progress_;
+  SyncEffect sync_effect_;
+  uint64_t slot_wal_ = kSlotWal;                // that was written last
+  std::unique_ptr<pgclient::Connection> line_;  // kept from step to step; the worker's alone
+  pid_t line_to_ = 0;
   ha::Time refused_since_{};  // by the leader that pg_rewind needs; the worker's alone
 };
 

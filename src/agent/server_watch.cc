@@ -1,5 +1,8 @@
 #include "agent/server_watch.h"
 
+#include <poll.h>
+
+#include <algorithm>
 #include <cstdlib>
 #include <utility>
 
@@ -15,13 +18,22 @@ using Clock = std::chrono::steady_clock;
 namespace {
 
 constexpr milliseconds kPatience{1000};
+constexpr milliseconds kSlow{500};  // a pace at which nobody waits for an answer
 constexpr milliseconds kGreetEvery{2000};
 constexpr milliseconds kBeatEvery{1500};
 constexpr milliseconds kWritePatience{2500};
 
-// The startup process waits for WAL only after it has read all that is on disk.
+// Columns are evaluated in their order, so that a walreceiver may confirm a commit and end between two of them: whether
+// one runs, and whether all WAL on disk is read, is found out before the position, which then lacks nothing of it. The
+// startup process waits for WAL only after it has read all that is on disk.
 const char kFactsSql[] = R"(
-SELECT pg_is_in_recovery() AS standby,
+WITH before AS MATERIALIZED (
+  SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'walreceiver') AS receiver,
+         pg_last_wal_receive_lsn() IS NOT NULL OR EXISTS (
+             SELECT FROM pg_stat_activity WHERE backend_type = 'startup'
+                AND wait_event IN ('RecoveryWalStream', 'RecoveryRetrieveRetryInterval')) AS end_known)
+SELECT before.receiver, before.end_known,
+       pg_is_in_recovery() AS standby,
        (SELECT system_identifier FROM pg_control_system()) AS system_id,
        pg_size_bytes(current_setting('wal_segment_size')) AS segment_size,
        CASE WHEN pg_is_in_recovery() THEN COALESCE((SELECT received_tli FROM pg_stat_wal_receiver), 0)::text
@@ -29,16 +41,18 @@ SELECT pg_is_in_recovery() AS standby,
        CASE WHEN pg_is_in_recovery() THEN GREATEST(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
             ELSE pg_current_wal_flush_lsn() END AS flushed,
        pg_last_wal_replay_lsn() AS replayed,
-       pg_last_wal_receive_lsn() IS NOT NULL OR EXISTS (
-           SELECT FROM pg_stat_activity WHERE backend_type = 'startup'
-              AND wait_event IN ('RecoveryWalStream', 'RecoveryRetrieveRetryInterval')) AS end_known,
-       EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'walreceiver') AS receiver,
        COALESCE((SELECT status FROM pg_stat_wal_receiver), '') AS receiver_status,
        current_setting('synchronous_standby_names') AS sync_names
+  FROM before
 )";
 const char kSendersSql[] =
     "SELECT application_name AS name, state, flush_lsn AS flushed, pid FROM pg_stat_replication WHERE state <> "
     "'backup'";
+
+bool same(const std::optional<ServerFacts>& before, ServerFacts now) {
+  if (before) now.asked = before->asked;
+  return before == now;
+}
 
 uint64_t number(const std::string& text) { return std::strtoull(text.c_str(), nullptr, 10); }
 
@@ -93,7 +107,7 @@ ServerWatch::~ServerWatch() {
     const std::lock_guard lock(mutex_);
     ends_ = true;
   }
-  changed_.notify_all();
+  wake_all();
   for (std::thread* thread : {&thread_, &greeter_, &beater_}) thread->join();
 }
 
@@ -103,19 +117,31 @@ void ServerWatch::set_running(bool running, std::optional<ServerFacts> known) {
   ++turn_;
   state_ = State();
   if (known) state_.answered = known->asked, state_.facts = std::move(known);
-  changed_.notify_all();
+  wake_all();
 }
 
 void ServerWatch::set_pace(milliseconds pace) {
   const std::lock_guard lock(mutex_);
-  if (pace < pace_) now_ = true, changed_.notify_all();
+  if (pace < pace_) now_ = true, wake_all();
   pace_ = pace;
 }
 
 void ServerWatch::ask_now() {
   const std::lock_guard lock(mutex_);
   now_ = true;
+  wake_all();
+}
+
+void ServerWatch::wake_all() {
   changed_.notify_all();
+  wake_.ring();
+}
+
+// A server that ends its processes, because one of them crashed, closes the connection.
+void ServerWatch::await(const Connection* connection, milliseconds pause) {
+  pollfd ready[] = {{wake_.fd(), POLLIN, 0}, {connection != nullptr ? connection->fd() : -1, POLLIN | POLLRDHUP, 0}};
+  poll(ready, 2, static_cast<int>(pause.count()));
+  wake_.clear();
 }
 
 ServerWatch::State ServerWatch::state() const {
@@ -131,7 +157,7 @@ void ServerWatch::work() {
     changed_.wait(lock, [this] { return ends_ || running_; });
     if (ends_) return;
     const uint64_t turn = turn_;
-    now_ = false;
+    const bool asked_for = std::exchange(now_, false) || pace_ < kSlow;
     lock.unlock();
     if (turn != connected_turn) connection.reset();
     std::string error;
@@ -148,15 +174,19 @@ void ServerWatch::work() {
     }
     lock.lock();
     if (turn == turn_) {
+      const bool news = asked_for || state_.error != error || (facts && !same(state_.facts, *facts));
       state_.error = error;
       if (facts) state_.answered = facts->asked, state_.facts = std::move(facts);
       if (connection != nullptr && state_.welcomed == ha::Time{}) state_.welcomed = Clock::now();
       lock.unlock();
-      on_news_();
+      if (news) on_news_();
       lock.lock();
     }
     const milliseconds pause = error.empty() ? pace_ : std::min(pace_, milliseconds(50));
-    changed_.wait_for(lock, pause, [&] { return ends_ || now_ || turn_ != turn; });
+    if (ends_ || now_ || turn_ != turn) continue;
+    lock.unlock();
+    await(connection.get(), pause);
+    lock.lock();
   }
 }
 

@@ -10,6 +10,7 @@
 #include <string>
 #include <thread>
 
+#include "agent/wake.h"
 #include "base/deadline.h"
 #include "ha/view.h"
 #include "pgclient/connection.h"
@@ -26,15 +27,18 @@ struct ServerFacts {
   ha::Lsn flushed = 0;        // primary: flushed; standby: the farthest of received and replayed
   ha::Lsn replayed = 0;
   bool end_known = false;  // standby: it has read all WAL that it had when it was started
-  bool receiver = false;   // standby: a walreceiver is there, connected or not
+  bool receiver = false;   // standby: a walreceiver is there, connected or not; found out before `flushed` is read
   bool streaming = false;  // standby: and it streams
   std::string sync_names;
   struct Sender {
     bool streaming = false;
     ha::Lsn flushed = 0;
     int pid = 0;
+    bool operator==(const Sender&) const = default;
   };
   std::map<std::string, Sender> senders;  // primary: by application_name
+
+  bool operator==(const ServerFacts&) const = default;
 };
 
 // Asks once, on a connection that stands. The errors are pgclient's.
@@ -45,7 +49,8 @@ Status write_once(pgclient::Connection& connection, Deadline deadline);
 
 class ServerWatch {
  public:
-  // `whom` is called for each new connection, `on_news` after each answer that says something new; both on our thread.
+  // `whom` is called for each new connection, `on_news` after each answer, at a slow pace only if it says something
+  // new; both on our thread.
   ServerWatch(std::function<pgclient::ConnInfo()> whom, std::function<void()> on_news);
   ~ServerWatch();
 
@@ -66,6 +71,8 @@ class ServerWatch {
 
  private:
   void work();
+  void await(const pgclient::Connection* connection, std::chrono::milliseconds pause);
+  void wake_all();
   void greet();
   void beat();
 
@@ -73,6 +80,7 @@ class ServerWatch {
   std::function<void()> on_news_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
+  Wake wake_;  // the same for who waits for its connection, too
   bool ends_ = false, running_ = false, now_ = false;
   uint64_t turn_ = 0;  // of set_running(): answers to older questions do not count
   std::chrono::milliseconds pace_{300};

@@ -42,12 +42,12 @@ std::string asked_by(const dcs::KeyValue& kv) {
 }  // namespace
 
 dcs::Op StoreLink::history_op(ha::Epoch epoch, const std::string& action, const std::string& sentence,
-                              const std::string& request) const {
+                              const std::string& request, ha::Timeline timeline) const {
   const auto since = std::chrono::system_clock::now().time_since_epoch();
   const auto millis = std::chrono::duration_cast<milliseconds>(since).count();
   const std::string key =
       keys_.history_entry(static_cast<int64_t>(epoch)) + "-" + std::to_string(millis) + "-" + config_.name;
-  return Op::put(key, history_json(config_.name, action, epoch, sentence, request));
+  return Op::put(key, history_json(config_.name, action, epoch, sentence, request, timeline));
 }
 
 bool StoreLink::acquire(const ha::ClusterView& seen, const ha::Decision& decision,
@@ -66,13 +66,17 @@ bool StoreLink::acquire(const ha::ClusterView& seen, const ha::Decision& decisio
               at_revision(keys_.sync(), revision_of(store.sync))};
   // In a pause a leader that is cut off does not stop: who decided before it began may not elect in it.
   if (!store.paused) txn.when.push_back(Compare::absent(keys_.paused()));
+  // Whoever asked for that may have given up meanwhile, and the request's time may be over.
+  if (decision.lossy) txn.when.push_back(at_revision(keys_.failover(), store.request ? store.request->id : 0));
   txn.then.push_back(Op::put(keys_.leader(), to_json(ha::LeaderKey{config_.name, decision.epoch, 0, 0}), lease->id));
   const ha::Timeline timeline = std::max(store.epoch.timeline, decision.timeline);
   const ha::EpochRecord epoch{decision.epoch, config_.name, timeline, 0, seen.self.system_id};
   txn.then.push_back(Op::put(keys_.epoch(), to_json(epoch)));
   txn.then.push_back(Op::remove({keys_.transfer(), false}));
   if (decision.record) txn.then.push_back(Op::put(keys_.sync(), to_json(*decision.record)));
-  txn.then.push_back(history_op(decision.epoch, decision.lossy ? "forced" : "acquire", decision.sentence));
+  const bool promotes = seen.self.server != ha::Server::kPrimary;  // else it goes on where it is
+  txn.then.push_back(history_op(decision.epoch, decision.lossy ? "forced" : "acquire", decision.sentence, "",
+                                promotes ? timeline : 0));
   return done(dcs_->txn(txn, Deadline::after(kCall)), "taking the leader key");
 }
 

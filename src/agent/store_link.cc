@@ -29,6 +29,16 @@ std::string steady_mark(const Publication& publication) {
   return to_json(steady);
 }
 
+// Of the keys that are no node's; 0: it is not there.
+std::vector<int64_t> revisions_of(const dcs::TxnResult& answer) {
+  std::vector<int64_t> revisions;
+  for (size_t i = 0; i + 1 < answer.results.size(); ++i) {
+    const auto& kvs = answer.results[i].kvs;
+    revisions.push_back(kvs.empty() ? 0 : kvs[0].mod_revision);
+  }
+  return revisions;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<StoreLink>> StoreLink::open(const AgentConfig& config, std::function<void()> on_news) {
@@ -36,6 +46,7 @@ Result<std::unique_ptr<StoreLink>> StoreLink::open(const AgentConfig& config, st
   settings.endpoints = config.store_endpoints;
   settings.user = config.store_user;
   settings.password = config.store_password;
+  settings.tls = config.store_tls;
   settings.attempt_limit = kCall;
   auto client = dcs::make_etcd_client(std::move(settings));
   if (!client.ok()) return std::move(client).error();
@@ -99,15 +110,14 @@ void StoreLink::keep_fresh() {
   std::unique_lock lock(mutex_);
   while (!ends_) {
     const std::optional<std::string> text = std::exchange(publication_, std::nullopt);
-    dirty_ = false;
+    dirty_ = urgent_ = false;
     lock.unlock();
-    bool good = true;
-    if (text) good = dcs_->put(keys_.member(config_.name), *text, 0, Deadline::after(kCall)).ok();
-    good = refresh() && good;
-    good = good && take_quiet_back();
+    const bool written = text && look(text);
+    const bool read = written || refresh();
+    const bool good = read && (written || !text) && take_quiet_back();
     lock.lock();
-    if (text && !good && !publication_) publication_ = text;
-    const auto wanted = [this] { return ends_ || dirty_ || quiet_over_ || publication_.has_value(); };
+    if (text && !written && !publication_) publication_ = text;
+    const auto wanted = [this] { return ends_ || dirty_ || urgent_ || quiet_over_; };
     if (good) {
       changed_.wait_for(lock, kEvery, wanted);
     } else {
@@ -120,16 +130,24 @@ void StoreLink::publish(const Publication& publication) {
   std::string mark = steady_mark(publication);
   const ha::Time now = Clock::now();
   const std::lock_guard lock(mutex_);
-  if (mark == offered_ && now - offered_at_ < kSayAgain) return;
+  if (!news_.ever) return;  // what we said in an earlier life is read before it is overwritten
+  const bool news = mark != offered_;
+  if (!news && now - offered_at_ < kSayAgain) return;
   offered_ = std::move(mark);
   offered_at_ = now;
   publication_ = to_json(publication);
+  if (!news) return;
+  urgent_ = true;
   changed_.notify_all();
 }
 
-bool StoreLink::refresh() {
+bool StoreLink::refresh() { return look(std::nullopt); }
+
+// What we have to say goes along with the question.
+bool StoreLink::look(const std::optional<std::string>& publication) {
   const ha::Time asked = Clock::now();
   dcs::Txn all;
+  if (publication) all.then.push_back(dcs::Op::put(keys_.member(config_.name), *publication));
   for (const std::string& key :
        {keys_.leader(), keys_.epoch(), keys_.sync(), keys_.transfer(), keys_.failover(), keys_.paused()}) {
     all.then.push_back(dcs::Op::get({key, false}));
@@ -137,8 +155,8 @@ bool StoreLink::refresh() {
   all.then.push_back(dcs::Op::get({keys_.members(), true}));
   auto answer = dcs_->txn(all, Deadline::after(kCall));
   if (!answer.ok() || answer->results.size() != all.then.size()) return false;
-  take(*answer, asked);
-  on_news_();
+  if (publication) answer->results.erase(answer->results.begin());
+  if (take(*answer, asked)) on_news_();
   return true;
 }
 
@@ -156,24 +174,29 @@ void StoreLink::take_request(const std::vector<dcs::KeyValue>& kvs, ha::Time now
   news_.view.request = news_.request->request;
 }
 
-// What nodes had published in the copy that a store was restored from is no news of them.
-void StoreLink::take_nodes(const std::vector<dcs::KeyValue>& kvs, bool are_old, ha::Time now) {
+// What nodes had published in the copy that a store was restored from is no news of them. True if one says another
+// thing than before.
+bool StoreLink::take_nodes(const std::vector<dcs::KeyValue>& kvs, bool are_old, ha::Time now) {
+  bool changed = false;
   for (const dcs::KeyValue& kv : kvs) {
     int64_t& last = node_revisions_[kv.key];
     if (std::exchange(last, kv.mod_revision) == kv.mod_revision || are_old) continue;
     auto said = parse_publication(kv.value);
     if (!said) continue;
     const std::string name = said->node.name;
-    node_marks_[kv.key] = steady_mark(*said);
+    std::string mark = steady_mark(*said);
+    changed = std::exchange(node_marks_[kv.key], mark) != mark || changed;
     news_.nodes[name] = {std::move(*said), now};
   }
+  return changed;
 }
 
-void StoreLink::take(const dcs::TxnResult& answer, ha::Time asked) {
+// True if the loop should look at it at once, not only when it does so anyway.
+bool StoreLink::take(const dcs::TxnResult& answer, ha::Time asked) {
   const ha::Time now = Clock::now();
   const std::lock_guard lock(mutex_);
   const StoreAge::Answer age = age_.take(answer.revision, answer.cluster, asked, now);
-  if (age == StoreAge::Answer::kOlder) return;
+  if (age == StoreAge::Answer::kOlder) return false;
   const bool back = age == StoreAge::Answer::kWentBack;
   auto one = [&](size_t i) { return answer.results[i].kvs; };
   ha::StoreView& view = news_.view;
@@ -185,14 +208,19 @@ void StoreLink::take(const dcs::TxnResult& answer, ha::Time asked) {
   view.transfer = one(3).empty() ? "" : one(3)[0].value;
   take_request(one(4), now);
   view.paused = !one(5).empty();
-  take_nodes(one(6), back, now);
+  const bool nodes_changed = take_nodes(one(6), back, now);
   view.restored = age_.restored(view.sync ? view.sync->revision : 0);
   if (back) {
     log::warn("the lease store went back to revision " + std::to_string(answer.revision) +
               ": it was emptied or restored from a copy");
   }
+  auto revisions = revisions_of(answer);
+  const bool keys_changed = key_revisions_ != revisions;
+  key_revisions_ = std::move(revisions);
+  const bool was_silent = !news_.ever || asked - news_.asked > 2 * kEvery;
   news_.ever = true;
   news_.asked = asked;
+  return keys_changed || nodes_changed || back || was_silent;
 }
 
 void StoreLink::renew(uint64_t lease) {

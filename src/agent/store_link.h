@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "agent/agent_config.h"
 #include "agent/records.h"
@@ -42,7 +43,7 @@ class StoreLink {
 
   StoreNews news() const;
 
-  // To be written soon; only the newest one counts.
+  // To be written soon, what is not new with one of the next looks; only the newest one counts.
   void publish(const Publication& publication);
   // Renews that lease soon, once. When it was renewed last: renewed(), the time before the question was sent.
   void renew(uint64_t lease);
@@ -83,11 +84,12 @@ class StoreLink {
   void keep_fresh();
   bool take_quiet_back();
   void keep_lease();
-  void take(const dcs::TxnResult& answer, ha::Time asked);
-  void take_nodes(const std::vector<dcs::KeyValue>& kvs, bool are_old, ha::Time now);
+  bool look(const std::optional<std::string>& publication);
+  bool take(const dcs::TxnResult& answer, ha::Time asked);
+  bool take_nodes(const std::vector<dcs::KeyValue>& kvs, bool are_old, ha::Time now);
   void take_request(const std::vector<dcs::KeyValue>& kvs, ha::Time now);
   dcs::Op history_op(ha::Epoch epoch, const std::string& action, const std::string& sentence,
-                     const std::string& request = {}) const;
+                     const std::string& request = {}, ha::Timeline timeline = 0) const;
 
   const AgentConfig& config_;
   dcs::Keys keys_;
@@ -101,6 +103,7 @@ class StoreLink {
   bool dirty_ = true;
   StoreNews news_;
   std::optional<std::string> publication_;  // not yet written
+  bool urgent_ = false;                     // it cannot wait for the next look
   std::string offered_;                     // the last one, without what changes all the time
   ha::Time offered_at_{};
   bool quiet_asked_ = false, quiet_over_ = false;  // quiet_over_: what was asked for is to be taken back
@@ -109,6 +112,7 @@ class StoreLink {
   StoreAge age_;
   std::map<std::string, int64_t> node_revisions_;  // of what each published last
   std::map<std::string, std::string> node_marks_;  // the same without what changes all the time
+  std::vector<int64_t> key_revisions_;             // of the keys that are no node's
   int64_t request_made_ = 0;                       // create_revision of the request whose time runs
   ha::Time request_since_{};
 

@@ -16,6 +16,12 @@ std::string history_file(const std::string& data_dir, ha::Timeline timeline) {
   return fmt::format("{}/pg_wal/{:08X}.history", data_dir, timeline);
 }
 
+// A promotion makes its first segment before its history: one that broke off leaves a segment of a timeline that never
+// was.
+bool has_begun(const std::string& data_dir, ha::Timeline timeline) {
+  return timeline == 1 || read_history(data_dir, timeline).size() > 1;
+}
+
 }  // namespace
 
 // Each line is a timeline, where it ended, and why; lines that begin with # say nothing.
@@ -65,7 +71,7 @@ ha::Timeline timeline_at(const std::string& data_dir, ha::Lsn lsn, uint64_t segm
   for (const std::string& name : *names) {
     if (name.size() != kNameLength || name.compare(8, std::string::npos, wanted) != 0) continue;
     const auto timeline = parse_hex(std::string_view(name).substr(0, 8));
-    if (timeline) highest = std::max(highest, static_cast<ha::Timeline>(*timeline));
+    if (timeline && *timeline > highest && has_begun(data_dir, *timeline)) highest = *timeline;
   }
   return highest;
 }

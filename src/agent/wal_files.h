@@ -21,7 +21,8 @@ std::vector<ha::Fork> history_until(std::vector<ha::Fork> history, ha::Lsn lsn);
 // The last sixteen digits of the name of the segment that `lsn` is in.
 std::string segment_of(ha::Lsn lsn, uint64_t segment_size);
 
-// The timeline of the WAL before `lsn`: the highest of the segments on disk that hold it. 0: none does.
+// The timeline of the WAL before `lsn`: the highest of the segments on disk that hold it and have a history. 0: none
+// does.
 ha::Timeline timeline_at(const std::string& data_dir, ha::Lsn lsn, uint64_t segment_size);
 
 // So that a promotion chooses exactly `timeline`, each number below it down to the first gap above `current` gets a

@@ -42,10 +42,12 @@ TEST(WalFiles, TheTimelineIsThatOfTheNewestSegmentThatHoldsThePosition) {
   ASSERT_TRUE(os::make_dirs(dir.path + "/pg_wal", 0700).ok());
   const std::string wal = dir.path + "/pg_wal/";
   for (const char* name : {"000000010000000000000002", "000000010000000000000003", "000000020000000000000003",
-                           "000000050000000000000009", "00000002.history"}) {
+                           "000000050000000000000009", "000000030000000000000003", "000000040000000000000003"}) {
     touch(wal + name);
   }
-  EXPECT_EQ(timeline_at(dir.path, 3 * kSegment + 5, kSegment), 2U);
+  ASSERT_TRUE(os::write_file_atomic(wal + "00000002.history", "1\t0/3000002\tx\n", 0600).ok());
+  touch(wal + "00000003.history");  // laid, so that nobody takes the number
+  EXPECT_EQ(timeline_at(dir.path, 3 * kSegment + 5, kSegment), 2U) << "3 and 4 broke off before they began";
   EXPECT_EQ(timeline_at(dir.path, 3 * kSegment, kSegment), 1U) << "the last byte before it is in segment 2";
   EXPECT_EQ(timeline_at(dir.path, 7 * kSegment + 5, kSegment), 0U);
 }

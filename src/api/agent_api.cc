@@ -34,16 +34,26 @@ Result<AgentState> parse_agent_state(const std::string& text) {
   }
 }
 
-static Result<http::Response> ask(const AgentAddress& address, http::Request request, Deadline deadline) {
+http::Endpoint endpoint_of(const std::string& host, uint16_t port) {
   http::Endpoint endpoint;
   endpoint.kind = http::Endpoint::Kind::kTcp;
-  endpoint.host = address.host;
-  endpoint.port = address.port;
-  request.headers["authorization"] = "Bearer " + address.token.reveal();
-  auto response = http::call(endpoint, request, deadline);
+  endpoint.host = host;
+  endpoint.port = port;
+  return endpoint;
+}
+
+static std::string authorization(const Secret& token) { return "Bearer " + token.reveal(); }
+
+static Result<http::Response> checked(Result<http::Response> response, const http::Endpoint& endpoint) {
   if (!response.ok()) return std::move(response).error().in("agent at " + endpoint.str());
   if (response->status == 401) return Error(Code::kAuth, "the agent at " + endpoint.str() + " refuses our token");
   return response;
+}
+
+static Result<http::Response> ask(const AgentAddress& address, http::Request request, Deadline deadline) {
+  const http::Endpoint endpoint = endpoint_of(address.host, address.port);
+  request.headers["authorization"] = authorization(address.token);
+  return checked(http::call(endpoint, request, deadline), endpoint);
 }
 
 Result<AgentState> agent_state(const AgentAddress& address, Deadline deadline) {
@@ -74,10 +84,12 @@ std::optional<MemberQuestion> parse_member_question(const std::string& target) {
   return MemberQuestion{target.substr(name, mark - name), *epoch};
 }
 
-Result<MemberAnswer> ask_member(const AgentAddress& address, const MemberQuestion& question, Deadline deadline) {
+Result<MemberAnswer> ask_member(http::KeptConnection& agent, const Secret& token, const MemberQuestion& question,
+                                Deadline deadline) {
   http::Request request;
   request.target = kMemberTarget + question.from + kFailsafe + std::to_string(question.failsafe);
-  auto response = ask(address, request, deadline);
+  request.headers["authorization"] = authorization(token);
+  auto response = checked(agent.call(request, deadline), agent.endpoint());
   if (!response.ok()) return std::move(response).error();
   const json doc = json::parse(response->body, nullptr, false);
   const bool whole = response->status == 200 && doc.is_object() && doc.contains("epoch") &&

@@ -13,6 +13,7 @@
 #include "base/deadline.h"
 #include "base/result.h"
 #include "base/secret.h"
+#include "http/client.h"
 
 namespace pgb::api {
 
@@ -34,6 +35,7 @@ struct AgentAddress {
   uint16_t port = 0;
   Secret token;
 };
+http::Endpoint endpoint_of(const std::string& host, uint16_t port);
 
 std::string to_json(const AgentState& state);
 Result<AgentState> parse_agent_state(const std::string& json);  // kProtocol
@@ -55,7 +57,10 @@ struct MemberAnswer {
 std::string to_json(const MemberAnswer& answer);
 // From a request's target; nothing if it is none of these.
 std::optional<MemberQuestion> parse_member_question(const std::string& target);
-Result<MemberAnswer> ask_member(const AgentAddress& address, const MemberQuestion& question, Deadline deadline);
+// Over a connection that is kept; a failure of one that stood may mean only that it has ended, see
+// http::KeptConnection. The errors are those of agent_state(), and kIo.
+Result<MemberAnswer> ask_member(http::KeptConnection& agent, const Secret& token, const MemberQuestion& question,
+                                Deadline deadline);
 bool says_refused(const Error& error);  // nobody listens at the address, and its host says so
 
 // What one agent knows of its group.

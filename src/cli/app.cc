@@ -16,12 +16,14 @@ namespace pgb::cli {
 namespace {
 
 std::atomic<int> interrupted{0};
+std::atomic<bool> looks{false};
 
 void on_signal(int signal) {
   if (interrupted.exchange(signal) != 0) {
     restore_screen();
     std::_Exit(128 + signal);
   }
+  if (looks) return;
   constexpr char kText[] = "\nfinishing the step in hand (again: stop at once)\n";
   [[maybe_unused]] const auto n = ::write(2, kText, sizeof kText - 1);
 }
@@ -76,6 +78,8 @@ bool wants_json(const std::vector<std::string>& words) {
 }
 
 }  // namespace
+
+void only_looks() { looks = true; }
 
 Verb find_function(const std::string& verb) {
   for (const Row& row : kFunctions) {

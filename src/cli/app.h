@@ -10,4 +10,7 @@ namespace pgb::cli {
 // lets the step in hand end, the second ends the process at once. Call once, from main.
 int run(const std::vector<std::string>& words);
 
+// From here on the command only looks: there is nothing to finish, so a signal is not answered with that.
+void only_looks();
+
 }  // namespace pgb::cli

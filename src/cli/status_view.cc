@@ -36,28 +36,6 @@ std::string with_mark(const Terminal& terminal, const std::string& state, size_t
   return mark(terminal, mark_of(state)) + " " + padded(word, width);
 }
 
-// Broken at blanks, the lines after the first indented.
-std::string wrapped(const std::string& text, size_t width, const std::string& indent) {
-  std::string out, line = indent + "! ";
-  bool empty = true;
-  const size_t longest = width - line.size();
-  for (std::string word : split(visible(text), ' ')) {
-    for (; word.size() > longest; word = word.substr(longest)) {
-      out += (empty ? line : line + "\n" + indent + "  ") + word.substr(0, longest) + "\n";
-      line = indent + "  ";
-      empty = true;
-    }
-    if (!empty && line.size() + 1 + word.size() > width) {
-      out += line + "\n";
-      line = indent + "  ";
-      empty = true;
-    }
-    line += (empty ? "" : " ") + word;
-    empty = false;
-  }
-  return out + line + "\n";
-}
-
 std::string ms_text(double ms) {
   char text[32];
   std::snprintf(text, sizeof text, "%.0f ms", ms);
@@ -70,22 +48,25 @@ std::string lag_of(const NodeStatus& node) {
          right(node.lag_ms ? ms_text(*node.lag_ms) : "", 9);
 }
 
-void add_narrow(std::string& out, const BalancerStatus& balancer, const Terminal& terminal) {
+std::string before(const NodeStatus& node, const std::string& chosen) { return node.name == chosen ? "> " : "  "; }
+
+void add_narrow(std::string& out, const BalancerStatus& balancer, const Terminal& terminal, const std::string& chosen) {
   out += "  " + padded("NODE", 20) + padded("ROLE", 9) + padded("STATE", 17) + right("TL", 3) + "  LAG\n";
   for (const NodeStatus& node : balancer.nodes) {
-    out += "  " + padded(shorten(node.name, 19), 20) + padded(node.role, 9) + with_mark(terminal, node.state, 15) +
-           right(node.timeline == 0 ? "-" : std::to_string(node.timeline), 3) + "  " + lag_of(node) + "\n";
+    out += before(node, chosen) + padded(shorten(node.name, 19), 20) + padded(node.role, 9) +
+           with_mark(terminal, node.state, 15) + right(node.timeline == 0 ? "-" : std::to_string(node.timeline), 3) +
+           "  " + lag_of(node) + "\n";
   }
 }
 
-void add_wide(std::string& out, const BalancerStatus& balancer, const Terminal& terminal) {
+void add_wide(std::string& out, const BalancerStatus& balancer, const Terminal& terminal, const std::string& chosen) {
   out += "  " + padded("NODE", 16) + padded("ROLE", 9) + padded("STATE", 17) + padded("ADDRESS", 22) + padded("PG", 7) +
          right("TL", 3) + "  " + padded("FLUSH LSN", 12) + padded("REPLAY LSN", 12) + "LAG\n";
   for (const NodeStatus& node : balancer.nodes) {
     const auto text = [](const std::string& value) { return value.empty() ? std::string("-") : value; };
-    out += "  " + padded(shorten(node.name, 15), 16) + padded(node.role, 9) + with_mark(terminal, node.state, 15) +
-           padded(node.address + ":" + std::to_string(node.port), 22) + padded(text(node.version), 7) +
-           right(node.timeline == 0 ? "-" : std::to_string(node.timeline), 3) + "  " +
+    out += before(node, chosen) + padded(shorten(node.name, 15), 16) + padded(node.role, 9) +
+           with_mark(terminal, node.state, 15) + padded(node.address + ":" + std::to_string(node.port), 22) +
+           padded(text(node.version), 7) + right(node.timeline == 0 ? "-" : std::to_string(node.timeline), 3) + "  " +
            padded(text(node.flush_lsn), 12) + padded(text(node.replay_lsn), 12) + lag_of(node) + "\n";
   }
 }
@@ -99,7 +80,8 @@ std::string size_text(int64_t bytes) {
   return std::to_string(bytes / 1024 / 1024 / 1024) + " GB";
 }
 
-std::string render_status(const StatusDocument& document, const Terminal& terminal, bool wide) {
+std::string render_status(const StatusDocument& document, const Terminal& terminal, bool wide,
+                          const std::string& chosen) {
   const size_t width = static_cast<size_t>(std::max(terminal.width, 40));
   const std::string time = document.time.size() > 19 ? document.time.substr(11, 8) : document.time;
   std::string out = shorten(document.cluster, 22) + "  " + with_mark(terminal, document.state, 11) + "  " +
@@ -115,7 +97,7 @@ std::string render_status(const StatusDocument& document, const Terminal& termin
     const std::string safety = visible(balancer.durability) + (balancer.failover ? "" : ", no failover");
     if (used + 8 <= width) line += "   " + shorten(safety, width - used);
     out += "\n" + line + "\n";
-    (wide ? add_wide : add_narrow)(out, balancer, terminal);
+    (wide ? add_wide : add_narrow)(out, balancer, terminal, chosen);
   }
   if (!document.last_text.empty()) {
     const bool today = document.last_time.substr(0, 10) == document.time.substr(0, 10);

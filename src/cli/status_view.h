@@ -8,8 +8,10 @@
 
 namespace pgb::cli {
 
-// At most terminal.width columns (80 at least), except for addresses of a wide view.
-std::string render_status(const cluster::StatusDocument& document, const Terminal& terminal, bool wide);
+// At most terminal.width columns (80 at least), except for addresses of a wide view. The server that is `chosen` is
+// pointed at.
+std::string render_status(const cluster::StatusDocument& document, const Terminal& terminal, bool wide,
+                          const std::string& chosen = {});
 
 // 0 healthy, 10 degraded, 11 no primary, 12 not created.
 int status_exit_code(const cluster::StatusDocument& document);

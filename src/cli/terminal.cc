@@ -97,6 +97,43 @@ std::string fitted(std::string_view text, size_t width) {
   return out + std::string(width - std::min(count, width), ' ');
 }
 
+std::string cut(std::string_view text, size_t width) {
+  std::string out;
+  size_t count = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\x1b') {
+      const size_t end = std::min(text.find('m', i), text.size() - 1);
+      out += text.substr(i, end + 1 - i);
+      i = end;
+    } else {
+      if (begins_character(text[i])) ++count;
+      if (count <= width) out.push_back(text[i]);
+    }
+  }
+  return out;
+}
+
+std::string wrapped(const std::string& text, size_t width, const std::string& indent) {
+  std::string out, line = indent + "! ";
+  bool empty = true;
+  const size_t longest = width - line.size();
+  for (std::string word : split(visible(text), ' ')) {
+    for (; word.size() > longest; word = word.substr(longest)) {
+      out += (empty ? line : line + "\n" + indent + "  ") + word.substr(0, longest) + "\n";
+      line = indent + "  ";
+      empty = true;
+    }
+    if (!empty && line.size() + 1 + word.size() > width) {
+      out += line + "\n";
+      line = indent + "  ";
+      empty = true;
+    }
+    line += (empty ? "" : " ") + word;
+    empty = false;
+  }
+  return out + line + "\n";
+}
+
 std::string shorten(const std::string& name, size_t width) {
   if (name.size() <= width) return name;
   const size_t tail = width / 2, head = width - tail - 2;

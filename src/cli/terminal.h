@@ -34,6 +34,12 @@ size_t columns(std::string_view text);
 // Cut, at a character, or filled with blanks to exactly `width` columns. `text` is without colours.
 std::string fitted(std::string_view text, size_t width);
 
+// Its first `width` columns, with all colours that are in it.
+std::string cut(std::string_view text, size_t width);
+
+// Broken at blanks into lines of at most `width`, the first one behind `indent` and "! ", the others as far in.
+std::string wrapped(const std::string& text, size_t width, const std::string& indent);
+
 // Cuts the middle out of a name that is wider than `width`.
 std::string shorten(const std::string& name, size_t width);
 

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/strings.h"
+#include "cli/app.h"
 #include "cli/context.h"
 #include "cli/events_filter.h"
 #include "cli/since.h"
@@ -50,6 +51,7 @@ int verb_events(Context& context) {
     }
     told = whole;
     if (!context.line.has("--follow")) return 0;
+    only_looks();
     std::fflush(stdout);
     if (Status ended = session.check_interrupted(); !ended.ok()) return error_info(ended.error().code).exit_code;
   }

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/strings.h"
+#include "cli/app.h"
 #include "cli/context.h"
 #include "cli/log_filter.h"
 #include "cli/since.h"
@@ -69,9 +70,16 @@ int verb_remove_replica(Context& context) {
   context.end_progress();
   if (!removed.ok()) return context.fail(removed.error());
   if (context.json) {
-    std::printf("%s\n", json{{"v", 1}, {"event", "removed"}, {"name", *removed}}.dump().c_str());
+    json told{{"v", 1}, {"event", "removed"}, {"name", removed->name}};
+    if (!removed->first.empty()) told["first"] = removed->first;
+    std::printf("%s\n", told.dump().c_str());
   } else {
-    std::printf("%s is removed with its data and slot.\n", removed->c_str());
+    std::printf("%s is removed with its data and slot.\n", removed->name.c_str());
+    if (!removed->first.empty()) {
+      std::printf(
+          "The cluster file still calls it the primary: make that %s there, or the next init refuses the file.\n",
+          removed->first.c_str());
+    }
   }
   return 0;
 }
@@ -96,6 +104,7 @@ int verb_logs(Context& context) {
     context.end_progress();
     std::fputs(visible(filter.pass(log->text), true).c_str(), stdout);
     if (!context.line.has("--follow")) return 0;
+    only_looks();
     if (std::fflush(stdout) != 0) return 1;  // nobody reads any more
     query.after = log->cursor;
     if (Status ended = (*session)->check_interrupted(); !ended.ok()) return error_info(ended.error().code).exit_code;

@@ -8,6 +8,7 @@
 #include "cli/since.h"
 #include "cli/status_view.h"
 #include "cli/terminal.h"
+#include "cluster/failover.h"
 #include "cluster/roles.h"
 
 namespace pgb::cli {
@@ -23,6 +24,7 @@ static json to_doc(const cluster::RoleChange& change) {
            {"epoch", change.epoch},
            {"seconds", change.seconds},
            {"text", change.sentence},
+           {"lossy", change.lossy},
            {"trouble", change.trouble},
            {"measured", nullptr}};
   if (change.measured) {
@@ -63,6 +65,7 @@ static int print_change(Context& context, const Result<cluster::RoleChange>& cha
       std::printf("  error  %s\n", visible(change->measured->first_error).c_str());
     }
   }
+  if (change->lossy) std::printf("  lossy  it was forced: acknowledged commits are lost, or may be\n");
   std::printf("  why    %s\n", visible(change->sentence).c_str());
   if (!change->trouble.empty()) std::printf("  but    %s\n", visible(change->trouble).c_str());
   return 0;
@@ -123,11 +126,57 @@ int verb_switchover(Context& context) {
   return print_change(context, cluster::switchover(**session, balancer, to));
 }
 
+// What is lost, as far as anybody who answers knows.
+static std::string loss_text(const cluster::ForcePlan& plan) {
+  if (plan.safe) return "nothing that was acknowledged";
+  if (plan.behind.value_or(0) == 0) return plan.cost;
+  return plan.cost + "; others are known to have " + size_text(static_cast<int64_t>(*plan.behind)) + " of WAL more";
+}
+
+static int print_plan(Context& context, const cluster::ForcePlan& plan) {
+  context.end_progress();
+  if (context.json) {
+    const json doc{{"v", 1},
+                   {"event", "plan"},
+                   {"group", plan.group},
+                   {"to", plan.to},
+                   {"safe", plan.safe},
+                   {"reason", plan.reason},
+                   {"cost", plan.cost},
+                   {"behind_bytes", plan.behind ? json(*plan.behind) : json(nullptr)}};
+    std::printf("%s\n", doc.dump(-1, ' ', false, json::error_handler_t::replace).c_str());
+  } else {
+    std::printf("%s would lead %s.\n  why    %s\n  loss   %s\n", plan.to.c_str(), plan.group.c_str(),
+                visible(plan.reason).c_str(), visible(loss_text(plan)).c_str());
+  }
+  return 0;
+}
+
+// Commits may be lost by it, for good: whoever gives the order has to have been told which.
+static Result<cluster::RoleChange> force(Context& context, cluster::Session& session, const std::string& balancer,
+                                         const cluster::ForcePlan& plan) {
+  const std::string text =
+      "failover by force makes " + plan.to + " the primary of " + plan.group + ", which loses " + loss_text(plan);
+  if (can_ask(context)) std::fprintf(stderr, "%s.\n", visible(text).c_str());
+  const std::string to = context.line.has("--to") ? " --to " + plan.to : "";
+  const Error refused = Error(Code::kNeedsYes, text)
+                            .with(plan.to, plan.reason)
+                            .with("changed", "nothing")
+                            .with("try", "bring back who is missing: pgbalancer_cluster start")
+                            .with("or accept the loss", context.again("failover --force" + to + " --yes"));
+  if (!plan.safe) PGB_TRY(want_yes(context, session, refused));
+  return cluster::failover(session, balancer, plan.to, true);
+}
+
 int verb_failover(Context& context) {
   auto session = context.open();
   if (!session.ok()) return context.fail(session.error());
-  return print_change(context, cluster::failover(**session, context.line.get("--balancer"), context.line.get("--to"),
-                                                 context.line.has("--force")));
+  const std::string balancer = context.line.get("--balancer"), to = context.line.get("--to");
+  if (!context.line.has("--force")) return print_change(context, cluster::failover(**session, balancer, to, false));
+  auto plan = cluster::plan_force(**session, balancer, to);
+  if (!plan.ok()) return context.fail(plan.error());
+  if (context.line.has("--dry-run")) return print_plan(context, *plan);
+  return print_change(context, force(context, **session, balancer, *plan));
 }
 
 int verb_history(Context& context) {

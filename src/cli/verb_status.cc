@@ -6,6 +6,7 @@
 
 #include "cli/context.h"
 #include "cli/status_view.h"
+#include "cli/status_watch.h"
 #include "cli/watch.h"
 #include "cluster/status.h"
 
@@ -24,11 +25,12 @@ std::string names(const StatusDocument& document) {
   return out;
 }
 
-std::string rendered(const Context& context, const StatusDocument& document) {
+std::string rendered(const Context& context, const StatusDocument& document, bool wide,
+                     const std::string& chosen = {}) {
   if (context.json) return to_json(document) + "\n";
   if (context.line.get("--output") == "name") return names(document);
   const Terminal now = Terminal::of(STDOUT_FILENO, color_of(context.line));  // its width may have changed
-  return render_status(document, now, context.line.get("--output") == "wide");
+  return render_status(document, now, wide, chosen);
 }
 
 // The whole cluster, or the one node that was asked for.
@@ -40,15 +42,20 @@ Result<StatusDocument> look(const Context& context, const cluster::Session& sess
   return document;
 }
 
-int watch_status(Context& context, const cluster::Session& session, int interval_ms) {
+bool wants_wide(const Context& context) { return context.line.get("--output") == "wide"; }
+
+int watch_status(Context& context, cluster::Session& session, int interval_ms) {
+  StatusWatch shown(
+      session, [&] { return look(context, session); },
+      [&](const StatusDocument& document, bool wide, const std::string& chosen) {
+        return rendered(context, document, wide, chosen);
+      },
+      wants_wide(context));
   WatchedView view;
-  view.make = [&]() -> Result<std::string> {
-    const auto document = look(context, session);
-    if (!document.ok()) return document.error();
-    return rendered(context, *document);
-  };
-  view.on_screen = [](const std::string& text, int) { return text + "\n  q quits\n"; };
-  view.obey = [](char key) { return !is_quit(key); };
+  view.make = [&] { return shown.make(); };
+  view.keys = [&] { return shown.keys(); };
+  view.help = StatusWatch::help();
+  view.obey = [&](int key) { return shown.obey(key); };
   return watch(context, session, interval_ms, view);
 }
 
@@ -73,7 +80,7 @@ int verb_status(Context& context) {
   const bool waiting = context.line.has("--wait");
   auto document = waiting ? wait_healthy(context, **session) : look(context, **session);
   if (!document.ok()) return context.fail(document.error());
-  std::fputs(rendered(context, *document).c_str(), stdout);
+  std::fputs(rendered(context, *document, wants_wide(context)).c_str(), stdout);
   return context.line.has("--exit-code") ? status_exit_code(*document) : 0;
 }
 

@@ -34,7 +34,7 @@ const std::vector<VerbRow>& verb_table() {
        "logs primary1 --since 10m"},
       {"switchover", "Roles", "", "move the primary's role; nothing is lost", "--to --balancer --dry-run",
        "switchover --to replica1"},
-      {"failover", "Roles", "", "give a group a primary; --force may lose", "--to --balancer --force",
+      {"failover", "Roles", "", "give a group a primary; --force may lose", "--to --balancer --force --dry-run",
        "failover --to replica1"},
       {"pause", "Roles", "", "maintenance: the agents leave roles alone", "--balancer --dry-run", "pause"},
       {"resume", "Roles", "", "the end of that", "--balancer --force --dry-run", "resume"},

@@ -1,7 +1,6 @@
 // top: what the balancers see, again and again.
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdio>
 
 #include "cli/context.h"
@@ -20,10 +19,14 @@ std::string rendered(const Context& context, const std::vector<cluster::LiveGrou
   return out;
 }
 
-// False: the key ends it.
-bool obey(char key, TopChoice& choice) {
+constexpr char kHelp[] =
+    "  s             sorts the nodes: as in the file, by load, by lag\n"
+    "  p             shows pools or not\n"
+    "  e             shows events or not\n"
+    "  blank         looks at once\n";
+
+bool obey(int key, TopChoice& choice) {
   using Order = TopChoice::Order;
-  if (is_quit(key)) return false;
   switch (key) {
     case 's':
       choice.order = choice.order == Order::kConfigured ? Order::kLoad
@@ -32,22 +35,12 @@ bool obey(char key, TopChoice& choice) {
       return true;
     case 'p': choice.pools = !choice.pools; return true;
     case 'e': choice.events = !choice.events; return true;
-    default: return true;  // any other one: look again at once
+    default: return key == ' ';
   }
 }
 
 std::string keys_line(const TopChoice& choice) {
-  return std::string("\n  q quits  s sorts nodes (by ") + to_string(choice.order) +
-         ")  p pools  e events  blank: now\n";
-}
-
-// The text without what does not fit above the line of keys.
-std::string cropped(const std::string& text, int height) {
-  constexpr int kKeys = 3;  // with the blank line before, and the end of the last one
-  size_t end = 0;
-  for (int line = 0; line < height - kKeys && end < text.size(); ++line)
-    end = std::min(text.find('\n', end), text.size() - 1) + 1;
-  return text.substr(0, end);
+  return std::string("  q quits  s sorts nodes (by ") + to_string(choice.order) + ")  p pools  e events  ? help";
 }
 
 int watch_top(Context& context, const cluster::Session& session, const std::string& balancer, int interval_ms) {
@@ -58,8 +51,9 @@ int watch_top(Context& context, const cluster::Session& session, const std::stri
     if (!groups.ok()) return groups.error();
     return rendered(context, *groups, choice);
   };
-  view.on_screen = [&](const std::string& text, int height) { return cropped(text, height) + keys_line(choice); };
-  view.obey = [&](char key) { return obey(key, choice); };
+  view.keys = [&] { return keys_line(choice); };
+  view.help = kHelp;
+  view.obey = [&](int key) { return obey(key, choice); };
   return watch(context, session, interval_ms, view);
 }
 

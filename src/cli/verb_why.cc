@@ -1,11 +1,11 @@
 // why: a missing leader, a server's state, the way of a statement.
-#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "cli/context.h"
 #include "cli/status_view.h"
 #include "cli/terminal.h"
+#include "cli/why_view.h"
 #include "cluster/status.h"
 #include "cluster/why.h"
 
@@ -98,13 +98,8 @@ int answer_node(Context& context, cluster::Session& session, const std::string& 
   const cluster::NodeStatus& node = document->balancers[0].nodes[0];
   const auto why = cluster::why(session, group);
   context.end_progress();
-  const Explanation::Member* said = nullptr;
-  if (why.ok()) {
-    const auto& members = why->view.members;
-    const auto found = std::find_if(members.begin(), members.end(), [&](const auto& one) { return one.name == name; });
-    if (found != members.end()) said = &*found;
-  }
   if (context.json) {
+    const Explanation::Member* said = said_of(why, name);
     json doc{{"v", 1},
              {"node", name},
              {"role", node.role},
@@ -113,12 +108,7 @@ int answer_node(Context& context, cluster::Session& session, const std::string& 
              {"agent", said != nullptr ? to_doc(*said) : json(nullptr)}};
     print(doc);
   } else {
-    const std::string reason = node.reason.empty() ? "" : ": " + visible(node.reason);
-    std::printf("%s is %s, %s%s.\n", name.c_str(), node.role.c_str(), node.state.c_str(), reason.c_str());
-    if (said != nullptr && !said->sentence.empty()) {
-      std::printf("  agent  %s (%.1f s ago)\n", visible(said->sentence).c_str(), said->age);
-    }
-    if (said != nullptr && why->view.leader != name) std::printf("  role   %s\n", visible(said->reason).c_str());
+    std::fputs(render_why(node, why).c_str(), stdout);
   }
   if (!context.line.has("--exit-code") || node.healthy()) return 0;
   return document->state == "no_primary" ? 11 : 10;

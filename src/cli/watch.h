@@ -13,15 +13,18 @@ namespace pgb::cli {
 struct WatchedView {
   // The text of now. An error stands in its place, and the next one is waited for; kNoNode ends it.
   std::function<Result<std::string>()> make;
-  // The text as a screen of that height shows it, with its line of keys.
-  std::function<std::string(const std::string& text, int height)> on_screen;
-  // What a key does; the next view is made at once. False: it ends.
-  std::function<bool(char key)> obey;
+  // On a screen the last line: its keys, and what they do now. `q`, `?` and those that scroll work besides.
+  std::function<std::string()> keys;
+  std::string help;  // what `?` shows: a line a key
+  // What a key does (see keys.h); then the next view is made at once. False: it is not one of its keys.
+  std::function<bool(int key)> obey;
 };
 
-// Until a key, a signal or the command's time limit ends it; what was seen last stays in sight. Returns the exit code.
+// Until `q`, a signal or the command's time limit ends it; what was seen last stays in sight. Returns the exit code.
 int watch(Context& context, const cluster::Session& session, int interval_ms, const WatchedView& view);
 
-inline bool is_quit(char key) { return key == 'q' || key == 'Q'; }
+// What a screen of that height shows: the text from line `top` on (of the last lines, if it is beyond), and below it
+// the keys, which say if there is more. `top` becomes the first line that is shown.
+std::string page_of(const std::string& text, const std::string& keys, int height, int& top);
 
 }  // namespace pgb::cli

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "cluster/effective.h"
-#include "http/client.h"
+#include "cluster/rest_calls.h"
 
 namespace pgb::cluster {
 namespace {
@@ -13,11 +13,6 @@ using model::Cluster;
 using std::chrono::seconds;
 
 constexpr seconds kReloadDeadline{5};
-
-bool runs(const UnitMap& units, const std::string& name) {
-  const auto found = units.find(name);
-  return found != units.end() && found->second.state == runtime::UnitState::kRunning;
-}
 
 // What is decided when the cluster is made; a cluster that stands does not follow.
 void note_fixed(const model::Postgres& before, const model::Postgres& now, std::vector<std::string>& pending) {
@@ -33,23 +28,21 @@ void note_fixed(const model::Postgres& before, const model::Postgres& now, std::
 
 }  // namespace
 
-Status reload_balancer(const Cluster& cluster, const Secrets& secrets, const Balancer& group) {
-  http::Endpoint endpoint;
-  endpoint.host = reachable_host(cluster);
-  endpoint.port = group.rest_api_port;
+Status reload_balancer(const Session& session, const Cluster& cluster, const Secrets& secrets, const Balancer& group,
+                       bool spoke_tls) {
   http::Request request;
   request.method = "POST";
   request.target = "/api/v1/control/reload";
-  request.headers["authorization"] = "Bearer " + secrets.balancer_token.reveal();
-  auto answer = http::call(endpoint, request, Deadline::after(kReloadDeadline));
+  auto answer = call_changing_balancer(session, cluster, secrets, group, spoke_tls, std::move(request),
+                                       Deadline::after(kReloadDeadline));
   if (!answer.ok()) return std::move(answer).error().in("balancer " + group.name);
-  if (answer->status == 200) return {};
+  if (answer->status == 200) return note_certificate_shown(session, group);
   return Error(Code::kNotReady, "balancer " + group.name + " did not reload: " + answer->body)
       .with("standing", "it goes on with the settings that it has")
       .with("try", "pgbalancer_cluster restart " + group.name);
 }
 
-Result<Changes> apply_changes(const Cluster& before, const Cluster& now, const Secrets& secrets,
+Result<Changes> apply_changes(const Session& session, const Cluster& before, const Cluster& now, const Secrets& secrets,
                               const std::vector<runtime::UnitSpec>& units, const UnitMap& running) {
   Changes changes;
   for (const runtime::UnitSpec& unit : units) {
@@ -61,7 +54,7 @@ Result<Changes> apply_changes(const Cluster& before, const Cluster& now, const S
     const Balancer* old = before.find_balancer(group.name);
     if (old == nullptr || !runs(running, group.name)) continue;
     // Always: an init that was cut off may have left the balancer with less than its file says.
-    PGB_TRY(reload_balancer(now, secrets, group));
+    PGB_TRY(reload_balancer(session, now, secrets, group, old->config.rest_tls));
     if (before.durability_of(*old) != now.durability_of(group)) {
       changes.applied.push_back(group.name + ": durability is " +
                                 std::string(model::to_string(now.durability_of(group))) + " now");

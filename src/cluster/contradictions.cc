@@ -25,7 +25,7 @@ Status check_roles(const model::Cluster& wanted, const model::Cluster& recorded)
     if (now->primary.name == old.primary.name) continue;
     return contradiction(
         old.primary.name + " is the primary of " + old.name + "; the file makes it " + now->primary.name,
-        "make " + old.primary.name + " the primary in the file again");
+        "make " + old.primary.name + " the primary in the file");
   }
   return {};
 }
@@ -47,9 +47,8 @@ Status check_failover(const model::Cluster& wanted, const model::Cluster& record
   if (wanted.ha.failover == recorded.ha.failover) {
     if (!wanted.ha.failover || is_idle(existing)) return {};
     if (wanted.dcs_etcd != recorded.dcs_etcd) return stop_first("\"dcs\"");  // one group, one store
-    const bool same = wanted.ha.lease == recorded.ha.lease && wanted.ha.loop == recorded.ha.loop;
-    return same ? Status()
-                : stop_first("\"ha\": {\"lease\"} or {\"loop\"}");  // a lease that runs was granted for its time
+    const bool same = wanted.ha.lease == recorded.ha.lease;                  // one that runs was granted for its time
+    return same ? Status() : stop_first("\"ha\": {\"lease\"}");
   }
   if (recorded.ha.failover) {
     return contradiction(

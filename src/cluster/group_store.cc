@@ -50,15 +50,25 @@ Error no_store_now(const std::string& balancer, bool exists) {
       .with("try", "pgbalancer_cluster " + (exists ? "start " + balancer : "init"));
 }
 
-// Empty: the unit that keeps the store is not there, or has no ports, as a container that does not run.
+// Empty: the unit that keeps the store is not there, or does not run.
 std::vector<std::string> endpoints_of(const model::Cluster& cluster, const model::Balancer& balancer,
                                       const UnitMap& units) {
   if (!cluster.dcs_etcd.empty()) return cluster.dcs_etcd;
   const auto unit = units.find(balancer.name);
-  if (unit == units.end()) return {};
+  if (unit == units.end() || unit->second.state != runtime::UnitState::kRunning) return {};
   const auto port = unit->second.ports.find(kStorePort);
   if (port == unit->second.ports.end()) return {};
   return {"http://" + reachable_host(cluster) + ":" + std::to_string(port->second)};
+}
+
+// What its client says, of whom, and where to look.
+Error not_answered(const Group& group, Error error) {
+  const std::string& name = group.balancer.name;
+  if (dcs::outcome_of(error) == dcs::Outcome::kNotExecuted) error = std::move(error).with("changed", "nothing");
+  return std::move(error)
+      .in("lease store of " + name)
+      .with("try",
+            group.cluster.dcs_etcd.empty() ? "pgbalancer_cluster restart " + name : "see to the etcd of dcs.etcd");
 }
 
 }  // namespace
@@ -86,10 +96,9 @@ Result<Group> group_of(const model::Cluster& cluster, const Secrets& secrets, co
   dcs::EtcdSettings settings;
   settings.endpoints = endpoints_of(cluster, balancer, units);
   if (settings.endpoints.empty()) return no_store_now(balancer.name, units.contains(balancer.name));
-  if (cluster.dcs_etcd.empty()) {
-    settings.user = "pgbalancer";
-    settings.password = secrets.store_password;
-  }
+  settings.user = cluster.dcs_etcd.empty() ? "pgbalancer" : cluster.dcs_access.user;
+  settings.password = secrets.store_password;
+  settings.tls = {secrets.store_ca, secrets.store_cert, secrets.store_key};
   auto store = dcs::make_etcd_client(std::move(settings));
   if (!store.ok()) return std::move(store).error();
   dcs::Keys keys(cluster.cluster_name, balancer.name);
@@ -104,7 +113,7 @@ Result<GroupState> read_state(Group& group, Deadline deadline) {
     txn.then.push_back(Op::get({key, false}));
   }
   auto answer = group.store->txn(txn, deadline);
-  if (!answer.ok()) return std::move(answer).error().in("lease store of " + group.balancer.name);
+  if (!answer.ok()) return not_answered(group, std::move(answer).error());
   if (answer->results.size() != txn.then.size()) {
     return Error(Code::kProtocol, "the lease store of " + group.balancer.name + " does not answer what it was asked");
   }
@@ -146,7 +155,7 @@ Status check_node(const Group& group, const std::string& node) {
 Result<int64_t> leave_request(Group& group, const char* kind, const std::string& node, bool force) {
   auto left = dcs::leave_request(*group.store, group.keys, {kind, node, force});
   if (left.ok()) return left;
-  if (left.error().code != Code::kBusy) return std::move(left).error().in("lease store of " + group.balancer.name);
+  if (left.error().code != Code::kBusy) return not_answered(group, std::move(left).error());
   return Error(Code::kBusy, "another request to the agents of " + group.balancer.name + " stands")
       .with("changed", "nothing")
       .with("look", "pgbalancer_cluster history");
@@ -156,27 +165,23 @@ bool withdraw_request(Group& group, int64_t revision) {
   return dcs::withdraw_request(*group.store, group.keys, revision);
 }
 
-std::vector<Change> read_history(Group& group) {
+Result<std::vector<Change>> read_history(Group& group) {
   std::vector<Change> changes;
   auto lines = dcs::read_history(*group.store, group.keys);
-  if (!lines.ok()) return changes;
+  if (!lines.ok()) return not_answered(group, std::move(lines).error());
   for (dcs::HistoryLine& line : *lines) changes.push_back({std::move(line), group.balancer.name});
   return changes;
 }
 
-std::optional<Change> answer_to(Group& group, int64_t request) {
-  const auto changes = read_history(group);
-  const auto found = std::find_if(changes.rbegin(), changes.rend(), [&](const Change& change) {
-    return change.action == "request" && change.revision > request;
-  });
-  return found == changes.rend() ? std::nullopt : std::optional(*found);
-}
+std::optional<Change> answer_to(Group& group, int64_t request) { return last_line(group, {"request"}, request); }
 
-std::string last_words(Group& group, const std::string& action) {
+std::optional<Change> last_line(Group& group, const std::vector<std::string>& actions, int64_t after) {
   const auto changes = read_history(group);
-  const auto found =
-      std::find_if(changes.rbegin(), changes.rend(), [&](const Change& change) { return change.action == action; });
-  return found == changes.rend() ? "" : found->text;
+  if (!changes.ok()) return std::nullopt;
+  const auto found = std::find_if(changes->rbegin(), changes->rend(), [&](const Change& change) {
+    return change.revision > after && std::find(actions.begin(), actions.end(), change.action) != actions.end();
+  });
+  return found == changes->rend() ? std::nullopt : std::optional(*found);
 }
 
 dcs::Op history_line(const Group& group, uint64_t epoch, const std::string& action, const std::string& text) {

@@ -62,12 +62,12 @@ bool withdraw_request(Group& group, int64_t revision);
 struct Change : dcs::HistoryLine {
   std::string group;
 };
-// Oldest first; empty also if the store does not answer.
-std::vector<Change> read_history(Group& group);
+// Oldest first. As the store's client says.
+Result<std::vector<Change>> read_history(Group& group);
 // How the request was settled, by whom and why; nothing if it stands or nobody says.
 std::optional<Change> answer_to(Group& group, int64_t request);
-// The sentence of the newest line of that action; empty if there is none.
-std::string last_words(Group& group, const std::string& action);
+// The newest line of one of these actions that was written after that revision; nothing if there is none.
+std::optional<Change> last_line(Group& group, const std::vector<std::string>& actions, int64_t after);
 
 // One more line, in a transaction with others.
 dcs::Op history_line(const Group& group, uint64_t epoch, const std::string& action, const std::string& text);

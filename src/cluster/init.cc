@@ -12,6 +12,7 @@
 #include "cluster/effective.h"
 #include "cluster/parallel.h"
 #include "cluster/probe.h"
+#include "cluster/rest_calls.h"
 #include "cluster/taken_ports.h"
 #include "cluster/verbs.h"
 #include "cluster/wait.h"
@@ -65,7 +66,7 @@ Status preflight(Session& session, const model::Cluster& cluster, const std::vec
 
 // Makes one unit and waits until it does what it is for.
 Status bring_up(Session& session, const Waiting& waiting, const UnitSpec& unit) {
-  PGB_TRY(session.runtime->ensure(unit, Deadline::after(kEngineDeadline)));
+  PGB_TRY(ensure_unit(session, unit, Deadline::after(kEngineDeadline)));
   for (const model::Balancer& balancer : waiting.cluster.balancers) {
     if (balancer.name == unit.name) return wait_for_balancer(waiting, balancer);
     for (const model::Node& node : balancer.nodes()) {
@@ -273,8 +274,11 @@ Result<InitResult> init(Session& session, const InitOptions& options) {
   std::atomic<bool> failed{false};
   PGB_TRY(bring_all_up(session, Waiting{session, goal.cluster, *secrets, &coming, &failed}, *units));
   result.cluster = goal.cluster;
+  for (const model::Balancer& group : goal.cluster.balancers) {
+    if (!runs(*existing, group.name)) PGB_TRY(note_certificate_shown(session, group));
+  }
   if (before.ok()) {
-    auto changes = apply_changes(*before, goal.cluster, *secrets, *units, *existing);
+    auto changes = apply_changes(session, *before, goal.cluster, *secrets, *units, *existing);
     if (!changes.ok()) return explain(session, goal.cluster, std::move(changes).error(), {});
     result.changed = std::move(changes->applied);
     result.pending = std::move(changes->pending);

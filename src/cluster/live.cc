@@ -4,8 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cluster/parallel.h"
-#include "cluster/units.h"
-#include "http/client.h"
+#include "cluster/rest_calls.h"
 
 namespace pgb::cluster {
 namespace {
@@ -84,14 +83,11 @@ LiveGroup read_group(const json& doc) {
   return group;
 }
 
-Result<LiveGroup> ask(const model::Cluster& cluster, const Secrets& secrets, const model::Balancer& balancer) {
-  http::Endpoint endpoint;
-  endpoint.host = reachable_host(cluster);
-  endpoint.port = balancer.rest_api_port;
+Result<LiveGroup> ask(const Session& session, const model::Cluster& cluster, const Secrets& secrets,
+                      const model::Balancer& balancer) {
   http::Request request;
   request.target = "/api/v1/snapshot";
-  request.headers["authorization"] = "Bearer " + secrets.balancer_token.reveal();
-  auto answer = http::call(endpoint, request, Deadline::after(kPatience));
+  auto answer = call_balancer(session, cluster, secrets, balancer, std::move(request), Deadline::after(kPatience));
   if (!answer.ok()) return std::move(answer).error();
   if (answer->status != 200) {
     return Error(Code::kProtocol, "its REST interface answers with status " + std::to_string(answer->status));
@@ -129,7 +125,7 @@ Result<std::vector<LiveGroup>> live(const Session& session, const std::string& n
   }
   std::vector<LiveGroup> groups(balancers.size());
   in_parallel(balancers.size(), [&](size_t i) {
-    auto group = ask(*cluster, *secrets, balancers[i]);
+    auto group = ask(session, *cluster, *secrets, balancers[i]);
     if (group.ok()) {
       groups[i] = std::move(*group);
     } else {

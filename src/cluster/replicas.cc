@@ -8,6 +8,7 @@
 #include "cluster/effective.h"
 #include "cluster/parallel.h"
 #include "cluster/primary.h"
+#include "cluster/rest_calls.h"
 #include "cluster/taken_ports.h"
 #include "cluster/verbs.h"
 #include "cluster/wait.h"
@@ -48,9 +49,9 @@ Status tell_balancer(Session& session, const Cluster& cluster, const Secrets& se
     const auto known = existing->find(unit.name);
     const bool agent_runs =
         unit.group == group.name && known != existing->end() && known->second.state == runtime::UnitState::kRunning;
-    if (unit.name == group.name || agent_runs) PGB_TRY(session.runtime->ensure(unit, Deadline::after(kEngineDeadline)));
+    if (unit.name == group.name || agent_runs) PGB_TRY(ensure_unit(session, unit, Deadline::after(kEngineDeadline)));
   }
-  return reload_balancer(cluster, secrets, group);
+  return reload_balancer(session, cluster, secrets, group, group.config.rest_tls);
 }
 
 struct Opened {
@@ -126,22 +127,49 @@ struct Found {
   std::vector<Node>::iterator replica;
 };
 
-Result<Found> find_replica(Cluster& cluster, const std::string& balancer, const std::string& node) {
-  auto group = find_group(cluster, balancer);
-  if (!group.ok()) return std::move(group).error();
-  Balancer& from = **group;
-  if (node == from.primary.name || node == "0") {
-    return Error(Code::kIsPrimary, from.primary.name + " is the primary of " + from.name + " and stays")
-        .with("changed", "nothing");
-  }
-  auto found = std::find_if(from.replicas.begin(), from.replicas.end(),
-                            [&](const Node& one) { return one.name == node || std::to_string(one.node_id) == node; });
+bool is_named(const Node& node, const std::string& by) { return node.name == by || std::to_string(node.node_id) == by; }
+
+Result<Found> find_among_replicas(Balancer& from, const std::string& node) {
+  auto found =
+      std::find_if(from.replicas.begin(), from.replicas.end(), [&](const Node& one) { return is_named(one, node); });
   if (found != from.replicas.end()) return Found{&from, found};
   std::string known;
   for (const Node& one : from.replicas) {
     known += (known.empty() ? "" : ", ") + std::to_string(one.node_id) + " (" + one.name + ")";
   }
   return Error(Code::kNoNode, "balancer " + from.name + " has no replica " + node).with("known", known);
+}
+
+// One that may go: any but the primary of just now. Where agents choose who that is, the file's is one as the others;
+// the primary then takes its place in the record, with its id.
+Result<Found> find_replica(Cluster& cluster, const Secrets& secrets, const std::string& balancer,
+                           const std::string& node) {
+  auto group = find_group(cluster, balancer);
+  if (!group.ok()) return std::move(group).error();
+  Balancer& from = **group;
+  const bool is_first = is_named(from.primary, node);
+  if (!is_first) {
+    if (auto known = find_among_replicas(from, node); !known.ok()) return known;
+  }
+  const auto leads = find_primary(cluster, secrets, from);
+  if (is_first && !leads.ok()) return Error(leads.error()).with("changed", "nothing");
+  const std::string name = is_first ? from.primary.name : find_among_replicas(from, node)->replica->name;
+  const bool stays = is_first && !cluster.ha.failover;
+  if (stays || (leads.ok() && leads->name == name)) {
+    return Error(Code::kIsPrimary, name + " is the primary of " + from.name + " just now")
+        .with("changed", "nothing")
+        .with("try", cluster.ha.failover
+                         ? "pgbalancer_cluster switchover, then again"
+                         : "\"ha\": {\"failover\": true} in the file, stop, init: then another one can lead");
+  }
+  if (is_first) {
+    const auto heir = find_among_replicas(from, leads->name);
+    if (!heir.ok()) return heir;
+    std::swap(from.primary, *heir->replica);
+    std::swap(from.primary.node_id, heir->replica->node_id);
+    std::swap(from.primary.role, heir->replica->role);
+  }
+  return find_among_replicas(from, name);
 }
 
 }  // namespace
@@ -199,24 +227,21 @@ Result<std::vector<Added>> add_replica(Session& session, const std::string& bala
 Result<std::string> plan_remove_replica(Session& session, const std::string& balancer, const std::string& node) {
   auto cluster = session.recorded();
   if (!cluster.ok()) return std::move(cluster).error();
-  auto found = find_replica(*cluster, balancer, node);
+  auto secrets = session.secrets(false);
+  if (!secrets.ok()) return std::move(secrets).error();
+  auto found = find_replica(*cluster, *secrets, balancer, node);
   if (!found.ok()) return std::move(found).error();
   return found->replica->name;
 }
 
-Result<std::string> remove_replica(Session& session, const std::string& balancer, const std::string& node) {
+Result<Removed> remove_replica(Session& session, const std::string& balancer, const std::string& node) {
   auto opened = open_for_change(session, "remove-replica");
   if (!opened.ok()) return std::move(opened).error();
   Cluster& cluster = opened->cluster;
-  auto found = find_replica(cluster, balancer, node);
+  const Cluster before = cluster;
+  auto found = find_replica(cluster, opened->secrets, balancer, node);
   if (!found.ok()) return std::move(found).error();
   const std::string name = found->replica->name;
-  const auto primary = find_primary(cluster, opened->secrets, *found->group);
-  if (primary.ok() && primary->name == name) {
-    return Error(Code::kIsPrimary, name + " is the primary of " + found->group->name + " just now")
-        .with("changed", "nothing")
-        .with("try", "pgbalancer_cluster restart " + name + ": another one takes over");
-  }
   found->group->replicas.erase(found->replica);
   const Balancer group_now = *found->group;
   // First nobody is sent there, then it goes, then its slot; the record last, so that a second try finds it.
@@ -225,7 +250,9 @@ Result<std::string> remove_replica(Session& session, const std::string& balancer
   PGB_TRY(drop_replica(session, cluster, opened->secrets, group_now, name));
   PGB_TRY(session.record(cluster));
   if (!told.ok()) return told.error();
-  return name;
+  const bool was_first = before.find_balancer(group_now.name)->primary.name == name;
+  if (was_first) session.log_event(group_now.primary.name + " is the first server of " + group_now.name + " now");
+  return Removed{name, was_first ? group_now.primary.name : ""};
 }
 
 }  // namespace pgb::cluster

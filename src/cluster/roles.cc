@@ -4,11 +4,9 @@
 
 #include <algorithm>
 
-#include "cluster/primary.h"
 #include "cluster/probe.h"
 #include "cluster/role_probe.h"
-#include "cluster/wait.h"
-#include "cluster/why.h"
+#include "cluster/role_wait.h"
 #include "os/file.h"
 #include "os/lock_file.h"
 
@@ -112,98 +110,6 @@ Result<SwitchoverPlan> make_plan(const Session& session, Group& group, const std
   return plan;
 }
 
-// Tells the steps of a change of roles as they are seen in the store.
-class Steps {
- public:
-  Steps(const Session& session, const std::string& from) : session_(session), from_(from) {
-    if (!from_.empty()) session_.tell("demote", Event::State::kRunning, from_ + " lets its clients finish and stops");
-  }
-  void see(const GroupState& state) {
-    if (!let_go_ && state.leader != from_) {
-      let_go_ = true;
-      if (!from_.empty()) session_.tell("demote", Event::State::kOk, from_ + " has stopped and let go");
-      session_.tell("promote", Event::State::kRunning, "somebody takes over");
-    }
-    if (!took_ && !state.leader.empty() && state.leader != from_) {
-      took_ = true;
-      session_.tell("promote", Event::State::kOk, state.leader + ", epoch " + std::to_string(state.epoch));
-      session_.tell("resume", Event::State::kRunning, state.leader + " begins to take writes");
-    }
-  }
-
- private:
-  const Session& session_;
-  const std::string from_;
-  bool let_go_ = false, took_ = false;
-};
-
-struct Asked {
-  int64_t request;
-  std::string from;
-  bool election;  // nobody led
-};
-
-Error interrupted(Group& group, const Asked& asked, Error why) {
-  if (withdraw_request(group, asked.request))
-    return std::move(why).with("changed", "nothing: the request is taken back");
-  return std::move(why)
-      .with("standing", "the agents carry it out by themselves")
-      .with("look", "pgbalancer_cluster history");
-}
-
-// An election that can find nobody.
-std::optional<Error> no_safe_candidate(const Session& session, Group& group, const Asked& asked) {
-  auto said = why(session, group);
-  if (!said.ok() || !said->view.store_reachable || !said->view.leader.empty()) return std::nullopt;
-  Error error(Code::kNoSafeCandidate, "a failover now could lose acknowledged commits");
-  for (const auto& member : said->view.members) {
-    if (member.may_lead) return std::nullopt;
-    error.with(member.name, member.reason + (member.cost.empty() ? "" : "; forced, it would lose " + member.cost));
-  }
-  if (!withdraw_request(group, asked.request)) return std::nullopt;
-  return std::move(error)
-      .with("changed", "nothing")
-      .with("try", "bring back who is missing: pgbalancer_cluster start")
-      .with("or accept the loss", "pgbalancer_cluster failover --force");
-}
-
-// Until another one than `from` leads, takes writes, and the request is done with.
-Result<RoleChange> wait_for_change(const Session& session, Group& group, const Asked& asked) {
-  constexpr seconds kElection{5};
-  const auto began = Clock::now();
-  const Deadline deadline = Deadline::after(dcs::kRequestPatience + seconds(10));
-  Deadline look_closer = Deadline::after(kElection);
-  Steps steps(session, asked.from);
-  for (; !deadline.expired(); poll(nullptr, 0, 10)) {
-    if (Status on = session.check_interrupted(); !on.ok()) return interrupted(group, asked, std::move(on).error());
-    auto state = read_state(group);
-    if (!state.ok()) continue;
-    steps.see(*state);
-    if (state->opened && state->leader != asked.from) {
-      const std::chrono::duration<double> took = Clock::now() - began;
-      RoleChange change;
-      change.group = group.balancer.name;
-      change.from = asked.from;
-      change.to = state->leader;
-      change.epoch = state->epoch;
-      change.seconds = took.count();
-      change.sentence = last_words(group, "acquire");
-      return change;
-    }
-    if (!state->request && !asked.from.empty() && state->leader == asked.from) {
-      const auto said = answer_to(group, asked.request);
-      return Error(Code::kNotReady, said ? said->text : "the request is gone, and nobody says why")
-          .with("changed", "nothing: " + asked.from + " leads on");
-    }
-    if (asked.election && look_closer.expired()) {
-      look_closer = Deadline::after(seconds(2));
-      if (auto error = no_safe_candidate(session, group, asked)) return std::move(*error);
-    }
-  }
-  // A request that stood for ever would be carried out when nobody wants it any more.
-  return interrupted(group, asked, Error(Code::kTimeout, "nobody else leads " + group.balancer.name + " yet"));
-}
-
 // What the former primary lacks before it could take the role back; empty: nothing.
 std::string lacks(Group& group, const std::string& node) {
   const std::string nobody_else = "has not come back yet";
@@ -269,7 +175,7 @@ Result<RoleChange> switchover(Session& session, const std::string& balancer, con
   PGB_TRY(session.check_interrupted());
   auto request = leave_request(*group, "switchover", to, false);
   if (!request.ok()) return std::move(request).error();
-  auto change = wait_for_change(session, *group, {*request, plan->from, false});
+  auto change = wait_for_change(session, *group, {*request, plan->from, false, false});
   if (!change.ok()) return change;
   probe.wait_for_writes();
   session.tell("resume", Event::State::kOk, group->balancer.name + " sends writes to " + change->to);
@@ -285,33 +191,6 @@ Result<RoleChange> switchover(Session& session, const std::string& balancer, con
   }
   session.log_event(event);
   change->trouble = wait_for_rejoin(session, *group, plan->from);
-  return change;
-}
-
-Result<RoleChange> failover(Session& session, const std::string& balancer, const std::string& to, bool force) {
-  if (!session.has_record()) return session.recorded().error();
-  auto lock = os::LockFile::acquire(session.cluster_dir() + "/lock", "failover");
-  if (!lock.ok()) return std::move(lock).error();
-  auto group = open_group(session, balancer);
-  if (!group.ok()) return std::move(group).error();
-  PGB_TRY(check_node(*group, to));
-  if (auto primary = find_primary(group->cluster, group->secrets, group->balancer); primary.ok()) {
-    return Error(Code::kNotReady, primary->name + " leads " + group->balancer.name + " and answers")
-        .with("changed", "nothing")
-        .with("try", "pgbalancer_cluster switchover");
-  }
-  auto state = read_state(*group);
-  if (!state.ok()) return std::move(state).error();
-  if (state->pause) {  // its primary may go on without its lease: who took over would be a second one
-    return Error(Code::kNotReady, group->balancer.name + " is paused since " + state->pause->since)
-        .with("changed", "nothing")
-        .with("try", "pgbalancer_cluster resume: the agents elect by themselves then");
-  }
-  auto request = leave_request(*group, "failover", to, force);
-  if (!request.ok()) return std::move(request).error();
-  session.tell(group->balancer.name, Event::State::kRunning, "electing");
-  auto change = wait_for_change(session, *group, {*request, state->leader, !force});
-  if (change.ok()) session.log_event("failover of " + group->balancer.name + " to " + change->to);
   return change;
 }
 

@@ -23,6 +23,7 @@ struct RoleChange {
   uint64_t epoch = 0;
   double seconds = 0;                // until the new primary takes writes
   std::string sentence;              // of whoever took over
+  bool lossy = false;                // it was forced: acknowledged commits may be lost, as the sentence says
   std::optional<Measured> measured;  // nothing: no write went through the balancer before
   std::string trouble;               // what is not as it should be although the role has moved; empty: nothing
 };
@@ -44,10 +45,6 @@ Result<SwitchoverPlan> plan_switchover(Session& session, const std::string& bala
 // changed), kBusy (another request stands), kTimeout and kInterrupted (say whether the request was taken back or is
 // carried out).
 Result<RoleChange> switchover(Session& session, const std::string& balancer, const std::string& to);
-
-// Gives a group without a leader one; `force`: also one that may lack acknowledged commits. kNotReady: it has one, or
-// is paused. kNoSafeCandidate: who could lead would lose commits; nothing has changed.
-Result<RoleChange> failover(Session& session, const std::string& balancer, const std::string& to, bool force);
 
 // Oldest first.
 Result<std::vector<Change>> history(Session& session, const std::string& balancer);

@@ -66,6 +66,13 @@ RuntimeResult choose_runtime(Session& session) {
   return make_process(session);
 }
 
+std::string base_dir(const std::string& file) {
+  const size_t slash = file.rfind('/');
+  return slash == std::string::npos ? "" : file.substr(0, slash + 1);
+}
+
+std::string beside(const std::string& base, const std::string& path) { return path[0] == '/' ? path : base + path; }
+
 Result<Secret> resolve(const model::PasswordSource& source, const std::string& key, const std::string& base) {
   using Kind = model::PasswordSource::Kind;
   switch (source.kind) {
@@ -77,13 +84,38 @@ Result<Secret> resolve(const model::PasswordSource& source, const std::string& k
       return Error(Code::kConfig, key + ": the environment has no variable " + source.name)
           .with("try", "export " + source.name + "=…");
     case Kind::kFile: {
-      auto text = os::read_file(source.name[0] == '/' ? source.name : base + source.name, 4096);
+      auto text = os::read_file(beside(base, source.name), 4096);
       if (!text.ok()) return Error(Code::kConfig, key + ": " + text.error().message);
       while (!text->empty() && (text->back() == '\n' || text->back() == '\r')) text->pop_back();
       return Secret(*text);
     }
   }
   return Error(Code::kInternal, "unknown kind of password");
+}
+
+Result<std::string> read_pem(const std::string& path, const std::string& key, const std::string& base) {
+  if (path.empty()) return std::string();
+  auto text = os::read_file(beside(base, path), 1 << 20);
+  if (!text.ok()) return Error(Code::kConfig, key + ": " + text.error().message).with("try", "name a PEM file");
+  return text;
+}
+
+Status read_store_access(const model::Cluster& cluster, const std::string& base, Secrets& made) {
+  const model::EtcdAccess& access = cluster.dcs_access;
+  const bool nobody = !cluster.dcs_etcd.empty() && access.password.kind == model::PasswordSource::Kind::kGenerated;
+  auto password = nobody ? Result<Secret>(Secret()) : resolve(access.password, "dcs.password", base);
+  if (!password.ok()) return std::move(password).error();
+  auto ca = read_pem(access.ca_file, "dcs.ca_file", base);
+  if (!ca.ok()) return std::move(ca).error();
+  auto cert = read_pem(access.cert_file, "dcs.cert_file", base);
+  if (!cert.ok()) return std::move(cert).error();
+  auto key = read_pem(access.key_file, "dcs.key_file", base);
+  if (!key.ok()) return std::move(key).error();
+  made.store_password = std::move(*password);
+  made.store_ca = std::move(*ca);
+  made.store_cert = std::move(*cert);
+  made.store_key = Secret(std::move(*key));
+  return {};
 }
 
 }  // namespace
@@ -154,7 +186,10 @@ bool Session::has_record() const {
 }
 
 void Session::forget_record() const {
-  if (has_record()) (void)os::remove_tree(cluster_dir() + "/units");  // ours: what is half made in it, too
+  if (has_record()) {  // ours: what is half made in them, too
+    (void)os::remove_tree(cluster_dir() + "/units");
+    (void)os::remove_tree(cluster_dir() + "/certificates");
+  }
   if (const auto names = os::list_dir(cluster_dir()); names.ok()) {
     for (const std::string& name : *names) {  // also what a manager that was killed had not renamed yet
       const bool ours = std::any_of(
@@ -173,14 +208,17 @@ Status Session::record(const model::Cluster& cluster) const {
 }
 
 static Status write_secrets(const std::string& file, const Secrets& secrets) {
-  const json doc{{"superuser_password", secrets.superuser_password.reveal()},
-                 {"replication_password", secrets.replication_password.reveal()},
-                 {"agent_password", secrets.agent_password.reveal()},
-                 {"balancer_password", secrets.balancer_password.reveal()},
-                 {"agent_token", secrets.agent_token.reveal()},
-                 {"balancer_token", secrets.balancer_token.reveal()},
-                 {"store_password", secrets.store_password.reveal()},
-                 {"stats_token", secrets.stats_token.reveal()}};
+  json doc{{"superuser_password", secrets.superuser_password.reveal()},
+           {"replication_password", secrets.replication_password.reveal()},
+           {"agent_password", secrets.agent_password.reveal()},
+           {"balancer_password", secrets.balancer_password.reveal()},
+           {"agent_token", secrets.agent_token.reveal()},
+           {"balancer_token", secrets.balancer_token.reveal()},
+           {"store_password", secrets.store_password.reveal()},
+           {"stats_token", secrets.stats_token.reveal()}};
+  if (!secrets.store_ca.empty()) doc["store_ca"] = secrets.store_ca;
+  if (!secrets.store_cert.empty()) doc["store_cert"] = secrets.store_cert;
+  if (!secrets.store_key.empty()) doc["store_key"] = secrets.store_key.reveal();
   return os::write_file_atomic(file, doc.dump(2), 0600);
 }
 
@@ -192,32 +230,35 @@ Result<Secrets> Session::secrets(bool create) const {
     auto get = [&](const char* key) { return Secret(doc.is_object() ? doc.value(key, "") : ""); };
     Secrets known{get("superuser_password"), get("replication_password"), get("agent_password"),
                   get("balancer_password"),  get("agent_token"),          get("balancer_token"),
-                  get("store_password"),     get("stats_token")};
+                  get("store_password"),     get("store_ca").reveal(),    get("store_cert").reveal(),
+                  get("store_key"),          get("stats_token")};
     if (known.superuser_password.empty() || known.agent_token.empty()) {
       return Error(Code::kIo, file + " is damaged").with("try", "pgbalancer_cluster destroy, then init");
     }
-    bool lacks = false;  // recorded before there was such a thing
-    for (Secret* secret : {&known.store_password, &known.stats_token}) {
-      if (create && secret->empty()) *secret = Secret::random(16), lacks = true;
-    }
-    if (lacks) PGB_TRY(write_secrets(file, known));
+    if (!create) return known;
+    // Recorded before there was such a thing; what an etcd wants to see gets old and is read again.
+    const bool asks_store = known.store_password.empty() || !wanted.dcs_etcd.empty();
+    if (asks_store) PGB_TRY(read_store_access(wanted, base_dir(options.file), known));
+    const bool lacks_token = known.stats_token.empty();
+    if (lacks_token) known.stats_token = Secret::random(16);
+    if (asks_store || lacks_token) PGB_TRY(write_secrets(file, known));
     return known;
   }
   if (!create) return Error(Code::kNoCluster, "cluster " + wanted.cluster_name + " was not made");
-  const size_t slash = options.file.rfind('/');
-  const std::string base = slash == std::string::npos ? "" : options.file.substr(0, slash + 1);
+  const std::string base = base_dir(options.file);
   auto super = resolve(wanted.postgres.password, "postgres.password", base);
   if (!super.ok()) return std::move(super).error();
   auto replication = resolve(wanted.postgres.replication_password, "postgres.replication_password", base);
   if (!replication.ok()) return std::move(replication).error();
-  Secrets made{*super,
-               *replication,
-               Secret::random(16),
-               Secret::random(16),
-               Secret::random(16),
-               Secret::random(16),
-               Secret::random(16),
-               Secret::random(16)};
+  Secrets made;
+  made.superuser_password = *super;
+  made.replication_password = *replication;
+  made.agent_password = Secret::random(16);
+  made.balancer_password = Secret::random(16);
+  made.agent_token = Secret::random(16);
+  made.balancer_token = Secret::random(16);
+  made.stats_token = Secret::random(16);
+  PGB_TRY(read_store_access(wanted, base, made));
   PGB_TRY(os::make_dirs(cluster_dir(), 0755));
   PGB_TRY(write_secrets(file, made));
   return made;

@@ -3,6 +3,7 @@
 // <state_dir>/<cluster>/cluster.json   the cluster as it was last made real, extra replicas included
 // <state_dir>/<cluster>/secrets.json   generated passwords and tokens, 0600
 // <state_dir>/<cluster>/events.jsonl   what was done when
+// <state_dir>/<cluster>/certificates   those that balancers show at their REST ports, see rest_calls.h
 // <state_dir>/<cluster>/lock           held while a verb changes something
 #pragma once
 
@@ -36,8 +37,11 @@ struct Secrets {
   Secret superuser_password, replication_password;  // as the file says, else generated
   Secret agent_password, balancer_password;         // roles pgbalancer_agent and pgbalancer
   Secret agent_token, balancer_token;
-  Secret store_password;  // of the lease store that the group's balancer keeps
-  Secret stats_token;     // of those who may only look at the balancers
+  Secret store_password;  // of the lease store: the balancer's, or of "dcs.user"
+  // PEM: who an etcd cluster has to be, and who we are there. Empty: not given.
+  std::string store_ca, store_cert;
+  Secret store_key;
+  Secret stats_token;  // of those who may only look at the balancers
 };
 
 struct OpenOptions {

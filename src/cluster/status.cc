@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "cluster/commits_wait.h"
 #include "cluster/group_store.h"
 #include "cluster/parallel.h"
 #include "cluster/probe.h"
@@ -219,6 +220,9 @@ BalancerStatus ask_group(const model::Cluster& cluster, const Secrets& secrets, 
   status.durability = primary == nullptr                           ? "unknown"
                       : primary->synchronous_standby_names.empty() ? "async"
                                                                    : primary->synchronous_standby_names;
+  if (primary != nullptr) {
+    status.commits_wait = commits_wait(primary->synchronous_standby_names, primary->followers);
+  }
   for (size_t i = 0; i < nodes.size(); ++i) {
     status.nodes.push_back(judge(nodes[i], reachable_host(cluster), evidence[i], primary));
   }
@@ -234,6 +238,7 @@ void judge_cluster(StatusDocument& document) {
                                balancer.paused->by +
                                ": nobody takes over, whatever happens; pgbalancer_cluster resume ends it");
     }
+    if (!balancer.commits_wait.empty()) document.notes.push_back(balancer.name + ": " + balancer.commits_wait);
     if (balancer.state != "serving") document.notes.push_back(balancer.name + ": " + balancer.reason);
     for (const NodeStatus& node : balancer.nodes) {
       primary = primary || (node.role == "primary" && node.state == "accepting");

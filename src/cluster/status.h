@@ -42,8 +42,9 @@ struct BalancerStatus {
   bool query_ok = false;  // a query went through it just now
   double query_ms = 0;
   std::string query_error;
-  std::string durability;  // what the primary's synchronous_standby_names says now: "async" or its text
-  bool failover = true;    // the agents choose the primary; else roles are those of the file
+  std::string durability;    // what the primary's synchronous_standby_names says now: "async" or its text
+  std::string commits_wait;  // why no commit is acknowledged, and what to do; empty: they are
+  bool failover = true;      // the agents choose the primary; else roles are those of the file
   // Nothing if its agents do not choose the primary, or the lease store does not say; no time: it is not paused.
   struct Paused {
     std::string since;  // RFC 3339 UTC

@@ -47,6 +47,7 @@ static json to_doc(const BalancerStatus& balancer) {
               {"rest_api_port", balancer.rest_api_port},
               {"query", {{"ok", balancer.query_ok}, {"ms", balancer.query_ms}, {"error", balancer.query_error}}},
               {"durability", balancer.durability},
+              {"commits_wait", balancer.commits_wait.empty() ? json(nullptr) : json(balancer.commits_wait)},
               {"failover", balancer.failover},
               {"paused", to_doc(balancer.paused)},
               {"nodes", nodes}};

@@ -3,6 +3,7 @@
 
 #include "cluster/parallel.h"
 #include "cluster/primary.h"
+#include "cluster/rest_calls.h"
 #include "cluster/verbs.h"
 #include "cluster/wait.h"
 #include "os/lock_file.h"
@@ -106,11 +107,15 @@ Status start(Session& session, const std::string& name) {
   for (const runtime::UnitSpec& unit : *units) {
     if (!name.empty() && unit.name != name) continue;
     session.tell(unit.name, Event::State::kRunning, "starting");
-    PGB_TRY(session.runtime->ensure(unit, Deadline::after(seconds(60))));
+    PGB_TRY(ensure_unit(session, unit, Deadline::after(seconds(60))));
   }
   std::vector<Status> results(work.size());
   in_parallel(work.size(), [&](size_t i) { results[i] = work[i](); });
   for (Status& result : results) PGB_TRY(std::move(result));
+  for (const model::Balancer& group : cluster->balancers) {
+    if (!runs(*existing, group.name) && (name.empty() || name == group.name))
+      PGB_TRY(note_certificate_shown(session, group));
+  }
   session.log_event(name.empty() ? "started" : "started " + name);
   return {};
 }

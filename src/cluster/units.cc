@@ -167,10 +167,23 @@ class UnitMaker {
              {"slot", slot_name(node.name)}};
     if (has_failover()) {
       doc["group"] = group.name;
-      doc["store_user"] = has_own_store() ? "pgbalancer" : "";
-      doc["store_password"] = has_own_store() ? secrets_.store_password.reveal() : "";
+      store_access("store_", doc);
     }
     return doc.dump(2);
+  }
+
+  // Who we are at the lease store and who it has to be; balancers of earlier versions refuse keys that they do not
+  // know.
+  void store_access(const std::string& prefix, json& doc) const {
+    const std::string user = has_own_store() ? "pgbalancer" : cluster_.dcs_access.user;
+    const auto add = [&](const char* key, const std::string& value) {
+      if (!value.empty()) doc[prefix + key] = value;
+    };
+    add("user", user);
+    if (!user.empty()) add("password", secrets_.store_password.reveal());
+    add("ca", secrets_.store_ca);
+    add("cert", secrets_.store_cert);
+    add("key", secrets_.store_key.reveal());
   }
 
   // Agents choose the primary by themselves.
@@ -190,7 +203,7 @@ class UnitMaker {
     json doc{{"store", has_own_store() ? std::vector<std::string>{own} : cluster_.dcs_etcd},
              {"durability", model::to_string(cluster_.durability_of(group))},
              {"lease", cluster_.ha.lease},
-             {"loop", cluster_.ha.loop},
+             {"lag_limit", cluster_.ha.lag_limit},
              {"members", json::array()}};
     for (const model::Node& node : group.nodes()) {
       doc["members"].push_back({{"name", node.name},
@@ -218,7 +231,7 @@ class UnitMaker {
         std::to_string(group.rest_api_port) + "|" + std::to_string(group.pcp_port) + "|" +
         (has_own_store() ? std::to_string(ports_.at(group.name)) + "|" : "") +
         std::to_string(group.config.pool.threads) + group.config.pool.scheduling + group.config.pool.io_uring);
-    unit.files.push_back({"balancer.json", balancer_json(group)});
+    unit.files.push_back({kBalancerFile, balancer_json(group)});
     if (const auto users = pcp_users()) unit.files.push_back({kPcpUsers, *users});
     for (const UserFile& file : files_of(group)) {
       auto content = read_beside(group.name + ".config." + file.key, file.path);
@@ -235,7 +248,7 @@ class UnitMaker {
     const char* kept_as;
   };
   static std::vector<UserFile> files_of(const model::Balancer& group) {
-    std::vector<UserFile> files = {{"tls_cert_file", group.config.tls_cert_file, "tls.crt"},
+    std::vector<UserFile> files = {{"tls_cert_file", group.config.tls_cert_file, kBalancerCertificate},
                                    {"tls_key_file", group.config.tls_key_file, "tls.key"},
                                    {"tls_ca_file", group.config.tls_ca_file, "clients-ca.crt"},
                                    {"hba_file", group.config.hba_file, "hba.conf"}};
@@ -260,6 +273,16 @@ class UnitMaker {
     return docker_ ? std::string("/") + runtime::kUnitDir
                    : runtime::process_unit_dir(session_.state_dir, cluster_.cluster_name, group.name);
   }
+  static json pool_entry(const model::PoolEntry& entry) {
+    json doc = json::object();
+    if (!entry.database.empty()) doc["database"] = entry.database;
+    if (!entry.user.empty()) doc["user"] = entry.user;
+    model::each_pool_entry_key(entry, [&doc](const char* key, const auto& value) {
+      if (value) doc[key] = *value;
+    });
+    return doc;
+  }
+
   std::string store_dir(const model::Balancer& group) const { return balancer_dir(group) + "/store"; }
 
   std::string balancer_json(const model::Balancer& group) const {
@@ -280,6 +303,7 @@ class UnitMaker {
              {"auth_password", secrets_.balancer_password.reveal()},
              {"nodes", nodes}};
     model::each_pool_key(group.config.pool, [&doc](const char* key, const auto& value) { doc[key] = value; });
+    for (const model::PoolEntry& entry : group.config.pools) doc["pools"].push_back(pool_entry(entry));
     const std::string dir = balancer_dir(group);
     for (const UserFile& file : files_of(group)) doc[file.key] = dir + "/" + file.kept_as;
     if (!secrets_.stats_token.empty()) doc["stats_token"] = secrets_.stats_token.reveal();
@@ -302,10 +326,12 @@ class UnitMaker {
     }
     if (cluster_.ha.failover && !cluster_.dcs_etcd.empty()) {
       doc["etcd"] = cluster_.dcs_etcd;
-      doc["cluster"] = cluster_.cluster_name;
+      store_access("etcd_", doc);
     }
+    if (!has_own_store()) doc["cluster"] = cluster_.cluster_name;  // else it finds the name there
     doc["tls_mode"] = group.config.tls_mode;
     doc["tls_client_certs"] = group.config.tls_client_certs;
+    if (group.config.rest_tls) doc["rest_tls"] = true;
     if (docker_) {
       doc["run_as_user"] = runtime::kBalancerUser;
       doc["run_as_group"] = runtime::kBalancerUser;
@@ -345,6 +371,11 @@ Result<UnitMap> existing_units(const Session& session, Deadline deadline) {
   UnitMap units;
   for (const runtime::UnitInfo& unit : *listed) units[unit.name] = unit;
   return units;
+}
+
+bool runs(const UnitMap& units, const std::string& name) {
+  const auto found = units.find(name);
+  return found != units.end() && found->second.state == runtime::UnitState::kRunning;
 }
 
 Result<std::vector<UnitSpec>> make_units(const Session& session, const model::Cluster& cluster, const Secrets& secrets,

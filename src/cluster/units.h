@@ -17,8 +17,13 @@ inline constexpr uint16_t kPostgresPort = 5432, kAgentPort = 8008, kBalancerPort
 
 using UnitMap = std::map<std::string, runtime::UnitInfo>;  // by unit name
 
+// Files of a balancer's unit: its configuration, and the certificate that it shows.
+inline constexpr char kBalancerFile[] = "balancer.json", kBalancerCertificate[] = "tls.crt";
+
 // What the runtime says exists, by name.
 Result<UnitMap> existing_units(const Session& session, Deadline deadline);
+
+bool runs(const UnitMap& units, const std::string& name);
 
 // One unit for each server and balancer. `existing` keeps the agents' ports of running ones.
 Result<std::vector<runtime::UnitSpec>> make_units(const Session& session, const model::Cluster& cluster,

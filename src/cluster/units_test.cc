@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cluster/changes.h"
+#include "cluster/rest_calls.h"
 #include "http/server.h"
 #include "model/topology_json.h"
 #include "runtime/fake_runtime.h"
@@ -39,14 +40,37 @@ class UnitsTest : public ::testing::Test {
 };
 
 // One of an earlier version may run, and reads the file again: it refuses keys that it does not know.
-TEST_F(UnitsTest, ABalancerIsToldTheClusterOnlyWhereItNeedsTheName) {
+TEST_F(UnitsTest, ABalancerIsToldTheClusterOnlyWhereNothingElseSaysItsName) {
   EXPECT_FALSE(balancer_file("").contains("cluster")) << "the store is its own";
-  EXPECT_FALSE(balancer_file(R"(,"ha":{"failover":false})").contains("cluster"));
-  EXPECT_FALSE(
-      balancer_file(R"(,"ha":{"failover":false},"dcs":{"etcd":["http://127.0.0.1:2379"]})").contains("cluster"));
+  const json alone = balancer_file(R"(,"ha":{"failover":false},"dcs":{"etcd":["http://127.0.0.1:2379"]})");
+  EXPECT_EQ(alone.value("cluster", ""), "shop");
+  EXPECT_FALSE(alone.contains("etcd"));
+  EXPECT_EQ(balancer_file(R"(,"ha":{"failover":false})").value("cluster", ""), "shop");
   const json elsewhere = balancer_file(R"(,"ha":{"failover":true},"dcs":{"etcd":["http://127.0.0.1:2379"]})");
   EXPECT_EQ(elsewhere.value("cluster", ""), "shop");
   EXPECT_TRUE(elsewhere.contains("etcd"));
+}
+
+// It may be told so and not have heard it yet: an init was cut off in between.
+TEST_F(UnitsTest, ABalancerThatIsToSpeakTlsIsReachedWithoutUntilItDoes) {
+  auto server = http::Server::start("127.0.0.1", 0, [](const http::Request&) { return http::Response{}; });
+  ASSERT_TRUE(server) << server.error().message;
+  auto parsed = model::parse_cluster(R"({"cluster_name":"shop"})");
+  model::Balancer& group = parsed.cluster.balancers.at(0);
+  group.rest_api_port = (*server)->port();
+  group.config.rest_tls = true;
+  for (const bool spoke_tls : {false, true}) {
+    const Status done = reload_balancer(session_, parsed.cluster, {}, group, spoke_tls);
+    EXPECT_TRUE(done.ok()) << done.error().message;
+  }
+  EXPECT_EQ(
+      call_balancer(session_, parsed.cluster, {}, group, {}, Deadline::after(std::chrono::seconds(5))).error().code,
+      Code::kNotReady)
+      << "nobody else calls it without TLS";
+  parsed.cluster.bind_address = "192.0.2.1";  // somebody may be in between
+  const Status done = reload_balancer(session_, parsed.cluster, {}, group, true);
+  ASSERT_FALSE(done.ok());
+  EXPECT_NE(done.error().message.find("certificate"), std::string::npos) << done.error().message;
 }
 
 TEST_F(UnitsTest, ABalancerThatRefusesItsFileIsToBeRestarted) {
@@ -60,7 +84,7 @@ TEST_F(UnitsTest, ABalancerThatRefusesItsFileIsToBeRestarted) {
   auto parsed = model::parse_cluster(R"({"cluster_name":"shop"})");
   model::Balancer& group = parsed.cluster.balancers.at(0);
   group.rest_api_port = (*server)->port();
-  const Status done = reload_balancer(parsed.cluster, {}, group);
+  const Status done = reload_balancer(session_, parsed.cluster, {}, group, false);
   ASSERT_FALSE(done.ok());
   EXPECT_NE(done.error().message.find("cluster: unknown key"), std::string::npos);
   const auto& details = done.error().details;

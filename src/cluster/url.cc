@@ -240,7 +240,8 @@ Result<std::string> url(Session& session, const UrlOptions& options) {
 }
 
 std::string web_url(const model::Cluster& cluster, const model::Balancer& balancer) {
-  return "http://" + reachable_host(cluster) + ":" + std::to_string(balancer.rest_api_port) + "/";
+  return (balancer.config.rest_tls ? "https://" : "http://") + reachable_host(cluster) + ":" +
+         std::to_string(balancer.rest_api_port) + "/";
 }
 
 Result<std::string> web_url(Session& session, const std::string& balancer) {

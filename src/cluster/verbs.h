@@ -64,8 +64,13 @@ Result<std::vector<Added>> add_replica(Session& session, const std::string& bala
 // What it would add, with free ids, names, addresses and ports. Touches nothing.
 Result<std::vector<Added>> plan_add_replica(Session& session, const std::string& balancer, int count);
 
-// By node id or name. kNoNode, kIsPrimary.
-Result<std::string> remove_replica(Session& session, const std::string& balancer, const std::string& node);
+struct Removed {
+  std::string name;
+  std::string first;  // who has the place of the file's primary now; empty: it was not that one
+};
+// By node id or name. kNoNode, kIsPrimary: it is so just now. Where that is the cluster file's primary, the primary of
+// just now takes its place in what is recorded; the file stays as it is, and `init` refuses it until it says so, too.
+Result<Removed> remove_replica(Session& session, const std::string& balancer, const std::string& node);
 // The name of the one it would remove. Touches nothing.
 Result<std::string> plan_remove_replica(Session& session, const std::string& balancer, const std::string& node);
 

@@ -103,6 +103,36 @@ void read_pool(Fields& fields, model::PoolConfig& pool) {
   if (!conflict.key.empty()) fields.wrong(conflict.key, conflict.text);
 }
 
+template <class T>
+void read_pool_entry_value(Fields& fields, const char* name, const model::Key& key, std::optional<T>& out) {
+  T value{};
+  if (fields.find(name, false) == nullptr) return;
+  read_pool_value(fields, name, key, value);
+  out = std::move(value);
+}
+
+void read_pools(const Json* list, BalancerConfig& config, Mistakes& mistakes) {
+  if (list == nullptr) return;
+  if (!list->is_array()) {
+    mistakes.push_back("pools: must be a list of {\"database\", \"user\", …}");
+    return;
+  }
+  each_object(*list, "pools", mistakes, [&](const Json& object, const std::string& prefix) {
+    const size_t before = mistakes.size();
+    model::PoolEntry& entry = config.pools.emplace_back();
+    Fields fields(object, prefix, mistakes);
+    fields.text("database", entry.database);
+    fields.text("user", entry.user);
+    model::each_pool_entry_key(entry, [&fields](const char* name, auto& out) {
+      if (const model::Key* key = model::pool_keys().find(name)) read_pool_entry_value(fields, name, *key, out);
+    });
+    fields.no_others();
+    if (mistakes.size() != before) return;
+    const model::PoolConflict conflict = conflict_in(config.pool, config.pools, config.pools.size() - 1);
+    if (!conflict.key.empty()) fields.wrong(conflict.key, conflict.text);
+  });
+}
+
 void read_login(Fields& fields, BalancerConfig& config, Mistakes& mistakes) {
   fields.text("auth_user", config.auth_user);
   fields.secret("auth_password", config.auth_password);
@@ -210,6 +240,11 @@ void read_store(Fields& fields, BalancerConfig& config) {
     fields.wrong("store_password", "must be set: the lease store decides who is primary");
   }
   fields.texts("etcd", config.etcd);
+  fields.text("etcd_user", config.etcd_user);
+  fields.secret("etcd_password", config.etcd_password);
+  fields.text("etcd_ca", config.etcd_tls.ca);
+  fields.text("etcd_cert", config.etcd_tls.cert);
+  fields.secret("etcd_key", config.etcd_tls.key);
   fields.text("cluster", config.cluster);
   if (config.cluster.find('/') != std::string::npos) fields.wrong("cluster", "must not hold a slash");
   if (config.etcd.empty()) return;
@@ -244,6 +279,7 @@ void read_fields(const Json& root, BalancerConfig& config, Mistakes& mistakes) {
   read_console(fields, config);
   read_pcp(fields, config);
   read_pool(fields, config.pool);
+  read_pools(fields.find("pools", false), config, mistakes);
   fields.flag("read_write_split", config.read_write_split);
   read_operations(fields, config);
   read_login(fields, config, mistakes);
@@ -296,6 +332,15 @@ proxy::PoolSettings BalancerConfig::pool_settings() const {
   out.pool_size = pool.pool_size;
   out.min_pool_size = pool.min_pool_size;
   out.reserve_pool_size = pool.reserve_pool_size;
+  for (const model::PoolEntry& entry : pools) {
+    proxy::PoolRule& rule = out.rules.emplace_back();
+    rule.database = entry.database;
+    rule.user = entry.user;
+    if (entry.pool_mode) rule.mode = pool_mode_of(*entry.pool_mode);
+    rule.pool_size = entry.pool_size;
+    rule.min_pool_size = entry.min_pool_size;
+    rule.reserve_pool_size = entry.reserve_pool_size;
+  }
   out.reserve_after = to_ms(pool.reserve_pool_timeout);
   out.max_clients = pool.max_clients;
   out.max_user_clients = pool.max_user_clients;
@@ -320,7 +365,7 @@ proxy::PoolSettings BalancerConfig::pool_settings() const {
 
 bool BalancerConfig::holds_secrets() const {
   return !token.empty() || !stats_token.empty() || !auth_password.empty() || !agent_token.empty() ||
-         !store_password.empty() || !users.empty();
+         !store_password.empty() || !etcd_password.empty() || !etcd_tls.key.empty() || !users.empty();
 }
 
 Result<BalancerConfig> parse_balancer_config(std::string_view text) {

@@ -11,6 +11,7 @@
 #include "base/secret.h"
 #include "control/pcp_users.h"
 #include "control/user_list.h"
+#include "http/client.h"
 #include "model/pool_config.h"
 #include "proxy/hba_rules.h"
 #include "proxy/settings.h"
@@ -47,6 +48,7 @@ struct BalancerConfig {
   PcpUsers pcp_users;               // what stands in it
   std::string pcp_version = "4.4";  // whose clients' way of reading a node's state is followed
   model::PoolConfig pool;
+  std::vector<model::PoolEntry> pools;
   bool read_write_split = true;
   bool log_connections = false;
   std::string log_format = "text";
@@ -78,7 +80,10 @@ struct BalancerConfig {
   uint16_t store_port = 2379;
   Secret store_password;
   std::vector<std::string> etcd;  // URLs of the etcd in which the agents choose the primary; empty: it is not asked
-  std::string cluster;            // that the group belongs to, which is also its name in the lease store; empty: none
+  std::string etcd_user;          // who we are there; empty: nobody
+  Secret etcd_password;
+  http::TlsTexts etcd_tls;
+  std::string cluster;  // that the group belongs to, which is also its name in the lease store; empty: none
   std::optional<uint32_t> run_as_user;  // numeric ids; only used when started as root
   std::optional<uint32_t> run_as_group;
 

@@ -102,6 +102,15 @@ TEST(BalancerConfig, ALeaseStoreNeedsAPassword) {
                 .find("etcd: must not be set with store_dir"),
             std::string::npos);
   EXPECT_EQ(parse_balancer_config(with(R"("etcd":["http://a:2379"],"cluster":"a")"))->cluster, "a");
+  const auto known = parse_balancer_config(with(
+      R"("etcd":["https://a:2379"],"cluster":"a","etcd_user":"u","etcd_password":"p","etcd_ca":"A","etcd_cert":"C","etcd_key":"K")"));
+  ASSERT_TRUE(known) << all_of(known.error());
+  EXPECT_EQ(known->etcd_user, "u");
+  EXPECT_EQ(known->etcd_password, Secret("p"));
+  EXPECT_EQ(known->etcd_tls.ca, "A");
+  EXPECT_EQ(known->etcd_tls.cert, "C");
+  EXPECT_EQ(known->etcd_tls.key, Secret("K"));
+  EXPECT_TRUE(known->holds_secrets());
   const auto config = parse_balancer_config(with(R"("store_dir":"store","store_password":"p","store_port":2380)"));
   ASSERT_TRUE(config) << all_of(config.error());
   EXPECT_EQ(config->store_dir, "store");
@@ -149,6 +158,34 @@ TEST(BalancerConfig, EveryKeyOfThePoolerReachesTheProxy) {
                              ms(100)}));
   EXPECT_EQ(pool.max_replica_lag, ms(1)) << "a small limit must not become none";
   EXPECT_EQ(pool.max_replica_lag_bytes, 16000000000u);
+}
+
+TEST(BalancerConfig, PoolsSayWhatIsDifferentForSome) {
+  const auto config = parse_balancer_config(with(R"("pool_size":7,"min_pool_size":2,"pools":[
+      {"database":"shop","user":"app","pool_mode":"session","min_pool_size":5},
+      {"database":"shop","pool_size":3,"reserve_pool_size":1}])"));
+  ASSERT_TRUE(config) << all_of(config.error());
+  const proxy::PoolSettings pool = config->pool_settings();
+  using proxy::PoolLimits;
+  using proxy::PoolMode;
+  EXPECT_EQ(pool.of("shop", "app"), (PoolLimits{PoolMode::kSession, 7, 5, 0}))
+      << "the first that fits, and nothing else";
+  EXPECT_EQ(pool.of("shop", "other"), (PoolLimits{PoolMode::kTransaction, 3, 2, 1}));
+  EXPECT_EQ(pool.of("other", "app"), (PoolLimits{PoolMode::kTransaction, 7, 2, 0}));
+}
+
+TEST(BalancerConfig, MistakesInPoolsAreNamed) {
+  const std::string text = mistakes_in(with(R"("min_pool_size":5,"pools":[{"pool_size":9},{"user":"a"},
+      {"database":"d","min_pool_size":21},{"database":"e","pool_size":4},{"user":"b","pool_mode":"query","pol_size":1},
+      {"user":"c","pool_size":6},{"user":"c","database":"d","pool_size":7},3])"));
+  for (const char* part :
+       {"pools[0].database: must be given, or a user, or both", "pools[1].pool_size: must be given, or another key",
+        "pools[2].min_pool_size: must not be more than pool_size, which is 20",
+        "pools[3].pool_size: must not be less than min_pool_size, which is 5", "pools[4].pool_mode: must be one of",
+        "pools[4].pol_size: is not a known key; did you mean pool_size?",
+        "pools[6].database: never counts: pools[2] fits, too", "pools[7]: must be an object"}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << "\nis missing in\n" << text;
+  }
 }
 
 TEST(BalancerConfig, WrongValuesOfThePoolerAreNamedWithTheirLimits) {

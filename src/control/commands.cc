@@ -144,7 +144,10 @@ Result<Outcome> shut_down(const Actions& actions, const Arguments& arguments) {
 }
 
 Result<Outcome> reopen_log(const Actions& actions, const Arguments&) {
-  if (!actions.reopen_log) return Error(Code::kUsage, "there is no log file: the log goes to standard error");
+  if (!actions.reopen_log) {
+    return Error(Code::kUsage, "there is no log file: the log goes to standard error")
+        .with("try", "let whatever keeps that output turn it over, or set \"log_file\" and start the balancer again");
+  }
   PGB_TRY(actions.reopen_log());
   Outcome outcome;
   outcome.text = "the log file was opened again";

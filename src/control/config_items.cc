@@ -15,6 +15,20 @@ std::string text_of(double value) {
   if (out.back() == '.') out.pop_back();
   return out;
 }
+// "database/user key=value …; …", with * for any.
+std::string text_of(const std::vector<model::PoolEntry>& value) {
+  const auto or_any = [](const std::string& name) { return name.empty() ? "*" : name; };
+  std::vector<std::string> entries;
+  for (const model::PoolEntry& entry : value) {
+    std::string text = or_any(entry.database) + "/" + or_any(entry.user);
+    if (entry.pool_mode) text += " pool_mode=" + *entry.pool_mode;
+    if (entry.pool_size) text += " pool_size=" + std::to_string(*entry.pool_size);
+    if (entry.min_pool_size) text += " min_pool_size=" + std::to_string(*entry.min_pool_size);
+    if (entry.reserve_pool_size) text += " reserve_pool_size=" + std::to_string(*entry.reserve_pool_size);
+    entries.push_back(std::move(text));
+  }
+  return join(entries, "; ");
+}
 template <class Whole>
 std::string text_of(Whole value) {
   return std::to_string(value);
@@ -58,6 +72,7 @@ void each_key(const BalancerConfig& config, Visit visit) {
   model::each_pool_key(config.pool, [&](const std::string& key, const auto& value) {
     visit(key, value, key != "threads" && key != "scheduling" && key != "io_uring");
   });
+  visit("pools", config.pools, true);
 }
 
 }  // namespace

@@ -48,6 +48,9 @@ void write_roles(MetricText& out, const std::vector<NodeNumbers>& nodes, const G
   out.one(Type::kGauge, "pgbalancer_group_sync_required",
           "On how many of the members of the record each acknowledged commit is, beside the leader.",
           number(roles.sync_required));
+  out.one(Type::kGauge, "pgbalancer_group_commits_wait",
+          "1 if no commit is acknowledged, for too few replicas stream, as the leader's agent says.",
+          roles.commits_wait().empty() ? 0 : 1);
   const auto each = [&](const char* name, const char* help, auto value) {
     out.begin(Type::kGauge, name, help);
     for (const NodeNumbers& node : nodes) out.add(value(node) ? 1 : 0, {{"node", node.view.name}});
@@ -71,21 +74,13 @@ void write_roles(MetricText& out, const std::vector<NodeNumbers>& nodes, const G
        });
 }
 
-// What the agent says; without one, what is known of a primary.
-uint64_t timeline_of(const NodeNumbers& node, const std::optional<GroupRoles::Now>& roles) {
-  if (!node.view.healthy) return 0;
-  const GroupRoles::Member* found = roles ? member(*roles, node.view.name) : nullptr;
-  if (found != nullptr && found->timeline > 0) return found->timeline;
-  return node.view.role == proxy::NodeRole::kPrimary ? node.view.timeline : 0;
-}
-
 }  // namespace
 
 void write_group(MetricText& out, const std::vector<NodeNumbers>& nodes, const LiveState::RoleNumbers& roles) {
   write_counts(out, roles.counts);
   out.begin(Type::kGauge, "pgbalancer_node_timeline", "The timeline of the node's log; absent where it is not known.");
   for (const NodeNumbers& node : nodes) {
-    const uint64_t timeline = timeline_of(node, roles.roles);
+    const uint64_t timeline = timeline_of(node.view, roles.roles);
     if (timeline > 0) out.add(number(timeline), {{"node", node.view.name}});
   }
   if (roles.store_up) {

@@ -66,6 +66,7 @@ GroupRoles::Member member_of(const json& doc) {
       text_of(doc, "name"),      text_of(doc, "state"), text_of(doc, "sentence"), std::nullopt, false,
       number_of(doc, "timeline")};
   member.history = history_of(doc);
+  member.commits_wait = text_of(doc, "commits_wait");
   if (doc.contains("follows")) member.follows = text_of(doc, "follows");
   member.streaming = doc.value("streaming", json(false)) == true;
   return member;
@@ -125,6 +126,13 @@ Result<GroupRoles::Now> read_now(dcs::Dcs& store, const dcs::Keys& keys) {
 
 }  // namespace
 
+std::string GroupRoles::Now::commits_wait() const {
+  for (const Member& member : members) {
+    if (member.name == leader) return member.commits_wait;
+  }
+  return "";
+}
+
 void GroupRoles::use(std::shared_ptr<dcs::Dcs> store) {
   const std::lock_guard lock(mutex_);
   store_.swap(store);  // what was there ends, if nobody asks it any more, when the mutex is free
@@ -176,6 +184,7 @@ void GroupRoles::note(Now& now) const {
     member.state = "silent";
     member.follows.reset();
     member.streaming = false;
+    member.commits_wait.clear();
     member.timeline = 0;
   }
   last_ = now;
@@ -245,6 +254,10 @@ Status GroupRoles::reinit(const std::string& node) {
   return with_store([&](dcs::Dcs& store, const dcs::Keys& keys) -> Status {
     auto leader = dcs::leader_of(store, keys);
     if (!leader) return std::move(leader).error();
+    if (leader->empty()) {
+      return Error(Code::kNotReady, "nobody leads the group just now: there is nothing to copy from")
+          .with("changed", "nothing");
+    }
     if (*leader == node) {
       return Error(Code::kIsPrimary, node + " is the primary: it cannot be made anew").with("changed", "nothing");
     }

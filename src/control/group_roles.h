@@ -31,6 +31,7 @@ class GroupRoles {
     uint64_t timeline = 0;
     std::vector<Fork> history = {};  // of its timelines, the first one first
     int64_t revision = 0;            // of what it published
+    std::string commits_wait = {};   // what those of a primary wait for in vain; empty: for nothing
     double age_s = 0;                // for how long that has been its last word, by our clock, since we look
     bool silent() const { return age_s >= kSilent_s; }
   };
@@ -45,6 +46,7 @@ class GroupRoles {
     bool paused = false;
     std::optional<std::string> request;  // that stands: "switchover to node2"
     std::vector<Member> members;         // whose agents have their say, sorted by name
+    std::string commits_wait() const;    // as the leader says; empty: they wait for nothing, or it does not speak
   };
 
   // `cluster`: the name under which the group stands in the store; empty: the one that is there, a store of one
@@ -68,7 +70,7 @@ class GroupRoles {
   Result<std::vector<dcs::HistoryLine>> history(Deadline deadline = Deadline::after(std::chrono::seconds(10))) const;
   // Returns when the new primary takes writes; for errors see dcs::wait_for_change().
   Result<dcs::RoleChange> switchover(const std::string& node);
-  // Asks that a replica be made anew as a full copy; does not wait for it.
+  // Asks that a replica be made anew as a full copy; does not wait for it. kNotReady while nobody leads.
   Status reinit(const std::string& node);
   // From now on nobody takes over by himself; and again so. What has come of it, in a sentence. The second waits for
   // the leader, 20 s at most; without one it is kNotReady, for only who can look at every server may end it then.

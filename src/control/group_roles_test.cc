@@ -139,6 +139,15 @@ TEST_F(GroupRolesTest, OneRequestAtATime) {
   EXPECT_EQ(roles_.reinit("node1").error().code, Code::kIsPrimary);
 }
 
+TEST_F(GroupRolesTest, NobodyIsMadeAnewWhileThereIsNobodyToCopy) {
+  put(keys_.member("node2"), R"({"name":"node2","state":"detached"})");
+  roles_.use(store_);
+  const Status refused = roles_.reinit("node2");
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, Code::kNotReady);
+  EXPECT_FALSE(roles_.now()->request) << "and no request stands in others' way";
+}
+
 TEST_F(GroupRolesTest, APauseStandsUntilTheLeaderEndsIt) {
   found();
   EXPECT_EQ(roles_.resume().value(), "it is not paused: agents watch over the primary");
@@ -288,8 +297,14 @@ TEST_F(GroupRolesTest, PatronisWordsForTheGroup) {
                                          {"host", "10.0.0.1"},
                                          {"port", 5432},
                                          {"lag", "unknown"}}));
-  EXPECT_EQ(patroni_history(*now), Json::parse(R"([[1,50,"a replica was promoted to timeline 2"],
-                                                   [2,99,"a replica was promoted to timeline 4"]])"));
+  dcs::HistoryLine elected;
+  elected.time = "2026-01-01T14:02:11.000Z";
+  elected.node = "node1";
+  elected.timeline = 4;
+  dcs::HistoryLine again = elected;
+  again.node = "node2";
+  EXPECT_EQ(patroni_history(*now, {elected, again}), Json::parse(R"([[1,50,"a replica was promoted to timeline 2"],
+                            [2,99,"a replica was promoted to timeline 4","2026-01-01T14:02:11.000Z","node1"]])"));
   put(keys_.sync(), R"({"leader":"node1","epoch":3,"durability":"quorum","members":["node2"],"required":1})");
   put(keys_.paused(), R"({"since":"t1","by":"alice"})");
   cluster = patroni_cluster(topology, *roles_.now(), "lb1");
@@ -300,7 +315,7 @@ TEST_F(GroupRolesTest, PatronisWordsForTheGroup) {
   EXPECT_EQ(cluster["scope"], "lb1");
   EXPECT_EQ(cluster["members"][0]["role"], "leader");
   EXPECT_EQ(cluster["members"][1]["role"], "replica");
-  EXPECT_EQ(patroni_history(std::nullopt), Json::array());
+  EXPECT_EQ(patroni_history(std::nullopt, {}), Json::array());
 }
 
 TEST_F(GroupRolesTest, WhoHasTheCommitsIsProbedAsOfPatroni) {

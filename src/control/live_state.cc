@@ -220,8 +220,9 @@ void LiveState::read_history() {
   auto history = roles_->history(Deadline::after(kHistoryPatience));
   if (!history) return;
   std::set<std::string> there;
-  std::vector<dcs::HistoryLine> fresh;
+  std::vector<dcs::HistoryLine> fresh, promotions;
   for (dcs::HistoryLine& line : *history) {
+    if (line.timeline != 0) promotions.push_back(line);
     const std::string key = line.time + line.node + line.action + line.text;
     there.insert(key);
     if (told_.count(key) != 0) continue;
@@ -231,10 +232,10 @@ void LiveState::read_history() {
          line.revision});
   }
   told_ = std::move(there);
-  if (std::exchange(knows_past_, true)) {
-    const std::lock_guard lock(mutex_);
-    counts_.count(fresh);
-  }
+  const bool knew_past = std::exchange(knows_past_, true);
+  const std::lock_guard lock(mutex_);
+  if (knew_past) counts_.count(fresh);
+  promotions_ = std::move(promotions);
 }
 
 // Rates are of a whole period; what else there is, is of now.
@@ -320,6 +321,11 @@ LiveState::RoleNumbers LiveState::role_numbers() const {
   numbers.counts = counts_;
   if (lost_) numbers.counts.without_primary_s += std::chrono::duration<double>(Steady::now() - *lost_).count();
   return numbers;
+}
+
+std::vector<dcs::HistoryLine> LiveState::promotions() const {
+  const std::lock_guard lock(mutex_);
+  return promotions_;
 }
 
 std::shared_ptr<LiveState::Stream> LiveState::open(std::optional<EventPosition> known) const {

@@ -12,6 +12,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "control/chart_history.h"
 #include "control/event_log.h"
@@ -49,6 +50,8 @@ class LiveState {
     RoleCounts counts;
   };
   RoleNumbers role_numbers() const;
+  // With which timelines began, oldest first; as the lease store's history said when it was read last.
+  std::vector<dcs::HistoryLine> promotions() const;
 
   // What a reader of the stream gets, one piece after the other. A slow reader misses states, never events that are
   // still kept.
@@ -116,6 +119,7 @@ class LiveState {
   std::chrono::steady_clock::time_point roles_asked_{};  // when both were asked for
   bool roles_wanted_ = true, roles_changed_ = false;
   RoleCounts counts_;
+  std::vector<dcs::HistoryLine> promotions_;
   std::optional<std::chrono::steady_clock::time_point> lost_;  // since when there is no primary
   EventLog events_;
   ChartHistory history_;

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <memory>
 #include <thread>
+#include <tuple>
 
 #include "control/live_state_for_tests.h"
 #include "control/silent_stores.h"
@@ -53,6 +54,36 @@ TEST_F(LiveStateTest, AReplicaThatDoesNotStreamIsNotWhole) {
   put("paused", R"({"since":"t1","by":"alice"})");
   now = wait_for([](const Json& s) { return s["state"] == "degraded"; });
   EXPECT_EQ(now["sentence"], "Failover is paused: no server takes over by itself until somebody resumes it.");
+  live_.reset();
+  roles.use(nullptr);
+}
+
+// A primary that answers is not one that acknowledges commits.
+TEST_F(LiveStateTest, ThatCommitsHangIsToldUntilTheirLeaderSaysOtherwise) {
+  const std::shared_ptr<dcs::Dcs> store = dcs::LocalStore::in_memory();
+  const auto put = [&](const std::string& key, const std::string& value) {
+    ASSERT_TRUE(store->put("/pgbalancer/shop/lb1/" + key, value, 0, Deadline::after(milliseconds(5000))));
+  };
+  const auto publish = [&](const std::string& name, const std::string& waits) {
+    put("members/" + name, Json{{"name", name}, {"state", "leading"}, {"commits_wait", waits}}.dump());
+  };
+  put("leader", R"({"holder":"a","epoch":2})");
+  publish("a", "");
+  publish("b", "commits wait for what it said when it led");
+  GroupRoles roles("lb1");
+  roles.use(store);
+  start(&roles);
+  wait_for([](const Json& s) { return s["ha"] != nullptr && s["ha"]["leader"] == "a" && s["state"] == "healthy"; });
+  publish("a", "commits wait for any 1 of b, of whom 0 stream");
+  Json now = wait_for([](const Json& s) { return s["state"] == "degraded"; });
+  EXPECT_EQ(now["sentence"],
+            "Writes hang: commits wait for any 1 of b, of whom 0 stream; reads go to the servers that are up.");
+  group_.set({node("a", kPrimary), node("b", kReplica, false, "connection refused")});
+  now = wait_for([](const Json& s) { return s["nodes"][1]["state"] == "down"; });
+  EXPECT_EQ(now["sentence"].get<std::string>().rfind("Writes hang: ", 0), 0u) << now["sentence"];
+  publish("a", "");
+  now = wait_for([](const Json& s) { return s["sentence"].get<std::string>().rfind("Writes go on; ", 0) == 0; });
+  EXPECT_EQ(now["state"], "degraded");
   live_.reset();
   roles.use(nullptr);
 }
@@ -113,6 +144,29 @@ TEST_F(LiveStateTest, WhatTheAgentDoesAboutAServerThatIsDownIsItsReason) {
   const Json now = wait_for([](const Json& s) { return s["nodes"][1]["agent"].is_object(); });
   EXPECT_EQ(now["nodes"][1]["reason"], "connection refused; its agent: " + said);
   EXPECT_NE(now["sentence"].get<std::string>().find(said), std::string::npos) << now["sentence"];
+  live_.reset();
+  roles.use(nullptr);
+}
+
+TEST_F(LiveStateTest, KnowsWithWhomEachTimelineBegan) {
+  const std::shared_ptr<dcs::LocalStore> store = dcs::LocalStore::in_memory();
+  const auto put = [&](const std::string& key, const std::string& value) {
+    ASSERT_TRUE(store->put("/pgbalancer/shop/lb1/" + key, value, 0, Deadline::after(std::chrono::seconds(5))));
+  };
+  put("leader", R"({"holder":"b","epoch":2})");
+  put("history/0000000001-1-a", R"({"time":"t1","node":"a","action":"acquire","text":"x","timeline":2})");
+  put("history/0000000001-2-a", R"({"time":"t2","node":"a","action":"record","text":"y"})");
+  put("history/0000000002-3-b", R"({"time":"t3","node":"b","action":"acquire","text":"z","timeline":3})");
+  GroupRoles roles("lb1");
+  roles.use(store);
+  start(&roles);
+  wait_for([](const Json& s) { return s["events"].dump().find("\"z\"") != std::string::npos; });
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (live_->promotions().empty() && std::chrono::steady_clock::now() < limit) std::this_thread::yield();
+  const auto known = live_->promotions();
+  ASSERT_EQ(known.size(), 2u);
+  EXPECT_EQ((std::tuple{known[0].timeline, known[0].node, known[0].time}), (std::tuple{2u, "a", "t1"}));
+  EXPECT_EQ((std::tuple{known[1].timeline, known[1].node, known[1].time}), (std::tuple{3u, "b", "t3"}));
   live_.reset();
   roles.use(nullptr);
 }
@@ -209,8 +263,7 @@ TEST_F(LiveStateTest, RolesThatGetOldAreNotToldAnyMore) {
   EXPECT_FALSE(live_->role_numbers().roles);
   EXPECT_EQ(live_->role_numbers().store_up, false);
   slow->hold(false);
-  wait_for([](const Json& s) { return s["ha"] != nullptr; });
-  EXPECT_EQ(live_->role_numbers().store_up, true);
+  wait_for([&](const Json& s) { return s["ha"] != nullptr && live_->role_numbers().store_up == true; });
   EXPECT_GT(slow->history_ms(), 0);
   EXPECT_LE(slow->history_ms(), 2000) << "nobody asks for the roles meanwhile";
   live_.reset();

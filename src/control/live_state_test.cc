@@ -30,6 +30,13 @@ TEST_F(LiveStateTest, ALostPrimaryIsSeenAndExplained) {
   group_.set({node("a", kPrimary, false, "connection refused"), node("b", kReplica)});
   Json now = wait_for([](const Json& s) { return s["state"] == "no_primary"; });
   EXPECT_NE(now["sentence"].get<std::string>().find("a is down: connection refused"), std::string::npos);
+  EXPECT_NE(now["sentence"].get<std::string>().find("Reads go on at replicas"), std::string::npos) << now["sentence"];
+  group_.set({node("a", kPrimary, false, "refused"), node("b", kReplica, false, "refused, too")});
+  now = wait_for([](const Json& s) { return s["nodes"][1]["state"] == "down"; });
+  EXPECT_EQ(now["sentence"].get<std::string>().rfind("No server can be written to. No replica can be read from", 0), 0u)
+      << now["sentence"];
+  group_.set({node("a", kPrimary, false, "connection refused"), node("b", kReplica)});
+  now = wait_for([](const Json& s) { return s["nodes"][1]["state"] == "up"; });
   EXPECT_EQ(now["links"][0]["state"], "unknown");
   EXPECT_TRUE(tells(now, "a is down: connection refused"));
   EXPECT_TRUE(tells(now, "there is no primary"));

@@ -6,6 +6,7 @@
 #include "base/strings.h"
 #include "control/node_numbers.h"
 #include "control/text_of.h"
+#include "proxy/read_eligibility.h"
 
 namespace pgb::control {
 namespace {
@@ -119,6 +120,28 @@ void look_at_agents(LiveView& view) {
   }
 }
 
+// What comes of it that there is no primary: for reads, for all other work, and who does something about it.
+std::string without_primary(const LiveView& view, const proxy::PoolSettings& settings) {
+  const bool reads = std::any_of(view.nodes.begin(), view.nodes.end(),
+                                 [](const LiveNode& node) { return node.role == "replica" && node.takes_reads; });
+  const auto limit = std::chrono::duration<double>(settings.primary_wait_timeout).count();
+  std::string text = "No server can be written to. ";
+  text += reads ? "Reads go on at replicas; other work waits" : "No replica can be read from, either; all work waits";
+  if (limit > 0) text += " up to " + fixed(limit, limit < 10 && limit != std::floor(limit) ? 1 : 0) + " s";
+  if (!view.roles) return text + "; nobody here chooses another one";
+  if (view.roles->paused) return text + "; failover is paused, so no server takes over by itself";
+  const auto& members = view.roles->members;
+  const bool speaks = std::any_of(members.begin(), members.end(), [](const auto& member) { return !member.silent(); });
+  return text + (speaks ? ", while the agents choose a new primary"
+                        : "; no agent speaks any more, so nobody chooses a new primary until some are started again");
+}
+
+// What comes of anything else that is wrong.
+std::string with_primary(const LiveView& view) {
+  const std::string waits = view.roles ? view.roles->commits_wait() : "";
+  return (waits.empty() ? "Writes go on" : "Writes hang: " + waits) + "; reads go to the servers that are up";
+}
+
 void judge(LiveView& view, const proxy::PoolSettings& settings) {
   std::vector<std::string> wrong;
   bool primary = false;
@@ -132,21 +155,15 @@ void judge(LiveView& view, const proxy::PoolSettings& settings) {
                       (node.reason.empty() ? "" : ": " + node.reason));
   }
   view.writes_wait = !primary || !drained.empty();
-  const bool whole = wrong.empty() && drained.empty() && !(view.roles && view.roles->paused);
+  const bool hang = primary && view.roles && !view.roles->commits_wait().empty();
+  const bool whole = wrong.empty() && drained.empty() && !hang && !(view.roles && view.roles->paused);
   view.state = !primary ? "no_primary" : whole ? "healthy" : "degraded";
   if (!primary) {
-    const auto limit = std::chrono::duration<double>(settings.primary_wait_timeout).count();
-    wrong.insert(wrong.begin(),
-                 "No server can be written to. Reads go on at replicas; other work waits" +
-                     (limit > 0 ? " up to " + fixed(limit, limit < 10 && limit != std::floor(limit) ? 1 : 0) + " s"
-                                : std::string()) +
-                     (!view.roles          ? "; nobody here chooses another one"
-                      : view.roles->paused ? "; failover is paused, so no server takes over by itself"
-                                           : ", while the agents choose a new primary"));
+    wrong.insert(wrong.begin(), without_primary(view, settings));
   } else if (!drained.empty()) {
     wrong.insert(wrong.begin(), drained + ", the primary, is drained: writes wait until it is attached again");
-  } else if (!wrong.empty()) {
-    wrong.insert(wrong.begin(), "Writes go on; reads go to the servers that are up");
+  } else if (hang || (!wrong.empty() && !view.paused)) {
+    wrong.insert(wrong.begin(), with_primary(view));
   }
   if (primary && view.roles && view.roles->paused) {
     wrong.emplace_back("Failover is paused: no server takes over by itself until somebody resumes it");
@@ -231,7 +248,13 @@ LiveView live_view(const proxy::Admin& proxy, const std::string& group, proxy::C
   const std::vector<NodeNumbers> nodes = node_numbers(proxy, stats, counted.routes);
   view.routes = std::move(counted.routes);
   if (view.routes.size() > LiveView::kMostRoutes) view.routes.resize(LiveView::kMostRoutes);
-  for (const NodeNumbers& node : nodes) view.nodes.push_back(live_node(node, view.rates, view.roles));
+  const bool has_primary = proxy.topology()->primary() != nullptr;
+  const auto now_ns = std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
+  for (const NodeNumbers& node : nodes) {
+    view.nodes.push_back(live_node(node, view.rates, view.roles));
+    view.nodes.back().takes_reads =
+        settings.read_write_split && proxy::takes_reads(node.view, settings, has_primary, now_ns);
+  }
   view.links = links_of(view);
   look_at_replicas(view, settings);
   look_at_agents(view);

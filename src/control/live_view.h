@@ -26,6 +26,7 @@ struct LiveNode {
   uint32_t timeline = 0;
   std::optional<uint64_t> behind_bytes;  // of a replica that is up
   std::optional<double> behind_s;        // age of the newest state that it is known to have
+  bool takes_reads = false;              // the router sends reads there
   uint64_t servers = 0, busy = 0;        // connections to it, and those that work
   double probe_ms = 0;                   // mean time of an answer to the question how it is
   Rates::Node rates;

@@ -12,7 +12,7 @@ json time_or_null(int64_t steady_ns) { return steady_ns == 0 ? json() : json(utc
 
 double ms(uint64_t us) { return static_cast<double>(us) / 1000; }
 
-json node_json(const NodeNumbers& node, uint64_t sessions) {
+json node_json(const NodeNumbers& node, uint64_t sessions, uint64_t timeline) {
   const proxy::NodeView& view = node.view;
   return {{"id", node.id},
           {"name", view.name},
@@ -25,7 +25,7 @@ json node_json(const NodeNumbers& node, uint64_t sessions) {
           {"last_error", view.last_error},
           {"weight", view.weight},
           {"share", node.share},
-          {"timeline", view.timeline},
+          {"timeline", timeline},
           {"behind_bytes", node.behind()},
           {"busy", view.gauge->busy.load()},
           {"servers", node.servers},
@@ -37,12 +37,15 @@ json node_json(const NodeNumbers& node, uint64_t sessions) {
 
 }  // namespace
 
-json nodes_json(const proxy::Admin& proxy) {
+json nodes_json(const Actions& actions) {
+  const proxy::Admin& proxy = actions.proxy;
   const proxy::Stats stats = proxy.stats();
+  const auto roles = actions.roles == nullptr ? std::nullopt : actions.roles->lately();
   json list = json::array();
   for (const NodeNumbers& node : node_numbers(proxy)) {
     const auto found = stats.nodes.find(node.view.name);
-    list.push_back(node_json(node, found == stats.nodes.end() ? 0 : found->second.sessions_total));
+    const uint64_t sessions = found == stats.nodes.end() ? 0 : found->second.sessions_total;
+    list.push_back(node_json(node, sessions, timeline_of(node.view, roles)));
   }
   return list;
 }

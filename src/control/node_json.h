@@ -3,12 +3,13 @@
 
 #include <nlohmann/json.hpp>
 
+#include "control/commands.h"
 #include "proxy/admin.h"
 
 namespace pgb::control {
 
 // Schema "Node" of rest_schemas.h, each.
-nlohmann::json nodes_json(const proxy::Admin& proxy);
+nlohmann::json nodes_json(const Actions& actions);
 // Schema "NodeChecks", each.
 nlohmann::json node_checks_json(const proxy::Admin& proxy);
 

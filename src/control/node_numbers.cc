@@ -78,10 +78,10 @@ std::optional<double> NodeNumbers::behind_seconds() const {
   return std::max(0.0, std::chrono::duration<double>(now - std::chrono::nanoseconds(caught_up)).count());
 }
 
-std::string NodeNumbers::changed() const { return time_of(view.gauge->back_since_ns); }
+std::string NodeNumbers::changed() const { return time_of(view.gauge->changed_ns); }
 
 int64_t NodeNumbers::changed_at() const {
-  const int64_t ns = view.gauge->back_since_ns;
+  const int64_t ns = view.gauge->changed_ns;
   return ns == 0 ? 0 : std::chrono::system_clock::to_time_t(at_steady(ns));
 }
 
@@ -109,6 +109,16 @@ std::vector<std::string> NodeNumbers::health_check() const {
           time_of(probes.last_good_ns),
           "",
           time_of(probes.last_bad_ns)};
+}
+
+uint64_t timeline_of(const proxy::NodeView& view, const std::optional<GroupRoles::Now>& roles) {
+  if (!view.healthy) return 0;
+  if (roles) {
+    for (const GroupRoles::Member& member : roles->members) {
+      if (member.name == view.name && member.timeline > 0) return member.timeline;
+    }
+  }
+  return view.role == proxy::NodeRole::kPrimary ? view.timeline : 0;
 }
 
 }  // namespace pgb::control

@@ -28,7 +28,7 @@ struct NodeNumbers {
   uint64_t behind() const;      // bytes; of the primary 0
   // Age of the newest state that it is known to have; nothing if it has never been seen to catch up with anything.
   std::optional<double> behind_seconds() const;
-  std::string changed() const;                    // when it was last found again, or first; empty: it never was
+  std::string changed() const;                    // when it last began or ceased to get work; empty: never yet
   int64_t changed_at() const;                     // the same in seconds since the epoch; 0: never
   std::vector<std::string> health_check() const;  // the columns of SHOW POOL_HEALTH_CHECK_STATS
 
@@ -45,5 +45,8 @@ std::vector<NodeNumbers> node_numbers(const proxy::Admin& proxy, const GroupRole
 // The same without roles, of numbers that were asked for already.
 std::vector<NodeNumbers> node_numbers(const proxy::Admin& proxy, const proxy::Stats& stats,
                                       const std::vector<proxy::RouteRow>& routes);
+
+// Of its log while it answers: what its agent says, without one what is known of a primary; 0: it is not known.
+uint64_t timeline_of(const proxy::NodeView& view, const std::optional<GroupRoles::Now>& roles);
 
 }  // namespace pgb::control

@@ -68,7 +68,7 @@ Json patroni_cluster(const proxy::TopologySnapshot& topology, const std::optiona
   return out;
 }
 
-Json patroni_history(const std::optional<GroupRoles::Now>& roles) {
+Json patroni_history(const std::optional<GroupRoles::Now>& roles, const std::vector<dcs::HistoryLine>& promotions) {
   Json lines = Json::array();
   if (!roles) return lines;
   const std::vector<GroupRoles::Fork>* newest = nullptr;
@@ -79,8 +79,11 @@ Json patroni_history(const std::optional<GroupRoles::Now>& roles) {
   }
   for (size_t i = 1; newest != nullptr && i < newest->size(); ++i) {
     const GroupRoles::Fork &ended = (*newest)[i - 1], &next = (*newest)[i];
-    lines.push_back(
-        {ended.timeline, next.begin, "a replica was promoted to timeline " + std::to_string(next.timeline)});
+    Json line = {ended.timeline, next.begin, "a replica was promoted to timeline " + std::to_string(next.timeline)};
+    const auto begun = std::find_if(promotions.begin(), promotions.end(),
+                                    [&next](const dcs::HistoryLine& one) { return one.timeline == next.timeline; });
+    if (begun != promotions.end()) line.insert(line.end(), {begun->time, begun->node});
+    lines.push_back(std::move(line));
   }
   return lines;
 }

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "control/group_roles.h"
 #include "proxy/topology_snapshot.h"
@@ -23,8 +24,10 @@ SyncState sync_state_of(const GroupRoles::Now& roles, const std::string& node);
 nlohmann::json patroni_cluster(const proxy::TopologySnapshot& topology, const std::optional<GroupRoles::Now>& roles,
                                const std::string& group);
 
-// As GET /history: [timeline, position at which it ended, why] for each that has ended, as its newest server knows it;
-// empty if nobody tells. When that was, and who took over, Patroni leaves out, too, where it does not know.
-nlohmann::json patroni_history(const std::optional<GroupRoles::Now>& roles);
+// As GET /history: [timeline, position at which it ended, why, when, who took over] for each that has ended, as its
+// newest server knows it; empty if nobody tells. The last two stand in the history (see LiveState::promotions()); what
+// that does not know is left out, as Patroni does, too.
+nlohmann::json patroni_history(const std::optional<GroupRoles::Now>& roles,
+                               const std::vector<dcs::HistoryLine>& promotions);
 
 }  // namespace pgb::control

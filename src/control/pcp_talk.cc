@@ -60,11 +60,12 @@ std::optional<long> number_of(std::string_view payload) {
   return static_cast<long>(*number);
 }
 
-std::string no_node(std::string_view payload) {
+std::string no_node(std::string_view payload, size_t nodes) {
   std::string shown(first_text(payload).substr(0, 20));
   std::replace_if(
       shown.begin(), shown.end(), [](unsigned char c) { return c < 0x20 || c > 0x7e; }, '?');
-  return refusal("ERROR", "there is no node of this number", "number: " + shown);
+  return refusal("ERROR", "there is no node of this number",
+                 "number: " + shown + "; nodes are counted from 0, and there are " + std::to_string(nodes));
 }
 
 }  // namespace
@@ -172,7 +173,8 @@ std::string PcpTalk::command(char kind, std::string_view name, const Arguments& 
 std::string PcpTalk::on_node(char kind, std::string_view payload, std::string_view name, const char* wait) const {
   const auto number = number_of(payload);
   const proxy::TopologyPtr topology = around_.actions.proxy.topology();
-  if (!number || *number < 0 || static_cast<size_t>(*number) >= topology->nodes.size()) return no_node(payload);
+  if (!number || *number < 0 || static_cast<size_t>(*number) >= topology->nodes.size())
+    return no_node(payload, topology->nodes.size());
   Arguments arguments = {{"node", topology->nodes[static_cast<size_t>(*number)].name}};
   if (wait != nullptr) arguments["wait"] = wait;
   return command(kind, name, arguments);
@@ -195,7 +197,7 @@ std::string PcpTalk::stop(std::string_view payload) const {
 std::string PcpTalk::node_info(std::string_view payload) const {
   const auto number = number_of(payload);
   const std::vector<NodeNumbers> nodes = node_numbers(around_.actions.proxy, around_.actions.roles);
-  if (!number || (*number >= 0 && static_cast<size_t>(*number) >= nodes.size())) return no_node(payload);
+  if (!number || (*number >= 0 && static_cast<size_t>(*number) >= nodes.size())) return no_node(payload, nodes.size());
   std::string out = packet('i', {"ArraySize", std::to_string(*number < 0 ? nodes.size() : 1)});
   constexpr double kWeights = 2147483647;  // clients divide by that
   for (const NodeNumbers& node : nodes) {
@@ -221,7 +223,7 @@ std::string PcpTalk::node_info(std::string_view payload) const {
 std::string PcpTalk::health_check_stats(std::string_view payload) const {
   const auto number = number_of(payload);
   const std::vector<NodeNumbers> nodes = node_numbers(around_.actions.proxy);
-  if (!number || *number < 0 || static_cast<size_t>(*number) >= nodes.size()) return no_node(payload);
+  if (!number || *number < 0 || static_cast<size_t>(*number) >= nodes.size()) return no_node(payload, nodes.size());
   std::vector<std::string> texts = nodes[static_cast<size_t>(*number)].health_check();
   texts.insert(texts.begin(), kDone);
   return packet('h', texts);

@@ -175,6 +175,7 @@ http::Response RestApi::handle(const http::Request& request) {
   if (auto refusal = unknown_argument(*found->route, query)) return std::move(*refusal);
   auto answer =
       found->route->answer({context_, request, std::move(found->path), std::move(query), asker.role, asker.user});
+  answer.known = !open && request.headers.count("authorization") != 0;  // a token that is not good gets no answer
   if (answer.more) end_with_rights(answer, request, found->route->needs);
   return answer;
 }

@@ -25,6 +25,7 @@ Json watchdog_json(const Result<GroupRoles::Now>& now) {
   std::string text =
       now->leader.empty() ? "nobody leads" : now->leader + " leads under epoch " + std::to_string(now->epoch);
   if (now->paused) text += "; paused: no server takes over by itself";
+  if (const std::string waits = now->commits_wait(); !waits.empty()) text += "; " + waits;
   return {{"kind", "agents"}, {"running", !now->paused}, {"leader", or_null(now->leader)}, {"text", text}};
 }
 
@@ -103,7 +104,7 @@ http::Response topology(const RestCall& call) {
   return json_response({{"group", call.rest.settings.group},
                         {"version", now->version},
                         {"primary", primary == nullptr ? Json() : Json(primary->name)},
-                        {"nodes", nodes_json(proxy)},
+                        {"nodes", nodes_json(call.rest.actions)},
                         {"edges", edges(*now, roles_now(call))}});
 }
 

@@ -67,7 +67,7 @@ http::Response status(const RestCall& call) {
                    {"paused_databases", orders->paused_databases},
                    {"shutting_down", orders->finishing},
                    {"topology_version", proxy.topology()->version},
-                   {"nodes", nodes_json(proxy)}};
+                   {"nodes", nodes_json(call.rest.actions)}};
   const auto with_probe = call.query.find("probe");
   if (with_probe != call.query.end() && with_probe->second == "1") {
     document["query"] = probe(call.rest.settings, proxy.port());
@@ -75,11 +75,11 @@ http::Response status(const RestCall& call) {
   return json_response(document);
 }
 
-http::Response nodes(const RestCall& call) { return json_response({{"nodes", nodes_json(call.rest.actions.proxy)}}); }
+http::Response nodes(const RestCall& call) { return json_response({{"nodes", nodes_json(call.rest.actions)}}); }
 
 http::Response node(const RestCall& call) {
   const std::string& wanted = call.path.at("node");
-  const Json all = nodes_json(call.rest.actions.proxy);
+  const Json all = nodes_json(call.rest.actions);
   for (const char* key : {"name", "id"}) {
     for (const Json& one : all) {
       const bool is_it = one[key].is_string() ? one[key] == wanted : std::to_string(one[key].get<size_t>()) == wanted;

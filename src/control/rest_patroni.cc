@@ -8,12 +8,13 @@ namespace pgb::control {
 namespace {
 
 http::Response cluster(const RestCall& call) {
+  const RestSettings& ours = call.rest.settings;
   return json_response(patroni_cluster(*call.rest.actions.proxy.topology(), call.rest.live.role_numbers().roles,
-                                       call.rest.settings.group));
+                                       ours.cluster.empty() ? ours.group : ours.cluster));
 }
 
 http::Response history(const RestCall& call) {
-  return json_response(patroni_history(call.rest.live.role_numbers().roles));
+  return json_response(patroni_history(call.rest.live.role_numbers().roles, call.rest.live.promotions()));
 }
 
 }  // namespace
@@ -22,7 +23,8 @@ std::vector<RestRoute> patroni_routes() {
   return {
       {"GET", "/cluster", Role::kViewer, "the group as Patroni tells it", "PatroniCluster", cluster},
       {"GET", "/history", Role::kViewer,
-       "timelines that have ended: [timeline, position, why], as Patroni tells them; empty: nobody does",
+       "timelines that have ended: [timeline, position, why, when, who took over], as Patroni tells them; empty: "
+       "nobody does",
        "application/json", history},
   };
 }

@@ -48,7 +48,8 @@ http::Response probe(const RestCall& call, const std::string& what, Fits fits) {
   const proxy::Admin& proxy = call.rest.actions.proxy;
   const proxy::TopologyPtr topology = proxy.topology();
   const std::string only = get(call, "node");
-  if (!only.empty() && topology->find(only) == nullptr) return http::problem(404, "there is no node of that name");
+  if (!only.empty() && topology->find(only) == nullptr)
+    return http::problem(404, "there is no node of that name; nodes: " + topology->describe());
   if (proxy.orders()->finishing) return answer(false, "the balancer is shutting down");
   std::vector<std::string> found;
   std::string behind;  // those that answer and get no reads all the same
@@ -90,13 +91,17 @@ http::Response any(const RestCall& call) {
 // Who has which commits stands in the agents' record, as it was a moment ago.
 template <SyncState... fitting>
 http::Response by_record(const RestCall& call) {
+  constexpr bool all = ((fitting == SyncState::kSync) || ...), some = ((fitting == SyncState::kQuorum) || ...);
+  const std::string what = some  ? "replica of the agents' record, of which enough have each commit"
+                           : all ? "replica that has each commit, as the agents' record has it"
+                                 : "replica that streams without being in the agents' record";
   const auto roles = call.rest.live.role_numbers().roles;
   if (!roles) {
     return answer(false,
                   "who has each commit is not known: no agents choose the primary here, or their lease store does not "
                   "answer");
   }
-  return probe(call, "replica like that", [&](const NodeView& node) {
+  return probe(call, what, [&](const NodeView& node) {
     const SyncState state = sync_state_of(*roles, node.name);
     return node.role == NodeRole::kReplica && ((state == fitting) || ...);
   });

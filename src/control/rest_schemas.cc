@@ -84,7 +84,7 @@ std::vector<RestSchema> about_nodes() {
         {"last_error", "string", "why it is not healthy; else empty"},
         {"weight", "number"},
         {"share", "number", "of the reads, by weight"},
-        {"timeline", "integer"},
+        {"timeline", "integer", "of its log; 0: not known, as of a replica where no agents speak"},
         {"behind_bytes", "integer", "of the primary's log"},
         {"busy", "integer", "connections to it that work just now"},
         {"servers", "integer", "connections to it"},

@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "dcs/etcd_client.h"
+#include "dcs/keys.h"
 #include "os/file.h"
 #include "os/subprocess.h"
 
@@ -23,8 +24,9 @@ namespace {
 constexpr std::chrono::milliseconds kLook{100};  // how often it looks whether the last client is gone
 constexpr std::chrono::seconds kFindPrimary{3};  // before it takes over: its first clients should not have to wait
 constexpr size_t kMostRestClients = 64;
-constexpr std::chrono::seconds kAskServers{5};  // for a user's secret
-constexpr std::chrono::seconds kStoreLetGo{5};  // after it took over: by the process that ran before
+constexpr std::chrono::seconds kAskServers{5};   // for a user's secret
+constexpr std::chrono::seconds kEtcdSilence{3};  // after which who led there may have been replaced: a short lease
+constexpr std::chrono::seconds kStoreLetGo{5};   // after it took over: by the process that ran before
 
 // Every client needs two descriptors.
 void raise_file_limit() {
@@ -85,7 +87,8 @@ Status open_log(const BalancerConfig& config) {
   return Status();
 }
 
-// Holds the pid alone, as supervisors expect it; taken away at the end, unless a successor has written its own.
+// Holds the pid alone, as supervisors expect it; taken away at the end, unless a successor has written its own or is
+// about to: it is never missing while somebody serves.
 class PidFile {
  public:
   static Status write(const std::string& path) {
@@ -129,7 +132,7 @@ Service::~Service() {
   leader_watch_.reset();
   api_.reset();
   balancer_.reset();
-  PidFile::remove(config_.pid_file);
+  if (!succeeded_) PidFile::remove(config_.pid_file);
 }
 
 Status Service::start(proxy::Settings settings) {
@@ -161,12 +164,12 @@ Status Service::start(proxy::Settings settings) {
     if (!key) return std::move(key).error();
     token_key = std::move(*key);
   }
+  PGB_TRY(or_go_on(PidFile::write(config_.pid_file), "the pid is in no file"));
   make_rest_api(std::move(token_key));
   // Only now, for until here it did not know what was ordered: whoever came meanwhile has waited, or was answered by
   // the process before.
   PGB_TRY(or_go_on(serve_rest(std::move(rest_listener)), "REST is not served any more"));
   PGB_TRY(or_go_on(offer_handover(), "nobody can take over from this process"));
-  PGB_TRY(or_go_on(PidFile::write(config_.pid_file), "the pid is in no file"));
   PGB_TRY(give_store(config_));
   PGB_TRY(drop_root(config_));
   PGB_TRY(or_go_on(open_store(), "the lease store is not kept any more"));
@@ -293,24 +296,30 @@ Status Service::open_store() {
   if (!store) return std::move(store).error();
   store_ = std::move(*store);
   roles_->use(std::shared_ptr<dcs::Dcs>(store_, &store_->store()));
-  leader_watch_ = std::make_unique<LeaderWatch>(
-      store_->store(), config_.group,
-      [this](std::optional<proxy::Leader> leader) { balancer_->set_leader(std::move(leader)); },
-      [this](const std::string& node) { return balancer_->let_leave(node); });
+  watch_leader({store_->store(), config_.group});
   log::info("lease store on " + config_.store_address + ":" + std::to_string(store_->port()));
   return Status();
 }
 
-// The agents' records in somebody else's etcd are looked at and asked to be changed; who is the leader there, no more
-// than that: without word from it for a while, the servers themselves still are to be believed.
+void Service::watch_leader(WatchedStore watched) {
+  leader_watch_ = std::make_unique<LeaderWatch>(
+      std::move(watched), [this](std::optional<proxy::Leader> leader) { balancer_->set_leader(std::move(leader)); },
+      [this](const std::string& node) { return balancer_->let_leave(node); });
+}
+
+// Somebody else's, that keeps other groups, too, and that we may be cut off from while the agents are not.
 Status Service::open_etcd() {
   if (config_.etcd.empty()) return Status();
   dcs::EtcdSettings settings;
   settings.endpoints = config_.etcd;
+  settings.user = config_.etcd_user;
+  settings.password = config_.etcd_password;
+  settings.tls = config_.etcd_tls;
   auto etcd = dcs::make_etcd_client(std::move(settings));
   if (!etcd) return std::move(etcd).error().in("etcd");
   etcd_ = std::move(*etcd);
   roles_->use(etcd_);
+  watch_leader({*etcd_, config_.group, dcs::Keys(config_.cluster, config_.group).root(), kEtcdSilence});
   return Status();
 }
 
@@ -363,6 +372,7 @@ void Service::shut_down() {
 }
 
 void Service::go_on_without_sockets() {
+  succeeded_ = true;
   log::info("another process has taken over; " + std::to_string(balancer_->proxy().stats().clients) +
             " clients are served to their end");
   balancer_->proxy().end_waits();

@@ -47,6 +47,7 @@ class Service {
   Status offer_handover();
   Status open_store();
   Status open_etcd();
+  void watch_leader(WatchedStore watched);
   Status or_go_on(Status opened, const char* what_is_missing) const;
   void spawn_successor();
   void reload();
@@ -59,6 +60,7 @@ class Service {
   const BalancerConfig config_;
   os::SignalFd signals_;
   os::UniqueFd handed_over_;  // an eventfd
+  bool succeeded_ = false;    // by a process to which the files belong now
   proxy::TlsKeeperPtr tls_;
   std::unique_ptr<Balancer> balancer_;
   std::shared_ptr<AdminConsole> console_;

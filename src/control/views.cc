@@ -118,13 +118,13 @@ Rows servers(const Sight& sight) {
 
 Rows pools(const Sight& sight) {
   Rows rows;
-  const std::string mode = mode_name(sight.proxy.pool_settings().mode);
+  const proxy::PoolSettings settings = sight.proxy.pool_settings();
   for (const proxy::TrafficRow& row : sight.proxy.traffic()) {
     if (row.user.empty()) continue;
     rows.push_back({row.database, row.user, number(row.clients - std::min(row.clients, row.waiting)),
                     number(row.waiting), "0", "0", number(row.active + row.bound), "0", "0", number(row.idle), "0", "0",
-                    number(row.connecting), whole_seconds(row.longest_wait_s), micros_of(row.longest_wait_s), mode,
-                    std::nullopt});
+                    number(row.connecting), whole_seconds(row.longest_wait_s), micros_of(row.longest_wait_s),
+                    mode_name(settings.of(row.database, row.user).mode), std::nullopt});
   }
   return rows;
 }
@@ -151,10 +151,11 @@ Rows databases(const Sight& sight) {
   for (const std::string& paused : orders->paused_databases) uses[paused];
   Rows rows;
   for (const auto& [name, use] : uses) {
+    const proxy::PoolLimits limits = settings.of(name, "");  // of users that none is different for
     rows.push_back({name, primary == nullptr ? Row::value_type() : primary->host,
-                    number(primary == nullptr ? 0 : primary->port), name, std::nullopt, number(settings.pool_size),
-                    number(settings.min_pool_size), number(settings.reserve_pool_size),
-                    number(static_cast<uint64_t>(settings.server_lifetime.count() / 1000)), mode_name(settings.mode),
+                    number(primary == nullptr ? 0 : primary->port), name, std::nullopt, number(limits.pool_size),
+                    number(limits.min_pool_size), number(limits.reserve_pool_size),
+                    number(static_cast<uint64_t>(settings.server_lifetime.count() / 1000)), mode_name(limits.mode),
                     std::nullopt, "0", number(use.servers), number(settings.max_database_clients), number(use.clients),
                     orders->pauses(name) ? "1" : "0", "0"});
   }

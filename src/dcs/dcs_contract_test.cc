@@ -64,7 +64,29 @@ class EtcdSite : public Site {
   EtcdCluster cluster_;
 };
 
-enum class Kind { kMemory, kEmbedded, kEtcd, kEtcdOfThree };
+// With certificates of both sides and a password.
+class GuardedEtcdSite : public Site {
+ public:
+  GuardedEtcdSite() {
+    EtcdSettings open = cluster_.settings();
+    open.tls = pki_.client();
+    await_store(*client_of(open));
+    want_password(cluster_, pki_.client());
+  }
+  std::shared_ptr<Dcs> client() override {
+    EtcdSettings settings = cluster_.settings();
+    settings.tls = pki_.client();
+    settings.user = "root";
+    settings.password = Secret("sesame");
+    return client_of(settings);
+  }
+
+ private:
+  TestPki pki_;
+  EtcdCluster cluster_{1, pki_.server_arguments(), "https"};
+};
+
+enum class Kind { kMemory, kEmbedded, kEtcd, kEtcdOfThree, kGuardedEtcd };
 
 class DcsContract : public ::testing::TestWithParam<Kind> {
  protected:
@@ -77,11 +99,12 @@ class DcsContract : public ::testing::TestWithParam<Kind> {
       if (kind == Kind::kEmbedded) site = std::make_unique<EmbeddedSite>();
       if (kind == Kind::kEtcd) site = std::make_unique<EtcdSite>(1);
       if (kind == Kind::kEtcdOfThree) site = std::make_unique<EtcdSite>(3);
+      if (kind == Kind::kGuardedEtcd) site = std::make_unique<GuardedEtcdSite>();
     }
     return site.get();
   }
   void SetUp() override {
-    const bool real = GetParam() == Kind::kEtcd || GetParam() == Kind::kEtcdOfThree;
+    const bool real = GetParam() != Kind::kMemory && GetParam() != Kind::kEmbedded;
     if (real && !has_etcd()) GTEST_SKIP() << "there is no etcd: install Debian's etcd-server (make deps-test)";
     site_ = site_of(GetParam());
     store_ = site_->client();
@@ -366,12 +389,14 @@ TEST_P(DcsContract, AWatchEndsAtItsDeadlineAndWhenItIsCancelled) {
 }
 
 std::string name_of(const ::testing::TestParamInfo<Kind>& info) {
-  constexpr const char* kNames[] = {"Memory", "Embedded", "Etcd", "EtcdOfThree"};
+  constexpr const char* kNames[] = {"Memory", "Embedded", "Etcd", "EtcdOfThree", "GuardedEtcd"};
   return kNames[static_cast<int>(info.param)];
 }
 
 INSTANTIATE_TEST_SUITE_P(Stores, DcsContract,
-                         ::testing::Values(Kind::kMemory, Kind::kEmbedded, Kind::kEtcd, Kind::kEtcdOfThree), name_of);
+                         ::testing::Values(Kind::kMemory, Kind::kEmbedded, Kind::kEtcd, Kind::kEtcdOfThree,
+                                           Kind::kGuardedEtcd),
+                         name_of);
 
 }  // namespace
 }  // namespace pgb::dcs

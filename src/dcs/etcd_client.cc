@@ -17,6 +17,15 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kFirstPause{50};
 constexpr milliseconds kLongestPause{500};
+constexpr milliseconds kShortestTry{50};  // with less left, a write would end in doubt rather than answered
+constexpr size_t kMostIdle = 3;           // connections to a member: as many as ask at once
+
+// A gateway may refuse in plain words.
+Json said_by(const http::Response& response) {
+  Json body = parse_json(response.body);
+  if (response.status == 200 || body.is_object()) return body;
+  return response.body.empty() ? Json() : Json{{"message", response.body.substr(0, 200)}};
+}
 
 // Cut short by a canceller.
 void pause(milliseconds wait, Deadline deadline, const Canceller* canceller) {
@@ -36,7 +45,7 @@ struct Attempt {
 class EtcdClient final : public Dcs {
  public:
   EtcdClient(EtcdSettings settings, std::vector<http::Endpoint> endpoints)
-      : settings_(std::move(settings)), endpoints_(std::move(endpoints)) {}
+      : settings_(std::move(settings)), endpoints_(std::move(endpoints)), idle_(endpoints_.size()) {}
 
   Result<Snapshot> range(const Range& range, Deadline deadline) override {
     auto answer = ask("/v3/kv/range", write_range(range), true, deadline);
@@ -157,7 +166,9 @@ class EtcdClient final : public Dcs {
     Error last(Code::kTimeout, "the lease store could not be asked in time");
     for (size_t tries = 0; !deadline.expired(); ++tries) {
       if (tries > 0 && tries % endpoints_.size() == 0) {
-        pause(wait, deadline, nullptr);
+        const milliseconds left = deadline.remaining() - kShortestTry;
+        if (left <= milliseconds(0)) return last;
+        pause(std::min(wait, left), deadline, nullptr);
         wait = std::min(wait * 2, kLongestPause);
       }
       const size_t which = current();
@@ -176,10 +187,9 @@ class EtcdClient final : public Dcs {
       auto request = prepare(which, path, body, deadline);
       if (!request) return {std::nullopt, request.error(), request.error().code != Code::kAuth};
       bool sent = false;
-      auto response =
-          http::call(endpoints_[which], *request, deadline.sooner(settings_.attempt_limit), {nullptr, &sent});
+      auto response = call(which, *request, harmless, deadline.sooner(settings_.attempt_limit), &sent);
       if (!response) return unanswered(std::move(response).error(), sent && !harmless, which);
-      Json answer = parse_json(response->body);
+      Json answer = said_by(*response);
       if (response->status == 200 && is_answer(answer)) return {std::move(answer), {}, false};
       Refusal refusal = refusal_of(endpoints_[which].str(), response->status, answer, harmless);
       if (refusal.login && first && !settings_.user.empty()) {
@@ -190,6 +200,35 @@ class EtcdClient final : public Dcs {
       if (refusal.error.code == Code::kInDoubt) turn_from(which);
       return {std::nullopt, std::move(refusal.error), again};
     }
+  }
+
+  // Over a connection of ours that stands, if there is one. What meets the end of one goes over a new one, if it may be
+  // repeated.
+  Result<http::Response> call(size_t which, const http::Request& request, bool harmless, Deadline deadline,
+                              bool* sent) {
+    std::unique_ptr<http::KeptConnection> connection = take_connection(which);
+    auto response = connection->call(request, deadline, {nullptr, sent});
+    const bool ended = !response && response.error().code == Code::kIo && connection->reused();
+    if (ended && harmless) response = connection->call(request, deadline, {nullptr, sent});
+    if (response) give_back(which, std::move(connection));
+    return response;
+  }
+
+  std::unique_ptr<http::KeptConnection> take_connection(size_t which) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (auto& idle = idle_[which]; !idle.empty()) {
+        auto connection = std::move(idle.back());
+        idle.pop_back();
+        return connection;
+      }
+    }
+    return std::make_unique<http::KeptConnection>(endpoints_[which]);
+  }
+
+  void give_back(size_t which, std::unique_ptr<http::KeptConnection> connection) {
+    const std::lock_guard lock(mutex_);
+    if (connection->fd() >= 0 && idle_[which].size() < kMostIdle) idle_[which].push_back(std::move(connection));
   }
 
   Attempt unanswered(Error error, bool in_doubt, size_t which) {
@@ -228,7 +267,7 @@ class EtcdClient final : public Dcs {
         -1, ' ', false, Json::error_handler_t::replace);
     auto response = http::call(endpoints_[which], request, deadline.sooner(settings_.attempt_limit));
     if (!response) return unanswered(std::move(response).error(), false, which).error;
-    const Json answer = parse_json(response->body);
+    const Json answer = said_by(*response);
     const Json& token = member(answer, "token");
     if (response->status != 200 || !token.is_string()) {
       return refusal_of(endpoints_[which].str() + ", as " + settings_.user, response->status, answer, true).error;
@@ -255,8 +294,9 @@ class EtcdClient final : public Dcs {
 
   const EtcdSettings settings_;
   const std::vector<http::Endpoint> endpoints_;
-  mutable std::mutex mutex_;  // guards what follows
-  size_t current_ = 0;        // the member that answered last
+  mutable std::mutex mutex_;                                              // guards what follows
+  size_t current_ = 0;                                                    // the member that answered last
+  std::vector<std::vector<std::unique_ptr<http::KeptConnection>>> idle_;  // by member; the newest is the next
   Secret token_;
 };
 
@@ -333,9 +373,7 @@ Result<std::unique_ptr<Dcs>> make_etcd_client(EtcdSettings settings) {
       endpoint.error().code = Code::kConfig;
       return std::move(endpoint).error().in("lease store");
     }
-    endpoint->ca_file = settings.ca_file;
-    endpoint->cert_file = settings.cert_file;
-    endpoint->key_file = settings.key_file;
+    endpoint->tls = settings.tls;
     endpoints.push_back(std::move(*endpoint));
   }
   return std::unique_ptr<Dcs>(new EtcdClient(std::move(settings), std::move(endpoints)));

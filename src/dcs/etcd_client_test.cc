@@ -106,25 +106,10 @@ TEST_F(Etcd, AMemberWithoutAMajorityRefusesAndTheClusterComesBack) {
   EXPECT_EQ(back->kvs.at(0).value, "1");
 }
 
-http::Response posted(const std::string& url, const std::string& path, const std::string& body,
-                      const std::string& token = "") {
-  http::Request request;
-  request.method = "POST";
-  request.target = path;
-  request.body = body;
-  if (!token.empty()) request.headers["authorization"] = token;
-  auto response = http::call(http::Endpoint::parse(url).value(), request, within(10));
-  EXPECT_TRUE(response.ok());
-  return response.ok() ? *response : http::Response();
-}
-
 TEST_F(Etcd, LogsInAndAgainWhenTheServerForgotItsToken) {
   EtcdCluster cluster(1);
   await_store(*client_of(cluster.settings()));
-  EXPECT_EQ(posted(cluster.url(0), "/v3/auth/user/add", R"({"name":"root","password":"sesame"})").status, 200);
-  EXPECT_EQ(posted(cluster.url(0), "/v3/auth/role/add", R"({"name":"root"})").status, 200);
-  EXPECT_EQ(posted(cluster.url(0), "/v3/auth/user/grant", R"({"user":"root","role":"root"})").status, 200);
-  EXPECT_EQ(posted(cluster.url(0), "/v3/auth/enable", "{}").status, 200);
+  want_password(cluster, {});
   auto nobody = client_of(cluster.settings())->range({"/k", false}, within(5));
   ASSERT_FALSE(nobody.ok());
   EXPECT_EQ(nobody.error().code, Code::kAuth) << nobody.error().message;
@@ -146,28 +131,26 @@ TEST_F(Etcd, LogsInAndAgainWhenTheServerForgotItsToken) {
   EXPECT_TRUE(put.ok()) << put.error().message;
 }
 
-TEST_F(Etcd, SpeaksTlsAndShowsItsCertificate) {
-  os::TestDir dir;
-  const auto openssl = [&](std::vector<std::string> arguments) {
-    os::SpawnOptions options;
-    options.argv = {"openssl"};
-    options.argv.insert(options.argv.end(), arguments.begin(), arguments.end());
-    auto done = os::run(options, within(30));
-    ASSERT_TRUE(done.ok() && done->exit_code == 0) << (done.ok() ? done->err : done.error().message);
-  };
-  const std::string cert = dir.path + "/cert.pem", key = dir.path + "/key.pem";
-  openssl({"req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key,
-           "-out", cert, "-days", "2", "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"});
-  EtcdCluster cluster(1, {"--cert-file", cert, "--key-file", key, "--trusted-ca-file", cert, "--client-cert-auth"},
-                      "https");
+TEST_F(Etcd, HasToBeVouchedForAndSeesOurCertificate) {
+  const TestPki pki;
+  EtcdCluster cluster(1, pki.server_arguments(), "https");
   EtcdSettings settings = cluster.settings();
-  settings.ca_file = settings.cert_file = cert;
-  settings.key_file = key;
+  settings.tls = pki.client();
   auto store = client_of(settings);
   await_store(*store);
   EXPECT_TRUE(store->put("/k", "1", 0, within(5)).ok());
-  settings.cert_file = settings.key_file = "";
-  EXPECT_FALSE(client_of(settings)->range({"/k", false}, within(2)).ok());
+  EtcdSettings nobody = settings;
+  nobody.tls.cert.clear();
+  nobody.tls.key = Secret();
+  EXPECT_FALSE(client_of(nobody)->range({"/k", false}, within(2)).ok());
+  EtcdSettings strangers = settings;
+  strangers.tls.ca = TestPki().client().ca;  // another authority of the same name
+  EXPECT_FALSE(client_of(strangers)->range({"/k", false}, within(2)).ok());
+  EtcdSettings broken = settings;
+  broken.tls.key = Secret("no key");
+  auto refused = client_of(broken)->range({"/k", false}, within(2));
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().message.find("with our key"), std::string::npos) << refused.error().message;
 }
 
 TEST_F(Etcd, ACompactedWatchIsTold) {

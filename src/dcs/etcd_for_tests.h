@@ -14,6 +14,8 @@
 #include <vector>
 
 #include "dcs/etcd_client.h"
+#include "http/client.h"
+#include "os/file.h"
 #include "os/subprocess.h"
 #include "os/test_dir.h"
 
@@ -108,6 +110,78 @@ class EtcdCluster {
   std::vector<Ports> ports_;
   std::vector<pid_t> pids_;
 };
+
+// An authority, a server's certificate for 127.0.0.1 and a client's, which has no common name: where its users are
+// turned on etcd's gateway refuses who shows one.
+class TestPki {
+ public:
+  TestPki() {
+    make("ca", {"-subj", "/CN=authority"});
+    const std::vector<std::string> signed_by_it = {"-CA", path("ca.crt"), "-CAkey", path("ca.key")};
+    for (const char* who : {"server", "client"}) {
+      std::vector<std::string> more = {"-subj",   std::string("/O=") + who,
+                                       "-addext", "subjectAltName=IP:127.0.0.1",
+                                       "-addext", "basicConstraints=critical,CA:FALSE"};
+      more.insert(more.end(), signed_by_it.begin(), signed_by_it.end());
+      make(who, more);
+    }
+  }
+  // It shows its certificate, and wants to see one of the same authority.
+  std::vector<std::string> server_arguments() const {
+    return {"--cert-file",       path("server.crt"), "--key-file",        path("server.key"),
+            "--trusted-ca-file", path("ca.crt"),     "--client-cert-auth"};
+  }
+  http::TlsTexts client() const {
+    return {os::read_file(path("ca.crt")).value(), os::read_file(path("client.crt")).value(),
+            Secret(os::read_file(path("client.key")).value())};
+  }
+
+ private:
+  std::string path(const std::string& name) const { return dir_.path + "/" + name; }
+  void make(const std::string& name, const std::vector<std::string>& more) {
+    os::SpawnOptions options;
+    options.argv = {"openssl",
+                    "req",
+                    "-x509",
+                    "-newkey",
+                    "ec",
+                    "-pkeyopt",
+                    "ec_paramgen_curve:prime256v1",
+                    "-nodes",
+                    "-keyout",
+                    path(name + ".key"),
+                    "-out",
+                    path(name + ".crt"),
+                    "-days",
+                    "2"};
+    options.argv.insert(options.argv.end(), more.begin(), more.end());
+    auto done = os::run(options, within(30));
+    ASSERT_TRUE(done.ok() && done->exit_code == 0) << (done.ok() ? done->err : done.error().message);
+  }
+  os::TestDir dir_;
+};
+
+inline http::Response posted(const std::string& url, const std::string& path, const std::string& body,
+                             const http::TlsTexts& tls = {}) {
+  http::Request request;
+  request.method = "POST";
+  request.target = path;
+  request.body = body;
+  http::Endpoint endpoint = http::Endpoint::parse(url).value();
+  endpoint.tls = tls;
+  auto response = http::call(endpoint, request, within(10));
+  EXPECT_TRUE(response.ok()) << response.error().message;
+  return response.ok() ? *response : http::Response();
+}
+
+// From now on it serves nobody but "root" with the password "sesame".
+inline void want_password(const EtcdCluster& cluster, const http::TlsTexts& tls) {
+  const std::pair<const char*, const char*> steps[] = {{"/v3/auth/user/add", R"({"name":"root","password":"sesame"})"},
+                                                       {"/v3/auth/role/add", R"({"name":"root"})"},
+                                                       {"/v3/auth/user/grant", R"({"user":"root","role":"root"})"},
+                                                       {"/v3/auth/enable", "{}"}};
+  for (const auto& [path, body] : steps) EXPECT_EQ(posted(cluster.url(0), path, body, tls).status, 200) << path;
+}
 
 inline std::unique_ptr<Dcs> client_of(EtcdSettings settings) {
   auto client = make_etcd_client(std::move(settings));

@@ -230,11 +230,17 @@ http::Response Gateway::handle(const http::Request& request) {
     if (given == request.headers.end()) return refuse(Error(Code::kProtocol, "user name is empty"));
     if (!token_.equals(given->second)) return refuse(Error(Code::kAuth, "invalid auth token"));
   }
-  if (request.target == "/v3/watch") return watch(store_, body, watches_);
+  http::Response response = answer(request.target, body);
+  response.known = true;
+  return response;
+}
+
+http::Response Gateway::answer(const std::string& target, const nlohmann::json& body) {
+  if (target == "/v3/watch") return watch(store_, body, watches_);
   for (const auto& [path, answer] : kRoutes) {
-    if (request.target == path) return answer(store_, body);
+    if (target == path) return answer(store_, body);
   }
-  return http::problem(404, "the embedded lease store has no " + request.target);
+  return http::problem(404, "the embedded lease store has no " + target);
 }
 
 }  // namespace pgb::dcs

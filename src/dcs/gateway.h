@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "base/secret.h"
@@ -24,6 +25,8 @@ class Gateway {
   static constexpr int kMostWatches = 128;
 
  private:
+  http::Response answer(const std::string& target, const nlohmann::json& body);  // to who is known
+
   LocalStore& store_;
   const std::string user_;
   const Secret password_;

@@ -17,7 +17,7 @@ class Keys {
   std::string leader() const { return root_ + "leader"; }
   // The highest epoch ever used: outlives the leader.
   std::string epoch() const { return root_ + "epoch"; }
-  // What a node says of itself, bound to its own lease.
+  // What a node says of itself.
   std::string members() const { return root_ + "members/"; }
   std::string member(const std::string& node) const { return members() + node; }
   // Who must have a commit before it is acknowledged; written before the server's setting is relaxed.
@@ -38,8 +38,6 @@ class Keys {
   }
   // Present: nobody changes roles by himself.
   std::string paused() const { return root_ + "paused"; }
-  // The members that have to answer the primary while the store is silent.
-  std::string failsafe() const { return root_ + "failsafe"; }
 
  private:
   std::string root_;

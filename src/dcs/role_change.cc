@@ -14,6 +14,7 @@ namespace {
 
 constexpr milliseconds kCall{2000};
 constexpr milliseconds kLookAgain{20};
+constexpr seconds kLeftOver{15};  // after its time a leader that is there has ended a request, and said why
 
 // A record's JSON; an empty object if there is none.
 json object_of(const std::vector<KeyValue>& kvs) {
@@ -33,7 +34,7 @@ T value_of(const json& doc, const char* key, T fallback) {
 }
 
 // The sentence of the newest line of that kind that was written after that revision; empty if there is none.
-std::string last_words(Dcs& store, const Keys& keys, const std::string& action, int64_t after = 0) {
+std::string last_words(Dcs& store, const Keys& keys, const std::string& action, int64_t after) {
   const auto lines = read_history(store, keys);
   if (!lines.ok()) return {};
   const auto found = std::find_if(lines->rbegin(), lines->rend(), [&](const HistoryLine& line) {
@@ -78,7 +79,10 @@ Result<int64_t> leave_request(Dcs& store, const Keys& keys, const RoleRequest& r
   txn.when = {Compare::absent(keys.failover())};
   const json text{
       {"kind", request.kind}, {"node", request.node}, {"force", request.force}, {"seconds", kRequestPatience.count()}};
-  txn.then = {Op::put(keys.failover(), text.dump(-1, ' ', false, json::error_handler_t::replace))};
+  const bool ends_itself = request.kind == "failover";  // nobody may lead for as long as the user likes
+  auto lease = store.grant(kRequestPatience + (ends_itself ? seconds(0) : kLeftOver), Deadline::after(kCall));
+  if (!lease.ok()) return std::move(lease).error();
+  txn.then = {Op::put(keys.failover(), text.dump(-1, ' ', false, json::error_handler_t::replace), lease->id)};
   auto done = store.txn(txn, Deadline::after(kCall));
   if (!done.ok()) return std::move(done).error();
   if (done->succeeded) return done->revision;
@@ -118,7 +122,7 @@ Result<RoleChange> wait_for_change(Dcs& store, const Keys& keys, const std::stri
     if (!now.ok()) continue;
     if (now->opened && now->leader != from) {
       const std::chrono::duration<double> took = Deadline::Clock::now() - began;
-      return RoleChange{from, now->leader, now->epoch, took.count(), last_words(store, keys, "acquire")};
+      return RoleChange{from, now->leader, now->epoch, took.count(), last_words(store, keys, "acquire", request)};
     }
     if (!now->asked && !from.empty() && now->leader == from) {
       const std::string said = last_words(store, keys, "request", request);
@@ -139,7 +143,8 @@ Result<std::vector<HistoryLine>> read_history(Dcs& store, const Keys& keys, Dead
     if (!doc.is_object()) continue;
     lines.push_back({value_of(doc, "time", std::string()), value_of(doc, "node", std::string()),
                      value_of(doc, "action", std::string()), value_of(doc, "epoch", uint64_t{0}),
-                     value_of(doc, "text", std::string()), kv.mod_revision, value_of(doc, "request", std::string())});
+                     value_of(doc, "text", std::string()), kv.mod_revision, value_of(doc, "request", std::string()),
+                     value_of(doc, "timeline", uint64_t{0})});
   }
   return lines;
 }

@@ -21,7 +21,9 @@ struct RoleRequest {
 // How long the agents may take to begin with a request.
 inline constexpr std::chrono::seconds kRequestPatience{30};
 
-// Its revision. One request stands at a time: kBusy if there is one.
+// Its revision. One request stands at a time: kBusy if there is one. A failover ends with that time whoever is there to
+// end it; the others are ended by the leader, and a while later by themselves. (A lease store that is started anew
+// gives each its whole time once more.)
 Result<int64_t> leave_request(Dcs& store, const Keys& keys, const RoleRequest& request);
 
 // Takes it back. False if it is gone, done or refused, or nobody knows.
@@ -51,6 +53,7 @@ struct HistoryLine {
   std::string text;
   int64_t revision = 0;      // of the store when it was written
   std::string request = {};  // what was asked for, of a "release" that follows a request: "switchover"
+  uint64_t timeline = 0;     // that begins with it, as its node is promoted; 0: none does
 };
 // Oldest first.
 Result<std::vector<HistoryLine>> read_history(Dcs& store, const Keys& keys,

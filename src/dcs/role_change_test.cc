@@ -60,5 +60,25 @@ TEST_F(RoleChangeTest, ARefusalOfAnEarlierRequestIsNoReasonForThisOne) {
   EXPECT_EQ(wait(request).error().message, "node2 does not stream");
 }
 
+TEST(RoleRequest, EndsByItselfWhoeverLeftIt) {
+  using std::chrono::seconds;
+  const Keys keys("shop", "lb1");
+  for (const bool failover : {true, false}) {
+    auto now = std::chrono::steady_clock::now();
+    const auto store = LocalStore::in_memory([&now] { return now; });
+    ASSERT_TRUE(leave_request(*store, keys, {failover ? "failover" : "switchover", "node2", failover}));
+    const auto stands = [&] {
+      store->tick();
+      return !store->range({keys.failover(), false}, Deadline::after(seconds(5)))->kvs.empty();
+    };
+    now += kRequestPatience - seconds(1);
+    EXPECT_TRUE(stands());
+    now += seconds(2);
+    EXPECT_NE(stands(), failover) << "a leader is there to end a switchover, and to say why";
+    now += seconds(60);
+    EXPECT_FALSE(stands());
+  }
+}
+
 }  // namespace
 }  // namespace pgb::dcs

@@ -35,13 +35,21 @@ std::optional<Timeline> inherited(const SyncRecord& record, const NodeView& node
   return std::nullopt;
 }
 
+// Of timelines that come one after the other the positions go on counting. Nothing: what `node` had is not known.
+std::optional<uint64_t> behind(const NodeView& node, Lsn flushed) {
+  const auto& had = node.flushed ? node.flushed : node.was_at;
+  if (!had) return std::nullopt;
+  return had->lsn > flushed ? had->lsn - flushed : 0;
+}
+
 Eligibility by_lag(const ClusterView& view, const NodeView& node) {
   const NodeView* last = find_node(view, view.store.epoch.holder);
-  if (last == nullptr || !last->flushed || last->name == node.name) return {true, "nothing says it is behind", {}};
-  Lsn ahead = last->flushed->lsn;
-  uint64_t lag = ahead > node.flushed->lsn ? ahead - node.flushed->lsn : 0;
-  std::string text = fmt::format("it is {} behind what {} published last", bytes(lag), last->name);
-  return {lag <= view.settings.lag_limit, std::move(text), {}};
+  const auto lag = last == nullptr ? std::nullopt : behind(*last, node.flushed->lsn);
+  if (!lag || last->name == node.name) return {true, "nothing says it is behind", {}};
+  const bool ok = *lag <= view.settings.lag_limit;
+  std::string text = fmt::format("it is {} behind what {} published last", bytes(*lag), last->name);
+  if (!ok) text += fmt::format(", and no more than {} may be lost", bytes(view.settings.lag_limit));
+  return {ok, std::move(text), {}};
 }
 
 // Members of the record (or, without one, of the group) whose final position is known and not above that of `node`.
@@ -185,6 +193,18 @@ std::optional<std::string> best_candidate(const ClusterView& view, Epoch epoch, 
 
 namespace {
 
+// In async whoever is farther behind than that takes over from nobody, whatever may be wrong with the leader. A clean
+// stop gives those that stream all there is, before they can have said so: they go by its end themselves.
+std::string too_far_behind(const ClusterView& view, const NodeView& node) {
+  if (view.self.server != Server::kPrimary && view.self.flushed) return "";
+  const auto& record = view.store.sync;
+  const auto link = view.self.links.find(node.name);
+  const Lsn confirmed = link == view.self.links.end() ? 0 : link->second.flushed;
+  const auto lag = behind(view.self, std::max(node.flushed->lsn, confirmed));
+  if (!record || record->durability != Durability::kAsync || !lag || *lag <= view.settings.lag_limit) return "";
+  return fmt::format("is {} behind, and no more than {} may be lost", bytes(*lag), bytes(view.settings.lag_limit));
+}
+
 // Why `node` cannot take over from this leader; empty: it can.
 std::string obstacle(const ClusterView& view, const NodeView& node, Time now) {
   const Settings& settings = view.settings;
@@ -197,7 +217,8 @@ std::string obstacle(const ClusterView& view, const NodeView& node, Time now) {
   if (record && record->durability != Durability::kAsync && !is_member(*record, node.name)) {
     return fmt::format("is not among those that have each commit ({})", describe(record->set));
   }
-  // A leader that is down has no links; those who followed it may still elect one of them.
+  if (std::string lag = too_far_behind(view, node); !lag.empty()) return lag;
+  // Nothing streams from a leader that is down; those who followed it may still elect one of them.
   if (view.self.server != Server::kPrimary) return "";
   auto link = view.self.links.find(node.name);
   return link != view.self.links.end() && link->second.streaming ? "" : "does not stream";

@@ -39,7 +39,8 @@ Time vouched_since(const ClusterView& view, const std::vector<std::string>& memb
     auto it = view.evidence.find(name);
     if (name == view.self.name || it == view.evidence.end()) continue;
     const Evidence& e = it->second;
-    bool vouches = e.contact == Evidence::Contact::kAnswers && !e.store_reachable && e.epoch <= view.self.epoch;
+    bool vouches = e.contact == Evidence::Contact::kAnswers && !e.store_reachable && e.epoch <= view.self.epoch &&
+                   e.failsafe == view.self.epoch;
     if (vouches) answers.push_back(e.asked);
   }
   if (answers.size() < needed) return Time{};

@@ -3,8 +3,8 @@
 // What the agent owes the answer, for the proofs to hold:
 // - kAcquire is one transaction: if the leader key, /epoch and /sync have the revisions of the view (or are as absent),
 //   then put the leader key {self, epoch} under a new lease, /epoch {epoch, self, max(its timeline, timeline),
-//   system_id}, and /sync as `record` says, if it does. On disk `led` is at least the decision's before the transaction
-//   is sent.
+//   system_id}, and /sync as `record` says, if it does. A lossy one compares the request's revision, too. On disk `led`
+//   is at least the decision's before the transaction is sent.
 // - The lease is granted, and its id remembered, before that transaction: a key with it is its own, unless its epoch is
 //   below that of the primary that runs here (then the store went back).
 // - kRecordSync is one transaction: if the leader key is still {self, its epoch} at the revision of the view, and /sync

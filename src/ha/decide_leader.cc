@@ -112,20 +112,18 @@ std::optional<Decision> switchover(const Look& look, const Request& request) {
   return decision;
 }
 
-// A restart or reinit that its node could never begin.
+// A reinit that its node could never begin.
 std::optional<Decision> asked_of_another(const Look& look, const Request& request) {
-  bool reinit = request.kind == Request::Kind::kReinit;
-  const char* what = reinit ? "reinit" : "restart";
   if (std::find(look.view.members.begin(), look.view.members.end(), request.node) == look.view.members.end()) {
-    return settle(look, fmt::format("{} refused: {} is not a member", what, request.node));
+    return settle(look, fmt::format("reinit refused: {} is not a member", request.node));
   }
-  if (reinit && is_last_copy(look, request.node)) {
+  if (is_last_copy(look, request.node)) {
     return settle(look, fmt::format("reinit refused: no other standby of {} can have each commit in place of {}, and "
                                     "strict never goes without; add one, or set durability to quorum",
                                     look.self().name, request.node));
   }
   if (look.now < request.deadline) return std::nullopt;
-  return settle(look, fmt::format("{} of {} given up: its time is over, and {} did not begin; is it up?", what,
+  return settle(look, fmt::format("reinit of {} given up: its time is over, and {} did not begin; is it up?",
                                   request.node, request.node));
 }
 
@@ -143,12 +141,7 @@ std::optional<Decision> requested(const Look& look) {
                                     look.self().name, look.self().epoch));
   }
   if (request->node != look.self().name) return asked_of_another(look, *request);
-  if (request->kind == Request::Kind::kReinit) {
-    return settle(look, fmt::format("reinit refused: {} is the leader; ask for a switchover first", look.self().name));
-  }
-  auto decision = look.row(Event::kRestartAsked, fmt::format("{} restarts its server, as asked", look.self().name));
-  decision.epoch = look.self().epoch;
-  return decision;
+  return settle(look, fmt::format("reinit refused: {} is the leader; ask for a switchover first", look.self().name));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "ha/candidate.h"
 #include "ha/deciding.h"
+#include "ha/rejoin.h"
 #include "ha/words.h"
 
 namespace pgb::ha {
@@ -15,6 +16,11 @@ constexpr Epoch kUnknownEpochs = 1000;
 constexpr Timeline kUnknownTimelines = 100;
 
 bool asked(const Look& look, Request::Kind kind) { return look.store().request && look.store().request->kind == kind; }
+
+// Within the time that the user gave it: who is up only later must not do what nobody may want any more.
+bool failover_asked(const Look& look) {
+  return asked(look, Request::Kind::kFailover) && look.now < look.store().request->deadline;
+}
 
 // What is known of the key's holder since `after`. A key at the epoch that this node promised was taken after that
 // promise: older news is of the time before.
@@ -27,7 +33,7 @@ bool recent(const Look& look, const LeaderKey& key, Time when) {
 // is believed who says so of an agent that answers this one.
 bool refused(const Look& look, const LeaderKey& key) {
   using Contact = Evidence::Contact;
-  int observers = asked(look, Request::Kind::kFailover) ? 1 : 0;
+  int observers = failover_asked(look) ? 1 : 0;
   auto it = look.view.evidence.find(key.holder);
   if (it != look.view.evidence.end() && recent(look, key, it->second.asked)) {
     if (it->second.contact == Contact::kAnswers) return false;
@@ -79,8 +85,11 @@ void inherit_all(const Look& look, Decision& decision) {
   const OwnView& self = look.self();
   const auto& before = look.store().sync;
   decision.record = SyncRecord{self.name, decision.epoch - 1, look.settings().durability, {}, 0, {decision.timeline}};
-  // A `led` written before the transaction proves nothing of a record that names this node already.
-  if (!before || before->leader != self.name || self.led >= before->epoch) decision.led = decision.epoch - 1;
+  // A `led` written before the transaction proves nothing of a record that names this node already: there its position
+  // has to, should the promotion fail.
+  const bool named = before && before->leader == self.name && self.led < before->epoch;
+  if (named) decision.record->set = {{self.name}, 1};
+  if (!named) decision.led = decision.epoch - 1;
 }
 
 Decision force(const Look& look, Epoch epoch, const Eligibility& mine) {
@@ -99,7 +108,7 @@ Decision force(const Look& look, Epoch epoch, const Eligibility& mine) {
 }
 
 bool forced_to_me(const Look& look) {
-  if (!asked(look, Request::Kind::kFailover) || !look.store().request->force) return false;
+  if (!failover_asked(look) || !look.store().request->force) return false;
   if (!look.self().flushed || is_foreign(look.view, look.self())) return false;
   const std::string& wanted = look.store().request->node;
   if (!wanted.empty()) return wanted == look.self().name;
@@ -159,13 +168,10 @@ bool may_elect_in_pause(const Look& look) {
   return mine && store.epoch.holder == look.self().name;
 }
 
-// The reinit or restart that was asked of this node; kNothing-like: none.
+// The reinit that was asked of this node; none: it was not.
 std::optional<Decision> asked_of_me(const Look& look, const NodeView& leader, Epoch epoch) {
   const auto& request = look.store().request;
   if (look.state != State::kFollowing || !request || request->node != look.self().name) return std::nullopt;
-  if (request->kind == Request::Kind::kRestart) {
-    return look.row(Event::kRestartAsked, fmt::format("{} restarts its server, as asked", look.self().name));
-  }
   if (request->kind != Request::Kind::kReinit) return std::nullopt;
   // A leader that has yet to open may count on it.
   const auto& record = look.store().sync;
@@ -182,6 +188,19 @@ std::optional<Decision> asked_of_me(const Look& look, const NodeView& leader, Ep
   return decision;
 }
 
+// Clients wait until a standby streams from the new primary: it may do so while that one is being promoted. What both
+// have is read for good, so that no more can come than what the elected one has. Whom the record names has every
+// commit, and is the way out if that one is lost before it opens: it keeps that it led.
+bool may_follow_early(const Look& look, const NodeView& leader, Epoch epoch) {
+  const OwnView& self = look.self();
+  auto at_rest = [&](const NodeView& node) { return node.flushed && node.promised >= epoch && !node.following; };
+  const bool stands = leader.server == Server::kStandby || leader.server == Server::kStarting;
+  if (look.view.store.sync && look.view.store.sync->leader == self.name) return false;
+  return look.state == State::kDetached && stands && leader.health == Health::kGood && self.trouble == Trouble::kNone &&
+         at_rest(self) && at_rest(leader) && self.flushed->timeline == leader.flushed->timeline &&
+         self.flushed->lsn <= leader.flushed->lsn && rejoin(self, leader).rung == Rung::kFollow;
+}
+
 Decision under_leader(const Look& look, const LeaderKey& key) {
   const OwnView& self = look.self();
   if (key.epoch < self.promised) {
@@ -190,6 +209,9 @@ Decision under_leader(const Look& look, const LeaderKey& key) {
   }
   const NodeView* leader = find_node(look.view, key.holder);
   if (leader == nullptr || leader->server != Server::kPrimary || leader->epoch != key.epoch) {
+    if (leader != nullptr && may_follow_early(look, *leader, key.epoch)) {
+      return climb(look, *leader, key.epoch, Event::kLeaderReady);
+    }
     return look.row(Event::kLeaderNotReady, fmt::format("{} waits for {}, elected for epoch {}, to be a primary",
                                                         self.name, key.holder, key.epoch));
   }

@@ -79,14 +79,6 @@ TEST(Restart, NobodyIsPromotedAgainUnderAnEpochThatItLed) {
   }
 }
 
-TEST(Restart, OfAStandbyIsUnderNoEpoch) {
-  ClusterView view = group(standby("b", 100), {primary("a", 100), standby("c", 90)});
-  view.store.request = Request{Request::Kind::kRestart, "b", false, kNow + std::chrono::minutes(1), 1};
-  Decision decision = decide(view, kNow);
-  EXPECT_EQ(decision.action, Action::kRestartInPlace) << decision.sentence;
-  EXPECT_EQ(decision.epoch, 0U);
-}
-
 TEST(Heirs, AnElectionLeavesItsTimelineInTheRecord) {
   ClusterView view = electing();
   Decision decision = decide(view, kNow);
@@ -113,7 +105,7 @@ TEST(Heirs, WhoHasTheTimelineOfOneMayLeadAlsoAlone) {
 TEST(Heirs, AForcedLeaderIsTheOnlyOneAtOnce) {
   ClusterView view = electing();
   view.peers["c"].promised = 1;
-  view.store.request = Request{Request::Kind::kFailover, "b", true, kNow, 1};
+  view.store.request = Request{Request::Kind::kFailover, "b", true, kNow + std::chrono::seconds(1), 1};
   Decision decision = decide(view, kNow);
   ASSERT_TRUE(decision.lossy) << decision.sentence;
   ASSERT_TRUE(decision.record);
@@ -122,7 +114,14 @@ TEST(Heirs, AForcedLeaderIsTheOnlyOneAtOnce) {
   EXPECT_EQ(decision.record->heirs, std::vector<Timeline>{2});
   EXPECT_EQ(decision.led, 1U);
   view.store.sync->leader = "b";  // its data are no longer those it led with
-  EXPECT_EQ(decide(view, kNow).led, 0U) << "else it would be taken for intact if the transaction failed";
+  decision = decide(view, kNow);
+  EXPECT_EQ(decision.led, 0U) << "else it would be taken for intact if the transaction failed";
+  view.store.sync = decision.record;
+  view.store.request.reset();
+  view.peers["c"].promised = view.self.promised;
+  decision = decide(view, kNow);
+  EXPECT_EQ(decision.action, Action::kAcquire) << "its promotion may fail: " << decision.sentence;
+  EXPECT_FALSE(decision.lossy);
 }
 
 TEST(Refused, IsNoAgentThatAnswers) {
@@ -202,7 +201,7 @@ TEST(Restored, AForcedLeaderOfAnEmptiedStoreLeavesAGapForWhatItCannotKnow) {
   view.store.epoch = {};
   view.store.sync.reset();
   view.peers.clear();
-  view.store.request = Request{Request::Kind::kFailover, "b", true, kNow, 1};
+  view.store.request = Request{Request::Kind::kFailover, "b", true, kNow + std::chrono::seconds(1), 1};
   Decision decision = decide(view, kNow);
   ASSERT_TRUE(decision.lossy) << decision.sentence;
   EXPECT_GE(decision.epoch, 1000U);
@@ -217,7 +216,7 @@ TEST(Foreign, DataNeverLeadAndAreNeverStarted) {
   view.store.epoch.system_id = "7000";
   view.self.system_id = "8000";
   EXPECT_EQ(decide(view, kNow).action, Action::kWait);
-  view.store.request = Request{Request::Kind::kFailover, "b", true, kNow, 1};
+  view.store.request = Request{Request::Kind::kFailover, "b", true, kNow + std::chrono::seconds(1), 1};
   EXPECT_EQ(decide(view, kNow).action, Action::kWait) << "also if forced";
   view.self.server = Server::kStopped;
   Decision decision = decide(view, kNow);

@@ -27,7 +27,7 @@ bool belongs(const Look& look, const std::string& name, const Link& link) {
   const NodeView* node = find_node(look.view, name);
   if (leaves || !in(look.view.members, name) || (node != nullptr && node->priority == 0)) return false;
   if (node != nullptr && node->server == Server::kBuilding) return false;  // it has no data, whatever streamed last
-  bool near = link.flushed + look.settings().lag_limit >= look.self().flushed.value_or(Position{}).lsn;
+  bool near = link.flushed + look.settings().near >= look.self().flushed.value_or(Position{}).lsn;
   if (link.streaming) return near || in(recorded_members(look), name);
   return in(recorded_members(look), name) && look.now - link.since < look.settings().drop_after;
 }
@@ -35,8 +35,11 @@ bool belongs(const Look& look, const std::string& name, const Link& link) {
 // Nobody has streamed for so long that a leader in quorum mode goes on alone.
 bool may_degrade(const Look& look) {
   if (look.settings().durability != Durability::kQuorum) return false;
-  // Nothing was ever acknowledged: nothing to protect yet.
-  if (look.store().sync && look.store().sync->epoch == 0) return true;
+  // Nothing was ever acknowledged: nothing to protect yet. Or all that was is on this node alone, because it was so
+  // before, or because a user forced it: nobody is waited for who could make it any safer.
+  const auto& record = look.store().sync;
+  const bool alone = record && record->leader == look.self().name && record->set.required == 0;
+  if (record && (record->epoch == 0 || alone)) return true;
   Time since = look.self().up_since;
   for (const auto& [name, link] : look.self().links) since = std::max(since, link.since);
   return look.now - since >= look.settings().degrade_after;

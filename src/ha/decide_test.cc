@@ -43,11 +43,13 @@ TEST(Decide, FailsafeHoldsWhileAMemberItNeedsAnswersThatTheStoreIsSilentToItToo)
   ClusterView view = leading();
   view.store.reachable = false;
   view.self.renewed = kNow - std::chrono::minutes(1);
-  view.evidence["c"] = {Evidence::Contact::kAnswers, 1, false, kNow - milliseconds(100)};
+  view.evidence["c"] = {Evidence::Contact::kAnswers, 1, false, kNow - milliseconds(100), 1};
   EXPECT_EQ(decide(view, kNow).action, Action::kWait);
-  view.evidence["c"].store_reachable = true;
+  view.evidence["c"].failsafe = 0;
+  EXPECT_EQ(decide(view, kNow).action, Action::kFence) << "it was not asked to vouch, and may elect another";
+  view.evidence["c"] = {Evidence::Contact::kAnswers, 1, true, kNow - milliseconds(100), 1};
   EXPECT_EQ(decide(view, kNow).action, Action::kFence);
-  view.evidence["c"] = {Evidence::Contact::kAnswers, 2, false, kNow};
+  view.evidence["c"] = {Evidence::Contact::kAnswers, 2, false, kNow, 1};
   EXPECT_EQ(decide(view, kNow).action, Action::kFence) << "it promised another";
 }
 
@@ -180,6 +182,8 @@ TEST(Decide, NobodyIsElectedWhileAMemberThatMayHaveACommitIsUnheard) {
   EXPECT_NE(decision.sentence.find("not heard: c"), std::string::npos) << decision.sentence;
   EXPECT_FALSE(why(view, kNow).candidates[0].cost.empty());
   view.store.request = Request{Request::Kind::kFailover, "b", true, kNow, 1};
+  EXPECT_EQ(decide(view, kNow).action, Action::kWait) << "the time that the user gave it is over";
+  view.store.request->deadline = kNow + milliseconds(1);
   decision = decide(view, kNow);
   EXPECT_EQ(decision.action, Action::kAcquire);
   EXPECT_TRUE(decision.lossy);
@@ -247,6 +251,29 @@ ClusterView leading_one(Durability durability) {
   return view;
 }
 
+TEST(Why, ALeaderWhoseCommitsWaitSaysForWhom) {
+  ClusterView view = leading();
+  EXPECT_EQ(why(view, kNow).summary, "a leads under epoch 1");
+  view.self.links["b"].streaming = view.self.links["c"].streaming = false;
+  EXPECT_EQ(why(view, kNow).summary, "a leads under epoch 1; commits wait for any 1 of b, c, of whom 0 stream");
+  view.self.sync.closed = true;
+  EXPECT_NE(why(view, kNow).summary.find("no commit is acknowledged"), std::string::npos);
+}
+
+TEST(Decide, WhoIsTheOnlyCopyByTheRecordOpensWithoutWaitingForOthers) {
+  ClusterView view = leading();
+  view.store.leader->epoch = view.self.epoch = view.self.led = 2;
+  view.store.epoch.epoch = 2;
+  view.store.sync = SyncRecord{"a", 1, Durability::kQuorum, {}, 6};  // as one that was forced leaves it
+  view.self.sync = {true, {}};
+  view.self.links.clear();
+  view.self.up_since = kNow;
+  Decision decision = decide(view, kNow);
+  EXPECT_EQ(decision.action, Action::kRecordSync) << decision.sentence;
+  view.store.sync->set = {{"b"}, 1};
+  EXPECT_EQ(decide(view, kNow).action, Action::kKeepLease) << "b may have what it has not";
+}
+
 TEST(Decide, AReinitOfTheOnlyOtherCopyIsRefusedInStrictMode) {
   ClusterView view = leading_one(Durability::kStrict);
   Decision decision = decide(view, kNow);
@@ -269,14 +296,15 @@ TEST(Decide, AReinitOfTheOnlyOtherCopyDegradesAQuorum) {
 
 TEST(Decide, ARequestThatItsNodeDidNotBeginIsGivenUpInTime) {
   ClusterView view = leading();
-  view.store.request = Request{Request::Kind::kRestart, "c", false, kNow + milliseconds(1), 1};
+  view.store.request = Request{Request::Kind::kReinit, "c", false, kNow + milliseconds(1), 1};
+  view.store.sync->set = view.self.sync.set = {{"b"}, 1};
   EXPECT_EQ(decide(view, kNow).action, Action::kKeepLease);
   view.store.request->deadline = kNow;
   Decision decision = decide(view, kNow);
   EXPECT_EQ(decision.action, Action::kClearRequest);
-  EXPECT_NE(decision.sentence.find("restart of c given up"), std::string::npos) << decision.sentence;
+  EXPECT_NE(decision.sentence.find("reinit of c given up"), std::string::npos) << decision.sentence;
   view.store.request->node = "z";
-  EXPECT_EQ(decide(view, kNow).sentence, "restart refused: z is not a member");
+  EXPECT_EQ(decide(view, kNow).sentence, "reinit refused: z is not a member");
 }
 
 TEST(Decide, TheDataOfAnotherGroupProvesNothing) {

@@ -13,7 +13,7 @@ namespace pgb::ha {
 enum class Action {
   kWait,            // nothing but to publish and look again
   kStartStandby,    // start the server with standby.signal, following nobody
-  kRestartInPlace,  // stop it if it runs; start it as a primary under `epoch` and its last sync setting; 0: a standby
+  kRestartInPlace,  // start it as the primary it was, under `epoch` and its last sync setting
   kDetach,          // write down the promise `epoch`, end the walreceiver, then read and publish flushed
   kFollow,          // write down the promise `epoch`, stream from `node`
   kRewind,          // pg_rewind against `node`; clears `led` first

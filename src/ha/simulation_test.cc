@@ -122,6 +122,7 @@ INSTANTIATE_TEST_SUITE_P(
                                  {65390, 66926, 79505, 7905, 46808}},
                       Regression{"a_standby_took_wal_for_that_of_a_timeline_before", {12047, 31623, 77713}},
                       Regression{"a_restart_in_place_came_up_under_no_epoch", {80615}},
+                      Regression{"a_promotion_failed_that_was_forced_on_who_had_led_long_before", {28885}},
                       Regression{"a_forced_leader_was_gone_before_it_had_recorded",
                                  {3248, 36071, 37552, 51939, 54387, 60238, 77097, 82763}},
                       Regression{"an_elected_leader_was_gone_before_it_had_recorded_and_a_member_had_lost_its_disk",

@@ -38,7 +38,6 @@ enum class Event {
   kBest,
   kForced,
   kReinitAsked,
-  kRestartAsked,
   kRestartSooner,
   kSuccessorReady,
   kNoRoom,

@@ -73,7 +73,6 @@ const std::vector<Row>& transitions() {
       {S::kFollowing, E::kForeign, A::kWait, S::kFollowing, "not this group's data"},
       {S::kFollowing, E::kReinitAsked, A::kFullCopy, S::kStopped, "reinit asked for"},
       {S::kFollowing, E::kWaitsForCopies, A::kWait, S::kFollowing, "reinit asked for, still needed"},
-      {S::kFollowing, E::kRestartAsked, A::kRestartInPlace, S::kFollowing, "restart asked for"},
 
       {S::kElected, E::kStoreSilent, A::kWait, S::kElected, "store silent"},
       {S::kElected, E::kLate, A::kRelease, S::kDetached, "lease run out"},
@@ -98,7 +97,6 @@ const std::vector<Row>& transitions() {
       {S::kLeading, E::kRequestSettled, A::kClearRequest, S::kLeading, "request done or refused"},
       {S::kLeading, E::kSwitchoverPrepare, A::kCheckpoint, S::kLeading, "switchover, phase 1"},
       {S::kLeading, E::kSwitchoverStop, A::kStopCleanly, S::kDown, "switchover, phase 2"},
-      {S::kLeading, E::kRestartAsked, A::kRestartInPlace, S::kLeading, "restart asked for"},
       {S::kLeading, E::kRecord, A::kRecordSync, S::kLeading, "sync set: record"},
       {S::kLeading, E::kApply, A::kApplySync, S::kLeading, "sync set: apply"},
       {S::kLeading, E::kWaitsForCopies, A::kKeepLease, S::kLeading, "copies behind"},

@@ -91,6 +91,8 @@ struct NodeView {
   // after a rewind). With `promised` above the epoch it followed, it must have been read after the walreceiver had
   // ended.
   std::optional<Position> flushed;
+  // While `flushed` is not known: what it is known to have had. It may have had more, and may have lost it since.
+  std::optional<Position> was_at;
   Lsn replayed = 0;
   std::vector<Fork> history;  // of its timeline, oldest first, its own timeline last; the first one begins at 0
   Epoch epoch = 0;            // running as primary: under which epoch
@@ -135,7 +137,7 @@ struct OwnView : NodeView {
   // A kRecordSync was sent, its answer did not come, and leader key and /sync still have the revisions that it
   // compared: it may yet happen.
   bool recording = false;
-  std::map<std::string, Link> links;
+  std::map<std::string, Link> links;  // down: as they were last, none of them streaming
   Fault fault = Fault::kNone;
   Duration recovery{0};       // stopped: expected time to be writable after a restart in place
   bool checkpointed = false;  // for the switchover asked for
@@ -175,7 +177,7 @@ struct SyncRecord {
 };
 
 struct Request {
-  enum class Kind { kSwitchover, kFailover, kReinit, kRestart, kResume } kind = Kind::kSwitchover;
+  enum class Kind { kSwitchover, kFailover, kReinit, kResume } kind = Kind::kSwitchover;
   std::string node;  // switchover, failover: to whom, empty: the best; else which one
   bool force = false;
   Time deadline{};  // by the observer's clock, from the time left when it was written
@@ -205,6 +207,7 @@ struct Evidence {
   Epoch epoch = 0;              // the highest it knows: promised, followed, led or read
   bool store_reachable = true;  // for it
   Time asked{};                 // when the question was sent
+  Epoch failsafe = 0;           // whose leader it was asked to vouch for; 0: nobody's, its answer promises nothing
   bool operator==(const Evidence&) const = default;
 };
 
@@ -220,6 +223,7 @@ struct Settings {
   Duration handover{400};         // what a hand-over takes
   Duration fresh{3000};           // older news of a node does not make it a successor
   uint64_t lag_limit = 16 << 20;  // bytes that a failover may lose in async
+  uint64_t near = 16 << 20;       // a standby that is farther behind becomes no member of a sync set
   uint64_t min_free_disk = 256 << 20;  // below it a leader hands over, if there is another with room
   int max_starts = 2;
   bool operator==(const Settings&) const = default;

@@ -28,7 +28,8 @@ std::optional<uint64_t> behind(const ClusterView& view, const NodeView& node) {
   if (!node.flushed) return std::nullopt;
   uint64_t most = node.flushed->lsn;
   auto take = [&](const NodeView& other) {
-    if (other.flushed && *other.flushed > *node.flushed) most = std::max(most, other.flushed->lsn);
+    const auto& had = other.flushed ? other.flushed : other.was_at;
+    if (had && *had > *node.flushed) most = std::max(most, had->lsn);
   };
   take(view.self);
   for (const auto& [name, peer] : view.peers) take(peer);
@@ -53,7 +54,11 @@ Candidacy candidacy(const ClusterView& view, const std::string& name, Time now) 
 std::string summary(const ClusterView& view, const std::vector<Candidacy>& candidates) {
   const StoreView& store = view.store;
   if (!store.reachable) return "the store is silent: without it nobody can be elected";
-  if (store.leader) return fmt::format("{} leads under epoch {}", store.leader->holder, store.leader->epoch);
+  if (store.leader) {
+    const std::string waits = store.leader->holder == view.self.name ? commits_wait(view.self) : "";
+    return fmt::format("{} leads under epoch {}{}{}", store.leader->holder, store.leader->epoch,
+                       waits.empty() ? "" : "; ", waits);
+  }
   if (store.paused) return "nobody leads, and the group is paused: resume it";
   auto can = std::find_if(candidates.begin(), candidates.end(), [](const Candidacy& c) { return c.may_lead; });
   if (can != candidates.end()) return fmt::format("nobody leads yet; {} may", can->node);
@@ -64,6 +69,18 @@ std::string summary(const ClusterView& view, const std::vector<Candidacy>& candi
 }
 
 }  // namespace
+
+std::string commits_wait(const OwnView& self) {
+  if (self.server != Server::kPrimary) return "";
+  if (self.sync.closed) return "no commit is acknowledged before a standby has all that it has";
+  const auto& members = self.sync.set.members;
+  const auto streams = std::count_if(members.begin(), members.end(), [&](const auto& name) {
+    const auto link = self.links.find(name);
+    return link != self.links.end() && link->second.streaming;
+  });
+  if (static_cast<size_t>(streams) >= self.sync.set.required) return "";
+  return fmt::format("commits wait for {}, of whom {} stream", describe(self.sync.set), streams);
+}
 
 Why why(const ClusterView& view, Time now) {
   Why result;

@@ -26,6 +26,9 @@ struct Why {
   bool operator==(const Why&) const = default;
 };
 
+// What the commits of this node, a primary, wait for though it is not there; empty: for nothing, or it is none.
+std::string commits_wait(const OwnView& self);
+
 // From what one agent knows. With a leader the summary names it and `candidates` tells who could follow it.
 Why why(const ClusterView& view, Time now);
 

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <atomic>
 #include <thread>
 
 #include "http/test_peers.h"
@@ -30,6 +31,71 @@ TEST(HttpClient, SpeaksOverUnixSockets) {
     EXPECT_NE(server.request().find("Host: localhost\r\n"), std::string::npos) << server.request();
   }
   ::rmdir(dir.c_str());
+}
+
+// Of the connection that a request came over, as the server sees it.
+std::string port_of_peer(int fd) {
+  sockaddr_in name = {};
+  socklen_t size = sizeof name;
+  EXPECT_EQ(::getsockname(fd, reinterpret_cast<sockaddr*>(&name), &size), 0);
+  return std::to_string(ntohs(name.sin_port));
+}
+
+TEST(KeptConnection, CarriesOneRequestAfterTheOther) {
+  auto server = serve(echo);
+  KeptConnection kept(tcp(server->port()));
+  EXPECT_EQ(kept.fd(), -1);
+  Request request;
+  request.method = "POST";
+  request.body = "1";
+  ASSERT_TRUE(kept.call(request, soon()).ok());
+  EXPECT_FALSE(kept.reused());
+  ASSERT_GE(kept.fd(), 0);
+  const std::string first = port_of_peer(kept.fd());
+  request.body = std::string(100'000, 'x');
+  auto second = kept.call(request, soon());
+  ASSERT_TRUE(second.ok()) << second.error().message;
+  EXPECT_EQ(second->body, request.body);
+  EXPECT_TRUE(kept.reused());
+  EXPECT_EQ(port_of_peer(kept.fd()), first);
+}
+
+TEST(KeptConnection, OpensAnotherWhereTheServerEndedIt) {
+  auto server = serve(echo);
+  const uint16_t port = server->port();
+  KeptConnection kept(tcp(port));
+  ASSERT_TRUE(kept.call({}, soon()).ok());
+  server.reset();
+  auto refused = kept.call({}, soon());
+  EXPECT_EQ(code_of(refused), Code::kUnreachable);
+  EXPECT_FALSE(kept.reused());
+  EXPECT_EQ(kept.fd(), -1);
+  auto again = Server::start("127.0.0.1", port, echo);
+  ASSERT_TRUE(again.ok()) << again.error().message;
+  EXPECT_TRUE(kept.call({}, soon()).ok());
+}
+
+TEST(KeptConnection, IsNotKeptWhereTheServerClosesIt) {
+  Canned closing({"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nOK"});
+  KeptConnection kept(closing.endpoint());
+  ASSERT_TRUE(kept.call({}, soon()).ok());
+  EXPECT_EQ(kept.fd(), -1);
+}
+
+TEST(KeptConnection, AFailureEndsIt) {
+  std::atomic<bool> slow{false};
+  auto server = serve([&](const Request& request) {
+    if (slow) std::this_thread::sleep_for(milliseconds(300));
+    return echo(request);
+  });
+  KeptConnection kept(tcp(server->port()));
+  ASSERT_TRUE(kept.call({}, soon()).ok());
+  slow = true;
+  EXPECT_EQ(code_of(kept.call({}, Deadline::after(milliseconds(50)))), Code::kTimeout);
+  EXPECT_TRUE(kept.reused());
+  EXPECT_EQ(kept.fd(), -1) << "its late answer would be taken for the next one's";
+  slow = false;
+  EXPECT_TRUE(kept.call({}, soon()).ok());
 }
 
 TEST(HttpClient, RefusedAndAbsentAreUnreachable) {

@@ -183,6 +183,7 @@ class Connection {
     Request request = to_request(parser);
     request.peer = peer_;
     Response response = handled(handler_, request);
+    if (response.known) state_.waiting.note_known();
     if (response.more && !head) return send_pieces(response, parser.get().version());
     return send(response, parser.get().version(), head, keep_alive && !state_.stopping);
   }

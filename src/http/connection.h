@@ -31,6 +31,8 @@ class Waiting {
   }
   // It has answered a request, and nothing of the next has come.
   void note_between(bool between) { between_ = between; }
+  // Somebody who is known speaks there.
+  void note_known() { known_ = true; }
 
   // The server: what was noted last; it neither waits nor works any more once it is sent away.
   std::optional<int64_t> since() const {
@@ -38,6 +40,7 @@ class Waiting {
     return since == kSentAway || since == kWorks ? std::nullopt : std::optional(since);
   }
   bool between() const { return between_; }
+  bool known() const { return known_; }
   // False: it has noted something else than `since` meanwhile, and stays.
   bool send_away(int64_t since) { return since_.compare_exchange_strong(since, kSentAway); }
 
@@ -45,6 +48,7 @@ class Waiting {
   static constexpr int64_t kSentAway = -1;
   std::atomic<int64_t> since_{kWorks};
   std::atomic<bool> between_{false};
+  std::atomic<bool> known_{false};
 };
 
 struct ServeState {

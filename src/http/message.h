@@ -25,6 +25,8 @@ struct Response {
   // thread, for the next piece; empty: none yet, nothing: the end. Each call should return within a quarter of a
   // second, for between two the server looks whether the peer is still there and whether it has to stop.
   std::function<std::optional<std::string>()> more = nullptr;
+
+  bool known = false;  // a server's: who asked has shown who he is, so his connection stays longer than others
 };
 
 }  // namespace pgb::http

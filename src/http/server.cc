@@ -157,7 +157,8 @@ class ThreadedServer : public Server {
   };
 
   // mutex_ is held. Whoever has sent no whole request for a while goes before somebody new is refused, and then whoever
-  // has had his answer and not yet asked again: connections that only stand there keep nobody out.
+  // has had his answer and not yet asked again: connections that only stand there keep nobody out. Strangers go first:
+  // however many there are, they end no connection of those who have shown who they are.
   bool has_room() {
     for (;;) {
       size_t staying = 0;
@@ -173,21 +174,28 @@ class ThreadedServer : public Server {
 
   // Who would have to go; `staying`: how many there are.
   Choice choose(size_t& staying) {
-    Choice late, idle;
+    Choice late, idle, known;
+    bool strangers = false;
     const int64_t patience_ends = now_ns() - kPatience;
     for (Slot& slot : slots_) {
       if (slot.leaving || slot.done) continue;
       ++staying;
       const auto since = slot.waiting.since();
       if (!since) continue;
+      strangers = strangers || !slot.waiting.known();
       if (slot.waiting.between() && !is_idle(slot)) continue;  // it is about to be served
-      if (*since <= patience_ends) {
+      const bool is_late = *since <= patience_ends;
+      if (slot.waiting.known()) {
+        if (is_late || is_idle(slot)) known.offer(slot, *since);
+      } else if (is_late) {
         late.offer(slot, *since);
       } else if (is_idle(slot)) {
         idle.offer(slot, *since);
       }
     }
-    return late.slot != nullptr ? late : idle;
+    if (late.slot != nullptr) return late;
+    if (idle.slot != nullptr || strangers) return idle;
+    return known;
   }
 
   // The connection works on a copy of the descriptor: that of the slot stays ours until the thread is

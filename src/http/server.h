@@ -1,6 +1,7 @@
 // A small HTTP/1.1 server: a thread that accepts, one short-lived thread a connection (at most 64 unless told; of more,
 // one that has kept us waiting for a request for a second has to go, else one that has its answer and has not asked
-// again, or the new one is refused with 503), keep-alive, limits on header (16 KiB), body (1 MiB) and time (10 s).
+// again, of those who are known one only if all are, or the new one is refused with 503), keep-alive, limits on header
+// (16 KiB), body (1 MiB) and time (10 s).
 #pragma once
 
 #include <cstdint>

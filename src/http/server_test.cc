@@ -219,6 +219,51 @@ TEST(HttpServer, ConnectionsThatHaveTheirAnswerKeepNobodyOut) {
   EXPECT_NE(polite.back()->hear().find("/again"), std::string::npos);
 }
 
+// A lease is renewed on such a connection.
+TEST(HttpServer, StrangersEndNoConnectionOfWhoIsKnown) {
+  for (const char* stranger : {"", "GET / HT", "GET / HTTP/1.1\r\nhost: x\r\n\r\n"}) {
+    auto server = Server::start(
+        "127.0.0.1", 0,
+        [](const Request& request) {
+          Response response = echo(request);
+          response.known = has_bearer(request, "secret");
+          return response;
+        },
+        4);
+    ASSERT_TRUE(server.ok());
+    Raw friendly((*server)->port());
+    friendly.say("GET /1 HTTP/1.1\r\nhost: x\r\nauthorization: Bearer secret\r\n\r\n");
+    ASSERT_NE(friendly.hear("\r\n\r\n").find("200"), std::string::npos);
+    std::vector<std::unique_ptr<Raw>> strangers;
+    for (int i = 0; i < 30; ++i) {
+      strangers.push_back(std::make_unique<Raw>((*server)->port()));
+      strangers.back()->say(stranger);
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));  // all of them are late by and by
+    }
+    friendly.say("GET /again HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    EXPECT_NE(friendly.hear().find("/again"), std::string::npos) << stranger;
+  }
+}
+
+// But they keep nobody out, either.
+TEST(HttpServer, WhoIsKnownMakesRoomIfNobodyElseIsThere) {
+  auto server = Server::start(
+      "127.0.0.1", 0,
+      [](const Request& request) {
+        Response response = echo(request);
+        response.known = true;
+        return response;
+      },
+      2);
+  ASSERT_TRUE(server.ok());
+  std::vector<std::unique_ptr<Raw>> polite;
+  for (int i = 0; i < 6; ++i) {
+    polite.push_back(std::make_unique<Raw>((*server)->port()));
+    polite.back()->say("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+    EXPECT_NE(polite.back()->hear("\r\n\r\n").find("200"), std::string::npos) << i;
+  }
+}
+
 TEST(HttpServer, WhoHasBegunToAskIsNotSentAwayAtOnce) {
   auto server = Server::start("127.0.0.1", 0, echo, 1);
   ASSERT_TRUE(server.ok());

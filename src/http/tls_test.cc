@@ -29,11 +29,11 @@ struct Identity {
   KeyPtr key{EVP_EC_gen("P-256")};
   CertPtr cert{X509_new()};
 
-  explicit Identity(const char* alternative_name) {
+  explicit Identity(const char* alternative_name, long ends_in_s = 3600) {
     X509_set_version(cert.get(), 2);
     ASN1_INTEGER_set(X509_get_serialNumber(cert.get()), 1);
     X509_gmtime_adj(X509_getm_notBefore(cert.get()), -3600);
-    X509_gmtime_adj(X509_getm_notAfter(cert.get()), 3600);
+    X509_gmtime_adj(X509_getm_notAfter(cert.get()), ends_in_s);
     X509_set_pubkey(cert.get(), key.get());
     X509_NAME* name = X509_get_subject_name(cert.get());
     X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("test"), -1, -1, 0);
@@ -42,6 +42,14 @@ struct Identity {
     X509_add_ext(cert.get(), extension, -1);
     X509_EXTENSION_free(extension);
     EXPECT_GT(X509_sign(cert.get(), key.get(), EVP_sha256()), 0);
+  }
+
+  std::string text() const {
+    std::unique_ptr<BIO, Freed<BIO_free>> out(BIO_new(BIO_s_mem()));
+    PEM_write_bio_X509(out.get(), cert.get());
+    char* bytes = nullptr;
+    const long size = BIO_get_mem_data(out.get(), &bytes);
+    return std::string(bytes, static_cast<size_t>(size));
   }
 
   void write(const std::string& cert_file, const std::string& key_file) const {
@@ -54,15 +62,15 @@ struct Identity {
   }
 };
 
-// Serves one connection and wants a certificate of the client that it trusts.
+// Serves one connection; if it asks, it wants a certificate of the client that it trusts.
 class TlsPeer {
  public:
-  explicit TlsPeer(const Identity& identity) : context_(SSL_CTX_new(TLS_server_method())) {
+  explicit TlsPeer(const Identity& identity, bool asks = true) : context_(SSL_CTX_new(TLS_server_method())) {
     ::signal(SIGPIPE, SIG_IGN);  // the client may go in the middle of the handshake
     SSL_CTX_use_certificate(context_.get(), identity.cert.get());
     SSL_CTX_use_PrivateKey(context_.get(), identity.key.get());
     X509_STORE_add_cert(SSL_CTX_get_cert_store(context_.get()), identity.cert.get());
-    SSL_CTX_set_verify(context_.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+    if (asks) SSL_CTX_set_verify(context_.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
     listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in name = {};
     name.sin_family = AF_INET;
@@ -147,6 +155,34 @@ TEST_F(HttpTls, AServerThatNobodyVouchesForIsRefused) {
   auto response = call(endpoint(peer.port()), {}, soon());
   ASSERT_FALSE(response.ok());
   EXPECT_EQ(response.error().code, Code::kUnreachable) << response.error().message;
+}
+
+TEST_F(HttpTls, ACertificateThatIsKnownNeedsNoNameAndNoAuthority) {
+  Identity identity("DNS:elsewhere.example", -60), other("IP:127.0.0.1");  // it has run out, too
+  TlsPeer peer(identity, false);
+  Endpoint to = endpoint(peer.port());
+  to.cert_file.clear();
+  to.key_file.clear();
+  to.ca_file.clear();
+  to.pinned = other.text() + identity.text();
+  const auto response = call(to, {}, soon());
+  ASSERT_TRUE(response.ok()) << response.error().message;
+  EXPECT_EQ(response->body, "secret");
+}
+
+TEST_F(HttpTls, WhoeverElseVouchesForItOnlyTheKnownCertificateCounts) {
+  Identity identity("IP:127.0.0.1"), other("IP:127.0.0.1");
+  identity.write(cert_, key_);
+  TlsPeer peer(identity);
+  Endpoint to = endpoint(peer.port());  // its authority is this very certificate
+  to.pinned = other.text();
+  bool sent = true;
+  const auto response = call(to, {}, soon(), {nullptr, &sent});
+  ASSERT_FALSE(response.ok());
+  EXPECT_EQ(response.error().code, Code::kUnreachable) << response.error().message;
+  EXPECT_FALSE(sent);
+  to.pinned = "no certificate";
+  EXPECT_EQ(call(to, {}, soon()).error().code, Code::kConfig);
 }
 
 TEST_F(HttpTls, AnAbsentFileIsNamed) {

@@ -21,6 +21,7 @@ class Doubter {
       file("postgres.init_sql[" + std::to_string(i) + "]", cluster_.postgres.init_sql[i]);
     }
     promises();
+    etcd();
     for (size_t i = 0; i < cluster_.balancers.size(); ++i) {
       group(cluster_.balancers[i], "balancers[" + std::to_string(i) + "].");
     }
@@ -95,6 +96,10 @@ class Doubter {
 
   // What the file asks for and does not get: nobody is to rely on it.
   void promises() {
+    if (given("ha.loop")) {
+      doubt("ha.loop",
+            "has no effect: how often agents look at the group follows from \"ha\": {\"lease\"}; take it out");
+    }
     const bool asked = given("durability") && cluster_.durability != Durability::kAsync;
     if (!cluster_.ha.failover) {
       constexpr char kOff[] = "is not in effect with \"ha\": {\"failover\": false}: ";
@@ -102,11 +107,39 @@ class Doubter {
       if (!cluster_.dcs_etcd.empty()) doubt("dcs", std::string(kOff) + "there is no failover");
       return;
     }
+    const auto loses = [this](const Balancer& balancer) {
+      return cluster_.durability_of(balancer) == Durability::kAsync;
+    };
+    if (given("ha.lag_limit") && std::none_of(cluster_.balancers.begin(), cluster_.balancers.end(), loses)) {
+      doubt("ha.lag_limit", "has no effect: with durability " + std::string(to_string(cluster_.durability)) +
+                                " a failover loses no acknowledged commit");
+    }
     for (const Balancer& balancer : cluster_.balancers) {
       if (!asked || balancer.replicas.empty() || cluster_.durability_of(balancer) != Durability::kAsync) continue;
       doubt("durability", "quorum needs two replicas: the commits of " + balancer.name +
                               ", which has one, wait for nobody; strict would wait for that one, and stop without it");
     }
+  }
+
+  void etcd() {
+    const EtcdAccess& access = cluster_.dcs_access;
+    file("dcs.ca_file", access.ca_file);
+    file("dcs.cert_file", access.cert_file);
+    file("dcs.key_file", access.key_file);
+    if (access.user.empty()) return;
+    if (access.password.kind == PasswordSource::Kind::kGenerated) doubt("dcs.user", "it has no \"dcs.password\"");
+    password("dcs.password", access.password);
+    const auto clear = [](const std::string& url) { return url.rfind("http://", 0) == 0; };
+    if (std::any_of(cluster_.dcs_etcd.begin(), cluster_.dcs_etcd.end(), clear)) {
+      doubt("dcs.user", "its password goes over the network in clear: better https:// addresses");
+    }
+  }
+
+  void pool_size(unsigned size, const std::string& path) {
+    const auto connections = parse_u64(parameter("max_connections"));
+    if (!connections || *connections > size) return;
+    doubt(path, "one pool may take " + std::to_string(size) + " connections of the " + std::to_string(*connections) +
+                    " that postgres.parameters.max_connections allows");
   }
 
   void group(const Balancer& balancer, const std::string& path) {
@@ -120,11 +153,11 @@ class Doubter {
       doubt(path + "primary.weight",
             "all servers of " + balancer.name + " have the weight 0: none is chosen for reads");
     }
-    const auto connections = parse_u64(parameter("max_connections"));
-    if (connections && *connections <= balancer.config.pool.pool_size) {
-      doubt(path + "config.pool_size", "one pool may take " + std::to_string(balancer.config.pool.pool_size) +
-                                           " connections of the " + std::to_string(*connections) +
-                                           " that postgres.parameters.max_connections allows");
+    pool_size(balancer.config.pool.pool_size, path + "config.pool_size");
+    const auto& pools = balancer.config.pools;
+    for (size_t i = 0; i < pools.size(); ++i) {
+      if (pools[i].pool_size)
+        pool_size(*pools[i].pool_size, path + "config.pools[" + std::to_string(i) + "].pool_size");
     }
     file(path + "config.tls_cert_file", balancer.config.tls_cert_file);
     file(path + "config.tls_key_file", balancer.config.tls_key_file);

@@ -64,6 +64,13 @@ TEST(Doubts, WhoAsksForWhatDependsOnFailoverAndHasNoneIsTold) {
   EXPECT_EQ(with(R"("dcs": {"etcd": ["http://10.0.0.1:2379"]})"), "");
 }
 
+TEST(Doubts, WhatHasNoEffectIsTold) {
+  const auto with = [](const std::string& members) { return told("{\"cluster_name\": \"demo\", " + members + "}"); };
+  EXPECT_NE(with(R"("ha": {"loop": 0.5})").find("ha.loop"), std::string::npos);
+  EXPECT_NE(with(R"("ha": {"lag_limit": 5})").find("with durability quorum"), std::string::npos);
+  EXPECT_EQ(with(R"("durability": "async", "ha": {"lag_limit": 5})"), "");
+}
+
 TEST(Doubts, QuorumInAGroupThatIsTooSmallForItIsToldToWhoAsksForIt) {
   const auto small = [](const std::string& members) {
     return told("{\"cluster_name\": \"demo\", " + members + R"("balancers": [{"replicas": [{}]}]})");
@@ -80,6 +87,9 @@ TEST(Doubts, GroupsThatCannotDoWhatTheyAreForAreTold) {
   };
   EXPECT_NE(group(R"("replicas": [])").find("has no replica"), std::string::npos);
   EXPECT_NE(group(R"("config": {"pool_size": 500, "max_clients": 500})").find("max_connections"), std::string::npos);
+  EXPECT_NE(group(R"("config": {"pools": [{"user": "a", "pool_mode": "session"}, {"user": "b", "pool_size": 500}]})")
+                .find("pools[1].pool_size"),
+            std::string::npos);
   EXPECT_NE(group(R"("primary": {"weight": 0}, "replicas": [{"weight": 0}])").find("weight"), std::string::npos);
   EXPECT_EQ(group(R"("primary": {"weight": 0}, "replicas": [{"weight": 1}])"), "");
   EXPECT_NE(group("", R"(, "bind_address": "0.0.0.0")").find("without TLS"), std::string::npos);

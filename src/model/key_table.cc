@@ -1,5 +1,7 @@
 #include "model/key_table.h"
 
+#include "model/pool_config.h"
+
 namespace pgb::model {
 
 const Key* KeyTable::find(std::string_view name) const {
@@ -54,9 +56,15 @@ const KeyTable& ha_keys() {
       {{"failover", Kind::kBool, "true", "",
         "agents choose the primary and keep `durability`; false: roles stay as in the file, replication is "
         "asynchronous"},
-       {"lease", Kind::kNumber, "3", "", "seconds after which a leader that cannot renew its lease has lost it", 1,
+       {"lease", Kind::kNumber, "3", "", "seconds after which a leader that cannot renew its lease has lost it", 2,
         600},
-       {"loop", Kind::kNumber, "1", "", "seconds between two looks at the group; less than the lease", 0.1, 60}}};
+       {"lag_limit", Kind::kWhole, "16777216", "",
+        "bytes of WAL that a failover may lose where `durability` is `async`: a replica that is farther behind its "
+        "primary than was known last does not take over",
+        0, kMaxLagBytes},
+       {"loop", Kind::kNumber, "", "none",
+        "no effect: how often agents look at the group follows from the lease; known because files of before have it",
+        0.1, 60}}};
   return table;
 }
 
@@ -72,7 +80,23 @@ Key pool_key_of_config(Key key) {
   return key;
 }
 
+// Of databases and users: what they do not say is as beside them.
+KeyTable make_pool_entry_keys() {
+  KeyTable table{"balancers[].config.pools[]",
+                 {{"database", Kind::kText, "", "any", "name of the database", 1, 63},
+                  {"user", Kind::kText, "", "any", "name of the user; one of the two must be there", 1, 63}}};
+  PoolEntry entry;
+  each_pool_entry_key(entry, [&table](const char* name, const auto&) {
+    Key key = *pool_keys().find(name);
+    key.fallback = "";
+    key.fallback_note = "that of `config`";
+    table.keys.push_back(std::move(key));
+  });
+  return table;
+}
+
 KeyTable make_config_keys() {
+  static const KeyTable kPoolEntry = make_pool_entry_keys();
   KeyTable table{
       "balancers[].config",
       {{"num_init_children", Kind::kWhole, "", "none",
@@ -81,6 +105,15 @@ KeyTable make_config_keys() {
         "no number of servers of its own: with `num_init_children` it bounds the default of `pool_size`", 1, 1000},
        {"load_balance_mode", Kind::kSwitch, "true", "", "send reads to replicas"}}};
   for (const Key& key : pool_keys().keys) table.keys.push_back(pool_key_of_config(key));
+  table.keys.push_back({"pools",
+                        Kind::kObjects,
+                        "",
+                        "none",
+                        "what is different for some databases and users: the first that fits counts",
+                        0,
+                        1000,
+                        {},
+                        &kPoolEntry});
   table.keys.push_back(
       {"tls_cert_file", Kind::kText, "", "no TLS", "certificate shown to clients (PEM), relative to the cluster file"});
   table.keys.push_back({"tls_key_file", Kind::kText, "", "no TLS", "its private key (PEM); both or none"});
@@ -102,6 +135,9 @@ KeyTable make_config_keys() {
        0,
        {"none", "optional"}});
   table.keys.push_back({"tls_ca_file", Kind::kText, "", "none", "authorities that vouch for these certificates (PEM)"});
+  table.keys.push_back(
+      {"rest_tls", Kind::kBool, "false", "",
+       "REST, metrics and web page by TLS, with that certificate; `pgbalancer_cluster` takes no other"});
   table.keys.push_back({"hba_file", Kind::kText, "", "SCRAM-SHA-256 for everyone",
                         "rules in the manner of pg_hba.conf, see [balancer-file.md](balancer-file.md)"});
   table.keys.push_back(
@@ -175,8 +211,8 @@ const KeyTable& pool_keys() {
         0,
         {"session", "transaction", "statement"}},
        {"pool_size", Kind::kWhole, "20", "", "servers kept for one database, user and node", 1, kMaxClients},
-       {"min_pool_size", Kind::kWhole, "0", "", "kept open of these once they were needed; at most `pool_size`", 0,
-        kMaxClients},
+       {"min_pool_size", Kind::kWhole, "0", "",
+        "opened of these before they are needed, and again when they are lost; at most `pool_size`", 0, kMaxClients},
        {"reserve_pool_size", Kind::kWhole, "0", "", "more servers, for clients that wait too long", 0, kMaxClients},
        {"reserve_pool_timeout", Kind::kNumber, "5", "", "seconds: too long for that; 0: the reserve stays unused", 0,
         kMaxSeconds},
@@ -296,15 +332,9 @@ const std::vector<OwnedParameter>& owned_parameters() {
 
 const std::vector<DefaultParameter>& default_parameters() {
   static const std::vector<DefaultParameter> table = {
-      {"hot_standby", "on"},
-      {"log_timezone", "UTC"},
-      {"max_connections", "200"},
-      {"max_replication_slots", "10"},
-      {"max_slot_wal_keep_size", "1GB"},
-      {"max_wal_senders", "10"},
-      {"password_encryption", "scram-sha-256"},
-      {"wal_level", "replica"},
-      {"wal_log_hints", "on"},
+      {"hot_standby", "on"},           {"log_timezone", "UTC"},   {"max_connections", "200"},
+      {"max_replication_slots", "10"}, {"max_wal_senders", "10"}, {"password_encryption", "scram-sha-256"},
+      {"wal_level", "replica"},        {"wal_log_hints", "on"},
   };
   return table;
 }

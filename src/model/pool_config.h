@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 namespace pgb::model {
 
@@ -67,11 +69,30 @@ void each_pool_key(Config& config, Visit visit) {
   visit("io_uring", config.io_uring);
 }
 
+// What is different for some databases and users. Of several that fit the first counts, for what it says.
+struct PoolEntry {
+  std::string database, user;  // empty: any
+  std::optional<std::string> pool_mode = std::nullopt;
+  std::optional<unsigned> pool_size = std::nullopt, min_pool_size = std::nullopt, reserve_pool_size = std::nullopt;
+  bool operator==(const PoolEntry&) const = default;
+};
+
+// Calls visit("key", optional member) for everything that an entry may say; the keys are those of a PoolConfig.
+template <class Entry, class Visit>
+void each_pool_entry_key(Entry& entry, Visit visit) {
+  visit("pool_mode", entry.pool_mode);
+  visit("pool_size", entry.pool_size);
+  visit("min_pool_size", entry.min_pool_size);
+  visit("reserve_pool_size", entry.reserve_pool_size);
+}
+
 // Why two of its values do not go together; `key` is the one to blame. Empty if they do.
 struct PoolConflict {
   std::string key;
   std::string text;
 };
 PoolConflict conflict_in(const PoolConfig& config);
+// Likewise of entries[at], among those before it and with what `config` says where it says nothing.
+PoolConflict conflict_in(const PoolConfig& config, const std::vector<PoolEntry>& entries, size_t at);
 
 }  // namespace pgb::model

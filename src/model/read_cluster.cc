@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <optional>
+#include <utility>
 
 #include "model/claims.h"
 #include "model/key_table.h"
@@ -51,6 +53,13 @@ void read(const JsonValue* object, std::string_view name, bool& out) {
 void read(const JsonValue* object, std::string_view name, std::vector<std::string>& out) {
   const auto* value = usable(object, name);
   for (size_t i = 0; value != nullptr && i < value->items.size(); ++i) out.push_back(value->items[i].text);
+}
+
+template <class T>
+void read(const JsonValue* object, std::string_view name, std::optional<T>& out) {
+  T value{};
+  read(object, name, value);
+  if (usable(object, name) != nullptr) out = std::move(value);
 }
 
 void read(const JsonValue* object, std::string_view name, PasswordSource& out) {
@@ -109,15 +118,14 @@ class Reader {
     const auto* ha = usable(root_, "ha");
     read(ha, "failover", cluster_.ha.failover);
     read(ha, "lease", cluster_.ha.lease);
-    read(ha, "loop", cluster_.ha.loop);
-    const auto* loop = usable(ha, "loop");
-    const auto* given = loop != nullptr ? loop : usable(ha, "lease");
-    if (given != nullptr && cluster_.ha.loop >= cluster_.ha.lease) {
-      mistakes_.add(given->place, std::string("ha.") + (loop != nullptr ? "loop" : "lease"),
-                    "the loop must be shorter than the lease");
-    }
+    read(ha, "lag_limit", cluster_.ha.lag_limit);
     const auto* dcs = usable(root_, "dcs");
     read(dcs, "etcd", cluster_.dcs_etcd);
+    read(dcs, "ca_file", cluster_.dcs_access.ca_file);
+    read(dcs, "cert_file", cluster_.dcs_access.cert_file);
+    read(dcs, "key_file", cluster_.dcs_access.key_file);
+    read(dcs, "user", cluster_.dcs_access.user);
+    read(dcs, "password", cluster_.dcs_access.password);
   }
 
   void postgres() {
@@ -205,6 +213,7 @@ class Reader {
     read(object, "tls_mode", out.tls_mode);
     read(object, "tls_client_certs", out.tls_client_certs);
     read(object, "tls_ca_file", out.tls_ca_file);
+    read(object, "rest_tls", out.rest_tls);
     read(object, "hba_file", out.hba_file);
     read(object, "admin_users", out.admin_users);
     read(object, "stats_users", out.stats_users);
@@ -222,6 +231,9 @@ class Reader {
     };
     if (out.tls_mode == "require" && object->find("tls_cert_file") == nullptr) {
       wrong("tls_mode", "wants \"tls_cert_file\" and \"tls_key_file\" beside it: there is no TLS without");
+    }
+    if (out.rest_tls && object->find("tls_cert_file") == nullptr) {
+      wrong("rest_tls", "wants \"tls_cert_file\" and \"tls_key_file\" beside it: there is no TLS without");
     }
     const bool asked_for = out.tls_client_certs == "optional";
     if (asked_for && (object->find("tls_cert_file") == nullptr || out.tls_mode == "disable")) {
@@ -252,6 +264,24 @@ class Reader {
     const PoolConflict conflict = conflict_in(out);
     const auto* given = usable(object, conflict.key);
     if (given != nullptr) mistakes_.add(given->place, join_path(path, conflict.key), conflict.text);
+    pools(usable(object, "pools"), config, join_path(path, "pools"));
+  }
+
+  void pools(const JsonValue* list, BalancerConfig& config, const std::string& path) {
+    for (size_t i = 0; list != nullptr && i < list->items.size(); ++i) {
+      const JsonValue& item = list->items[i];
+      PoolEntry& entry = config.pools.emplace_back();
+      const auto is_wrong = [](const JsonValue& member) { return !member.usable; };
+      if (!item.usable || std::any_of(item.items.begin(), item.items.end(), is_wrong)) continue;
+      read(&item, "database", entry.database);
+      read(&item, "user", entry.user);
+      each_pool_entry_key(entry, [&item](const char* key, auto& value) { read(&item, key, value); });
+      const PoolConflict conflict = conflict_in(config.pool, config.pools, i);
+      if (conflict.key.empty()) continue;
+      const JsonValue* given = item.find(conflict.key);
+      const std::string at = path + "[" + std::to_string(i) + "]";
+      mistakes_.add(given == nullptr ? item.place : given->place, join_path(at, conflict.key), conflict.text);
+    }
   }
 
   void node(const JsonValue& object, Node& out, const std::string& path) {

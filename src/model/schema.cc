@@ -66,7 +66,11 @@ std::string parameters_schema() {
 std::string dcs_schema() {
   return R"("oneOf": [{"const": "embedded"}, {"type": "object", "additionalProperties": false, "required": ["etcd"], )"
          R"("properties": {"etcd": {"type": "array", "minItems": 1, "maxItems": 16, )"
-         R"("items": {"type": "string", "pattern": "^https?://"}}}}])";
+         R"("items": {"type": "string", "pattern": "^https?://"}}, "ca_file": {)" +
+         text_schema(0) + R"(}, "cert_file": {)" + text_schema(0) + R"(}, "key_file": {)" + text_schema(0) +
+         R"(}, "user": {)" + text_schema(0) + R"(}, "password": {)" + password_schema() +
+         R"(}}, "dependentRequired": {"cert_file": ["key_file"], "key_file": ["cert_file"], )"
+         R"("password": ["user"]}}])";
 }
 
 std::string kind_schema(const Key& key, const std::string& indent) {
@@ -124,7 +128,7 @@ std::string_view kind_words(const Key& key) {
     case Kind::kChoice: return "";
     case Kind::kPassword: return "text, `{\"env\": …}` or `{\"file\": …}`";
     case Kind::kParameters: return "object of settings";
-    case Kind::kDcs: return "`\"embedded\"` or `{\"etcd\": [urls]}`";
+    case Kind::kDcs: return "`\"embedded\"` or `{\"etcd\": [urls], …}`";
   }
   return "";
 }
@@ -170,10 +174,26 @@ std::string reference_page() {
       "validates.\n\n";
   out += chapter(cluster_keys());
   out +=
+      "\n## dcs\n\n`{\"etcd\": [\"https://10.0.0.5:2379\"], …}` keeps the leader leases in an etcd cluster of yours. "
+      "Beside its addresses may stand:\n\n"
+      "- `ca_file`: authorities (PEM) that vouch for its certificates, relative to the cluster file; without, the "
+      "system's\n"
+      "- `cert_file`, `key_file`: certificate and key (PEM) that agents and manager show to it; with `user`, one "
+      "without a common name (CN), which etcd refuses there\n"
+      "- `user`, `password`: who they are there; the password a text, `{\"env\": name}` or `{\"file\": path}`\n\n"
+      "`init` reads them; where one was renewed, `stop`, then `init` takes it up.\n";
+  out +=
       "\n## postgres.parameters\n\nValues are texts, numbers, true or false. Every server gets these unless the file "
       "says otherwise:\n\n";
   for (const auto& [name, value] : default_parameters())
     out += "- `" + std::string(name) + " = " + std::string(value) + "`\n";
+  out +=
+      "\nAnd, where agents choose the primary, by the disk of each server: `max_slot_wal_keep_size`, the WAL that a "
+      "primary keeps for replicas that are "
+      "away, is half of what is free where its `pg_wal` lies, the WAL that is there counted as free, from 64MB to "
+      "64GB. The primary looks every ten seconds; `SHOW max_slot_wal_keep_size` there says what it is now. A replica "
+      "that "
+      "misses more gets a full copy. With `\"failover\": false` it is 1GB.\n";
   out += "\nThese cannot be set:\n\n";
   for (const auto& [name, why] : owned_parameters()) out += "- `" + std::string(name) + "`: " + std::string(why) + "\n";
   return out;

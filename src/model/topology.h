@@ -40,11 +40,13 @@ struct BalancerConfig {
   int max_pool = 4;               // its max_clients and pool_size
   bool load_balance_mode = true;  // send reads to replicas
   PoolConfig pool;
-  std::string tls_cert_file;  // both or none; relative to the cluster file
+  std::vector<PoolEntry> pools;  // what is different for some
+  std::string tls_cert_file;     // both or none; relative to the cluster file
   std::string tls_key_file;
   std::string tls_mode = "allow";         // disable, allow, require
   std::string tls_client_certs = "none";  // none, optional
   std::string tls_ca_file;                // with optional
+  bool rest_tls = false;                  // the REST port speaks TLS, with that certificate
   std::string hba_file;                   // empty: everyone logs in by SCRAM-SHA-256
   std::vector<std::string> admin_users;   // beside the superuser: who gives commands to the balancer
   std::vector<std::string> stats_users;   // and who may look at it
@@ -77,6 +79,14 @@ struct PasswordSource {
   bool operator==(const PasswordSource&) const = default;
 };
 
+// Who an etcd cluster has to be, and who we are there. Paths are relative to the cluster file; empty: none is given.
+struct EtcdAccess {
+  std::string ca_file, cert_file, key_file;
+  std::string user;
+  PasswordSource password;  // kGenerated: none
+  bool operator==(const EtcdAccess&) const = default;
+};
+
 struct Postgres {
   std::string image = "postgres:17";
   std::string bin_dir;  // empty: the newest found
@@ -96,11 +106,11 @@ struct Network {
   bool operator==(const Network&) const = default;
 };
 
-// How eagerly a group watches its leader. Seconds.
+// How eagerly a group watches its leader, and what it may lose with it. Times in seconds.
 struct Ha {
   bool failover = true;  // agents choose the primary; else roles stay as in the file, and replication is asynchronous
   double lease = 3;      // a leader that cannot renew it for so long has lost it
-  double loop = 1;       // between two looks
+  uint64_t lag_limit = 16 << 20;  // bytes of WAL that a failover may lose where durability is async
   bool operator==(const Ha&) const = default;
 };
 
@@ -121,6 +131,7 @@ struct Cluster {
   std::vector<Balancer> balancers;
   Ha ha;
   std::vector<std::string> dcs_etcd;  // URLs of an etcd cluster; empty: the embedded store
+  EtcdAccess dcs_access;              // to these
 
   std::vector<std::string> unit_names() const;  // of all servers and balancers, in the order of the file
   // Null if there is none of that name. Owned by the cluster.

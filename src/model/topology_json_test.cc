@@ -109,7 +109,8 @@ TEST(ClusterFile, TheSimpleExampleSaysWhatItSays) {
   EXPECT_EQ(lb.replicas[1], (Node{2, "replica2", "replica2", "172.31.1.22", 15434, Role::kReplica, 1}));
   EXPECT_EQ(cluster.durability, Durability::kQuorum);
   EXPECT_EQ(cluster.postgres.init_sql, std::vector<std::string>{"init.sql"});
-  EXPECT_EQ(cluster.postgres.parameters.at("max_slot_wal_keep_size"), "1GB");
+  EXPECT_EQ(cluster.postgres.parameters.at("wal_log_hints"), "on");
+  EXPECT_FALSE(cluster.postgres.parameters.contains("max_slot_wal_keep_size")) << "each server goes by its own disk";
 }
 
 TEST(ClusterFile, ANameIsAWholeFile) {
@@ -170,7 +171,8 @@ TEST(ClusterFile, WhatIsLeftOpenNeverCollidesWithWhatIsGiven) {
 }
 
 const char* const kEverything = R"({"cluster_name": "all", "runtime": "process", "bind_address": "0.0.0.0",
-  "protect": true, "durability": "async", "ha": {"failover": false, "lease": 5, "loop": 0.5}, "dcs": {"etcd": ["http://a:2379"]},
+  "protect": true, "durability": "async", "ha": {"failover": false, "lease": 5, "lag_limit": 1000, "loop": 0.5}, "dcs": {"etcd": ["https://a:2379"],
+  "ca_file": "ca.pem", "cert_file": "our.pem", "key_file": "our.key", "user": "agents", "password": {"env": "STORE"}},
   "postgres": {"image": "x:1", "bin_dir": "/a \"b\"", "database": "d\u00e9", "superuser": "s",
     "password": {"env": "PGPW"}, "replication_user": "r", "replication_password": {"file": "pw"},
     "parameters": {"Work_Mem": "4MB", "max_connections": 50, "fsync": false}, "init_sql": ["a.sql"]},
@@ -180,7 +182,9 @@ const char* const kEverything = R"({"cluster_name": "all", "runtime": "process",
       "idle_transaction_timeout": 4, "server_idle_timeout": 5, "server_lifetime": 6, "server_check_delay": 7,
       "max_prepared_statements": 8, "causal_reads": "global", "max_replica_lag": 0.5,
       "max_replica_lag_bytes": 16000000000, "log_slow_queries": 0.001, "threads": 9, "scheduling": "normal", "io_uring": "off",
-      "tls_cert_file": "c", "tls_key_file": "k"},
+      "pools": [{"database": "d", "user": "u", "pool_mode": "session", "pool_size": 6, "min_pool_size": 1, "reserve_pool_size": 2},
+        {"user": "v", "reserve_pool_size": 0}],
+      "tls_cert_file": "c", "tls_key_file": "k", "rest_tls": true},
     "replicas": [{"weight": 2.5}]}]})";
 
 TEST(ClusterFile, EveryKeyIsRead) {
@@ -188,8 +192,13 @@ TEST(ClusterFile, EveryKeyIsRead) {
   EXPECT_EQ(c.runtime, RuntimeKind::kProcess);
   EXPECT_TRUE(c.protect);
   EXPECT_EQ(c.durability, Durability::kAsync);
-  EXPECT_EQ(c.ha, (Ha{false, 5, 0.5}));
-  EXPECT_EQ(c.dcs_etcd, std::vector<std::string>{"http://a:2379"});
+  EXPECT_EQ(c.ha, (Ha{false, 5, 1000}));
+  EXPECT_EQ(c.dcs_etcd, std::vector<std::string>{"https://a:2379"});
+  EXPECT_EQ(c.dcs_access.ca_file, "ca.pem");
+  EXPECT_EQ(c.dcs_access.cert_file, "our.pem");
+  EXPECT_EQ(c.dcs_access.key_file, "our.key");
+  EXPECT_EQ(c.dcs_access.user, "agents");
+  EXPECT_EQ(c.dcs_access.password.name, "STORE");
   EXPECT_EQ(c.postgres.bin_dir, "/a \"b\"");
   EXPECT_EQ(c.postgres.database, "d\xc3\xa9");
   EXPECT_EQ(c.postgres.password.kind, PasswordSource::Kind::kEnv);
@@ -200,6 +209,7 @@ TEST(ClusterFile, EveryKeyIsRead) {
   EXPECT_EQ(c.postgres.parameters.at("wal_level"), "replica");
   EXPECT_FALSE(c.balancers[0].config.load_balance_mode);
   EXPECT_EQ(c.balancers[0].config.tls_key_file, "k");
+  EXPECT_TRUE(c.balancers[0].config.rest_tls);
   EXPECT_EQ(c.balancers[0].replicas[0].weight, 2.5);
 }
 
@@ -215,6 +225,13 @@ TEST(ClusterFile, EveryKeyOfThePoolerIsRead) {
   EXPECT_EQ(values,
             "statement 7 2 3 0.25 500 50 60 1.5 3.5 2.5 3 4 5 6 7 8 global 0.5 16000000000 0.001 9 normal off ");
   EXPECT_EQ(good(R"({"cluster_name": "demo"})").balancers[0].config.pool, defaults);
+}
+
+TEST(ClusterFile, PoolsOfSomeAreRead) {
+  const auto pools = good(kEverything).balancers[0].config.pools;
+  ASSERT_EQ(pools.size(), 2U);
+  EXPECT_EQ(pools[0], (PoolEntry{"d", "u", "session", 6, 1, 2}));
+  EXPECT_EQ(pools[1], (PoolEntry{"", "v", std::nullopt, std::nullopt, std::nullopt, 0}));
 }
 
 PoolConfig pool_of(const std::string& config) {
@@ -303,7 +320,9 @@ std::string all_defaults(const KeyTable& table) {
     std::string value(key.fallback);
     if (key.child != nullptr) {
       value = "{" + all_defaults(*key.child) + "}";
-      if (key.kind == Kind::kObjects)
+      if (key.name == "pools") {
+        value = "[]";
+      } else if (key.kind == Kind::kObjects)
         value = key.name == "replicas" ? "[" + value + "," + value + "]" : "[" + value + "]";
     }
     if (key.required) value = "\"demo\"";

@@ -78,6 +78,15 @@ void password(Object& object, std::string_view key, const PasswordSource& source
   if (kind != nullptr) object.raw(key, std::string("{\"") + kind + "\": " + quoted(source.name) + "}");
 }
 
+std::string dcs(const Cluster& cluster) {
+  const EtcdAccess& access = cluster.dcs_access;
+  Object object(2);
+  object.raw("etcd", texts(cluster.dcs_etcd)).text_if("ca_file", access.ca_file);
+  object.text_if("cert_file", access.cert_file).text_if("key_file", access.key_file).text_if("user", access.user);
+  password(object, "password", access.password);
+  return object.str();
+}
+
 std::string postgres(const Postgres& pg) {
   Object parameters(3);
   for (const auto& [name, value] : pg.parameters) parameters.text(name, value);
@@ -99,14 +108,27 @@ std::string node(const Node& node, int level) {
   return object.str();
 }
 
+std::string pool_entry(const PoolEntry& entry) {
+  Object object(6);
+  object.text_if("database", entry.database).text_if("user", entry.user);
+  each_pool_entry_key(entry, [&object](const char* key, const auto& value) {
+    if (value) object.raw(key, printed(*value));
+  });
+  return object.str();
+}
+
 std::string balancer(const Balancer& b) {
   Object config(4);
   if (b.config.num_init_children != 0) config.whole("num_init_children", b.config.num_init_children);
   config.whole("max_pool", b.config.max_pool).truth("load_balance_mode", b.config.load_balance_mode);
   each_pool_key(b.config.pool, [&config](const char* key, const auto& value) { config.raw(key, printed(value)); });
+  std::vector<std::string> pools;
+  for (const PoolEntry& entry : b.config.pools) pools.push_back(pool_entry(entry));
+  if (!pools.empty()) config.raw("pools", list(pools));
   config.text_if("tls_cert_file", b.config.tls_cert_file).text_if("tls_key_file", b.config.tls_key_file);
   config.text("tls_mode", b.config.tls_mode).text("tls_client_certs", b.config.tls_client_certs);
   config.text_if("tls_ca_file", b.config.tls_ca_file).text_if("hba_file", b.config.hba_file);
+  if (b.config.rest_tls) config.truth("rest_tls", true);
   config.raw("admin_users", texts(b.config.admin_users)).raw("stats_users", texts(b.config.stats_users));
   config.text("pcp_version", b.config.pcp_version);
   std::vector<std::string> replicas;
@@ -126,7 +148,7 @@ std::string to_json(const Cluster& cluster) {
   Object ha(2);
   ha.raw("failover", cluster.ha.failover ? "true" : "false")
       .raw("lease", number(cluster.ha.lease))
-      .raw("loop", number(cluster.ha.loop));
+      .raw("lag_limit", std::to_string(cluster.ha.lag_limit));
   std::vector<std::string> balancers;
   for (const auto& each : cluster.balancers) balancers.push_back(balancer(each));
   Object object(1);
@@ -134,7 +156,7 @@ std::string to_json(const Cluster& cluster) {
   object.text("runtime", to_string(cluster.runtime)).text("bind_address", cluster.bind_address);
   object.raw("postgres", postgres(cluster.postgres)).text("durability", to_string(cluster.durability));
   object.truth("protect", cluster.protect).raw("ha", ha.str());
-  object.raw("dcs", cluster.dcs_etcd.empty() ? "\"embedded\"" : "{\"etcd\": " + texts(cluster.dcs_etcd) + "}");
+  object.raw("dcs", cluster.dcs_etcd.empty() ? "\"embedded\"" : dcs(cluster));
   object.raw("balancers", list(balancers));
   return object.str() + "\n";
 }

@@ -69,6 +69,15 @@ std::string suggestion(std::string_view word, const std::vector<std::string_view
   return near.empty() ? "" : "; did you mean \"" + std::string(near) + "\"?";
 }
 
+// What stands beside the addresses of an etcd cluster.
+constexpr std::string_view kEtcdTexts[] = {"ca_file", "cert_file", "key_file", "user"};
+
+JsonValue* member_of(JsonValue& object, std::string_view key) {
+  const auto found =
+      std::find_if(object.items.begin(), object.items.end(), [&](const auto& m) { return m.key == key; });
+  return found == object.items.end() ? nullptr : &*found;
+}
+
 class Validator {
  public:
   explicit Validator(Mistakes& mistakes) : mistakes_(mistakes) {}
@@ -299,13 +308,40 @@ class Validator {
     }
     for (auto& member : value.items) {
       const std::string at = join_path(path, member.key);
-      if (member.key != "etcd")
-        unknown(member, {"etcd"}, at);
-      else if (counted(member, 1, 16, at))
-        urls(member, at);
+      if (member.key == "etcd") {
+        if (counted(member, 1, 16, at)) urls(member, at);
+      } else if (member.key == "password") {
+        password(member, at);
+      } else if (std::find(std::begin(kEtcdTexts), std::end(kEtcdTexts), member.key) != std::end(kEtcdTexts)) {
+        text(member, at, 1024);
+      } else {
+        unknown(member, {"etcd", "ca_file", "cert_file", "key_file", "user", "password"}, at);
+      }
     }
+    etcd_access(value, path);
     if (value.items.empty())
       wrong(value, path, "must be \"embedded\" or {\"etcd\": [\"http://host:2379\"]}, not an empty object");
+  }
+
+  void etcd_access(JsonValue& dcs, const std::string& path) {
+    if (dcs.items.empty()) return;
+    JsonValue* etcd = member_of(dcs, "etcd");
+    if (etcd == nullptr) return wrong(dcs, path, "wants \"etcd\": [\"http://host:2379\"] beside what it says of it");
+    together(dcs, path, "cert_file", "key_file");
+    together(dcs, path, "key_file", "cert_file");
+    together(dcs, path, "password", "user");  // a recorded file keeps no password
+    const auto encrypted = [](const JsonValue& url) { return url.text.rfind("https://", 0) == 0; };
+    if (!etcd->usable || std::any_of(etcd->items.begin(), etcd->items.end(), encrypted)) return;
+    for (const char* key : {"ca_file", "cert_file"}) {
+      if (JsonValue* given = member_of(dcs, key))
+        wrong(*given, join_path(path, key), "is of no use without an https:// address");
+    }
+  }
+
+  void together(JsonValue& object, const std::string& path, const char* key, const char* wanted) {
+    JsonValue* given = member_of(object, key);
+    if (given == nullptr || member_of(object, wanted) != nullptr) return;
+    wrong(*given, join_path(path, key), "wants \"" + std::string(wanted) + "\" beside it");
   }
 
   void urls(JsonValue& list, const std::string& path) {

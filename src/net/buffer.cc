@@ -5,40 +5,34 @@
 
 namespace pgb::net {
 namespace {
-constexpr size_t kKeep = 4096;  // an idle session keeps no more than this
+constexpr size_t kSmallest = 512;  // bytes of a block: most messages fit
 }
 
-void Buffer::append(std::string_view bytes) {
-  if (start_ > 0 && start_ >= size()) {  // moving costs no more than what was consumed
-    bytes_.erase(0, start_);
-    start_ = 0;
-  }
-  bytes_.append(bytes);
-}
-
-void Buffer::consume(size_t count) {
-  start_ += std::min(count, size());
-  if (start_ == bytes_.size()) clear();
-}
-
-void Buffer::clear() {
-  start_ = 0;
-  if (bytes_.capacity() > kKeep) {
-    std::string().swap(bytes_);
+// Twice the size each time, so that a byte is moved a few times at most; what was consumed is room, too.
+void Buffer::make_room(size_t count) {
+  const size_t used = size();
+  const bool fits = begin_ >= used && count <= block_.size - used;  // moving costs no more than what was consumed
+  if (fits) {
+    std::memmove(block_.bytes.get(), block_.bytes.get() + begin_, used);
   } else {
-    bytes_.clear();
+    Block larger;
+    larger.size = std::max({kSmallest, used + count, block_.size * 2});
+    larger.bytes = std::make_unique_for_overwrite<char[]>(larger.size);
+    if (used > 0) std::memcpy(larger.bytes.get(), block_.bytes.get() + begin_, used);
+    block_ = std::move(larger);
   }
+  begin_ = 0;
+  end_ = used;
 }
 
-std::string Buffer::take_memory() {
-  start_ = 0;
-  return std::exchange(bytes_, {});
+Block Buffer::take_memory() {
+  begin_ = end_ = 0;
+  return std::exchange(block_, {});
 }
 
-void Buffer::give_memory(std::string memory) {
-  bytes_ = std::move(memory);
-  bytes_.clear();
-  start_ = 0;
+void Buffer::give_memory(Block memory) {
+  block_ = std::move(memory);
+  begin_ = end_ = 0;
 }
 
 }  // namespace pgb::net

@@ -3,28 +3,51 @@
 #pragma once
 
 #include <cstddef>
-#include <string>
+#include <cstring>
+#include <memory>
 #include <string_view>
 
 namespace pgb::net {
 
+// Memory without contents.
+struct Block {
+  std::unique_ptr<char[]> bytes;
+  size_t size = 0;  // of bytes
+};
+
 class Buffer {
  public:
-  bool empty() const { return size() == 0; }
-  size_t size() const { return bytes_.size() - start_; }
-  std::string_view view() const { return std::string_view(bytes_).substr(start_); }
+  bool empty() const { return begin_ == end_; }
+  size_t size() const { return end_ - begin_; }
+  std::string_view view() const { return std::string_view(block_.bytes.get() + begin_, size()); }
 
-  void append(std::string_view bytes);
-  void consume(size_t count);  // at most size()
-  void clear();
-  size_t capacity() const { return bytes_.capacity(); }
+  // `bytes` must not be the buffer's own.
+  void append(std::string_view bytes) {
+    if (bytes.empty()) return;
+    if (bytes.size() > block_.size - end_) make_room(bytes.size());
+    std::memcpy(block_.bytes.get() + end_, bytes.data(), bytes.size());
+    end_ += bytes.size();
+  }
+  void consume(size_t count) {  // at most size()
+    begin_ += count < size() ? count : size();
+    if (begin_ == end_) clear();
+  }
+  void clear() {
+    begin_ = end_ = 0;
+    if (block_.size > kKeep) block_ = Block();
+  }
+  size_t capacity() const { return block_.size; }
   // The memory, for who keeps some for many buffers; only of an empty one.
-  std::string take_memory();
-  void give_memory(std::string memory);
+  Block take_memory();
+  void give_memory(Block memory);
 
  private:
-  std::string bytes_;
-  size_t start_ = 0;
+  static constexpr size_t kKeep = 4096;  // bytes: an idle session keeps no more than this
+
+  void make_room(size_t count);
+
+  Block block_;
+  size_t begin_ = 0, end_ = 0;  // in the block
 };
 
 }  // namespace pgb::net

@@ -5,9 +5,10 @@
 
 #include <cstddef>
 #include <memory>
-#include <string>
 #include <string_view>
 #include <vector>
+
+#include "net/buffer.h"
 
 namespace pgb::net {
 
@@ -54,14 +55,14 @@ class SendQueue {
     if (!items_.empty()) send_items();
   }
   // Memory for what waits to be sent: sockets with nothing to send need none of their own.
-  std::string take_memory() {
+  Block take_memory() {
     if (spare_.empty()) return {};
-    std::string memory = std::move(spare_.back());
+    Block memory = std::move(spare_.back());
     spare_.pop_back();
     return memory;
   }
-  void give_memory(std::string memory) {
-    if (spare_.size() < kSpares && memory.capacity() <= kLargestSpare) spare_.push_back(std::move(memory));
+  void give_memory(Block memory) {
+    if (spare_.size() < kSpares && memory.size <= kLargestSpare) spare_.push_back(std::move(memory));
   }
   // Whether the last send_all() of more than one socket was one system call.
   bool batches() const { return ring_ != nullptr; }
@@ -77,7 +78,7 @@ class SendQueue {
   std::unique_ptr<Ring> ring_;
   std::vector<Outgoing*> items_;
   std::vector<Outgoing*> batch_;  // of plain sockets
-  std::vector<std::string> spare_;
+  std::vector<Block> spare_;
 };
 
 }  // namespace pgb::net

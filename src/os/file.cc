@@ -144,7 +144,11 @@ Result<std::string> read_file(const std::string& path, size_t limit) {
   }
 }
 
-Status write_file_atomic(const std::string& path, std::string_view content, mode_t mode, std::optional<Owner> owner) {
+namespace {
+
+// `durable`: it is on the disk before it takes the name.
+Status replace(const std::string& path, std::string_view content, mode_t mode, const std::optional<Owner>& owner,
+               bool durable) {
   static std::atomic<unsigned> counter{0};
   std::string temp = path + ".tmp." + std::to_string(::getpid()) + "." + std::to_string(counter++);
   ::unlink(temp.c_str());  // left by a killed process that had our number
@@ -155,13 +159,21 @@ Status write_file_atomic(const std::string& path, std::string_view content, mode
     status = errno_error("chown", path, errno);
   }
   if (status.ok() && ::fchmod(fd.get(), mode) != 0) status = errno_error("chmod", path, errno);
-  if (status.ok() && ::fsync(fd.get()) != 0) status = errno_error("sync", path, errno);
+  if (status.ok() && durable && ::fsync(fd.get()) != 0) status = errno_error("sync", path, errno);
   if (status.ok() && ::rename(temp.c_str(), path.c_str()) != 0) status = errno_error("replace", path, errno);
-  if (!status.ok()) {
-    ::unlink(temp.c_str());
-    return status;
-  }
+  if (!status.ok()) ::unlink(temp.c_str());
+  return status;
+}
+
+}  // namespace
+
+Status write_file_atomic(const std::string& path, std::string_view content, mode_t mode, std::optional<Owner> owner) {
+  PGB_TRY(replace(path, content, mode, owner, true));
   return sync_dir(parent_of(path));
+}
+
+Status replace_file(const std::string& path, std::string_view content, mode_t mode) {
+  return replace(path, content, mode, std::nullopt, false);
 }
 
 namespace {

@@ -27,6 +27,10 @@ struct Owner {
 Status write_file_atomic(const std::string& path, std::string_view content, mode_t mode,
                          std::optional<Owner> owner = std::nullopt);
 
+// As write_file_atomic, without waiting for the disk: a power cut may leave the old content, the new one or none. For
+// what is written anew before it is needed again.
+Status replace_file(const std::string& path, std::string_view content, mode_t mode);
+
 // As write_file_atomic, for what has to be written even when the disk is full: into a spare beside it (`path`.spare)
 // that took its room, `room` bytes, when this was last written; then they change places. Padded with spaces. The first
 // time, or with more than `room` bytes, it needs room as everything does.

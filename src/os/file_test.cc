@@ -26,6 +26,16 @@ TEST(File, WritesAndReadsBack) {
   EXPECT_EQ(list_dir(dir.path).value(), std::vector<std::string>{"a"});  // no temporary file left
 }
 
+TEST(File, ReplacesInOneStepWithoutWaitingForTheDisk) {
+  TestDir dir;
+  std::string path = dir.path + "/a";
+  ASSERT_TRUE(write_file_atomic(path, "one", 0640).ok());
+  ASSERT_TRUE(replace_file(path, "two", 0600).ok());
+  EXPECT_EQ(read_file(path).value(), "two");
+  EXPECT_EQ(mode_of(path), 0600u);
+  EXPECT_EQ(list_dir(dir.path).value(), std::vector<std::string>{"a"});
+}
+
 TEST(File, WritesForAnotherOwner) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root";
   TestDir dir;

@@ -3,7 +3,9 @@
 #include <unistd.h>
 
 #include <climits>
+#include <csignal>
 #include <cstdlib>
+#include <cstring>
 
 #include "base/strings.h"
 #include "os/file.h"
@@ -94,6 +96,22 @@ std::vector<pid_t> children_of(pid_t parent) {
 char process_state(pid_t pid) {
   const std::vector<std::string> fields = stat_fields(pid);
   return fields.empty() || fields[0].empty() ? '\0' : fields[0][0];
+}
+
+bool is_ending(pid_t pid) {
+  constexpr uint64_t kExiting = 4;  // PF_EXITING
+  constexpr uint64_t kKill = 1u << (SIGKILL - 1);
+  const std::vector<std::string> fields = stat_fields(pid);
+  if (fields.size() < 7 || fields[0] == "Z" || fields[0] == "X") return false;
+  if ((parse_u64(fields[6]).value_or(0) & kExiting) != 0) return true;
+  auto status = read_file(proc(pid, "status"));
+  if (!status.ok()) return false;
+  for (const char* name : {"SigPnd:", "ShdPnd:"}) {
+    const size_t at = status->find(name);
+    if (at == std::string::npos) continue;
+    if ((std::strtoull(status->c_str() + at + std::strlen(name), nullptr, 16) & kKill) != 0) return true;
+  }
+  return false;
 }
 
 std::vector<std::string> cmdline(pid_t pid) {

@@ -23,6 +23,10 @@ std::vector<pid_t> all_pids();
 std::vector<pid_t> children_of(pid_t parent);  // zombies not among them
 char process_state(pid_t pid);                 // 'R', 'S', 'D', 'T' (stopped), 'Z'; 0 if gone
 
+// Killed, or at its end: it runs nothing any more, but what it holds is not free yet. False if it is gone.
+// Source: proc(5), the pending signals of status and PF_EXITING in field 9 of stat.
+bool is_ending(pid_t pid);
+
 struct PortHolder {
   pid_t pid = 0;        // 0: listening, but the process is not ours to see
   std::string program;  // may be empty

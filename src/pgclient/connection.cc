@@ -39,6 +39,7 @@ class WireConnection : public Connection {
 
   Status login(const ConnInfo& info, Deadline deadline);
   Result<std::vector<ResultSet>> query(const std::string& sql, Deadline deadline) override;
+  int fd() const override { return socket_.fd(); }
   const std::map<std::string, std::string>& parameters() const override { return parameters_; }
 
  private:

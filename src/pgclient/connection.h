@@ -49,6 +49,9 @@ class Connection {
   // kIo the connection is dead; after kSql it can be used on. One thread at a time.
   virtual Result<std::vector<ResultSet>> query(const std::string& sql, Deadline deadline) = 0;
 
+  // To be polled between two queries: something to read says that it has ended, or that the next query reads it.
+  virtual int fd() const = 0;
+
   // Parameters the server reported: server_version, in_hot_standby …
   virtual const std::map<std::string, std::string>& parameters() const = 0;
 };

@@ -33,6 +33,7 @@ class Socket {
   // Of the TLS connection; empty without.
   std::string end_point() const { return tls_ ? tls_->end_point() : std::string(); }
 
+  int fd() const { return fd_; }
   const std::string& peer() const { return peer_; }  // for error messages
 
  private:

@@ -30,6 +30,7 @@ inline constexpr char kSyntaxError[] = "42601";
 inline constexpr char kUndefinedTable[] = "42P01";
 inline constexpr char kDuplicateObject[] = "42710";
 inline constexpr char kTooManyConnections[] = "53300";
+inline constexpr char kNotInState[] = "55000";
 inline constexpr char kQueryCanceled[] = "57014";
 inline constexpr char kAdminShutdown[] = "57P01";
 inline constexpr char kCrashShutdown[] = "57P02";

@@ -173,7 +173,8 @@ class Admin {
   virtual Outcome forget_statements(const std::string& database) = 0;
 
   // What checks that user's password, as the configuration or a server says; empty: there is no such user, or he has no
-  // password. kNotReady or what a server said: nobody could be asked within `wait`.
+  // password. While no server answers, what one has said within the last hour. kNotReady or what a server said: nobody
+  // could be asked within `wait`.
   virtual Result<UserSecret> secret_of(const std::string& user, Time wait) = 0;
 
   virtual OrdersPtr orders() const = 0;

@@ -10,6 +10,7 @@ namespace {
 
 using std::chrono::milliseconds;
 constexpr milliseconds kRemember{5000};
+constexpr std::chrono::hours kRememberUnasked{1};
 constexpr milliseconds kRetry{200};
 constexpr milliseconds kAskTimeout{3000};
 constexpr milliseconds kKeepIdle{10'000};
@@ -55,19 +56,25 @@ void AuthDirectory::stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-void AuthDirectory::look_up(const std::string& user, Deadline deadline, OnAnswer on_answer) {
+void AuthDirectory::look_up(const std::string& user, Deadline deadline, OnAnswer on_answer, Unasked unasked) {
   if (const auto fixed = fixed_.find(user); fixed != fixed_.end()) return on_answer(fixed->second);
   if (auto secret = known(user)) return on_answer(std::move(*secret));
   {
     const std::lock_guard lock(mutex_);
-    requests_.push_back({user, deadline, std::move(on_answer)});
+    requests_.push_back({user, deadline, std::move(on_answer), unasked});
   }
   changed_.notify_all();
 }
 
 void AuthDirectory::forget(const std::string& user) {
   const std::lock_guard lock(mutex_);
-  known_.erase(user);
+  const auto found = known_.find(user);
+  if (found != known_.end()) found->second.until = Deadline::after(milliseconds(0));
+}
+
+pgwire::Credentials AuthDirectory::configured(const std::string& user) const {
+  const auto fixed = fixed_.find(user);
+  return fixed == fixed_.end() ? pgwire::Credentials() : fixed->second.credentials();
 }
 
 bool AuthDirectory::is_configured(const std::string& user) const {
@@ -102,6 +109,18 @@ std::optional<UserSecret> AuthDirectory::known(const std::string& user) {
   const std::lock_guard lock(mutex_);
   const auto found = known_.find(user);
   if (found == known_.end() || found->second.until.expired()) return std::nullopt;
+  return found->second.secret;
+}
+
+bool AuthDirectory::nobody_is_up() {
+  const std::lock_guard lock(mutex_);
+  return topology_ == nullptr || topology_->anybody() == nullptr;
+}
+
+std::optional<UserSecret> AuthDirectory::remembered(const std::string& user) {
+  const std::lock_guard lock(mutex_);
+  const auto found = known_.find(user);
+  if (found == known_.end() || found->second.remembered.expired() || found->second.secret.empty()) return std::nullopt;
   return found->second.secret;
 }
 
@@ -144,6 +163,9 @@ void AuthDirectory::serve(std::vector<Request> requests) {
       continue;
     }
     Answer answer = ask(request.user);
+    if (!answer && request.unasked == Unasked::kRemembered && nobody_is_up()) {
+      if (auto secret = remembered(request.user)) answer = std::move(*secret);
+    }
     if (answer || request.deadline.expired()) {
       request.on_answer(std::move(answer));
     } else {
@@ -170,7 +192,7 @@ AuthDirectory::Answer AuthDirectory::ask(const std::string& user) {
   UserSecret secret = read_answer(user, *results, salt_secret_);
   const std::lock_guard lock(mutex_);
   if (known_.size() >= kMostKnown) known_.clear();
-  known_.insert_or_assign(user, Known{secret, Deadline::after(kRemember)});
+  known_.insert_or_assign(user, Known{secret, Deadline::after(kRemember), Deadline::after(kRememberUnasked)});
   return secret;
 }
 

@@ -1,5 +1,5 @@
 // Users' secrets, asked from a live server by SELECT pgbalancer.get_auth(user) on a thread of its own and remembered
-// for five seconds. Thread-safe.
+// for five seconds, and for an hour for those who are to be let in where no server can be asked. Thread-safe.
 #pragma once
 
 #include <chrono>
@@ -24,6 +24,8 @@ namespace pgb::proxy {
 
 class AuthDirectory {
  public:
+  // What will do while no server answers: nothing, or what one has said within the last hour.
+  enum class Unasked { kNothing, kRemembered };
   // Empty for a user that does not exist or has no password.
   using Answer = Result<UserSecret>;
   using OnAnswer = std::function<void(Answer)>;
@@ -36,11 +38,13 @@ class AuthDirectory {
 
   // Calls `on_answer` once, on the directory's thread or at once; the error (no server could be asked
   // until the deadline) names the nodes. Not called any more once stop() has returned.
-  void look_up(const std::string& user, Deadline deadline, OnAnswer on_answer);
+  void look_up(const std::string& user, Deadline deadline, OnAnswer on_answer, Unasked unasked = Unasked::kNothing);
   // A login with what we remember failed: ask anew next time.
   void forget(const std::string& user);
   // Whether look_up() gives what the configuration says, or asks with a query of the configuration's.
   bool is_configured(const std::string& user) const;
+  // To log in as a user whose password is configured; empty if it is not.
+  pgwire::Credentials configured(const std::string& user) const;
   // The keys that the proof of a client of this user gave last, for those who need not prove anything: nothing if there
   // were none. A server that refuses them makes them forgotten.
   void keep_keys(const std::string& user, const pgwire::ScramKeys& keys);
@@ -54,10 +58,11 @@ class AuthDirectory {
     std::string user;
     Deadline deadline;
     OnAnswer on_answer;
+    Unasked unasked;
   };
   struct Known {
     UserSecret secret;
-    Deadline until;
+    Deadline until, remembered;
   };
 
   void read_fixed();
@@ -66,6 +71,8 @@ class AuthDirectory {
   Answer ask(const std::string& user);
   Status connect();
   std::optional<UserSecret> known(const std::string& user);
+  bool nobody_is_up();
+  std::optional<UserSecret> remembered(const std::string& user);
 
   const Settings& settings_;
   const Secret salt_secret_;

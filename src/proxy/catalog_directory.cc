@@ -56,7 +56,7 @@ sql::CatalogPtr CatalogDirectory::stale(const std::string& database, const std::
     known.due = flock ? std::min(now + kInFlock, known.unread_since + kLongest) : now + kAfterChange;
     ++known.changes;
     known.new_code.insert(new_code.begin(), new_code.end());
-    meanwhile = sql::Catalog::unread(known.known.get(), known.new_code, ++version_);
+    meanwhile = sql::Catalog::unread(known.known, known.new_code, ++version_);
   }
   on_catalog_(database, meanwhile);
   changed_.notify_all();
@@ -130,7 +130,9 @@ sql::CatalogPtr CatalogDirectory::ask(const std::string& database, const Topolog
     log::debug("the catalogue of " + database + " cannot be read: " + connection.error().message);
     return nullptr;
   }
-  auto results = (*connection)->query(sql::Catalog::query(), deadline);
+  // It would take longer to compile the query than to run it.
+  auto results = (*connection)->query("SET jit = off", deadline);
+  if (results) results = (*connection)->query(sql::Catalog::query(), deadline);
   if (!results || results->empty()) {
     log::warn("the catalogue of database " + database +
               " cannot be read, its reads go to the primary: " + (results ? "no rows" : results.error().message));

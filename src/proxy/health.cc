@@ -272,7 +272,12 @@ std::string HealthMonitor::judge(size_t index, const Answer& answer) {
 
 // Empty if it is, or if there is none that we know.
 std::string HealthMonitor::not_the_leader(const std::string& node) const {
-  if (!leader_ || leader_->node == node || topology_->find(leader_->node) == nullptr) return {};
+  if (!leader_ || leader_->node == node) return {};
+  if (leader_->node.empty()) {
+    return "it calls itself the primary, but the lease of epoch " + std::to_string(leader_->epoch) +
+           " has ended, and the lease store names no leader";
+  }
+  if (topology_->find(leader_->node) == nullptr) return {};
   return "it calls itself the primary, but the lease store names " + leader_->node + " as the leader of epoch " +
          std::to_string(leader_->epoch);
 }
@@ -329,7 +334,10 @@ void HealthMonitor::report(size_t index, const Answer& answer, bool healthy, con
     node.refused = !healthy && answer.role == NodeRole::kPrimary;
     node.last_error = error;
     if (node == topology_->nodes[index] || stopped_) return;
-    if (healthy && !topology_->nodes[index].healthy) node.gauge->back_since_ns = now_ns();
+    if (healthy != topology_->nodes[index].healthy) {
+      node.gauge->changed_ns = now_ns();
+      if (healthy) node.gauge->back_since_ns = node.gauge->changed_ns.load();
+    }
     auto next = std::make_shared<TopologySnapshot>(*topology_);
     next->nodes[index] = node;
     if (healthy && node.role == NodeRole::kPrimary) {

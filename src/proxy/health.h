@@ -35,8 +35,8 @@ struct HealthSettings {
 };
 
 struct Leader {
-  std::string node;
-  int64_t epoch = 0;
+  std::string node;   // empty: nobody any more, that epoch is over
+  int64_t epoch = 0;  // of the last one that was seen
   bool operator==(const Leader&) const = default;
 };
 
@@ -54,8 +54,9 @@ class HealthMonitor {
 
   TopologyPtr topology() const;
 
-  // Who the lease store says is the leader, and under which epoch; nobody: it names none, or nobody has asked it. While
-  // it is one of the nodes no other one is the primary, whatever it calls itself. Any thread.
+  // Who the lease store says is the leader, and under which epoch. While it is one of the nodes no other one is the
+  // primary, whatever it calls itself; once an epoch is over none is, until there is a leader again. Nothing: the store
+  // has named nobody yet, or nobody has asked it; then servers are believed. Any thread.
   void set_leader(std::optional<Leader> leader);
 
  private:

@@ -4,8 +4,7 @@
 
 namespace pgb::proxy {
 namespace {
-constexpr size_t kOwnMemory = 64;  // bytes: less than that is no memory worth to be handed on
-constexpr size_t kLarge = 8192;    // bytes for which a system call of their own is cheaper than a copy
+constexpr size_t kLarge = 8192;  // bytes for which a system call of their own is cheaper than a copy
 using Kind = net::IoResult::Kind;
 }  // namespace
 
@@ -36,15 +35,13 @@ bool Link::send(std::string_view bytes) {
 }
 
 void Link::append(std::string_view bytes) {
-  if (out.empty() && out.capacity() < kOwnMemory && loop_ != nullptr) {
-    out.give_memory(loop_->send_queue().take_memory());
-  }
+  if (out.capacity() == 0 && loop_ != nullptr) out.give_memory(loop_->send_queue().take_memory());
   out.append(bytes);
 }
 
 // Everything is on its way: the memory serves the next one who has something to send.
 void Link::give_memory_back() {
-  if (loop_ == nullptr || !out.empty() || out.capacity() < kOwnMemory) return;
+  if (loop_ == nullptr || !out.empty() || out.capacity() == 0) return;
   loop_->send_queue().give_memory(out.take_memory());
 }
 

@@ -1,10 +1,31 @@
 #include "proxy/parameter_set.h"
 
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+
 namespace pgb::proxy {
 namespace {
 
 constexpr char kRole[] = "role", kTimeout[] = "statement_timeout";
 constexpr size_t kForgetAbove = 1000;  // sets nobody has any more are looked for then
+
+// A role is part of a search_path with "$user" in it.
+constexpr std::array<std::string_view, 15> kForParsing = {"array_nulls",
+                                                          "backslash_quote",
+                                                          "client_encoding",
+                                                          "datestyle",
+                                                          "intervalstyle",
+                                                          "default_text_search_config",
+                                                          "lc_monetary",
+                                                          "role",
+                                                          "row_security",
+                                                          "search_path",
+                                                          "timezone",
+                                                          "standard_conforming_strings",
+                                                          "transform_null_equals",
+                                                          "timezone_abbreviations",
+                                                          "xmloption"};
 
 // Parameters that RESET and set_config() treat in their own way.
 std::string assignment(const std::string& name, const std::string& value) {
@@ -82,6 +103,26 @@ ParameterSetPtr ParameterSets::intern(Parameters parameters) {
   return set;
 }
 
+bool has_short_timeout(const Parameters& parameters) {
+  constexpr long kShort = 1000;  // ms
+  const auto found = parameters.find(kTimeout);
+  if (found == parameters.end()) return false;
+  char* unit = nullptr;
+  const long value = std::strtol(found->second.c_str(), &unit, 10);
+  while (*unit == ' ') ++unit;
+  const std::string_view rest = unit;
+  return value > 0 && value < kShort && (rest.empty() || rest == "ms");
+}
+
+bool may_be_refused(const Parameters& from, const Parameters& to) {
+  if (has_short_timeout(from)) return true;
+  const auto value = [](const Parameters& in) {  // can only be set before the first temporary table is used
+    const auto found = in.find("temp_buffers");
+    return found == in.end() ? std::string_view() : std::string_view(found->second);
+  };
+  return value(from) != value(to);
+}
+
 std::string sql_to_change(const Parameters& from, const Parameters& to) {
   std::string sql;
   if (from == to) return sql;
@@ -102,6 +143,18 @@ std::string sql_to_change(const Parameters& from, const Parameters& to) {
     if (const auto wanted = to.find(name); wanted != to.end()) add(assignment(name, wanted->second));
   }
   return sql;
+}
+
+Parameters for_parsing(const Parameters& all) {
+  Parameters some;
+  for (const std::string_view name : kForParsing) {
+    if (const auto found = all.find(std::string(name)); found != all.end()) some.insert(*found);
+  }
+  return some;
+}
+
+bool is_for_parsing(std::string_view name) {
+  return std::find(kForParsing.begin(), kForParsing.end(), name) != kForParsing.end();
 }
 
 Result<Parameters> startup_parameters(const std::map<std::string, std::string>& packet) {

@@ -36,6 +36,17 @@ class ParameterSets {
 // Both are complete: whatever is not in them has the value the server gave at login.
 std::string sql_to_change(const Parameters& from, const Parameters& to);
 
+// Whether a server may refuse that change for what was done there before, or for the time that an earlier session has
+// left for it, though a new one would take it.
+bool may_be_refused(const Parameters& from, const Parameters& to);
+// A statement_timeout that even our own questions may hit.
+bool has_short_timeout(const Parameters& parameters);
+
+// Those of them that decide what a server makes of a statement's text when it parses it: which objects its names mean,
+// and which values its literals are.
+Parameters for_parsing(const Parameters& all);
+bool is_for_parsing(std::string_view name);  // in lower case
+
 // What a startup packet asks for: every parameter that is no user, database, replication or protocol option, and the
 // settings in "options" (-c name=value, --name=value; backslash escapes). kConfig for any other option.
 Result<Parameters> startup_parameters(const std::map<std::string, std::string>& packet);

@@ -18,7 +18,9 @@ std::string key_of(const NodeView& node) { return node.name + "@" + node.address
 }  // namespace
 
 Pool::Pool(ReactorContext& context, std::string user, std::string database)
-    : context_(context), user_(std::move(user)), database_(std::move(database)) {}
+    : context_(context), user_(std::move(user)), database_(std::move(database)) {
+  on_settings();
+}
 
 Pool::~Pool() {
   for (const auto& branch : branches_) {
@@ -86,8 +88,7 @@ Server* Pool::take_idle(Branch& branch, const PoolClient& client, bool own) {
 
 // For a session that drew a number of a sequence and may ask for it: as long as others can have another server.
 bool Pool::is_kept(const Branch& branch, const Server& server) const {
-  return server.kept && context_.loop.now() - server.idle_since < kKept &&
-         branch.quota->servers < context_.pool_settings.pool_size;
+  return server.kept && context_.loop.now() - server.idle_since < kKept && branch.quota->servers < limits_.pool_size;
 }
 
 // Where no others could be opened for those who wait.
@@ -134,10 +135,7 @@ void Pool::open_for_waiters(Branch& branch) {
     });
   }
   if (context_.now_ns() < branch.retry_at) return;
-  const PoolSettings& settings = context_.pool_settings;
-  unsigned limit = settings.pool_size;
-  const auto waited = std::chrono::nanoseconds(context_.now_ns() - branch.waiting.front().second);
-  if (settings.reserve_after.count() > 0 && waited >= settings.reserve_after) limit += settings.reserve_pool_size;
+  const unsigned limit = limit_of(branch, branch.waiting.front().second);
   while (branch.connecting < branch.waiting.size() && branch.quota->take(limit)) open(branch);
 }
 
@@ -201,7 +199,7 @@ void Pool::give_back(Server& server) {
 }
 
 void Pool::serve_or_rest(Branch& branch, Server& server) {
-  if (server.retire) return discard(server);
+  if (server.retire || is_one_too_many(branch)) return discard(server);
   server.idle_since = context_.loop.now();
   const int64_t ours = branch.waiting.empty() ? 0 : branch.waiting.front().second;
   const bool kept = is_kept(branch, server) || server.says_more();
@@ -266,7 +264,14 @@ void Pool::clean_up(Server& server) {
   server.flush();
 }
 
+void Pool::roll_back(Server& server) {
+  server.serve(this);
+  server.ask(Purpose::kClean, "ROLLBACK");
+  server.flush();
+}
+
 void Pool::server_answered(Server& server, Purpose, InternalAnswer answer) {
+  if (is_ending(server)) return;
   if (answer.error) server.retire = true;
   if (server.idle()) give_back(server);
 }
@@ -321,24 +326,21 @@ void Pool::on_orders() {
 }
 
 void Pool::tick() {
-  const PoolSettings& settings = context_.pool_settings;
   const auto now = context_.loop.now();
+  look_at_endings();
   std::vector<Server*> silent;  // asked by us for a sign of life, or to be cleaned, and dumb
   for (const auto& server : servers_) {
-    if (server->user() == this && now - server->busy_since >= kPatience) silent.push_back(server.get());
+    const bool is_ours = server->user() == this && now - server->busy_since >= kPatience;
+    if (is_ours && !is_ending(*server)) silent.push_back(server.get());
   }
   for (Server* server : silent) discard(*server);
   for (size_t i = 0; i < branches_.size(); ++i) {  // who is given a server may want one of a node that is new here
     Branch& branch = *branches_[i];
     open_for_waiters(branch);
     give_kept(branch);
-    if (settings.server_idle_timeout.count() <= 0) continue;
-    // The one that has rested longest is the first.
-    while (!branch.idle.empty() && branch.quota->servers > settings.min_pool_size &&
-           now - branch.idle.front()->idle_since >= settings.server_idle_timeout) {
-      discard(*branch.idle.front());
-    }
+    discard_some(branch);
   }
+  if (sessions > 0) keep_warm();
 }
 
 bool Pool::unused() const {
@@ -361,6 +363,10 @@ void Pools::on_orders() {
   for (auto& [key, pool] : pools_) pool->on_orders();
 }
 
+void Pools::on_settings() {
+  for (auto& [key, pool] : pools_) pool->on_settings();
+}
+
 void Pools::on_topology() {
   for (auto& [key, pool] : pools_) pool->on_topology();
 }
@@ -375,6 +381,7 @@ void Pools::tick() {
     remember(*it->second);
     it = pools_.erase(it);
   }
+  keep_configured();
 }
 
 }  // namespace pgb::proxy

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "proxy/cancel_job.h"
 #include "proxy/quota.h"
 #include "proxy/server.h"
 #include "proxy/traffic.h"
@@ -51,11 +52,19 @@ class Pool final : public ServerOwner, public ServerUser {
   void give_back(Server& server);
   // Takes a server away that is of no use any more, wherever it stands.
   void discard(Server& server);
+  // Likewise one that may be at work for somebody who is gone. It counts until it has ended that, or for half a minute.
+  // `cancel`: it is asked to end it. `on_end`, which may be empty, is called once, never from inside this call.
+  enum class WorkEnd : uint8_t { kFailed, kDone, kUnknown };
+  void end_work(Server& server, bool cancel, std::function<void(WorkEnd)> on_end);
+  // Ends the transaction that it is in; then it is idle again. Quiet servers only.
+  void roll_back(Server& server);
   // Cleans the server of whatever its session left behind, then it is idle again. Quiet servers only.
   void clean_up(Server& server);
 
   void on_topology();
   void on_orders();
+  void on_settings();
+  const PoolLimits& limits() const { return limits_; }
   // Every server of that node (empty: of all) is closed as soon as it is free.
   void retire(const std::string& node);
   // Adds to `busy` and `bound` the servers of that node (empty: of all) that its clients have.
@@ -65,6 +74,8 @@ class Pool final : public ServerOwner, public ServerUser {
   TrafficRow traffic_row() const;
   // Time-outs; called about ten times a second.
   void tick();
+  // Opens servers up to the least number that there shall be.
+  void keep_warm();
   // Why there is no server yet, as far as is known.
   const std::string& last_failure() const { return last_failure_; }
 
@@ -85,11 +96,27 @@ class Pool final : public ServerOwner, public ServerUser {
     std::deque<std::pair<PoolClient*, int64_t>> waiting;  // since (ns)
     unsigned connecting = 0;
     int64_t retry_at = 0;
+    int64_t warm_at = 0;  // when one may be opened next that nobody waits for
+  };
+  struct Ending {  // a server that is at work for nobody any more
+    Server* server = nullptr;
+    bool cancel = false;
+    uint64_t errors = 0;  // that it had told before
+    int64_t cancel_at = 0, until = 0;
+    std::unique_ptr<CancelJob> job;
+    std::function<void(WorkEnd)> on_end;
   };
 
   Branch& branch(const NodeView& node);
   Branch* find(const std::string& key);
   void open(Branch& branch);
+  unsigned limit_of(const Branch& branch, int64_t waiting_since) const;
+  bool is_one_too_many(const Branch& branch) const;
+  void discard_some(Branch& branch);
+  bool is_to_be_warm(const NodeView& node) const;
+  bool is_ending(const Server& server) const;
+  void look_at_endings();
+  void end_ending(size_t at, WorkEnd how);
   void open_for_waiters(Branch& branch);
   static bool is_standby(const Server& server);
   void refuse_standby(Branch& branch, Server& server);
@@ -119,14 +146,16 @@ class Pool final : public ServerOwner, public ServerUser {
   void server_drained() override {}
   void server_ready(Server&) override {}
   void server_answered(Server& server, Purpose purpose, InternalAnswer answer) override;
-  void server_lost(Server&, const Loss&) override {}
+  void server_lost(Server& server, const Loss&) override;
 
   ReactorContext& context_;
   const std::string user_;
   const std::string database_;
+  PoolLimits limits_;
   pgwire::Credentials credentials_;
   std::vector<std::unique_ptr<Branch>> branches_;
   std::vector<std::unique_ptr<Server>> servers_;
+  std::vector<std::unique_ptr<Ending>> endings_;
   std::string last_failure_;
   net::EventLoop::Clock::time_point made_before_;  // servers that are older are to be replaced
 };
@@ -139,6 +168,7 @@ class Pools {
   Pool* find(const std::string& user, const std::string& database);
   void on_topology();
   void on_orders();
+  void on_settings();
   template <class Visit>
   void each(Visit visit) {  // visit(pool)
     for (auto& [key, pool] : pools_) visit(*pool);
@@ -149,6 +179,7 @@ class Pools {
 
  private:
   void remember(const Pool& pool);
+  void keep_configured();
 
   ReactorContext& context_;
   std::map<std::pair<std::string, std::string>, std::unique_ptr<Pool>> pools_;

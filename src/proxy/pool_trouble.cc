@@ -7,6 +7,7 @@ namespace {
 
 namespace sqlstate = pgwire::sqlstate;
 constexpr int64_t kRetry = 100'000'000;      // ns between two attempts to connect to a node that failed
+constexpr int64_t kWarm = 5'000'000'000;     // ns between two such attempts that nobody waits for
 constexpr int64_t kEjected = 1'000'000'000;  // ns in which a replica that takes no logins gets no reads
 
 }  // namespace
@@ -35,6 +36,7 @@ void Pool::server_failed(Server& server, const std::string& why, const pgwire::E
                           error->sqlstate == sqlstate::kAdminShutdown || error->sqlstate == sqlstate::kCrashShutdown ||
                           error->sqlstate == sqlstate::kTooManyConnections;
   from.retry_at = context_.now_ns() + kRetry;
+  from.warm_at = context_.now_ns() + kWarm;
   if (comes_back) return eject(from, why);
   if (error->sqlstate == sqlstate::kInvalidPassword) {
     context_.shared.auth.forget(user_);

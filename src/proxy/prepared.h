@@ -1,7 +1,7 @@
-// Prepared statements, shared by all sessions of a thread that prepared the same text with the same types.
+// Prepared statements, shared by all sessions of a thread that prepared the same text with the same types, where a
+// server makes the same of it for each of them.
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -9,12 +9,16 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "proxy/parameter_set.h"
+
 namespace pgb::proxy {
 
 struct PreparedStatement {
-  uint64_t id = 0;     // unique in the process
-  uint64_t epoch = 0;  // how often the catalogue had changed
-  std::string body;    // of the Parse message after the statement's name: text, parameter types
+  uint64_t id = 0;         // unique in the process
+  uint64_t epoch = 0;      // how often the catalogue had changed
+  ParameterSetPtr under;   // the parameters that it is parsed under, see for_parsing(); null: it is one session's alone
+  bool at_moment = false;  // it has a literal such as 'today', which is a constant from then on: never shared
+  std::string body;        // of the Parse message after the statement's name: text, parameter types
   std::string_view text() const { return std::string_view(body).substr(0, body.find('\0')); }
 };
 using PreparedPtr = std::shared_ptr<const PreparedStatement>;
@@ -29,35 +33,38 @@ struct TextHash {
 class PreparedStatements {
  public:
   // What was prepared before the catalogue changed is not given to who prepares after it: its result may have
-  // another shape, and servers refuse to execute it then.
-  PreparedPtr intern(std::string_view body, uint64_t epoch) {
-    const auto found = known_.find(body);
-    if (found != known_.end()) {
-      PreparedPtr known = found->second.lock();
-      if (known && known->epoch == epoch) return known;
-      known_.erase(found);
-    }
-    if (known_.size() >= forget_at_) forget();
-    auto statement = std::make_shared<PreparedStatement>();
-    statement->id = next_id().fetch_add(1, std::memory_order_relaxed);
-    statement->epoch = epoch;
-    statement->body = body;
-    known_.emplace(statement->body, statement);
-    return statement;
-  }
+  // another shape, and servers refuse to execute it then. `under` is not null.
+  PreparedPtr intern(std::string_view body, uint64_t epoch, const ParameterSetPtr& under);
+  // One that nobody else is given: what it will be parsed under is not known.
+  static PreparedPtr alone(std::string_view body);
 
  private:
-  static std::atomic<uint64_t>& next_id() {
-    static std::atomic<uint64_t> id{1};
-    return id;
-  }
-  void forget() {
-    for (auto it = known_.begin(); it != known_.end();) it = it->second.expired() ? known_.erase(it) : std::next(it);
-    forget_at_ = std::max<size_t>(1024, known_.size() * 2);
-  }
+  struct Key {
+    std::string_view body;
+    const Parameters* under;
+    bool operator==(const Key&) const = default;
+  };
+  struct OwnKey {
+    std::string body;
+    const Parameters* under;  // held by the statement; while that is there, no other set has this address
+    operator Key() const { return {body, under}; }
+  };
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(const Key& key) const {
+      return std::hash<std::string_view>()(key.body) ^ std::hash<const void*>()(key.under);
+    }
+  };
+  struct Equal {
+    using is_transparent = void;
+    bool operator()(const Key& a, const Key& b) const { return a == b; }
+  };
+
+  static std::shared_ptr<PreparedStatement> make(std::string_view body);
+  void forget();
 
   size_t forget_at_ = 1024;
-  std::unordered_map<std::string, std::weak_ptr<const PreparedStatement>, TextHash, std::equal_to<>> known_;
+  std::unordered_map<OwnKey, std::weak_ptr<const PreparedStatement>, Hash, Equal> known_;
 };
 
 }  // namespace pgb::proxy

@@ -160,11 +160,12 @@ Result<UserSecret> Proxy::secret_of(const std::string& user, Time wait) {
     std::optional<Result<UserSecret>> answer;
   };
   const auto waiting = std::make_shared<Waiting>();  // outlives this call if the answer comes too late
-  auth_.look_up(user, Deadline::after(wait), [waiting](AuthDirectory::Answer answer) {
+  auto tell = [waiting](AuthDirectory::Answer answer) {
     const std::lock_guard lock(waiting->mutex);
     waiting->answer = std::move(answer);
     waiting->came.notify_all();
-  });
+  };
+  auth_.look_up(user, Deadline::after(wait), std::move(tell), AuthDirectory::Unasked::kRemembered);
   std::unique_lock lock(waiting->mutex);
   constexpr std::chrono::seconds kTooLate{1};
   waiting->came.wait_for(lock, wait + kTooLate, [&] { return waiting->answer.has_value(); });

@@ -149,7 +149,9 @@ void Proxy::set_orders_elsewhere(std::function<void(const Orders&)> tell) {
 
 void Proxy::mark_drained(const TopologySnapshot& topology) const {
   for (const NodeView& node : topology.nodes) {
-    node.gauge->drained = node.name == orders_->leaving || orders_->drained.count(node.name) != 0;
+    const bool drained = node.name == orders_->leaving || orders_->drained.count(node.name) != 0;
+    if (node.gauge->drained.exchange(drained) == drained) continue;
+    node.gauge->changed_ns = std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
   }
 }
 

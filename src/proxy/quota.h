@@ -40,6 +40,13 @@ struct Quota {
     }
     return -1;
   }
+  // Somebody has waited since that moment (ns) or longer.
+  bool waits_since(int64_t moment) const {
+    return std::any_of(waiting.begin(), waiting.begin() + reactors, [moment](const std::atomic<int64_t>& since) {
+      const int64_t at = since.load();
+      return at != 0 && at <= moment;
+    });
+  }
   // The other thread that has waited longest, and longer than `since` (ns; 0: any); -1: none.
   int neediest(unsigned me, int64_t since) const {
     int found = -1;

@@ -123,7 +123,10 @@ void Reactor::apply(TopologyPtr topology) {
 }
 
 void Reactor::set_pool(const PoolSettings& settings) {
-  loop_->post([this, settings] { context_.pool_settings = settings; });
+  loop_->post([this, settings] {
+    context_.pool_settings = settings;
+    pools_.on_settings();
+  });
 }
 
 void Reactor::tick() {

@@ -47,22 +47,41 @@ Look Router::look(std::string_view text, const std::string& database, bool read_
     return verdict;
   }();
   if (!read_as_written) {
-    return {&kOtherStrings,         false, false, false, false, kOtherStrings.reason, text, reason::kOtherStrings,
-            Meaning::kNotUnderstood};
+    Look look;
+    look.verdict = &kOtherStrings;
+    look.may_leave = look.asks_number = true;
+    look.reason = kOtherStrings.reason;
+    look.text = text;
+    look.counted_as = reason::kOtherStrings;
+    look.meaning = Meaning::kNotUnderstood;
+    return look;
   }
   Database& known = of(database);
   const sql::VerdictCache::Entry& entry = known.cache.get(text, known.catalog.get());
   const sql::Decision& decision = entry.decision;
   if (decision.reason_id == 0) decision.reason_id = context_.shared.reasons.id_of(decision.reason);
-  return {&entry.verdict,
-          decision.replica,
-          decision.may_do_anything,
-          decision.keeps_state,
-          decision.sets_any,
-          decision.reason,
-          text,
-          decision.reason_id,
-          meaning_of(entry.verdict, decision.may_do_anything)};
+  Look look{&entry.verdict,           decision.replica,
+            decision.may_do_anything, decision.keeps_state,
+            decision.sets_any,        decision.may_leave,
+            decision.asks_number,     decision.numbers_asked,
+            decision.reason,          text,
+            decision.reason_id,       meaning_of(entry.verdict, decision.may_do_anything)};
+  if (decision.replica && decision.refused) keep_at_primary(look, reason::kRefusedStatement);
+  const bool sees_more = look.replica && entry.verdict.transaction == sql::Transaction::kBeginReadOnly &&
+                         !entry.verdict.one_snapshot && context_.pool_settings.causal_reads == CausalReads::kGlobal;
+  if (sees_more) keep_at_primary(look, reason::kSeesMore);
+  return look;
+}
+
+void Router::keep_at_primary(Look& look, ReasonId why) const {
+  look.replica = false;
+  look.reason = context_.shared.reasons.text(why);
+  look.counted_as = why;
+}
+
+void Router::note_refusal(std::string_view text, const std::string& database) {
+  Database& known = of(database);
+  known.cache.get(text, known.catalog.get()).decision.refused = true;
 }
 
 const std::vector<std::string>& Router::custom_parameters(const std::string& database) {
@@ -76,13 +95,14 @@ bool Router::knows(const std::string& database) {
   return known.catalog && known.catalog->is_read();
 }
 
-bool Router::writes_may_set(const std::string& database) {
-  const Database& known = of(database);
-  return !known.catalog || known.catalog->writes_may_set();
+void Router::set_catalog(const std::string& database, sql::CatalogPtr catalog) {
+  Database& known = of(database);
+  if (catalog && catalog->is_read()) known.last_read = catalog;
+  known.catalog = std::move(catalog);
 }
 
-void Router::set_catalog(const std::string& database, sql::CatalogPtr catalog) {
-  of(database).catalog = std::move(catalog);
+sql::Decision Router::as_last_known(const sql::Verdict& verdict, const std::string& database) {
+  return sql::decide(verdict, of(database).last_read.get());
 }
 
 void Router::note_change(const std::string& database, const std::vector<std::string>& new_code) {
@@ -183,6 +203,11 @@ int64_t Router::note_write() {
 int64_t Router::must_see(int64_t own_ns) const {
   if (context_.pool_settings.causal_reads != CausalReads::kGlobal) return own_ns;
   return std::max(own_ns, context_.shared.counters.last_write_ns.load(std::memory_order_relaxed));
+}
+
+bool Router::sees_all(const NodeView& node, int64_t own_ns) const {
+  if (context_.pool_settings.causal_reads != CausalReads::kGlobal) return true;
+  return node.gauge->caught_up_ns.load(std::memory_order_relaxed) >= must_see(own_ns);
 }
 
 }  // namespace pgb::proxy

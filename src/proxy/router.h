@@ -17,9 +17,12 @@ namespace pgb::proxy {
 struct Look {
   const sql::Verdict* verdict = nullptr;  // valid until the next look
   bool replica = false;                   // a replica may answer it
-  bool may_do_anything = false;           // beside what the verdict says: it calls functions of which nobody knows
+  bool may_do_anything = false;           // beside what the verdict says: it runs functions of which nobody knows
   bool keeps_state = false;               // one of these may leave something in the server's process
   bool sets_any = false;                  // or sets a parameter whose name nobody knows before
+  bool may_leave = false;                 // what fires when it writes may change the session
+  bool asks_number = false;               // it may ask for the last number of a sequence, though no text says so
+  bool numbers_asked = false;             // something in the database does
   std::string_view reason;                // why, or why not; as long-lived as the verdict
   std::string_view text;                  // what was looked at, while it is there
   ReasonId counted_as = 0;                // the reason, for the counters
@@ -34,12 +37,16 @@ class Router {
   // session's parameters. Where it is false nothing is concluded from the text.
   Look look(std::string_view text, const std::string& database, bool read_as_written);
 
+  // A replica refused what look() had sent there: until the catalogue changes it goes to the primary. (For texts that
+  // are looked into.)
+  void note_refusal(std::string_view text, const std::string& database);
+
   // What functions of the database may set, beside the parameters that servers list; empty: nothing, or not known.
   const std::vector<std::string>& custom_parameters(const std::string& database);
   bool knows(const std::string& database);  // has its catalogue, and nothing was changed since
-  // A statement that writes may change parameters there.
-  bool writes_may_set(const std::string& database);
   void set_catalog(const std::string& database, sql::CatalogPtr catalog);
+  // By what the catalogue said when it was last read, whatever has been changed since.
+  sql::Decision as_last_known(const sql::Verdict& verdict, const std::string& database);
   // A transaction that may have changed what the catalogue says is over: until it was asked again, nothing is known.
   // `new_code`: functions in C that it made.
   void note_change(const std::string& database, const std::vector<std::string>& new_code);
@@ -56,6 +63,8 @@ class Router {
   int64_t note_write();
   // The time from which on choose_replica() must be asked, for a session that wrote last at `own_ns`.
   int64_t must_see(int64_t own_ns) const;
+  // Whether that node, where the session is, still has all that it must see. True unless causal_reads is global.
+  bool sees_all(const NodeView& node, int64_t own_ns) const;
 
  private:
   bool usable(const NodeView& node, int64_t since_ns, bool has_primary) const;
@@ -67,8 +76,10 @@ class Router {
   struct Database {
     sql::VerdictCache cache;
     sql::CatalogPtr catalog;
+    sql::CatalogPtr last_read;
   };
   Database& of(const std::string& database);
+  void keep_at_primary(Look& look, ReasonId why) const;
 
   ReactorContext& context_;
   std::map<std::string, std::unique_ptr<Database>> databases_;

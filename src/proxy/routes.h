@@ -22,10 +22,14 @@ using ReasonId = uint16_t;
 // Reasons that no statement gives.
 namespace reason {
 inline constexpr ReasonId kNotLookedInto = 0, kOther = 1, kNoReplica = 2, kSessionMode = 3, kNoSplit = 4,
-                          kOtherStrings = 5, kLogin = 6, kRefused = 7, kSerializable = 8;
+                          kOtherStrings = 5, kLogin = 6, kRefused = 7, kSerializable = 8, kSeesMore = 9,
+                          kRefusedStatement = 10;
 }  // namespace reason
 inline constexpr char kOtherStringsText[] =
     "standard_conforming_strings is off, or bytes of the client_encoding may look like ASCII";
+inline constexpr char kSeesMoreText[] =
+    "causal_reads is global: each statement of the transaction must see what others have written, as it is not "
+    "REPEATABLE READ";
 inline constexpr size_t kMaxReasons = 256;  // those that come later are counted as "other reasons"
 
 // Shared by all threads.
@@ -45,7 +49,7 @@ class Reasons {
 
  private:
   std::mutex mutex_;
-  ReasonId next_ = reason::kSerializable + 1;
+  ReasonId next_ = reason::kRefusedStatement + 1;
   std::array<std::string, kMaxReasons> texts_ = {
       "it was not looked into",
       "other reasons",
@@ -55,7 +59,9 @@ class Reasons {
       kOtherStringsText,
       "the login of a client asked for parameters",
       "it only reads, but a replica refused the login a moment ago",
-      "default_transaction_isolation is serializable, which no replica can do"};
+      "default_transaction_isolation is serializable, which no replica can do",
+      kSeesMoreText,
+      "it only reads, but a replica refused to do it"};
   std::map<std::string_view, ReasonId> ids_;  // of texts_
 };
 

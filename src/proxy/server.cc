@@ -154,6 +154,12 @@ size_t Server::owed() const {
   return count;
 }
 
+size_t Server::expects(Expectation::Kind kind) const {
+  size_t count = 0;
+  for (size_t i = 0; i < expected_.size(); ++i) count += expected_.at(i).kind == kind ? 1 : 0;
+  return count;
+}
+
 void Server::skip_all(ServerUser& user) {
   for (; !expected_.empty(); expected_.pop()) {
     const uint32_t change = expected_.front().change;

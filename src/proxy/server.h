@@ -65,6 +65,9 @@ class ServerUser {
   virtual bool holds_ready(Server& /*server*/) { return false; }
   // The server says that it is shut down. True: that is not passed on, for the client goes on without it.
   virtual bool outlives(Server& /*server*/) { return false; }
+  // An error of the request under way. True: neither it nor anything else up to the next ReadyForQuery is passed on;
+  // then server_ready() comes, and the user has the request done elsewhere.
+  virtual bool goes_elsewhere(Server& /*server*/, const pgwire::ErrorResponse& /*error*/) { return false; }
   // After an error the server did not do what this expectation's `change` stands for; `failed`: it was the one that
   // failed.
   virtual void server_skipped(uint32_t /*change*/, bool /*failed*/) {}
@@ -137,6 +140,7 @@ class Server final : public net::Pollable {
   bool passes_message() const { return body_left_ > 0 && body_passes_; }  // the client has the beginning of it
   uint64_t sent() const { return sent_; }  // bytes that it was given by append() and send(), since ever
   size_t owed() const;                     // ReadyForQuery that the client waits for
+  size_t expects(Expectation::Kind kind) const;
   // Once it is lost: tells that nothing more will be answered, see ServerUser::server_skipped().
   void skip_all(ServerUser& user);
   // What it has sent has not all been looked at: it is about to say something that nobody asked for, most likely its
@@ -216,6 +220,8 @@ class Server final : public net::Pollable {
   Fate on_message(char tag, std::string_view raw);
   Fate expected_answer(Expectation::Kind kind);
   Fate on_error(std::string_view raw);
+  bool is_taken_back(const pgwire::ErrorResponse& error);
+  void foresee(std::string_view rest);
   Fate on_notice(std::string_view raw);
   bool is_end(const pgwire::ErrorResponse& error);
   Fate on_ready(std::string_view raw);
@@ -246,8 +252,9 @@ class Server final : public net::Pollable {
   std::deque<Purpose> purposes_;  // of the kInternal ones
   InternalAnswer answer_;
   bool copy_in_ = false;
-  bool skipping_ = false;  // an error: the server throws away what comes until Sync
-  bool ready_ = false;     // the message under way was a ReadyForQuery for the client
+  bool skipping_ = false;     // an error: the server throws away what comes until Sync
+  bool taking_back_ = false;  // its user has the request done elsewhere: nothing is passed on
+  bool ready_ = false;        // the message under way was a ReadyForQuery for the client
   std::optional<Purpose> answered_;
   pgwire::TxnStatus status_ = pgwire::TxnStatus::kIdle;
   bool said_fatal_ = false;

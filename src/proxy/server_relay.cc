@@ -1,6 +1,7 @@
 // What a server answers: each message is held against what is expected, and passed on in as few pieces as can be.
 #include "base/log.h"
 #include "proxy/message_bytes.h"
+#include "proxy/refusals.h"
 #include "proxy/server.h"
 
 namespace pgb::proxy {
@@ -45,7 +46,7 @@ void Server::read_some() {
 }
 
 void Server::pass(std::string_view bytes) {
-  if (!bytes.empty() && user_ != nullptr) user_->server_says(bytes);
+  if (!bytes.empty() && user_ != nullptr && !taking_back_) user_->server_says(bytes);
 }
 
 // Whether the message must have come whole before we do anything with it.
@@ -101,6 +102,7 @@ void Server::consume(std::string_view in) {
       return;
     }
     if (local_is_next()) {
+      foresee(rest);
       pass_up_to(at);
       local_answers();
     }
@@ -145,7 +147,7 @@ void Server::after_message() {
     answer_ = InternalAnswer();
     if (user_ != nullptr) user_->server_answered(*this, purpose, std::move(answer));
   } else if (ready_) {
-    ready_ = false;
+    ready_ = taking_back_ = false;
     if (user_ != nullptr) user_->server_ready(*this);
   }
 }
@@ -228,16 +230,41 @@ Server::Fate Server::on_error(std::string_view raw) {
                                error->sqlstate.compare(0, 4, "57P0") == 0);
   if (doubt) context_->shared.settings.bell->ring(context_->now_ns());
   if (error && is_end(*error)) return Fate::kSwallow;
+  taking_back_ = taking_back_ || (error && is_taken_back(*error));
   if (error && error->fatal()) {
     said_fatal_ = true;
   } else if (!expected_.empty() && expected_.front().kind != Expectation::Kind::kQuery) {
     skip_to_sync();
   }
-  // "cached plan must not change result type": the statement is of no use to anybody any more.
-  if (error && error->sqlstate == pgwire::sqlstate::kFeatureNotSupported && error->message.find("cached plan") == 0) {
-    forget_all();
-  }
+  if (error && is_of_old_plan(*error)) forget_all();  // the statement is of no use to anybody any more
   return Fate::kPass;
+}
+
+bool Server::is_taken_back(const pgwire::ErrorResponse& error) {
+  return !error.fatal() && user_ != nullptr && user_->goes_elsewhere(*this, error);
+}
+
+// An answer of our own, which is due, must not go out ahead of an error by which the request goes elsewhere.
+void Server::foresee(std::string_view rest) {
+  while (!taking_back_ && rest.size() >= pgwire::kHeaderSize) {
+    const size_t total = size_t{length_word(rest)} + 1;
+    if (total < pgwire::kHeaderSize || total > rest.size()) return;
+    switch (rest[0]) {
+      case be::kParseComplete:
+      case be::kBindComplete:
+      case be::kCloseComplete:
+      case be::kParameterDescription:
+      case be::kRowDescription:
+      case be::kNoData: break;
+      case be::kErrorResponse: {
+        const auto error = pgwire::decode_error(rest.substr(pgwire::kHeaderSize, total - pgwire::kHeaderSize));
+        taking_back_ = error && is_taken_back(*error);
+        return;
+      }
+      default: return;
+    }
+    rest.remove_prefix(total);
+  }
 }
 
 // A fatal error that says no more than that this server is not there any more. It reads nothing after that.
@@ -288,6 +315,7 @@ Server::Fate Server::on_ready(std::string_view raw) {
   while (!expected_.empty() && expected_.front().kind == Expectation::Kind::kCopyEnd) expected_.pop();
   ready_ = true;
   copy_in_ = false;
+  if (taking_back_) return Fate::kSwallow;
   return user_ != nullptr && user_->holds_ready(*this) ? Fate::kSwallow : Fate::kPass;
 }
 

@@ -37,7 +37,7 @@ Session::Session(uint64_t id, os::UniqueFd client, ReactorContext& context)
   client_.stream = net::plain_stream(std::move(client));
   parameters_ = base_ = context.shared.sets.none();
   ++context.shared.counters.connections;
-  made_ = last_active_ = transaction_since_ = context.loop.now();
+  made_ = last_active_ = transaction_since_ = request_since_ = context.loop.now();
 }
 
 Session::~Session() {
@@ -173,7 +173,14 @@ void Session::drop_server() {
   server.serve(nullptr);
   // Without its Sync a request is not committed, whatever was answered: only the end of the connection undoes it.
   const bool unfinished = !batch_start_ || (body_left_ > 0 && body_goes_);
-  if (server.owes_client() || unfinished || server.holds > 0 || !server.sent_all()) return pool_->discard(server);
+  const bool waits_for_us = unfinished || server.holds > 0 || !server.sent_all() || server.wants_copy();
+  if (server.owes_client() && !server.skipping() && !waits_for_us) {
+    // Of what would be rolled back anyway, or only reads, nothing is lost if it is ended at once.
+    const bool open = pooled() && server.status() != pgwire::TxnStatus::kIdle && !ends_sent_;
+    const bool reads = routed_replica_ || (requests_ == 1 && only_reads_);
+    return pool_->end_work(server, open || reads, nullptr);
+  }
+  if (server.owes_client() || waits_for_us) return pool_->discard(server);
   const bool clean = server.idle() && pinned_.empty() && !truth_needed_ && mode_ != PoolMode::kSession &&
                      server.parameters() == parameters_;
   if (clean) return pool_->give_back(server);
@@ -213,28 +220,60 @@ void Session::on_events(uint32_t events) {
 void Session::tick() {
   if (state_ == State::kClosed || state_ == State::kClosing) return;
   const bool held_too_long = held_until_ && held_until_->expired() && !queued_;
+  if (ending_) return;
   if (waiting_ && (wait_until_.expired() || held_too_long)) return waited_too_long();
   if (waiting_ && !queued_ && !waiting_quiet_ && server_ == nullptr) return on_topology();
   if (state_ != State::kReady) return;
   // It said goodbye without what the server waits for: there will be no answer.
   if (leaving_ && server_ != nullptr && (server_->skipping() || server_->wants_copy())) return end();
+  if (dedicated_) return;
+  if (server_ == nullptr || (server_->idle() && batch_start_)) return tick_idle();
+  tick_busy();
+}
+
+void Session::tick_idle() {
+  const auto limit = context_.pool_settings.client_idle_timeout;
+  if (limit.count() <= 0 || waiting_ || context_.loop.now() - last_active_ < limit) return;
+  fail(pgwire::sqlstate::kIdleSessionTimeout, "the session was idle for too long",
+       "client_idle_timeout is " + std::to_string(limit.count()) + " ms");
+}
+
+void Session::tick_busy() {
   const PoolSettings& settings = context_.pool_settings;
   const auto now = context_.loop.now();
-  if (server_ == nullptr && settings.client_idle_timeout.count() > 0 && !waiting_ &&
-      now - last_active_ >= settings.client_idle_timeout) {
-    return fail(pgwire::sqlstate::kIdleSessionTimeout, "the session was idle for too long",
-                "client_idle_timeout is " + std::to_string(settings.client_idle_timeout.count()) + " ms");
-  }
-  if (server_ == nullptr) return;
-  if (settings.query_timeout.count() > 0 && !server_->quiet() && now - last_active_ >= settings.query_timeout) {
-    return fail(pgwire::sqlstate::kQueryCanceled, "the query took too long",
-                "query_timeout is " + std::to_string(settings.query_timeout.count()) + " ms");
+  if (settings.query_timeout.count() > 0 && server_->owes_client() && now - request_since_ >= settings.query_timeout) {
+    return query_timed_out();
   }
   if (settings.idle_transaction_timeout.count() > 0 && server_->quiet() &&
       server_->status() != pgwire::TxnStatus::kIdle && now - last_active_ >= settings.idle_transaction_timeout) {
-    return fail("25P03", "the transaction was idle for too long",
-                "idle_transaction_timeout is " + std::to_string(settings.idle_transaction_timeout.count()) + " ms");
+    fail("25P03", "the transaction was idle for too long",
+         "idle_transaction_timeout is " + std::to_string(settings.idle_transaction_timeout.count()) + " ms");
   }
+}
+
+// The client is told when the server has ended it, and what it came to.
+void Session::query_timed_out() {
+  Server& server = *server_;
+  server_ = nullptr;
+  cut_ = server.passes_message();
+  ending_ = waiting_ = waiting_quiet_ = true;
+  --server.node().gauge->busy;
+  ++context_.stats.transactions;
+  ++pool_->traffic.transactions;
+  pool_->end_work(server, true, [&context = context_, id = id_](Pool::WorkEnd how) {
+    if (Session* session = context.find(id)) session->query_ended(how);
+  });
+}
+
+void Session::query_ended(Pool::WorkEnd how) {
+  if (cut_) return end();  // an error would be taken for the rest of what it has
+  const std::string limit = "query_timeout is " + std::to_string(context_.pool_settings.query_timeout.count()) + " ms";
+  if (how == Pool::WorkEnd::kFailed) {
+    return fail(pgwire::sqlstate::kQueryCanceled, "the query took too long", limit);
+  }
+  const bool done = how == Pool::WorkEnd::kDone;
+  fail(pgwire::sqlstate::kTransactionUnknown, "the query took too long, and whether it took effect is unknown",
+       limit + (done ? "; it was over when it was to be cancelled." : "; the server did not say that it ended it."));
 }
 
 }  // namespace pgb::proxy

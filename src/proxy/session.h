@@ -7,13 +7,13 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "base/deadline.h"
 #include "net/address.h"
 #include "pgwire/startup.h"
-#include "proxy/console_talk.h"
+#include "proxy/client_input.h"
+#include "proxy/client_statements.h"
 #include "proxy/link.h"
 #include "proxy/pool.h"
 #include "proxy/reactor_context.h"
@@ -55,6 +55,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   void dismiss(const std::string& message, const std::string& detail);
   ClientRow row() const;
   std::string row_id() const;
+  std::string bound_by() const;  // why its server stays with it; empty: it does not
   bool is_at(const std::string& database) const { return pool_ != nullptr && pool_->database() == database; }
   bool has_server_of(const std::string& node) const { return server_ != nullptr && server_->node().name == node; }
   bool is_at_console() const { return state_ == State::kConsole; }
@@ -78,36 +79,8 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   void on_events(uint32_t events) override;
 
  private:
-  struct AtConsole {
-    AtConsole(ConsoleAsker who, ConsoleTalk::Describe describe) : asker(std::move(who)), talk(std::move(describe)) {}
-    const ConsoleAsker asker;
-    ConsoleTalk talk;
-  };
-  struct ClientStatement {
-    PreparedPtr prepared;
-  };
-  using ClientStatements = std::unordered_map<std::string, ClientStatement, TextHash, std::equal_to<>>;
-  // What a Parse or a Close under way does to the client's names; taken back if the server skips it.
-  struct NameChange {
-    uint32_t number = 0;
-    std::string name;          // empty: the unnamed statement
-    PreparedPtr before;        // null: there was none
-    std::string unnamed_body;  // likewise, of the unnamed one
-    uint64_t unnamed = 0;
-  };
-  enum class Step : uint8_t {
-    kOn,    // go on with what follows
-    kMore,  // bytes are missing
-    kWait,  // for a server
-  };
-  // The client's bytes under way: [sent, at) is to go to the server as it is.
-  struct Input {
-    std::string_view bytes;
-    size_t at = 0;
-    size_t sent = 0;
-    std::string_view rest() const { return bytes.substr(at); }
-  };
-
+  using Step = ClientStep;
+  using Input = ClientInput;
   // session.cc: state, ends, bytes out
   void transition(State to);
   void update_interest();
@@ -116,6 +89,10 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   void close_after_flush();
   void end();
   void drop_server();
+  void tick_idle();
+  void tick_busy();
+  void query_timed_out();
+  void query_ended(Pool::WorkEnd how);
   void arm(std::chrono::milliseconds wait, void (Session::*action)());
   void disarm();
   void linger();
@@ -198,14 +175,14 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   bool deallocate(const sql::Verdict& verdict);
   std::string refusal_by_mode(const sql::Verdict& verdict) const;  // empty: it is not refused
   bool refused_by_mode(const std::string& refusal);
-  static bool asks_for_sequence(const sql::Verdict& verdict);
   void note_effects(const Look& look);
   void note_unseen(const Look& look);
   void note_custom(const std::string& name);
+  void stick(const char* why);
+  void unstick();
   void note_effect(const sql::Effect& effect);
-  static bool writes(const Look& look);
   void note_sequences(const Look& look, bool first);
-  void note_sequences(const sql::Verdict& verdict, bool changes, bool first);
+  void note_sequences(const Look& look, bool changes, bool first);
   void note_discard();
   void note_code(const Look& look);
   void note_text(std::string_view rest, size_t total);
@@ -230,19 +207,29 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   // session_prepared.cc: queries and prepared statements
   Step query(Input& in, std::string_view message, size_t total);
   Step parse(Input& in, std::string_view message, size_t total);
+  Step parse_as_it_is(Input& in, std::string_view message, const std::string_view* name, size_t total, bool first);
+  void parse_again(Input& in, const PreparedStatement& statement, std::string_view name, size_t total, uint32_t change);
+  Step bind_as_it_is(Input& in, std::string_view name, size_t total, bool first);
+  void begin_unnamed(std::string_view body, size_t total);
   void keep_unnamed(std::string_view body);
+  bool is_unnamed_opaque() const;
   bool parse_deallocate(Input& in, size_t total);
   Step bind(Input& in, std::string_view message, size_t total);
   Step describe_or_close(Input& in, std::string_view message, size_t total);
   void expect_anything();
-  bool is_confirmed(std::string_view statement) const;
   bool refuses(const PreparedStatement& statement);
-  uint32_t note_change(std::string_view name);
-  void take_back(const NameChange& change);
   void make_room(std::string& out);
   void prepare(const PreparedStatement& statement, Expectation::Kind kind, std::string& out, uint32_t change = 0);
-  void ensure_prepared(const PreparedPtr& statement, std::string& out);
+  PreparedPtr statement_for(std::string_view body);
+  bool knows_what_is_set() const { return !truth_needed_ && !untold_ && !set_locally_; }
+  const PreparedStatement& ensure_prepared(ClientStatement& statement, std::string& out);
   void ensure_unnamed(Input& in);
+
+  // session_names.cc: the names of prepared statements
+  bool is_confirmed(std::string_view statement) const;
+  uint32_t note_change(std::string_view name);
+  void take_back(const NameChange& change);
+  void names_are_settled();
 
   // session_server.cc: the server that it has at the moment
   Step acquire(const Look& look);
@@ -253,12 +240,28 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   bool may_reset_to_its_own() const;
   bool resets_to_its_own() const;
   void maybe_release();
-  void change_parameters(Server& server, Parameters from, Purpose purpose);
   void adopt_truth(InternalAnswer answer);
   void log_slow(std::chrono::nanoseconds took);
-  std::string truth_query(bool without_timeout) const;
+  std::string truth_query(bool as_itself) const;
   void keep_untold_server();
-  void names_are_settled();
+
+  // session_read_only.cc: what a READ ONLY transaction may ask of the replica where it began
+  struct AtReplica {
+    bool fits = true;     // it may be asked there
+    bool neutral = true;  // whatever it says, another server would do as well afterwards
+    bool whole = true;    // all of the request was looked at
+    std::string_view reason;
+    std::string said;  // the reason, where nothing else holds its text
+  };
+  void judge(const Look& look, AtReplica& so_far);
+  AtReplica judge_request(std::string_view rest, size_t total);
+  void note_at_replica(const Look& look);
+  bool may_read_on() const;
+  Step go_on_at_replica(Input& in, size_t total, const Look& look);
+  Step go_on_elsewhere(const Look& look);
+  void begin_again(Server& server);
+  bool refuse_at_replica(const AtReplica& judged);
+  bool refuses_unseen(const Look& look);
 
   // session_lost.cc: its server is gone, and it goes on
   void note_request(const Input& in);
@@ -268,6 +271,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   bool can_go_on(const Server& server) const;
   bool may_be_sent_again(const Loss& loss) const;
   void forget_request(Server& server);
+  void take_up_kept();
   void send_again();
   void tell_of_loss(Server& server, const Loss& loss);
   void send_error(std::string_view sqlstate, const std::string& message, const std::string& detail);
@@ -276,6 +280,14 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   void hold_or_not(const NodeView* node);
   bool is_at_former_primary() const;
   void waited_too_long();
+
+  // session_again.cc: a server has refused it, and another one is asked
+  void note_refusal(const pgwire::ErrorResponse& error);
+  void send_elsewhere();
+  void renew_plans();
+  void give_parameters(Server& server, bool tainted, bool used);
+  void change_parameters(Server& server, Parameters from, Purpose purpose);
+  bool takes_another_server(Server& server, const pgwire::ErrorResponse& error);
 
   // ServerUser
   void server_says(std::string_view bytes) override;
@@ -287,6 +299,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   void server_answered(Server& server, Purpose purpose, InternalAnswer answer) override;
   bool holds_ready(Server& server) override;
   bool outlives(Server& server) override;
+  bool goes_elsewhere(Server& server, const pgwire::ErrorResponse& error) override;
   void server_lost(Server& server, const Loss& loss) override;
   // PoolClient
   void server_given(Server& server) override;
@@ -325,6 +338,7 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   bool routed_replica_ = false;
   net::EventLoop::Clock::time_point made_, last_active_;
   net::EventLoop::Clock::time_point transaction_since_;
+  net::EventLoop::Clock::time_point request_since_;  // of the oldest one that is under way
 
   net::Buffer in_;  // of the client's, not dealt with yet
   bool processing_ = false;
@@ -336,6 +350,8 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   bool flush_asked_ = false;
   bool leaving_ = false;  // the client said goodbye; what it asked for before is still under way
   bool gone_ = false;     // nothing more comes from it
+  bool ending_ = false;   // its request took too long, and the server is being told
+  bool cut_ = false;      // then: the client has the beginning of a message
   Look last_look_;        // of last_text_, while the same bytes are looked at again
   const char* last_text_ = nullptr;
   size_t last_size_ = 0;
@@ -348,12 +364,15 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   ParameterSetPtr parameters_;                                      // of this session, to be given to each server
   ParameterSetPtr base_;                                            // those it began with
   std::string default_strings_ = "on", default_encoding_ = "UTF8";  // as reported at the login
-  ParameterSetPtr judged_parameters_;                               // those that read_as_written_ speaks of
+  std::string default_isolation_;                                   // as a replica has let us know
+  ParameterSetPtr judged_parameters_;                               // those that the next three speak of
+  ParameterSetPtr parsed_under_;                                    // what a server parses its statements under
   bool read_as_written_ = true;
   bool serializable_ = false;              // its transactions are, unless they say otherwise
   std::vector<std::string> custom_names_;  // parameters of extensions that were set: a server does not list them
   std::vector<std::string> reset_names_;
   bool reset_all_ = false;
+  bool set_locally_ = false;    // the transaction under way has set some of for_parsing() for itself
   bool truth_needed_ = false;   // ask the server what the transaction left behind
   bool untold_ = false;         // it was asked and could not say
   std::string pinned_;          // why the server stays with this session; empty: it does not
@@ -373,8 +392,14 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   size_t kept_from_ = kNothing;  // where it stands in the bytes under way
   uint64_t kept_at_ = 0;         // Server::sent() before it
   unsigned requests_ = 0;
-  unsigned sent_again_ = 0;           // how often this one was, though it may have been executed
-  bool fresh_ = false;                // the server has seen no request of this session since it came
+  unsigned sent_again_ = 0;  // how often this one was, though it may have been executed
+  enum class Elsewhere : uint8_t { kNo, kPrimary, kNewPlan };
+  Elsewhere elsewhere_ = Elsewhere::kNo;  // where the only request goes as soon as the server is through with it
+  bool to_primary_ = false;               // the next one, wherever its text would go
+  bool new_names_ = false;                // statements that it names were never used before
+  bool may_refuse_ =
+      false;            // the server was asked for what another one may do: nothing else is sent before it has done it
+  bool fresh_ = false;  // the server has seen no request of this session since it came
   bool only_reads_ = false;           // the only request does
   bool plain_ = false;                // it does nothing but what ends with its transaction
   Control control_ = Control::kNone;  // the last thing that the requests say of the transaction
@@ -382,6 +407,9 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   bool ends_sent_ = false;            // one of them may have committed it
   bool ready_held_ = false;           // the client waits for it until the server has said what was left behind
   bool truth_owed_ = false;           // it was not made to wait: whatever the session is now, it knows better than we
+  std::vector<std::string> begun_;    // what a READ ONLY transaction at a replica has said so far; empty: it has asked
+  bool moving_ = false;               // that is to be said again at the primary
+  bool unjudged_ = false;             // a request there goes on before all of it was seen
   std::string lost_;                  // of an open transaction whose server is gone: how; the client has yet to end it
   bool lost_told_ = false;
 
@@ -393,8 +421,9 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   bool discards_all_ = false;
   uint32_t discarded_at_ = 0;   // of the changes; what was prepared later stays
   uint64_t errors_before_ = 0;  // of the server's, when it was sent
-  std::string unnamed_body_;
-  uint64_t unnamed_ = 0;  // number of the unnamed statement's text; 0: there is none
+  std::string unnamed_body_;    // empty, though there is one: too long to be kept
+  uint64_t unnamed_ = 0;        // number of the unnamed statement's text; 0: there is none
+  bool keeps_unnamed_ = false;  // of a text that comes in pieces: what follows of the message belongs to it
 };
 
 }  // namespace pgb::proxy

@@ -36,12 +36,15 @@ void Session::begin_authentication() {
   // Nobody has to prove anything: the servers are not asked for a secret that would only serve to check a proof.
   if (!asks_password && !auth.is_configured(user)) return on_secret(UserSecret());
   const Deadline deadline = Deadline::after(context_.shared.settings.server_timeout);
-  auth.look_up(user, deadline, [&context = context_, id = id_](AuthDirectory::Answer answer) {
+  auto tell = [&context = context_, id = id_](AuthDirectory::Answer answer) {
     auto shared_answer = std::make_shared<AuthDirectory::Answer>(std::move(answer));
     context.loop.post([&context, id, shared_answer] {
       if (Session* session = context.find(id)) session->on_secret(std::move(*shared_answer));
     });
-  });
+  };
+  // The console is there for the time when no server is.
+  using Unasked = AuthDirectory::Unasked;
+  auth.look_up(user, deadline, std::move(tell), asks_for_console() ? Unasked::kRemembered : Unasked::kNothing);
 }
 
 // The method of the first rule that speaks of this client. False when it was refused.

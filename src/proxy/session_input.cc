@@ -1,6 +1,7 @@
 // What a client sends once it is logged in: each message is looked at, routed where a transaction begins, rewritten
 // where it names a prepared statement, and else passed on as it came, in as few pieces as can be.
 #include <algorithm>
+#include <array>
 
 #include "pgwire/error_response.h"
 #include "proxy/message_bytes.h"
@@ -14,8 +15,18 @@ namespace sqlstate = pgwire::sqlstate;
 using IoKind = net::IoResult::Kind;
 using Kind = Expectation::Kind;
 
-constexpr int kMaxReads = 16;           // in one go, so that one busy client does not starve the others
-constexpr size_t kMaxHeld = 64 * 1024;  // kept of a client that waits
+constexpr int kMaxReads = 16;                          // in one go, so that one busy client does not starve the others
+constexpr size_t kMaxHeld = 64 * 1024;                 // kept of a client that waits
+constexpr size_t kCallHead = pgwire::kHeaderSize + 4;  // of a FunctionCall, up to the function's number
+
+// Nearly all calls are: those of lo_open(), lowrite() and so on leave nothing behind that outlives the transaction.
+// Numbers as in pg_proc.dat of PostgreSQL's source, for ever the same.
+bool is_about_large_objects(std::string_view call) {
+  constexpr std::array<uint32_t, 20> kNumbers = {715, 764, 765,  767,  952,  953,  954,  955,  956,  957,
+                                                 958, 964, 1004, 3170, 3171, 3172, 3457, 3458, 3459, 3460};
+  return call.size() >= kCallHead &&
+         std::find(kNumbers.begin(), kNumbers.end(), read_word(call, pgwire::kHeaderSize)) != kNumbers.end();
+}
 
 }  // namespace
 
@@ -122,8 +133,10 @@ void Session::put(Input& in, std::string_view instead, size_t total) {
 Session::Step Session::step(Input& in) {
   if (body_left_ > 0) {
     const size_t here = std::min(body_left_, in.rest().size());
+    if (keeps_unnamed_) unnamed_body_.append(in.rest().substr(0, here));
     in.at += here;
     body_left_ -= here;
+    keeps_unnamed_ = keeps_unnamed_ && body_left_ > 0;
     body_ended_ = body_ended_ || (body_left_ == 0 && body_goes_);
     if (!body_goes_ || server_ == nullptr) in.sent = in.at;
     return Step::kOn;
@@ -146,7 +159,10 @@ Session::Step Session::step(Input& in) {
 // The server is there: one message on its way.
 Session::Step Session::forward(Input& in, size_t total) {
   if (!kept_.empty()) drop_kept();
-  if (batch_start_ && may_begin_request(in.rest()[0])) note_request(in);
+  if (batch_start_ && may_begin_request(in.rest()[0])) {
+    if (requests_ == 0) request_since_ = context_.loop.now();
+    note_request(in);
+  }
   const std::string_view message = in.rest().substr(0, std::min(total, in.rest().size()));
   switch (message[0]) {
     case fe::kQuery: return query(in, message, total);
@@ -158,9 +174,15 @@ Session::Step Session::forward(Input& in, size_t total) {
     case fe::kFlush: flush_asked_ = true; break;
     case fe::kSync: server_->expect({Kind::kSync, 0}); break;
     case fe::kFunctionCall:
-      server_->expect({Kind::kQuery, 0});
+      if (message.size() < std::min(total, kCallHead)) return Step::kMore;
       wrote_ = true;
       plain_ = only_reads_ = false;
+      if (pooled()) expect_anything();
+      if (!is_about_large_objects(message)) {
+        stick("it called a function by its number");
+        server_->retire = true;  // it may leave what nothing takes away
+      }
+      server_->expect({Kind::kQuery, 0});
       break;
     case fe::kCopyData: pass_on(in, total); return Step::kOn;
     case fe::kCopyDone:
@@ -227,6 +249,11 @@ Session::Step Session::begin(Input& in, size_t total) {
   if (look.verdict != nullptr && answer_ourselves(in, *look.verdict, total)) return Step::kOn;
   if (refused_by_mode(refusal)) return Step::kOn;
   if (context_.pool_settings.log_slow_queries.count() > 0) note_text(rest, total);
+  if (std::exchange(to_primary_, false)) {
+    look.replica = false;
+    look.counted_as = reason::kRefusedStatement;
+    look.reason = context_.shared.reasons.text(look.counted_as);
+  }
   return acquire(look);
 }
 
@@ -242,17 +269,15 @@ Session::Step Session::boundary(Input& in, size_t total) {
   }
   if (context_.keeping_back && may_begin_request(in.rest()[0]) && waits_here()) return Step::kWait;
   if (!pooled() || !routed_replica_) return Step::kOn;
+  unjudged_ = false;
   const std::string_view rest = in.rest();
   Look look;
   std::string refusal;
   if (!may_begin_request(rest[0])) return Step::kOn;
   if (!look_at_request(rest, total, look, refusal)) return Step::kMore;
-  const bool in_transaction = server_->quiet() && server_->status() != pgwire::TxnStatus::kIdle;
-  if (look.replica || in_transaction) return Step::kOn;
-  if (!pinned_.empty()) {
-    refuse_write_where_it_is_bound(look);
-    return Step::kOn;
-  }
+  if (look.replica && may_read_on()) return Step::kOn;
+  const bool settled = server_->quiet() && (!pinned_.empty() || server_->status() != pgwire::TxnStatus::kIdle);
+  if (settled) return go_on_at_replica(in, total, look);
   if (server_->idle() && server_->holds == 0) {  // nothing is under way that could wake it
     release();
     return begin(in, total);
@@ -273,7 +298,7 @@ void Session::send_ready() {
 // The request that waits is answered with an error and dropped up to its end; the session goes on.
 void Session::skip_request(std::string_view sqlstate, const std::string& message, const std::string& detail) {
   if (queued_) pool_->forget(*this);
-  queued_ = waiting_ = false;
+  queued_ = waiting_ = moving_ = false;
   send_error(sqlstate, message, detail);
   skipping_ = true;
   resume();

@@ -21,7 +21,8 @@ std::optional<std::string_view> asks_for_route_of(std::string_view text) {
     rest = after(*rest, word);
     if (!rest) return std::nullopt;
   }
-  return rest;
+  const size_t begin = rest->find_first_not_of(kSpace);  // as it would come by itself
+  return begin == std::string_view::npos ? std::string_view() : rest->substr(begin);
 }
 
 // SHOW POOL_NODES and the like, PGPOOL SHOW …: pgpool-II's commands, which no server knows.
@@ -82,7 +83,8 @@ void Session::explain_route(std::string_view text) {
   std::string reason;
   if (server_ != nullptr) {
     node = &server_->node();
-    reason = pinned_.empty() ? "a transaction is open there" : "the session is bound to its server: " + pinned_;
+    const std::string bound = bound_by();
+    reason = bound.empty() ? "a transaction is open there" : "the session is bound to its server: " + bound;
   } else {
     std::string kept = route_reason_;
     const bool replica = routed_replica_;

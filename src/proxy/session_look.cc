@@ -17,12 +17,26 @@ using EffectKind = sql::Effect::Kind;
 
 constexpr size_t kMaxBatch = 64 * 1024;  // of a request that is looked at up to its end before it is routed
 constexpr size_t kMaxLogged = 300;       // bytes of a statement in the log
+constexpr char kKeptByProcess[] = "its server's process may keep what nobody sees";
 
 bool is_only_session_state(const sql::Verdict& verdict) {
   if (verdict.effects.size() < verdict.statements || verdict.effects.empty()) return false;
   return std::all_of(verdict.effects.begin(), verdict.effects.end(), [](const sql::Effect& effect) {
     return effect.kind != EffectKind::kUnknown && effect.kind != EffectKind::kTempObject;
   });
+}
+
+bool asks_for_sequence(const sql::Verdict& verdict) {
+  return std::any_of(verdict.effects.begin(), verdict.effects.end(),
+                     [](const sql::Effect& effect) { return effect.kind == EffectKind::kSequenceState; });
+}
+
+bool writes(const Look& look) {
+  const sql::Verdict& verdict = *look.verdict;
+  const bool only_control = verdict.transaction != sql::Transaction::kNone &&
+                            verdict.transaction != sql::Transaction::kTwoPhase && verdict.statements == 1;
+  const bool reads = verdict.read && !look.may_do_anything;
+  return !reads && !only_control && !is_only_session_state(verdict);
 }
 
 // Of letters, digits and such, with dots between.
@@ -98,8 +112,8 @@ bool Session::look_at_batch(std::string_view bytes, Look& look, std::string& ref
       if (replica) why = of_text.counted_as, meaning = of_text.meaning;
       replica = complete && replica && of_text.replica;
       if (complete) parsed.push_back(name);
-    } else if (tag == fe::kBind) {
-      const std::string_view portal = read_c_string(body, 0, complete);
+    } else if (tag == fe::kBind || (tag == fe::kDescribe && !body.empty() && body[0] == 'S')) {
+      const std::string_view portal = tag == fe::kBind ? read_c_string(body, 0, complete) : std::string_view();
       const std::string_view name = complete ? read_c_string(body, portal.size() + 1, complete) : portal;
       // One that this very request has parsed was looked at there; what the name stood for before does not count.
       const bool parsed_here = std::find(parsed.begin(), parsed.end(), name) != parsed.end();
@@ -110,7 +124,7 @@ bool Session::look_at_batch(std::string_view bytes, Look& look, std::string& ref
         if (replica) why = of_statement.counted_as, meaning = of_statement.meaning;
         replica = replica && of_statement.replica;
       }
-      replica = replica && complete;
+      replica = replica && complete && (known || parsed_here || name.empty());
     }
     at += total;
   }
@@ -130,7 +144,8 @@ bool Session::is_read_as_written() {
     return found == parameters_->end() ? by_default : found->second;
   };
   judged_parameters_ = parameters_;
-  serializable_ = value("default_transaction_isolation", "") == "serializable";
+  parsed_under_ = context_.shared.sets.intern(for_parsing(*parameters_));
+  serializable_ = lower(value("default_transaction_isolation", default_isolation_)) == "serializable";
   read_as_written_ = value("standard_conforming_strings", default_strings_) == "on" &&
                      keeps_ascii_apart(value("client_encoding", default_encoding_));
   return read_as_written_;
@@ -150,7 +165,18 @@ Look Session::look_at_statement(std::string_view name) {
   return look_at(found == statements_.end() ? std::string_view() : found->second.prepared->text());
 }
 
-Look Session::look_at_unnamed() { return look_at(std::string_view(unnamed_body_).substr(0, unnamed_body_.find('\0'))); }
+Look Session::look_at_unnamed() {
+  static const sql::Verdict kTooLong;
+  if (is_unnamed_opaque()) {
+    Look look;
+    look.verdict = &kTooLong;
+    look.may_leave = look.asks_number = true;
+    look.reason = context_.shared.reasons.text(reason::kNotLookedInto);
+    look.counted_as = reason::kNotLookedInto;
+    return look;
+  }
+  return look_at(std::string_view(unnamed_body_).substr(0, unnamed_body_.find('\0')));
+}
 
 // A query that no server needs to see.
 bool Session::answer_ourselves(Input& in, const sql::Verdict& verdict, size_t total) {
@@ -181,9 +207,12 @@ std::string Session::refusal_by_mode(const sql::Verdict& verdict) const {
   if (mode_ != PoolMode::kStatement || !verdict.parsed) return {};
   std::string what;
   if (verdict.transaction != sql::Transaction::kNone) what = "transactions are";
-  for (const sql::Effect& effect : verdict.effects) {
-    if (what.empty() && !effect.local && effect.kind != EffectKind::kDeallocate) what = "session state is";
-  }
+  const auto leaves_nothing = [](const sql::Effect& effect) {
+    return effect.local || effect.kind == EffectKind::kDeallocate || effect.kind == EffectKind::kDiscard ||
+           effect.kind == EffectKind::kResetAll || effect.kind == EffectKind::kReset;
+  };
+  const auto& effects = verdict.effects;
+  if (what.empty() && !std::all_of(effects.begin(), effects.end(), leaves_nothing)) what = "session state is";
   return what;
 }
 
@@ -194,40 +223,26 @@ bool Session::refused_by_mode(const std::string& refusal) {
   return true;
 }
 
-bool Session::asks_for_sequence(const sql::Verdict& verdict) {
-  return std::any_of(verdict.effects.begin(), verdict.effects.end(),
-                     [](const sql::Effect& effect) { return effect.kind == EffectKind::kSequenceState; });
-}
-
 // currval(), lastval(): what this session's nextval() left behind on one server. Another client's numbers are not to be
 // seen: better the server says that there are none.
-void Session::note_sequences(const sql::Verdict& verdict, bool changes, bool first) {
-  const bool asks = asks_for_sequence(verdict);
-  if (asks) pool_->asks_for_sequences = true;
+void Session::note_sequences(const Look& look, bool changes, bool first) {
+  const bool says_so = asks_for_sequence(*look.verdict);
+  if (says_so) pool_->asks_for_sequences = true;
+  const bool asks = says_so || look.asks_number;
   // A table's defaults draw numbers, too, of which no text tells.
-  const bool draws = verdict.draws_number || (changes && pool_->asks_for_sequences);
+  const bool draws = look.verdict->draws_number || (changes && (pool_->asks_for_sequences || look.numbers_asked));
   if (draws) drew_number_ = draws_numbers_ = true;
   uint64_t& numbers_of = server_->numbers_of;
   if (numbers_of == id_ || !(asks || draws || changes)) return;
   const bool strange = numbers_of != Server::kNobody;
   const bool can_ask = first && !server_->owes_client() && server_->status() != pgwire::TxnStatus::kFailed;
   numbers_of = !strange || asks || draws ? id_ : Server::kMany;
-  if (strange && numbers_of == id_ && pool_->asks_for_sequences && can_ask) {
-    server_->ask(Purpose::kApply, "DISCARD SEQUENCES");
-  }
+  if (strange && numbers_of == id_ && can_ask) server_->ask(Purpose::kApply, "DISCARD SEQUENCES");
 }
 
 // Before the first message of a request goes out: within it nothing of ours can stand.
 void Session::note_sequences(const Look& look, bool first) {
-  if (server_->numbers_of != id_) note_sequences(*look.verdict, writes(look), first);
-}
-
-bool Session::writes(const Look& look) {
-  const sql::Verdict& verdict = *look.verdict;
-  const bool only_control = verdict.transaction != sql::Transaction::kNone &&
-                            verdict.transaction != sql::Transaction::kTwoPhase && verdict.statements == 1;
-  const bool reads = verdict.read && !look.may_do_anything;
-  return !reads && !only_control && !is_only_session_state(verdict);
+  if (server_->numbers_of != id_) note_sequences(look, writes(look), first);
 }
 
 // The catalogue does not know yet what this session itself has just made.
@@ -239,8 +254,8 @@ void Session::note_code(const Look& look) {
                        return std::find(new_code_.begin(), new_code_.end(), name) != new_code_.end();
                      });
   if (!calls && !look.keeps_state) return;
-  sticky_pin_ = "it called a function in C, which may keep what nobody sees";
-  truth_needed_ = true;
+  sticky_pin_ = kKeptByProcess;
+  server_->retire = truth_needed_ = true;  // no other session may have it, whatever is discarded
 }
 
 void Session::note_effects(const Look& look) {
@@ -248,8 +263,8 @@ void Session::note_effects(const Look& look) {
   const bool changes = writes(look);
   if (changes) wrote_ = true;
   note_meaning(look);
-  note_sequences(verdict, changes, batch_start_);
-  const bool unseen = look.may_do_anything || (changes && context_.router->writes_may_set(database()));
+  note_sequences(look, changes, batch_start_);
+  const bool unseen = look.may_do_anything || (changes && look.may_leave);
   if (unseen) truth_needed_ = server_->tainted = true;
   if (unseen || !verdict.effects.empty()) note_unseen(look);
   note_code(look);
@@ -283,18 +298,34 @@ void Session::note_unseen(const Look& look) {
     if (is_custom_name(name)) note_custom(std::string(name));
     at = end;
   }
-  if (look.sets_any && !literal) sticky_pin_ = "it called a function that sets parameters of any name";
+  if (look.sets_any && !literal) stick("it called a function that sets parameters of any name");
 }
 
 void Session::note_custom(const std::string& name) {
   constexpr size_t kMost = 200;
   const bool known = std::find(custom_names_.begin(), custom_names_.end(), name) != custom_names_.end();
-  if (!known && custom_names_.size() < kMost) custom_names_.push_back(name);
+  if (known) return;
+  if (custom_names_.size() < kMost) {
+    custom_names_.push_back(name);
+  } else {
+    stick("it has set too many parameters of extensions");
+  }
+}
+
+// Why the server stays with the session from now on, though it does not tell. What its process keeps outweighs what can
+// be discarded.
+void Session::stick(const char* why) {
+  if (sticky_pin_ != kKeptByProcess) sticky_pin_ = why;
+}
+
+void Session::unstick() {
+  if (sticky_pin_ != kKeptByProcess) sticky_pin_.clear();
 }
 
 void Session::note_effect(const sql::Effect& effect) {
   switch (effect.kind) {
     case EffectKind::kSet:
+      set_locally_ = set_locally_ || (effect.local && is_for_parsing(lower(effect.name)));
       if (effect.local) return;
       if (effect.name.find('.') != std::string::npos) note_custom(effect.name);
       break;
@@ -307,10 +338,10 @@ void Session::note_effect(const sql::Effect& effect) {
       break;
     case EffectKind::kResetAll: reset_all_ = true; break;
     case EffectKind::kUnknown: server_->tainted = true; break;
-    case EffectKind::kLoad: sticky_pin_ = "it loaded a library"; break;
-    case EffectKind::kSequenceState: sticky_pin_ = "it asks for a sequence's last value"; break;
+    case EffectKind::kLoad: stick("it loaded a library"); break;
+    case EffectKind::kSequenceState: stick("it asks for a sequence's last value"); break;
     case EffectKind::kDiscard:
-      if (effect.value == "SEQUENCES") sticky_pin_.clear();
+      if (effect.value == "SEQUENCES") unstick();
       if (effect.value != "ALL" || server_->skipping()) break;
       reset_all_ = discards_all_ = true;
       note_discard();

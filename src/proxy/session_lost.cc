@@ -29,6 +29,7 @@ void Session::note_request(const Input& in) {
   const bool first = std::exchange(fresh_, false) && requests_ == 0 && pooled() && pinned_.empty();
   ++requests_;
   only_reads_ = first && routed_.replica;
+  new_names_ = first;
   plain_ = first;
   if (!first) return;
   kept_from_ = in.at;
@@ -74,6 +75,7 @@ void Session::note_meaning(const Look& look) {
 // The client knows the session as the server's answers have shown it. Where the balancer does not know better than to
 // ask the server what was left behind, it asks before the client may rely on it.
 bool Session::holds_ready(Server& server) {
+  if (mode_ == PoolMode::kStatement && server.status() != pgwire::TxnStatus::kIdle) return true;  // see server_ready()
   if (!truth_needed_ || !pooled() || server.status() != pgwire::TxnStatus::kIdle) return false;
   ready_held_ = !leaving_ && server.quiet() && server.holds == 0 && batch_start_ && !(body_left_ > 0 && body_goes_);
   truth_owed_ = !ready_held_;
@@ -105,21 +107,28 @@ void Session::forget_request(Server& server) {
   if (std::exchange(catalog_changed_, false)) context_.router->note_change(database(), new_code_);
   new_code_.clear();
   if (std::exchange(wrote_, false)) last_write_ns_ = context_.router->note_write();
-  truth_needed_ = untold_ = drew_number_ = parses_ours_ = discards_ = discards_all_ = reset_all_ = ready_held_ = false;
+  set_locally_ = truth_needed_ = untold_ = drew_number_ = parses_ours_ = discards_ = discards_all_ = reset_all_ =
+      ready_held_ = false;
   reset_names_.clear();
   sticky_pin_.clear();
   last_text_ = nullptr;
   requests_ = 0;
   control_ = Control::kNone;
   ends_sent_ = ends_seen_ = flush_asked_ = body_ended_ = false;
+  elsewhere_ = Elsewhere::kNo;
 }
 
-void Session::send_again() {
+// As if it had just come.
+void Session::take_up_kept() {
   const std::string later(in_.view());
   in_.clear();
   in_.append(kept_.view());
   in_.append(later);
   drop_kept();
+}
+
+void Session::send_again() {
+  take_up_kept();
   resume();
   update_interest();
 }
@@ -319,7 +328,7 @@ void Session::waited_too_long() {
     skip_request(sqlstate::kTooManyConnections, "no server became free in time",
                  "All servers of the pool are in use. query_wait_timeout is " +
                      std::to_string(context_.pool_settings.query_wait_timeout.count()) + " ms, pool_size is " +
-                     std::to_string(context_.pool_settings.pool_size) + "; " + detail);
+                     std::to_string(pool_->limits().pool_size) + "; " + detail);
   } else {
     skip_request(sqlstate::kCannotConnectNow, no_primary, detail);
   }

@@ -98,6 +98,10 @@ void Session::log_connection(std::string_view what) const {
                    {"transactions", std::to_string(transactions_)}});
 }
 
+std::string Session::bound_by() const {
+  return mode_ == PoolMode::kSession && pinned_.empty() && server_ != nullptr ? "pool_mode is session" : pinned_;
+}
+
 std::string Session::row_id() const { return std::to_string(context_.index) + "." + std::to_string(id_); }
 
 ClientRow Session::row() const {
@@ -109,7 +113,7 @@ ClientRow Session::row() const {
   row.address = peer_;
   row.tls = client_.is_open() && client_.stream->encrypted();
   if (server_ != nullptr) row.node = server_->node().name;
-  row.bound = mode_ == PoolMode::kSession && pinned_.empty() && server_ != nullptr ? "pool_mode is session" : pinned_;
+  row.bound = bound_by();
   row.age_s = seconds_since(made_, now);
   row.idle_s = seconds_since(last_active_, now);
   row.transactions = transactions_;

@@ -9,7 +9,7 @@ namespace {
 namespace sqlstate = pgwire::sqlstate;
 
 constexpr int64_t kNoReplica = 1'000'000'000;  // ns without reads at replicas for a session that one has refused
-constexpr char kSaved[] = "pgbalancer.statement_timeout";
+constexpr char kSaved[] = "pgbalancer.statement_timeout", kSavedRole[] = "pgbalancer.role";
 constexpr char kTruthPins[] =
     "SELECT 'pin', 'it listens to a channel', NULL WHERE EXISTS (SELECT FROM pg_catalog.pg_listening_channels())"
     // Whatever kind they are of: DISCARD TEMP, too, finds them by their dependency on the schema.
@@ -21,6 +21,11 @@ constexpr char kTruthPins[] =
     " UNION ALL SELECT 'pin', 'it has statements made with PREPARE', NULL WHERE EXISTS (SELECT FROM"
     " pg_catalog.pg_prepared_statements WHERE from_sql)"
     " UNION ALL SELECT 'pin', 'it has another session user', NULL WHERE session_user <> ";
+
+bool tells_of_role(const InternalAnswer& answer) {
+  return std::any_of(answer.rows.begin(), answer.rows.end(),
+                     [](const auto& row) { return row.size() > 2 && row[0] == "set" && row[1] == "role"; });
+}
 
 bool is_ascii(const std::string& text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
@@ -77,7 +82,7 @@ Session::Step Session::acquire(const Look& look) {
     return Step::kWait;
   }
   attach(*server);
-  return Step::kOn;
+  return waiting_ ? Step::kWait : Step::kOn;
 }
 
 void Session::attach(Server& server) {
@@ -95,24 +100,11 @@ void Session::attach(Server& server) {
   } else {
     ++context_.stats.to_primary;
   }
-  if (server.last_session != id_ && std::exchange(server.tainted, false)) {
-    server.ask(Purpose::kApply, "RESET ALL");  // also of what no server lists
-    Parameters left;
-    const auto role = server.parameters()->find("role");
-    if (role != server.parameters()->end()) left.insert(*role);
-    server.set_parameters(context_.shared.sets.intern(std::move(left)));
-  }
-  server.last_session = id_;
-  if (server.parameters() != parameters_) change_parameters(server, *server.parameters(), Purpose::kApply);
-}
-
-// From `from` to those of this session. A query's text is read in the encoding in force when it comes: that of an
-// earlier session is taken back in a message of its own.
-void Session::change_parameters(Server& server, Parameters from, Purpose purpose) {
-  if (from.erase("client_encoding") != 0) server.ask(purpose, "RESET client_encoding");
-  const std::string sql = sql_to_change(from, *parameters_);
-  server.set_parameters(parameters_);
-  if (!sql.empty()) server.ask(purpose, sql);
+  const bool tainted = server.last_session != id_ && std::exchange(server.tainted, false);
+  const bool used = std::exchange(server.last_session, id_) != 0;
+  may_refuse_ = false;
+  if (tainted || server.parameters() != parameters_) give_parameters(server, tainted, used);
+  if (moving_) begin_again(server);
 }
 
 void Session::server_given(Server& server) {
@@ -152,7 +144,7 @@ void Session::node_changed() {
 // Chooses anew for a session that waits and stands in no queue.
 void Session::on_topology() {
   if (is_at_former_primary()) return server_->abandon("the server " + route_node_ + " is not the primary any more");
-  if (!waiting_ || queued_ || server_ != nullptr || dedicated_) return;
+  if (!waiting_ || queued_ || ending_ || server_ != nullptr || dedicated_) return;
   if (state_ == State::kGreeting) {
     if (is_kept_back()) return;
     const NodeView* node = context_.topology->primary_for_work();
@@ -192,7 +184,14 @@ void Session::server_skips() {
 }
 
 void Session::server_ready(Server& server) {
-  note_answered(server);
+  if (mode_ == PoolMode::kStatement && server.status() != pgwire::TxnStatus::kIdle) {  // its text was not understood
+    return fail(sqlstate::kFeatureNotSupported, "transactions are not possible with pool_mode \"statement\"",
+                "Each statement may go to another server. Use pool_mode \"transaction\" or \"session\".");
+  }
+  if (elsewhere_ == Elsewhere::kNo) {
+    note_answered(server);
+    request_since_ = context_.loop.now();
+  }
   last_active_ = context_.loop.now();
   maybe_release();
   resume();
@@ -201,9 +200,10 @@ void Session::server_ready(Server& server) {
 // When nothing is under way any more: gives the server back, asks it what the transaction left behind, or keeps it.
 void Session::maybe_release() {
   if (server_ == nullptr || !server_->quiet()) return;
+  if (elsewhere_ != Elsewhere::kNo) return send_elsewhere();
   requests_ = sent_again_ = 0;
   control_ = Control::kNone;
-  ends_sent_ = ends_seen_ = false;
+  ends_sent_ = ends_seen_ = moving_ = false;
   if (server_->holds > 0) return;
   parses_ours_ = false;
   if (!changes_.empty() || discards_) names_are_settled();
@@ -215,6 +215,7 @@ void Session::maybe_release() {
     ++context_.shared.counters.catalog_changes;
     context_.router->note_change(database(), std::exchange(new_code_, {}));
   }
+  if (idle) set_locally_ = false;
   if (idle && wrote_) {
     wrote_ = false;
     last_write_ns_ = context_.router->note_write();
@@ -277,21 +278,23 @@ void Session::log_slow(std::chrono::nanoseconds took) {
                      {"text", slow_text_.empty() ? "(not shown)" : slow_text_}});
 }
 
-std::string Session::truth_query(bool without_timeout) const {
-  std::string sql, setting = "setting";
-  if (without_timeout) {
+// `as_itself`: whatever time-out and role the client has set, which may hide what only superusers see.
+std::string Session::truth_query(bool as_itself) const {
+  std::string sql, setting = "setting", role = "role";
+  if (as_itself) {
     sql = std::string("SELECT pg_catalog.set_config('") + kSaved +
-          "', pg_catalog.current_setting('statement_timeout'),"
-          " true);SET LOCAL statement_timeout = 0;";
+          "', pg_catalog.current_setting('statement_timeout'), true), pg_catalog.set_config('" + kSavedRole +
+          "', pg_catalog.current_setting('role'), true);SET LOCAL statement_timeout = 0;SET LOCAL ROLE NONE;";
     setting = std::string("CASE name WHEN 'statement_timeout' THEN pg_catalog.current_setting('") + kSaved +
               "') ELSE setting END";
+    role = kSavedRole;
   }
   sql += kTruthPins + quote_literal(user());
   sql += " UNION ALL SELECT 'set', name, " + setting +
          " FROM pg_catalog.pg_settings WHERE source = 'session'"
          " AND name NOT IN ('transaction_isolation', 'transaction_read_only', 'transaction_deferrable')";
-  sql += " UNION ALL SELECT 'set', 'role', pg_catalog.current_setting('role')";
-  sql += " WHERE pg_catalog.current_setting('role') <> 'none'";
+  sql += " UNION ALL SELECT 'set', 'role', pg_catalog.current_setting('" + role +
+         "') WHERE pg_catalog.current_setting('" + role + "') <> 'none'";
   for (const std::string& name : custom_names_) {
     sql += " UNION ALL SELECT 'set', " + quote_literal(name) + ", pg_catalog.current_setting(" + quote_literal(name) +
            ", true) WHERE pg_catalog.current_setting(" + quote_literal(name) + ", true) IS NOT NULL";
@@ -338,11 +341,13 @@ void Session::adopt_truth(InternalAnswer answer) {
 }
 
 void Session::server_answered(Server& server, Purpose purpose, InternalAnswer answer) {
-  if (answer.error && purpose == Purpose::kTruth && answer.error->sqlstate == sqlstate::kQueryCanceled) {
+  const bool too_late = answer.error && answer.error->sqlstate == sqlstate::kQueryCanceled;
+  if (purpose == Purpose::kTruth && (too_late || tells_of_role(answer))) {
     server.ask(Purpose::kTruthAgain, truth_query(true));
     return server.flush();
   }
   if (answer.error) {
+    if (purpose == Purpose::kApply && takes_another_server(server, *answer.error)) return;
     if (state_ == State::kGreeting) {  // the startup packet asks for a parameter that there is not
       answer.error->severity = "FATAL";
       std::string bytes;
@@ -363,6 +368,11 @@ void Session::server_answered(Server& server, Purpose purpose, InternalAnswer an
     greet(server.reported());
   } else if (purpose == Purpose::kTruth || purpose == Purpose::kTruthAgain) {
     adopt_truth(std::move(answer));
+  } else if (may_refuse_) {
+    if (!server.quiet()) return;
+    may_refuse_ = waiting_ = waiting_quiet_ = false;
+    resume();
+    return update_interest();
   }
   maybe_release();
   update_interest();

@@ -211,7 +211,7 @@ void Session::find_greeting() {
   pool_ = &context_.pools->of(login_->params["user"], login_->params["database"]);
   ++pool_->sessions;
   if (!take_place()) return;
-  mode_ = context_.pool_settings.mode;
+  mode_ = pool_->limits().mode;
   pool_->set_credentials(login_->known);
   if (const auto reported = context_.shared.greetings.find(user(), database(), parameters_)) return greet(*reported);
   wait_until_ = is_kept_back() ? queue_limit() : Deadline::after(context_.shared.settings.server_timeout);

@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "base/secret.h"
 #include "proxy/hba_rules.h"
@@ -26,12 +28,29 @@ enum class CausalReads : uint8_t {
   kGlobal,   // no session reads older than what any session wrote through this balancer
 };
 
-// May change while the proxy runs. A time of zero switches the limit off.
-struct PoolSettings {
+// Of one database and user.
+struct PoolLimits {
   PoolMode mode = PoolMode::kTransaction;
-  unsigned pool_size = 20;         // servers per database, user and node, over all threads
-  unsigned min_pool_size = 0;      // kept open once the pool has been used
-  unsigned reserve_pool_size = 0;  // more servers for clients that wait longer than:
+  unsigned pool_size = 20;         // servers per node, over all threads
+  unsigned min_pool_size = 0;      // kept open while the pool is used
+  unsigned reserve_pool_size = 0;  // more servers for clients that wait longer than reserve_after
+  bool operator==(const PoolLimits&) const = default;
+};
+
+// What is different for some of them.
+struct PoolRule {
+  std::string database, user;  // empty: any
+  std::optional<PoolMode> mode = std::nullopt;
+  std::optional<unsigned> pool_size = std::nullopt, min_pool_size = std::nullopt, reserve_pool_size = std::nullopt;
+  bool fits(const std::string& one_database, const std::string& one_user) const {
+    return (database.empty() || database == one_database) && (user.empty() || user == one_user);
+  }
+  bool operator==(const PoolRule&) const = default;
+};
+
+// May change while the proxy runs. A time of zero switches the limit off.
+struct PoolSettings : PoolLimits {
+  std::vector<PoolRule> rules;  // the first that fits counts, for what it says
   std::chrono::milliseconds reserve_after{5'000};
   unsigned max_clients = 64;                               // logged in or logging in
   unsigned max_user_clients = 0;                           // of one user; 0: no limit of its own
@@ -52,6 +71,19 @@ struct PoolSettings {
   std::chrono::milliseconds log_slow_queries{0};      // slower ones are logged
   bool log_connections = false;                       // clients that come and go are logged
   bool operator==(const PoolSettings&) const = default;
+
+  PoolLimits of(const std::string& database, const std::string& user) const {
+    PoolLimits limits = *this;
+    for (const PoolRule& rule : rules) {
+      if (!rule.fits(database, user)) continue;
+      limits.mode = rule.mode.value_or(limits.mode);
+      limits.pool_size = rule.pool_size.value_or(limits.pool_size);
+      limits.min_pool_size = rule.min_pool_size.value_or(limits.min_pool_size);
+      limits.reserve_pool_size = rule.reserve_pool_size.value_or(limits.reserve_pool_size);
+      break;
+    }
+    return limits;
+  }
 };
 
 struct Settings {

@@ -43,6 +43,7 @@ struct NodeGauge {
   // 0: none has to be.
   std::atomic<int64_t> ejected_until_ns{0};
   std::atomic<int64_t> back_since_ns{0};  // when it was last found again, or for the first time
+  std::atomic<int64_t> changed_ns{0};     // when it last began or ceased to be healthy, or to be drained; 0: never yet
 
   ProbeCounts probes;
   BasicsBox basics;

@@ -119,6 +119,10 @@ std::optional<pid_t> look_for_program(const UnitDir& dir, const std::vector<std:
 
 std::optional<pid_t> find_program_of(const UnitDir& dir, const std::vector<std::string>& argv) {
   auto pid = look_for_program(dir, argv);
+  if (pid && os::is_ending(*pid)) {
+    if (const os::UniqueFd fd = open_pid(*pid)) wait_end(fd, Deadline::after(kKillWait));
+    pid = look_for_program(dir, argv);
+  }
   if (pid && os::live_pid(dir.pid_file()) != pid && !os::write_pidfile(dir.pid_file(), *pid).ok()) return std::nullopt;
   return pid;
 }

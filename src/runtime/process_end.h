@@ -29,8 +29,8 @@ std::vector<pid_t> followers(const UnitDir& dir, std::optional<pid_t> leader);
 // arguments. Writes nothing.
 std::optional<pid_t> look_for_program(const UnitDir& dir, const std::vector<std::string>& argv);
 
-// The program, if it runs: by the pid file, or, if an earlier command was ended between starting it and writing
-// that file, by its exact command line (and the pid file is written then).
+// The program, if it runs (the end of one that was killed is waited for): by the pid file, or, if an earlier command
+// was ended between starting it and writing that file, by its exact command line (and the pid file is written then).
 std::optional<pid_t> find_program_of(const UnitDir& dir, const std::vector<std::string>& argv);
 
 }  // namespace pgb::runtime

@@ -1,5 +1,6 @@
 #include "runtime/process_preflight.h"
 
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,15 +23,24 @@ const UnitInfo* find(const std::vector<UnitInfo>& units, const std::string& name
   return it == units.end() ? nullptr : &*it;
 }
 
-bool holds_port(const UnitInfo* unit, uint16_t port) {
-  if (unit == nullptr || unit->state != UnitState::kRunning) return false;
+constexpr std::chrono::milliseconds kEnding{3000};  // for which one that was killed may hold its port
+constexpr int kTick = 20;                           // ms between two looks
+
+bool has_port(const UnitInfo* unit, uint16_t port) {
+  if (unit == nullptr) return false;
   return std::any_of(unit->ports.begin(), unit->ports.end(), [&](const auto& pair) { return pair.second == port; });
 }
 
-void check_ports(std::vector<Obstacle>& errors, const UnitSpec& unit, const UnitInfo* existing) {
+void check_ports(std::vector<Obstacle>& errors, const UnitSpec& unit, const UnitInfo* existing, Deadline ending) {
   for (auto [inside, outside] : unit.ports) {
-    if (outside == 0 || holds_port(existing, outside)) continue;
-    Status status = check_port_free(unit.bind_address.empty() ? "127.0.0.1" : unit.bind_address, outside);
+    const bool is_its_own = has_port(existing, outside);
+    if (outside == 0 || (is_its_own && existing->state == UnitState::kRunning)) continue;
+    const std::string address = unit.bind_address.empty() ? "127.0.0.1" : unit.bind_address;
+    Status status = check_port_free(address, outside);
+    // A server whose agent was killed is about to end, too.
+    for (; !status.ok() && is_its_own && !ending.expired(); status = check_port_free(address, outside)) {
+      ::poll(nullptr, 0, kTick);
+    }
     if (!status.ok()) errors.push_back(Obstacle::taken_port(unit.name, outside, std::move(status).error()));
   }
 }
@@ -77,6 +87,7 @@ std::vector<Obstacle> process_obstacles(const ProcessOptions& options, const std
                                         const model::Cluster& cluster, const std::vector<UnitSpec>& units,
                                         const std::vector<UnitInfo>& existing) {
   std::vector<Obstacle> errors;
+  const Deadline ending = Deadline::after(kEnding);
   size_t new_nodes = 0;
   bool nodes = false, balancers = false;
   for (const UnitSpec& unit : units) {
@@ -85,7 +96,7 @@ std::vector<Obstacle> process_obstacles(const ProcessOptions& options, const std
     balancers = balancers || !is_node;
     const UnitInfo* info = find(existing, unit.name);
     if (is_node && info == nullptr) ++new_nodes;
-    check_ports(errors, unit, info);
+    check_ports(errors, unit, info, ending);
     auto dir = UnitDir::at(options.state_dir, unit.cluster, unit.name);
     add(errors, dir.ok() ? dir->check_ours() : Status(std::move(dir).error()));
   }

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstdio>
 #include <fstream>
+#include <thread>
 
 #include "os/bin_dir.h"
 #include "os/pidfile.h"
@@ -122,6 +123,35 @@ TEST_F(ProcessRuntimeTest, AServerWhoseAgentWasKilledIsEnded) {
   while (os::process_start_time(agent) && !limit.expired()) ::poll(nullptr, 0, 5);
   ASSERT_TRUE(runtime().remove("test", "node1", false, Deadline::after(milliseconds(200))).ok());
   EXPECT_FALSE(os::process_start_time(left[0]));
+}
+
+TEST_F(ProcessRuntimeTest, OneThatWasKilledAndIsNotGoneYetIsStartedAnew) {
+  bool was_there = false;  // on a busy machine it may be gone before anybody looks
+  for (int i = 0; i < 10 && !was_there; ++i) {
+    run_node("large");
+    const pid_t before = pid();
+    ASSERT_TRUE(os::signal_pidfile(unit_file("pid"), SIGKILL).ok());
+    was_there = os::is_ending(before);
+    ASSERT_TRUE(runtime().start("test", "node1", soon()).ok());
+    EXPECT_NE(pid(), before);
+    EXPECT_TRUE(os::process_start_time(pid()));
+  }
+  EXPECT_TRUE(was_there);
+}
+
+TEST_F(ProcessRuntimeTest, APortOfItsOwnThatIsGivenUpIsNoObstacle) {
+  const uint16_t port = harness_.take_port();
+  UnitSpec spec = node();
+  spec.ports = {{5432, port}};
+  ASSERT_TRUE(runtime().ensure(spec, soon()).ok());
+  ASSERT_TRUE(runtime().stop("test", "node1", soon()).ok());
+  std::thread giver([&] {
+    ::poll(nullptr, 0, 300);
+    harness_.release_ports();
+  });
+  const auto errors = runtime().preflight(harness_.cluster(), {spec}, soon());
+  giver.join();
+  EXPECT_TRUE(std::none_of(errors.begin(), errors.end(), [](const Error& e) { return e.code == Code::kPortInUse; }));
 }
 
 TEST_F(ProcessRuntimeTest, AShellInTheDataDirectoryIsLeftAlone) {

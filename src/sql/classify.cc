@@ -45,6 +45,17 @@ bool is_no_ddl(const std::string& type) {
   return kTypes.count(type) != 0;
 }
 
+// In a READ ONLY transaction it does the same everywhere: it is about the transaction or the session alone, or it
+// writes, which is refused before anything of it is done.
+bool is_same_where_nobody_writes(const std::string& type) {
+  static const TypeSet kTypes = {"TransactionStmt", "VariableSetStmt", "VariableShowStmt", "FetchStmt",
+                                 "ClosePortalStmt", "DeallocateStmt",  "DiscardStmt",      "UnlistenStmt",
+                                 "InsertStmt",      "UpdateStmt",      "DeleteStmt",       "MergeStmt",
+                                 "TruncateStmt",    "CreateStmt",      "DropStmt",         "AlterTableStmt",
+                                 "IndexStmt",       "ViewStmt",        "CreateSeqStmt",    "CreateTableAsStmt"};
+  return kTypes.count(type) != 0;
+}
+
 // Reads one statement into a verdict.
 class Statement {
  public:
@@ -52,6 +63,7 @@ class Statement {
       : walk(verdict.effects, !only_defines(type)), verdict_(verdict) {}
 
   void read(const std::string& type, const Json& body) {
+    fits_read_only_ = is_same_where_nobody_writes(type);
     if (type == "SelectStmt") {
       is_query_ = true;
       walk.query(type, body);
@@ -73,6 +85,7 @@ class Statement {
 
   bool is_query() const { return is_query_; }
   bool begins_read_only() const { return begins_read_only_; }
+  bool fits_read_only() const { return fits_read_only_ || (is_query_ && !walk.acts); }
   Walk walk;
 
  private:
@@ -88,6 +101,9 @@ class Statement {
   void explain(const Json& body) {
     const Json* query = child(body, "query");
     if (query != nullptr && !query->contains("SelectStmt")) walk.refuse("it explains a statement that is no query");
+    for (const char* write : {"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"}) {
+      fits_read_only_ = fits_read_only_ || (query != nullptr && query->contains(write));
+    }
     const bool wrote = verdict_.writes;
     part(query);
     verdict_.writes = wrote;  // only with ANALYZE
@@ -120,6 +136,7 @@ class Statement {
 
   void begin(const Json& body) {
     bool said = false, read_only = false, serializable = false;
+    verdict_.one_snapshot = false;
     for (const Json& option : *list_of(body, "options")) {
       const Json* item = child(option, "DefElem");
       if (item == nullptr) continue;
@@ -130,7 +147,9 @@ class Statement {
         said = true;
         read_only = value != "0";
       }
-      if (name == "transaction_isolation") serializable = serializable || lower(value) == "serializable";
+      if (name != "transaction_isolation") continue;
+      serializable = serializable || lower(value) == "serializable";
+      verdict_.one_snapshot = serializable || lower(value) == "repeatable read";
     }
     begins_read_only_ = read_only && !serializable;
     verdict_.transaction = said || serializable ? Transaction::kBeginReadWrite : Transaction::kBegin;
@@ -190,10 +209,14 @@ class Statement {
   void other(const std::string& type, const Json& body) {
     is_query_ = false;
     if (!is_no_ddl(type)) verdict_.changes_catalog = true;
-    if (type == "VariableShowStmt") return walk.refuse("it shows the session's state");
+    if (type == "VariableShowStmt") {
+      verdict_.shows = true;
+      return walk.refuse("it shows the session's state");
+    }
     if (type == "FetchStmt" || type == "ClosePortalStmt") return walk.refuse("it belongs to a transaction's cursor");
     const std::string stem = type.size() > 4 ? type.substr(0, type.size() - 4) : type;
     if (session_statement(type, body)) return walk.only_effect("it is no query (" + stem + ")");
+    if (type == "RefreshMatViewStmt") effect(Kind::kUnknown);  // it runs what the view is made of
     if (type == "DoStmt" || type == "CallStmt" || type == "ExecuteStmt") {
       effect(Kind::kUnknown);
       walk.refuse(type == "ExecuteStmt" ? "it is no query (Execute)" : "a procedure may do anything");
@@ -265,6 +288,7 @@ class Statement {
   Verdict& verdict_;
   bool is_query_ = false;
   bool begins_read_only_ = false;
+  bool fits_read_only_ = false;
 };
 
 // Reads a whole text into a verdict.
@@ -311,6 +335,7 @@ class Text {
     types_.merge(one.walk.types);
     attributes_.merge(one.walk.attributes);
     begins_read_only_ = one.begins_read_only();
+    fits_read_only_ = fits_read_only_ && one.fits_read_only();
     if (one.is_query() && one.walk.reads()) {
       if (one.walk.about_one_server() && hint_ != Hint::kReplica) doubt(one.walk.local());
       return;
@@ -332,6 +357,8 @@ class Text {
       verdict_.read = true;
       verdict_.reason = "it only reads";
     }
+    verdict_.fits_read_only = fits_read_only_;
+    verdict_.shows = verdict_.shows && verdict_.statements == 1;
     verdict_.hint_primary = hint_ == Hint::kPrimary;
     verdict_.hint_replica = hint_ == Hint::kReplica;
     if (verdict_.read && verdict_.hint_primary) {
@@ -340,7 +367,6 @@ class Text {
     }
     verdict_.functions.assign(functions_.begin(), functions_.end());
     if (writes_rows_) verdict_.written.assign(relations_.begin(), relations_.end());
-    if (!verdict_.read) return;
     verdict_.operators.assign(operators_.begin(), operators_.end());
     verdict_.relations.assign(relations_.begin(), relations_.end());
     verdict_.types.assign(types_.begin(), types_.end());
@@ -351,6 +377,7 @@ class Text {
   const Hint hint_;
   Walk::Names functions_, operators_, relations_, types_, attributes_;
   bool begins_read_only_ = false;  // the last statement
+  bool fits_read_only_ = true;     // all of them
   bool silent_ = false;            // a statement that may write shows no effect
   bool writes_rows_ = false;
 };

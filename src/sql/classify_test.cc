@@ -31,6 +31,28 @@ TEST(Classify, TellsTransactionsApart) {
   EXPECT_EQ(classify("BEGIN; SELECT 1; COMMIT").statements, 3u);
 }
 
+TEST(Classify, TellsWhatAReadOnlyTransactionMayAskOfAReplica) {
+  for (const char* text :
+       {"SELECT f(a) FROM t", "COMMIT", "SAVEPOINT a", "SET LOCAL work_mem = '1MB'", "SHOW work_mem",
+        "SELECT set_config('a.b', 'c', true)", "FETCH c", "DECLARE c CURSOR FOR SELECT 1", "SELECT pg_is_in_recovery()",
+        "INSERT INTO t VALUES (1)", "SELECT 1 FROM t FOR UPDATE", "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
+        "SELECT 1; COMMIT", "SELECT nextval('s')", "SELECT pg_advisory_unlock(1)", "EXPLAIN UPDATE t SET a = 1", ""}) {
+    EXPECT_TRUE(classify(text).fits_read_only) << text;
+  }
+  for (const char* text :
+       {"SELECT pg_advisory_lock(1)", "SELECT pg_try_advisory_xact_lock(1)", "LISTEN a", "NOTIFY a",
+        "SELECT 1 WHERE EXISTS (SELECT pg_advisory_xact_lock(1))", "LOCK TABLE t", "DO 'x'", "CALL p()",
+        "DECLARE c CURSOR FOR SELECT pg_advisory_xact_lock(1)", "SELECT txid_current()", "SELEKT",
+        "SELECT 1; SELECT pg_advisory_xact_lock(1)", "EXPLAIN ANALYZE SELECT pg_advisory_lock(1)",
+        "PREPARE p AS SELECT 1", "EXECUTE p", "SAVEPOINT a; SELECT pg_notify('a', 'b')"}) {
+    EXPECT_FALSE(classify(text).fits_read_only) << text;
+  }
+  EXPECT_TRUE(classify("SHOW a").shows);
+  EXPECT_FALSE(classify("SHOW a; LISTEN b").shows);
+  EXPECT_TRUE(classify("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").one_snapshot);
+  EXPECT_FALSE(classify("BEGIN READ ONLY").one_snapshot);
+}
+
 TEST(Classify, NamesWhatMustBeLookedUp) {
   const Verdict verdict = classify("WITH c AS (SELECT f(a) FROM s.t) SELECT g.h(b) FROM c, u WHERE a @> b");
   EXPECT_TRUE(verdict.read);

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <string_view>
+#include <vector>
+
+#include "sql/functions.h"
 
 namespace pgb::sql {
 namespace {
@@ -31,12 +34,15 @@ std::string objection(const Verdict& verdict, const Catalog& catalog) {
   return {};
 }
 
+bool names_nothing(const Verdict& verdict) {
+  return verdict.functions.empty() && verdict.operators.empty() && verdict.relations.empty() && verdict.types.empty() &&
+         verdict.attributes.empty();
+}
+
 Decision place(const Verdict& verdict, const Catalog* catalog) {
   if (!verdict.read) return {false, false, verdict.reason};
   if (verdict.hint_replica) return {true, false, "a comment asks for a replica"};
-  const bool names_nothing = verdict.functions.empty() && verdict.operators.empty() && verdict.relations.empty() &&
-                             verdict.types.empty() && verdict.attributes.empty();
-  if (names_nothing) return {true, false, verdict.reason};
+  if (names_nothing(verdict)) return {true, false, verdict.reason};
   if (catalog == nullptr || !catalog->is_read())
     return {false, false, "the catalogue of the database is not known yet"};
   std::string against = objection(verdict, *catalog);
@@ -54,25 +60,79 @@ bool leaves_nothing(std::string_view name) {
   return std::find(kHarmless.begin(), kHarmless.end(), name) != kHarmless.end();
 }
 
+template <class Is>
+bool any(const std::vector<std::string>& names, Is is) {
+  return std::any_of(names.begin(), names.end(), is);
+}
+
 bool calls_what_may_do_anything(const Verdict& verdict, const Catalog* catalog) {
-  return std::any_of(verdict.functions.begin(), verdict.functions.end(), [&](const std::string& name) {
+  return any(verdict.functions, [&](const std::string& name) {
     return !leaves_nothing(name) && (catalog == nullptr || !catalog->function_is_safe(name));
   });
+}
+
+// Names that are no functions, behind which functions stand.
+bool runs_what_may_do_anything(const Verdict& verdict, const Catalog* catalog) {
+  const bool names_something = !names_nothing(verdict);
+  if (catalog == nullptr || catalog->knows_nothing()) return names_something;
+  if (names_something && (!catalog->volatile_implicit_cast().empty() || catalog->operator_acts("-"))) return true;
+  return any(verdict.relations, [&](const std::string& name) { return catalog->relation_acts(name); }) ||
+         any(verdict.operators, [&](const std::string& name) { return catalog->operator_acts(name); }) ||
+         any(verdict.types, [&](const std::string& name) { return catalog->type_acts(name); }) ||
+         any(verdict.attributes, [&](const std::string& name) { return catalog->attribute_acts(name); });
+}
+
+bool is_opaque(const Verdict& verdict) {
+  return std::any_of(verdict.effects.begin(), verdict.effects.end(),
+                     [](const Effect& effect) { return effect.kind == Effect::Kind::kUnknown; });
+}
+
+// Triggers, defaults or the like of what it writes to; event triggers, for whatever may be no data.
+bool may_leave(const Verdict& verdict, const Catalog* catalog) {
+  if (verdict.read) return false;
+  if (catalog == nullptr || !catalog->is_read()) return true;
+  const std::vector<std::string>& changed = verdict.changes_catalog ? verdict.relations : verdict.written;
+  if (any(changed, [&](const std::string& name) { return catalog->write_may_leave(name); })) return true;
+  const bool data = !verdict.written.empty() || verdict.transaction != Transaction::kNone || verdict.hint_primary;
+  return catalog->ddl_may_leave() && (verdict.changes_catalog || !data);
+}
+
+// setseed(), dblink_connect(): PostgreSQL's own, and those of contrib wherever they are.
+bool keeps_by_name(std::string_view name) {
+  return kind_of_function(name.substr(name.rfind('.') + 1)) == FunctionKind::kSessionState;
+}
+
+bool keeps_state(const Verdict& verdict, const Catalog* catalog, bool may_do_anything) {
+  if (any(verdict.functions, [&](const std::string& name) {
+        return keeps_by_name(name) || (catalog != nullptr && catalog->function_keeps_state(name));
+      })) {
+    return true;
+  }
+  if (catalog == nullptr) return false;
+  const std::vector<std::string>& run = may_do_anything ? verdict.relations : verdict.written;
+  return any(run, [&](const std::string& name) { return catalog->relation_keeps_state(name); });
+}
+
+bool asks_number(const Verdict& verdict, const Catalog* catalog, bool may_do_anything) {
+  if (is_opaque(verdict)) return true;
+  if (verdict.read && !may_do_anything) return false;
+  if (catalog == nullptr || !catalog->is_read()) return !names_nothing(verdict);
+  const auto asks = [&](const std::string& name) { return catalog->asks_for_number(name); };
+  return catalog->anything_asks_for_numbers() && (any(verdict.functions, asks) || any(verdict.relations, asks));
 }
 
 }  // namespace
 
 Decision decide(const Verdict& verdict, const Catalog* catalog) {
   Decision decision = place(verdict, catalog);
-  decision.may_do_anything = calls_what_may_do_anything(verdict, catalog);
+  decision.may_do_anything =
+      calls_what_may_do_anything(verdict, catalog) || runs_what_may_do_anything(verdict, catalog);
+  decision.keeps_state = keeps_state(verdict, catalog, decision.may_do_anything);
+  decision.may_leave = may_leave(verdict, catalog);
+  decision.asks_number = asks_number(verdict, catalog, decision.may_do_anything);
   if (catalog == nullptr) return decision;
-  for (const std::string& name : verdict.functions) {
-    decision.keeps_state = decision.keeps_state || catalog->function_keeps_state(name);
-    decision.sets_any = decision.sets_any || catalog->function_sets_any(name);
-  }
-  for (const std::string& name : verdict.written) {
-    decision.keeps_state = decision.keeps_state || catalog->write_keeps_state(name);
-  }
+  decision.numbers_asked = catalog->anything_asks_for_numbers();
+  decision.sets_any = any(verdict.functions, [&](const std::string& name) { return catalog->function_sets_any(name); });
   return decision;
 }
 

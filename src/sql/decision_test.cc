@@ -27,6 +27,13 @@ Rows usual() {
           {"k", "a", "two"},
           {"k", "b", "two"},
           {"r", "b", "two"},
+          {"k", "public", "acting_view"},
+          {"r", "public", "acting_view"},
+          {"q", "public", "acting_view"},
+          {"k", "public", "triggered"},
+          {"w", "public", "triggered"},
+          {"k", "public", "asking"},
+          {"s", "public", "asking"},
           {"t", "public", "odd_type"},
           {"a", "", "row_function"}};
 }
@@ -118,6 +125,75 @@ TEST(Decision, WhereverAStatementGoesItsFunctionsMayChangeTheSession) {
                            "UPDATE t SET a = abs(a)", "SELECT pg_catalog.nextval('s')", "INSERT INTO t VALUES (1)"}) {
     EXPECT_FALSE(decide(classify(text), catalog.get()).may_do_anything) << text;
   }
+}
+
+TEST(Decision, WhatStandsBehindANameMayChangeTheSessionToo) {
+  const auto catalog = Catalog::from_rows(usual(), 1);
+  for (const char* text :
+       {"SELECT * FROM acting_view", "INSERT INTO t SELECT * FROM public.acting_view", "SELECT 1 === 2",
+        "UPDATE t SET a = 1 WHERE b === 2", "SELECT 1::odd_type", "INSERT INTO t VALUES (1::odd_type)",
+        "SELECT t.row_function FROM t", "DELETE FROM t WHERE t.row_function = 1",
+        "/* pgbalancer: primary */ SELECT * FROM acting_view", "CREATE TABLE x AS SELECT * FROM acting_view",
+        "DECLARE c CURSOR FOR SELECT * FROM acting_view", "SELECT * FROM acting_view FOR UPDATE"}) {
+    const Decision decision = decide(classify(text), catalog.get());
+    EXPECT_TRUE(decision.may_do_anything) << text;
+    EXPECT_FALSE(decision.replica) << text;
+  }
+  for (const char* text : {"SELECT * FROM t", "SELECT * FROM unlogged_one", "INSERT INTO t SELECT * FROM unlogged_one",
+                           "SELECT t.a FROM t WHERE a = 1::int", "INSERT INTO triggered VALUES (1)"}) {
+    EXPECT_FALSE(decide(classify(text), catalog.get()).may_do_anything) << text;
+  }
+}
+
+TEST(Decision, WhatFiresIfSomethingIsWrittenMayChangeTheSession) {
+  const auto catalog = Catalog::from_rows(usual(), 1);
+  for (const char* text : {"INSERT INTO triggered VALUES (1)", "WITH x AS (DELETE FROM public.triggered) SELECT 1",
+                           "COPY triggered FROM STDIN", "TRUNCATE triggered", "ALTER TABLE triggered ADD b int"}) {
+    EXPECT_TRUE(decide(classify(text), catalog.get()).may_leave) << text;
+  }
+  Rows rows = usual();
+  rows.push_back({"e", "", ""});
+  const auto with_event_trigger = Catalog::from_rows(rows, 2);
+  for (const char* text : {"INSERT INTO t VALUES (1)", "SELECT * FROM triggered", "CREATE TABLE x (a int)", "BEGIN"}) {
+    EXPECT_FALSE(decide(classify(text), catalog.get()).may_leave) << text;
+    const bool ddl = std::string_view(text).substr(0, 6) == "CREATE";
+    EXPECT_EQ(decide(classify(text), with_event_trigger.get()).may_leave, ddl) << text;
+  }
+}
+
+TEST(Decision, NoTextSaysWhoAsksForTheNumberOfASequence) {
+  const auto catalog = Catalog::from_rows(usual(), 1);
+  for (const char* text : {"INSERT INTO asking VALUES (1)", "DO $$ BEGIN PERFORM lastval(); END $$", "CALL p()"}) {
+    EXPECT_TRUE(decide(classify(text), catalog.get()).asks_number) << text;
+  }
+  for (const char* text : {"INSERT INTO t VALUES (1)", "SELECT * FROM asking", "SELECT 1", "BEGIN"}) {
+    EXPECT_FALSE(decide(classify(text), catalog.get()).asks_number) << text;
+  }
+  EXPECT_TRUE(decide(classify("SELECT 1"), catalog.get()).numbers_asked);
+}
+
+TEST(Decision, WhatAProcessKeepsIsKnownByItsName) {
+  for (const char* text : {"SELECT setseed(0.5)", "SELECT public.dblink_connect('a', 'b')",
+                           "SELECT pg_replication_origin_session_setup('o')",
+                           "SELECT pg_create_physical_replication_slot('s', true, true)"}) {
+    EXPECT_TRUE(decide(classify(text), nullptr).keeps_state) << text;
+  }
+  EXPECT_FALSE(decide(classify("SELECT nextval('s'), abs(1)"), nullptr).keeps_state);
+}
+
+TEST(Decision, UntilTheCatalogueIsReadAgainWhatIsNewMayDoAnything) {
+  const auto again = Catalog::unread(Catalog::from_rows(usual(), 1), {}, 2);
+  for (const char* text : {"SELECT * FROM made_since", "SELECT * FROM acting_view", "SELECT 1 === 2",
+                           "SELECT t.row_function FROM t", "SELECT 1::odd_type"}) {
+    EXPECT_TRUE(decide(classify(text), again.get()).may_do_anything) << text;
+  }
+  for (const char* text : {"SELECT * FROM t", "SELECT * FROM pg_catalog.pg_class", "SELECT 1 + 1", "SELECT 1"}) {
+    EXPECT_FALSE(decide(classify(text), again.get()).may_do_anything) << text;
+  }
+  EXPECT_TRUE(decide(classify("INSERT INTO t VALUES (1)"), again.get()).may_leave);
+  const auto never = Catalog::unread(nullptr, {}, 3);
+  EXPECT_TRUE(decide(classify("SELECT * FROM t"), never.get()).may_do_anything);
+  EXPECT_FALSE(decide(classify("SELECT 1"), never.get()).may_do_anything);
 }
 
 TEST(Decision, WhereAnImplicitCastIsVolatileNothingIsSafe) {

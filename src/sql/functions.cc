@@ -84,7 +84,7 @@ constexpr std::array<Names, 38> kLocal = {"pg_is_in_recovery",
                                           "pg_current_snapshot",
                                           "txid_current_if_assigned"};
 
-constexpr std::array<Names, 17> kLocalPrefixes = {"pg_stat_",
+constexpr std::array<Names, 18> kLocalPrefixes = {"pg_stat_",
                                                   "pg_ls_",
                                                   "pg_read_",
                                                   "pg_control_",
@@ -100,6 +100,7 @@ constexpr std::array<Names, 17> kLocalPrefixes = {"pg_stat_",
                                                   "inet_server_",
                                                   "inet_client_",
                                                   "txid_current_snapsh",
+                                                  "pg_walfile_name",
                                                   "pg_database_collation_actual"};
 
 constexpr std::array<Names, 11> kTextPrefixes = {"query_to_xml",    "cursor_to_xml", "table_to_xml",  "schema_to_xml",

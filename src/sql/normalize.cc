@@ -8,12 +8,12 @@ namespace pgb::sql {
 namespace {
 
 enum Class : unsigned char {
-  kPlain,
-  kWord,
+  kWord,  // the first three are what words consist of
   kDigit,
+  kDollar,
+  kPlain,
   kQuote,
   kDouble,
-  kDollar,
   kMinus,
   kSlash,
   kOpen,
@@ -24,6 +24,7 @@ enum Class : unsigned char {
 
 constexpr std::array<Class, 256> make_classes() {
   std::array<Class, 256> table{};
+  table.fill(kPlain);
   for (int c = 0; c < 256; ++c) {
     const auto at = static_cast<size_t>(c);
     if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c >= 0x80) table[at] = kWord;
@@ -44,6 +45,20 @@ constexpr std::array<Class, 256> make_classes() {
 constexpr std::array<Class, 256> kClasses = make_classes();
 
 Class class_of(char c) { return kClasses[static_cast<unsigned char>(c)]; }
+bool is_plain(char c) { return class_of(c) == kPlain; }
+bool is_digit(char c) { return class_of(c) == kDigit; }
+bool is_in_string(char c) { return class_of(c) != kQuote && class_of(c) != kOdd; }
+bool is_in_word(char c) { return class_of(c) <= kDollar; }
+
+// Where the run of characters of a kind that begins at `at` ends.
+template <bool is(char)>
+size_t end_of(std::string_view text, size_t at) {
+  const char* const data = text.data();
+  const size_t size = text.size();
+  while (at < size && is(data[at])) ++at;
+  return at;
+}
+
 bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 bool same_word(std::string_view text, std::string_view lower_word) {
@@ -58,8 +73,7 @@ bool same_word(std::string_view text, std::string_view lower_word) {
 bool begins_with(std::string_view text, std::string_view lower_word) {
   if (!same_word(text.substr(0, lower_word.size()), lower_word)) return false;
   if (text.size() == lower_word.size()) return true;
-  const Class next = class_of(text[lower_word.size()]);
-  return next != kWord && next != kDigit && next != kDollar;
+  return !is_in_word(text[lower_word.size()]);
 }
 
 bool begins_data_statement(std::string_view text) {
@@ -101,7 +115,7 @@ class Writer {
     while (at_ < text_.size()) {
       bool fine = true;
       switch (class_of(text_[at_])) {
-        case kPlain: ++at_; break;
+        case kPlain: at_ = end_of<is_plain>(text_, at_); break;
         case kWord: fine = word(); break;
         case kDigit: number(); break;
         case kDouble: fine = quoted_name(); break;
@@ -150,15 +164,11 @@ class Writer {
     return true;
   }
 
-  bool at_word(size_t i) const {
-    if (i >= text_.size()) return false;
-    const Class found = class_of(text_[i]);
-    return found == kWord || found == kDigit || found == kDollar;
-  }
+  bool at_word(size_t i) const { return i < text_.size() && is_in_word(text_[i]); }
   bool word() {
     const size_t begin = at_;
-    while (at_word(at_)) ++at_;
-    const std::string_view found = text_.substr(begin, at_ - begin);
+    at_ = end_of<is_in_word>(text_, at_);
+    const std::string_view found(text_.data() + begin, at_ - begin);
     if (found.size() == 5 && same_word(found, "float")) return false;  // float(24) and float(25) are two types
     return understood(found);
   }
@@ -179,9 +189,9 @@ class Writer {
   }
   void number() {
     const size_t begin = at_;
-    while (at_ < text_.size() && class_of(text_[at_]) == kDigit) ++at_;
+    at_ = end_of<is_digit>(text_, at_);
     if (at_ < text_.size() && class_of(text_[at_]) == kWord) {  // 1e5, 0x1f, 1_000, 123abc: kept
-      while (at_word(at_)) ++at_;
+      at_ = end_of<is_in_word>(text_, at_);
       return;
     }
     replace(begin);
@@ -199,10 +209,9 @@ class Writer {
     // E'…', B'…', X'…', N'…', U&'…': a letter or & right in front.
     if (at_ > 0 && (at_word(at_ - 1) || text_[at_ - 1] == '&')) return false;
     const size_t begin = at_;
-    for (++at_; at_ < text_.size(); ++at_) {
-      const char c = text_[at_];
-      if (class_of(c) == kOdd) return false;
-      if (c != '\'') continue;
+    for (++at_;; ++at_) {
+      at_ = end_of<is_in_string>(text_, at_);
+      if (at_ == text_.size() || class_of(text_[at_]) == kOdd) return false;
       if (at_ + 1 < text_.size() && text_[at_ + 1] == '\'') {
         ++at_;
         continue;
@@ -211,7 +220,6 @@ class Writer {
       if (!keep_strings_) replace(begin);
       return true;
     }
-    return false;
   }
 
   bool maybe_comment(bool in_front) {
@@ -230,7 +238,7 @@ class Writer {
   bool parameter() {  // $1, but no $tag$
     ++at_;
     if (at_ >= text_.size() || class_of(text_[at_]) != kDigit) return false;
-    while (at_ < text_.size() && class_of(text_[at_]) == kDigit) ++at_;
+    at_ = end_of<is_digit>(text_, at_);
     return !at_word(at_);
   }
   void mark() {

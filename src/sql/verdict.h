@@ -53,9 +53,8 @@ struct Verdict {
   bool read = false;
   // Why, as an end of the sentence "it goes to the primary because …" or, for a read, "… to a replica because …".
   std::string reason;
-  // Names as resolved by PostgreSQL's lexer, "schema.name" if written so; sorted, each once. Empty unless `read`, but
-  // for the functions: where a statement may write, too, they may change the session.
-  // That of a trigger it makes is among them.
+  // Names as resolved by PostgreSQL's lexer, "schema.name" if written so; sorted, each once. Also where it is no read:
+  // what stands behind them may change the session. The function of a trigger that it makes is among them.
   std::vector<std::string> functions;
   std::vector<std::string> operators;  // without "-", which decide() always asks for
   std::vector<std::string> relations;
@@ -73,7 +72,13 @@ struct Verdict {
   bool writes = false;           // it surely writes: INSERT, UPDATE, DELETE, MERGE, TRUNCATE, COPY FROM
   bool changes_catalog = false;  // DDL: what is known of names may be wrong after it
   bool draws_number = false;     // nextval(), setval(): what kSequenceState asks for
-  bool hint_primary = false;     // comment hint: /* pgbalancer: primary */
+  // In a READ ONLY transaction a replica may be asked for it, as far as the text tells: it reads, is about the session
+  // or the transaction alone, or writes, which neither lets pass. Not so what takes locks, notifies, or may do
+  // anything.
+  bool fits_read_only = false;
+  bool shows = false;         // SHOW, and nothing else
+  bool one_snapshot = false;  // the transaction that begins sees the same all the time: REPEATABLE READ, SERIALIZABLE
+  bool hint_primary = false;  // comment hint: /* pgbalancer: primary */
   // Comment hint: /* pgbalancer: replica */. The user vouches for the functions, operators and relations that are
   // named, also for those that tell about one server (pg_is_in_recovery()); never for what the text itself does.
   bool hint_replica = false;

@@ -233,8 +233,10 @@ void Walk::function(const Json& call) {
   std::string name;
   const Json* names = child(call, "funcname");
   if (names == nullptr || !dotted(*names, name)) {
+    acts = true;
     refuse("it calls a function whose name is not understood");
   } else if (is_temp_schema(name)) {
+    acts = true;
     temporary("something in pg_temp");
   } else {
     const std::string base = without("pg_catalog.", name);
@@ -250,12 +252,16 @@ void Walk::function(const Json& call) {
 }
 
 void Walk::known_function(const std::string& name, const std::string& base, const Json& call) {
-  switch (kind_of_function(base)) {
+  const FunctionKind kind = kind_of_function(base);
+  const bool draws = base == "nextval" || base == "setval";
+  const bool lets_go = base.find("unlock") != std::string::npos;
+  acts = acts || (kind == FunctionKind::kWrites && !draws) || kind == FunctionKind::kTransactionLock ||
+         (kind == FunctionKind::kSessionLock && !lets_go) || kind == FunctionKind::kSessionState ||
+         kind == FunctionKind::kRunsText;
+  switch (kind) {
     case FunctionKind::kOther:
     case FunctionKind::kHarmless: functions.insert(base); return;
-    case FunctionKind::kWrites:
-      draws_number = draws_number || (runs_ && (base == "nextval" || base == "setval"));
-      return refuse(name + "() writes");
+    case FunctionKind::kWrites: draws_number = draws_number || (runs_ && draws); return refuse(name + "() writes");
     case FunctionKind::kNodeLocal: return local(name + "() is about one server");
     case FunctionKind::kTransactionLock: return refuse(name + "() locks");
     case FunctionKind::kSetConfig: return set_config(call);
@@ -264,7 +270,10 @@ void Walk::known_function(const std::string& name, const std::string& base, cons
       effect(Kind::kSessionLock);
       return only_effect(name + (name.find("unlock") == std::string::npos ? "() locks" : "() unlocks"));
     case FunctionKind::kSequenceState: effect(Kind::kSequenceState); return only_effect(name + "() asks the session");
-    case FunctionKind::kSessionState: effect(Kind::kUnknown); return refuse(name + "() writes, or changes the session");
+    case FunctionKind::kSessionState:
+      functions.insert(base);
+      effect(Kind::kUnknown);
+      return refuse(name + "() writes, or changes the session");
     case FunctionKind::kRunsText: effect(Kind::kUnknown); return refuse(name + "() runs SQL that is in a text");
   }
 }

@@ -42,6 +42,7 @@ class Walk {
   bool needs_text = false;
   bool draws_number = false;
   bool writes_rows = false;  // some part of it, where it runs
+  bool acts = false;         // also where nobody may write: it locks, notifies, runs what is in a text
 
  private:
   void visit(const Json& value);

@@ -1,5 +1,6 @@
 import contextlib
 import pathlib
+import re
 import sys
 
 import pytest
@@ -151,14 +152,19 @@ def pytest_runtest_makereport(item, call):
             report.sections.append((f"logs of {value.name}", last_words(value)))
 
 
+# What a ledger's writers hear from replicas, again and again.
+TOLD_TOO_OFTEN = re.compile("in a read-only transaction|STATEMENT:  INSERT INTO ledger|waiting for WAL to become available")
+
+
 def last_words(sandbox: Sandbox) -> str:
     texts = []
     try:
         texts.append(str(sandbox.run("status", expect=None, limit=20)))
         for balancer in sandbox.document["balancers"]:
             for unit in [balancer["name"], *sandbox.hosts(balancer["name"])]:
-                lines = sandbox.run("logs", unit, expect=None, limit=20).out.splitlines()
-                texts.append("\n".join([f"--- {unit}", *lines[-15:]]))
+                lines = sandbox.run("logs", unit, "--lines", "5000", expect=None, limit=20).out.splitlines()
+                told = [line for line in lines if not TOLD_TOO_OFTEN.search(line)]
+                texts.append("\n".join([f"--- {unit}", *told[-25:]]))
     except Exception as error:  # pylint: disable=broad-except
         texts.append(f"(no more: {error})")
     return "\n".join(texts)

@@ -9,8 +9,10 @@ import psycopg2
 import psycopg2.errors
 import pytest
 
+from harness import wire
 from harness.alone import node_of, standing_group
 from harness.waiting import wait_until
+from harness.wire import FLUSH, SYNC, Wire, bind, execute, extended, parse, query
 
 PASSWORD = "shop"
 SETUP = f"""
@@ -20,9 +22,31 @@ GRANT ALL ON SCHEMA public TO shop;
 CREATE FUNCTION here() RETURNS text STABLE LANGUAGE sql AS $$ SELECT current_setting('port') $$;
 CREATE TABLE notes (id int GENERATED ALWAYS AS IDENTITY, text text);
 GRANT ALL ON notes TO shop;
+CREATE FUNCTION locks_alone() RETURNS bool LANGUAGE sql AS $$ SELECT pg_try_advisory_xact_lock(45) $$;
+CREATE VIEW locking AS SELECT locks_alone();
+GRANT ALL ON locking TO shop;
+CREATE FUNCTION notes(text) RETURNS text LANGUAGE plpgsql AS
+  $$ BEGIN INSERT INTO notes (text) VALUES ('unseen'); RETURN 'x'; END $$;
+CREATE FUNCTION notes_of(text, text) RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN notes($1); END';
+CREATE FUNCTION noted(pg_namespace) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN notes(''); END $$;
+CREATE OPERATOR #!# (LEFTARG = text, RIGHTARG = text, FUNCTION = notes_of);
+CREATE VIEW notes_down AS SELECT notes('');
+CREATE FUNCTION is_noted(text) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN PERFORM notes(''); RETURN true; END $$;
+CREATE DOMAIN noticed AS text CHECK (is_noted(VALUE));
+GRANT SELECT ON notes_down TO shop;
+CREATE UNLOGGED TABLE unlogged (a int);
+GRANT ALL ON unlogged TO shop;
+CREATE SEQUENCE numbers;
+GRANT ALL ON numbers TO shop;
+CREATE FUNCTION counts() RETURNS bigint STABLE LANGUAGE sql AS 'SELECT count(*) FROM unlogged';
+CREATE FUNCTION draws() RETURNS bigint STABLE LANGUAGE plpgsql AS 'BEGIN RETURN nextval(''numbers''); END';
+CREATE FUNCTION tells() RETURNS text STABLE LANGUAGE plpgsql AS 'BEGIN RETURN pg_walfile_name(''0/1000000''); END';
+CREATE ROLE careful LOGIN PASSWORD '{PASSWORD}';
+ALTER ROLE careful SET default_transaction_isolation = 'serializable';
 """
 HERE = "SELECT here()"
-DEFAULTS = {"causal_reads": "session", "max_replica_lag": 10, "max_replica_lag_bytes": 0, "pool_size": 20}
+DEFAULTS = {"causal_reads": "session", "max_replica_lag": 10, "max_replica_lag_bytes": 0, "pool_size": 20, "query_wait_timeout": 120,
+            "primary_wait_timeout": 10}
 
 
 class Group:
@@ -37,6 +61,9 @@ class Group:
         connection.autocommit = True
         self.stack.callback(connection.close)
         return connection
+
+    def wire(self, user: str = "shop", **keywords) -> Wire:
+        return self.stack.enter_context(Wire(self.balancer.url(user, PASSWORD), **keywords))
 
     def configure(self, weights=(1, 1), **config) -> None:
         nodes = [node_of(server, weight=weight) for server, weight in zip((self.primary, *self.replicas), (1, *weights))]
@@ -214,6 +241,23 @@ def test_causal_reads_say_who_must_see_what_was_written(delayed, causal_reads, o
             assert (node.startswith(expected), rows) == (True, int(node == "primary")), (node, rows)
 
 
+@pytest.mark.parametrize("sql", ["SELECT * FROM notes_down", "SELECT 'a'::text #!# 'b'", "SELECT 'a'::noticed",
+                                 "SELECT n.noted FROM pg_namespace n WHERE nspname = 'public'"])
+def test_what_is_written_by_what_looks_like_a_read_is_seen_afterwards(group, sql):
+    client = group.client()
+    count = "SELECT count(*) FROM notes WHERE text = 'unseen'"
+    before = value(group.client(), "/* pgbalancer: primary */ " + count)
+    for replica in group.replicas:
+        replica.sql("SELECT pg_wal_replay_pause()")
+    try:
+        run(client, sql)
+        assert value(client, count) == before + 1
+    finally:
+        for replica in group.replicas:
+            replica.sql("SELECT pg_wal_replay_resume()")
+            replica.wait_caught_up()
+
+
 def test_replicas_are_read_from_soon_after_a_write(group):
     client = group.client()
     took = []
@@ -314,9 +358,11 @@ def test_what_a_replica_does_not_know_yet_is_read_at_the_primary(delayed, what):
             replica.rules("host all shop all reject\nhost all all all scram-sha-256")
             replica.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'shop'")
     try:
-        client = delayed.client(user, password, database)
-        wait_until(lambda: run(client, "SELECT 1 FROM pg_class LIMIT 1") == [(1,)] and
-                   "refused the login" in route(client)[1], 10, "a read was meant for a replica", pause=0.01)
+        def meant_for_replica():
+            """Each time of a session that has asked nothing before the catalogue was known: that could have written."""
+            client = delayed.client(user, password, database)
+            return run(client, "SELECT 1 FROM pg_class LIMIT 1") == [(1,)] and "refused the login" in route(client)[1] and client
+        client = wait_until(meant_for_replica, 10, "a read was meant for a replica", pause=0.01)
         assert route(client)[0] == "primary"
     finally:
         for replica in delayed.replicas:
@@ -355,6 +401,70 @@ def test_explain_route_tells_where_a_statement_would_go_and_runs_nothing(group, 
     assert value(client, "SELECT to_regclass('never') IS NULL")
 
 
+REFUSED = "it only reads, but a replica refused to do it"
+
+
+@pytest.mark.parametrize("call", ["counts()", "draws()", "tells()"])
+def test_what_a_replica_refuses_the_primary_does_and_it_is_remembered(group, call):
+    """Functions that are called STABLE, but can be executed at a primary only."""
+    ways = {
+        "simple": lambda client, sql: client.ask(wire.query(sql)),
+        "unnamed": lambda client, sql: client.ask(wire.extended(sql)),
+        "named": lambda client, sql: client.ask(wire.parse(sql, "s"), wire.bind("s"), wire.execute(), SYNC),
+        "named, known": lambda client, sql: (
+            [client.ask(wire.parse(sql, f"earlier {n}"), SYNC) for n in range(8)],  # at either replica
+            client.ask(wire.parse(sql, "s"), wire.bind("s"), wire.execute(), SYNC))[1],
+        "prepared": lambda client, sql: (client.ask(wire.parse(sql, "s"), SYNC),
+                                         client.ask(wire.bind("s"), wire.execute(), SYNC))[1],
+        "pipeline": lambda client, sql: client.ask(wire.extended("SELECT 1")[:-5], wire.extended(sql))}
+    for number, (way, ask) in enumerate(ways.items()):
+        client = group.wire()
+        sql = f"SELECT {call} IS NOT NULL, here() AS way_{number}"
+        assert client.query(f"EXPLAIN (ROUTE) {sql}").rows[0][1] == "replica", "it is tried there"
+        answer = ask(client, sql)
+        assert not answer.errors and answer.status == "I", (way, answer)
+        assert answer.rows[-1] == ["t", str(group.primary.port)], (way, answer)
+        assert client.query("SHOW pgbalancer.route").rows == [["primary", REFUSED]], way
+        told = client.query(f"EXPLAIN (ROUTE) {sql}").rows[0]
+        assert told[1:3] == (["replica", "it only reads"] if way == "pipeline" else ["primary", REFUSED]), (way, told)
+        assert ask(group.wire(), sql).rows[-1] == ["t", str(group.primary.port)], way
+    last = group.wire().query(f"/* pgbalancer: replica */ SELECT {call}")
+    assert last.sqlstates[0] in ("0A000", "25006", "55000"), "a hint is taken at its word"
+
+
+def test_who_is_serializable_by_default_reads_at_the_primary(group):
+    for parameters in ({}, {"application_name": "careful"}):
+        careful = group.wire("careful", parameters=parameters)
+        for reason in (REFUSED, "default_transaction_isolation is serializable, which no replica can do"):
+            assert careful.value(HERE) == str(group.primary.port)
+            assert careful.query("SHOW pgbalancer.route").rows == [["primary", reason]]
+    careful.query("SET default_transaction_isolation = 'read committed'")
+    wait_until(lambda: careful.value(HERE) != str(group.primary.port), 10, "it reads at a replica")
+    loud = group.wire(parameters={"options": "-c default_transaction_isolation=SERIALIZABLE"})
+    assert loud.value(HERE) == str(group.primary.port)
+    assert loud.query("SHOW pgbalancer.route").rows == [["primary", reason]]
+
+
+def test_what_is_described_or_not_tracked_goes_where_it_may_be_executed(delayed):
+    maker, asker, other = delayed.client(), delayed.wire(), delayed.wire()
+    run(maker, "CREATE TABLE new_here (a int)")
+    assert asker.ask(wire.parse("INSERT INTO new_here VALUES ($1)", "s"), SYNC).tags == "1Z"
+    assert asker.ask(wire.describe("s"), SYNC).tags == "tnZ"
+    delayed.configure(max_prepared_statements=0, pool_size=1)
+    assert asker.ask(wire.parse("SET search_path = elsewhere", "set"), wire.bind("set"), wire.execute(), SYNC).tags == "12CZ"
+    assert other.value("/* pgbalancer: primary */ SELECT current_setting('search_path')") == '"$user", public'
+    write = "INSERT INTO public.notes (text) VALUES ('not tracked')"
+    assert asker.ask(wire.parse(write, "write"), wire.bind("write"), wire.execute(), SYNC).tags == "12CZ"
+    assert asker.value("SELECT count(*) FROM public.notes WHERE text = 'not tracked'") == "1"
+    delayed.configure(max_prepared_statements=0, causal_reads="off")
+    asker.ask(wire.bind("write"), SYNC)
+    assert route_of(asker) == "primary"
+
+
+def route_of(client: Wire) -> str:
+    return client.query("SHOW pgbalancer.route").rows[0][0]
+
+
 def test_explain_route_says_why_a_session_stays_where_it_is(group):
     client = group.client()
     run(client, "CREATE TEMP TABLE kept (a int)")
@@ -368,6 +478,7 @@ def test_explain_route_says_why_a_session_stays_where_it_is(group):
 def test_who_is_bound_to_a_replica_is_told_why_it_cannot_write(group):
     client = group.client()
     run(client, "BEGIN READ ONLY")
+    assert group.node(client).startswith("replica")
     run(client, "DECLARE held CURSOR WITH HOLD FOR SELECT 1 AS a UNION SELECT 2 ORDER BY a")
     assert group.node(client).startswith("replica")
     run(client, "COMMIT")
@@ -377,3 +488,169 @@ def test_who_is_bound_to_a_replica_is_told_why_it_cannot_write(group):
     run(client, "CLOSE held")
     run(client, "INSERT INTO notes (text) VALUES ('yes')")
     assert route(client)[0] == "primary"
+
+
+# --- READ ONLY transactions that began at a replica
+
+LOCK = "SELECT pg_try_advisory_xact_lock(42)"
+
+
+@pytest.mark.parametrize("begin", ["BEGIN READ ONLY", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"])
+def test_a_lock_in_a_read_only_transaction_is_one_for_all(group, begin):
+    clients = [group.client() for _ in range(3)]
+    taken = []
+    for client in clients:
+        run(client, begin)
+        assert route(client)[0].startswith("replica")
+        taken.append(value(client, LOCK))
+        assert route(client)[0] == "primary"
+    assert taken == [True, False, False]
+    run(clients[0], "COMMIT")
+    assert value(clients[1], LOCK), "the next one has it"
+    with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction):
+        run(clients[1], "INSERT INTO notes (text) VALUES ('no')")
+
+
+@pytest.mark.parametrize("sql", ["LISTEN news", "NOTIFY news", "SELECT pg_notify('news', 'x')", "LOCK TABLE notes IN SHARE MODE",
+                                 "SELECT pg_current_wal_lsn()", "SELECT txid_current()", "DO $$ BEGIN END $$",
+                                 "SET TRANSACTION READ WRITE", "SELECT locks_alone()", "PREPARE p AS SELECT 1"])
+def test_what_only_the_primary_can_do_is_done_there_though_the_transaction_began_elsewhere(group, sql):
+    client = group.client()
+    run(client, "BEGIN READ ONLY")
+    assert route(client)[0].startswith("replica")
+    run(client, sql)
+    assert route(client)[0] == "primary"
+    run(client, "COMMIT")
+    run(client, "INSERT INTO notes (text) VALUES ('after')")
+
+
+def test_what_the_transaction_has_said_of_itself_goes_along(group):
+    client = group.client()
+    run(client, "SET my.of_session = 'kept'")
+    run(client, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    run(client, "SET LOCAL work_mem = '7MB'")
+    run(client, "SELECT set_config('my.of_transaction', 'local', true)")
+    run(client, "SET application_name = 'of both'")
+    assert value(client, "SHOW work_mem") == "7MB" and route(client)[0].startswith("replica")
+    assert value(client, LOCK) and route(client)[0] == "primary"
+    shown = {name: value(client, f"SHOW {name}") for name in ("work_mem", "my.of_transaction", "my.of_session", "application_name",
+                                                              "transaction_isolation", "transaction_read_only")}
+    assert shown == {"work_mem": "7MB", "my.of_transaction": "local", "my.of_session": "kept", "application_name": "of both",
+                     "transaction_isolation": "repeatable read", "transaction_read_only": "on"}
+    run(client, "COMMIT")
+    assert value(client, "SHOW application_name") == "of both" and value(client, "SHOW work_mem") == "4MB"
+
+
+@pytest.mark.parametrize("sql", [LOCK, "SELECT pg_advisory_lock(7)", "LISTEN news", "LOCK TABLE notes IN SHARE MODE", "SELECT locks_alone()",
+                                 "SELECT * FROM locking", "DO $$ BEGIN PERFORM pg_advisory_lock(7); END $$"])
+def test_who_has_read_at_a_replica_is_refused_a_lock_there_and_told_the_way_out(group, sql):
+    client = group.client()
+    run(client, "BEGIN READ ONLY")
+    assert group.node(client).startswith("replica")
+    with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction, match=r"cannot do this at the replica replica., [\s\S]*pgbalancer: primary"):
+        run(client, sql)
+    for replica in group.replicas:
+        assert replica.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
+    run(client, "ROLLBACK")
+    run(client, "/* pgbalancer: primary */ BEGIN READ ONLY")
+    assert group.node(client) == "primary"
+    run(client, sql)
+    run(client, "ROLLBACK")
+
+
+def test_what_a_replica_does_as_well_stays_there(group):
+    client = group.client()
+    run(client, "BEGIN READ ONLY")
+    assert value(client, "SHOW transaction_read_only") == "on"
+    run(client, "SET LOCAL my.x = 'y'")
+    node = group.node(client)
+    assert node.startswith("replica")
+    for sql in ("SAVEPOINT a", "SELECT set_config('my.x', 'z', true)", "DECLARE c CURSOR FOR SELECT 1", "FETCH c", "CLOSE c", "ROLLBACK TO a",
+                "SELECT pg_is_in_recovery()", "SELECT name FROM pg_cursors", "SHOW work_mem", "SELECT random()", "SELECT now()"):
+        run(client, sql)
+        assert group.node(client) == node, sql
+    run(client, "COMMIT")
+
+
+def test_messages_of_the_extended_protocol_are_looked_at_in_a_read_only_transaction_too(group):
+    with Wire(group.balancer.url("shop", PASSWORD, "postgres")) as wire:
+        assert not wire.ask(extended("BEGIN READ ONLY")).errors
+        answer = wire.ask(extended("SELECT pg_try_advisory_xact_lock($1)", ("43",)))
+        assert answer.rows == [["t"]] and answer.status == "T"
+        assert wire.query("SHOW pgbalancer.route").rows[0][0] == "primary"
+        wire.query("COMMIT")
+        wait_until(lambda: group.reads(group.client(), 1) and wire.value(HERE) != str(group.primary.port), 10, "it reads at replicas")
+        wire.query("BEGIN READ ONLY")
+        assert wire.value(HERE) != str(group.primary.port)
+        answer = wire.ask(extended("SELECT pg_try_advisory_xact_lock($1)", ("43",)))
+        assert answer.sqlstates == ["25006"] and answer.status == "T"
+        assert not wire.ask(parse(HERE) + bind() + execute() + FLUSH + SYNC).errors, "nothing is wrong with it though more may follow"
+        wire.send(parse(HERE), bind(), execute(), FLUSH)
+        wire.until("C")
+        wire.send(parse("SELECT pg_advisory_lock(44)"), bind(), execute(), SYNC)
+        with pytest.raises(ConnectionError):
+            assert "25006" in wire.until().sqlstates
+            wire.until()
+    for server in (group.primary, *group.replicas):
+        assert server.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
+
+
+def test_a_transaction_that_finds_no_primary_to_go_on_at_has_failed(group):
+    group.configure(primary_wait_timeout=0.3, pool_size=1, query_wait_timeout=0.5)
+    holder, client = group.client(), group.client()
+    run(client, "BEGIN READ ONLY")
+    assert route(client)[0].startswith("replica")
+    run(holder, "BEGIN")
+    run(holder, "SELECT txid_current()")
+    with pytest.raises(psycopg2.errors.TooManyConnections):
+        run(client, LOCK)
+    assert client.info.transaction_status == psycopg2.extensions.TRANSACTION_STATUS_INERROR
+    with pytest.raises(psycopg2.errors.InFailedSqlTransaction):
+        run(client, "SELECT 1")
+    run(client, "ROLLBACK")
+    run(holder, "ROLLBACK")
+    run(client, "INSERT INTO notes (text) VALUES ('goes on')")
+
+
+# --- causal_reads "global"
+
+@pytest.fixture
+def paused(group):
+    """Replicas replay nothing; reads go there, and there is one who writes."""
+    group.configure(causal_reads="global")
+    reader, writer = group.client(), group.client()
+    group.wait_all_read(reader)
+    yield reader, writer, lambda: [replica.sql("SELECT pg_wal_replay_pause()") for replica in group.replicas]
+    for replica in group.replicas:
+        replica.sql("SELECT pg_wal_replay_resume()")
+        replica.wait_caught_up()
+
+
+@pytest.mark.parametrize("begin", ["BEGIN READ ONLY", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"])
+def test_a_read_only_transaction_sees_what_others_have_written_before_its_statements(paused, begin):
+    reader, writer, pause = paused
+    run(reader, begin)
+    node = route(reader)[0]
+    assert node.startswith("replica") == ("REPEATABLE" in begin), "each statement of the other one may have to see more"
+    pause()
+    run(writer, "INSERT INTO notes (text) VALUES ('global')")
+    count = value(writer, "/* pgbalancer: primary */ SELECT count(*) FROM notes")
+    assert value(reader, "SELECT count(*) FROM notes") == count
+    run(writer, "INSERT INTO notes (text) VALUES ('global')")
+    assert value(reader, "SELECT count(*) FROM notes") == count + ("REPEATABLE" not in begin)
+    run(reader, "COMMIT")
+
+
+def test_a_request_behind_one_at_a_replica_sees_what_was_acknowledged_before_it_was_sent(group, paused):
+    _, writer, pause = paused
+    with Wire(group.balancer.url("shop", PASSWORD, "postgres")) as wire:
+        assert wire.value(HERE) != str(group.primary.port)
+        wire.send(query("/* pgbalancer: replica */ SELECT count(*), pg_sleep(0.5) FROM notes"))
+        wait_until(lambda: any(replica.sql("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE "
+                                           "'%pg_sleep(0.5)%' AND usename = 'shop'")[0][0] for replica in group.replicas), 5, "it runs",
+                   pause=0.01)
+        pause()
+        run(writer, "INSERT INTO notes (text) VALUES ('global')")
+        wire.send(query("SELECT count(*) FROM notes"))
+        first, second = wire.until(), wire.until()
+        assert int(second.rows[0][0]) == int(first.rows[0][0]) + 1

@@ -8,10 +8,12 @@ from harness.waiting import wait_until
 def test_an_edited_file_is_applied_or_said_to_be_pending(fresh):
     fresh.init()
     assert "Nothing to do" in fresh.run("init").out
-    fresh.balancer()["config"] = {"pool_size": 3, "max_clients": 7}
+    user = fresh.value("SELECT current_user")
+    fresh.balancer()["config"] = {"pool_size": 3, "max_clients": 7, "pools": [{"user": user, "pool_mode": "session"}]}
     fresh.write()
     done = fresh.run("init")
     assert "Nothing to do" not in done.out and "lb1: configuration read again" in done.out, done
+    assert "pool_mode is session" in fresh.query("EXPLAIN (ROUTE) SELECT 1")[0][2], "a user has a mode of its own"
     fresh.document.setdefault("postgres", {})["parameters"] = {"work_mem": "7MB"}
     fresh.write()
     for _ in range(2):  # it stays pending until it is done

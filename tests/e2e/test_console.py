@@ -1,8 +1,10 @@
 """The console (database "pgbalancer") as PgBouncer's clients use it, and pgpool-II's commands in any session."""
 import contextlib
+import datetime
 import shutil
 import subprocess
 import threading
+import time
 
 import psycopg
 import psycopg2
@@ -288,10 +290,14 @@ def test_a_take_over_ends_the_console_of_the_old_process(site):
 
 
 def test_a_lost_replica_is_down_and_comes_back(site):
+    time.sleep(1.1)  # it is told in whole seconds
+    began = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None, microsecond=0)
     site.replica.stop()
     try:
         wait_until(lambda: {r["name"]: r for r in site.show("NODES")}["replica1"]["healthy"] == "no", 10, "it is not healthy")
         with site.connect() as client:
+            changed = {row["role"]: datetime.datetime.fromisoformat(row["last_status_change"]) for row in ask(client, "SHOW POOL_NODES")}
+            assert changed["primary"] < began <= changed["standby"], (began, changed)
             assert {row["role"]: row["status"] for row in ask(client, "SHOW POOL_NODES")} == {"primary": "up", "standby": "down"}
             [stats] = [row for row in ask(client, "SHOW POOL_HEALTH_CHECK_STATS") if row["role"] == "standby"]
             assert int(stats["fail_count"]) > 0 and int(stats["success_count"]) > 0, stats
@@ -317,6 +323,34 @@ def test_it_works_with_no_server_and_no_place_for_clients(site):
         site.balancer.reload()
         site.primary.start()
     wait_until(lambda: {r["name"]: r for r in site.show("NODES")}["primary"]["healthy"] == "yes", 20, "it is healthy again")
+
+
+def test_who_was_there_before_gets_in_while_no_server_does(site):
+    """His password is nobody's but the servers'."""
+    site.primary.sql("CREATE ROLE chief LOGIN PASSWORD 'chief'; CREATE ROLE deputy LOGIN PASSWORD 'deputy'")
+    site.balancer.config["admin_users"] = ["boss", "chief", "deputy"]
+    site.balancer.reload()
+    site.replica.wait_caught_up()
+    assert site.show("LISTS", "chief")
+    site.replica.stop()
+    site.primary.stop()
+    try:
+        wait_until(lambda: all(row["healthy"] == "no" for row in site.show("NODES")), 10, "both are gone")
+        time.sleep(6)  # longer than anybody is believed while a server can be asked
+        wrong = subprocess.run(["psql", "-X", site.balancer.url("chief", "guess", "pgbalancer"), "-c", "SHOW NODES"], capture_output=True,
+                               text=True, timeout=30, check=False)
+        assert wrong.returncode != 0 and "password authentication failed" in wrong.stderr, wrong
+        assert {row["role"] for row in site.show("NODES", "chief")} == {"unknown"}
+        unseen = site.psql("SHOW NODES", "deputy")
+        assert unseen.returncode != 0 and "no database server can be reached to check the password" in unseen.stderr, unseen
+        outside = site.psql("SELECT 1", "chief", "postgres")
+        assert outside.returncode != 0 and "no database server can be reached" in outside.stderr, outside
+    finally:
+        site.primary.start()
+        site.replica.start()
+        site.balancer.config["admin_users"] = ["boss"]
+        site.balancer.reload()
+    wait_until(lambda: all(row["healthy"] == "yes" for row in site.show("NODES")), 20, "both are there again")
 
 
 def test_shutdown_ends_the_balancer(site):

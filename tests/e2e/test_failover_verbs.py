@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import pty
+import re
 import signal
 
 import pytest
@@ -120,6 +121,24 @@ def test_a_switchover_measures_the_pause_and_returns_when_all_is_whole(cluster):
     assert f"{old} leads" in text and "Measured: writes paused" in text and " 0 of " in text, text
 
 
+def test_the_other_replica_streams_from_the_next_primary_before_it_is_one(cluster):
+    """Over the timeline that it has by then: it goes over to the new one with it."""
+    seen = []
+    for _ in range(4):
+        old = primary(cluster)
+        target, other = replicas(cluster)
+        timeline = cluster.value("SELECT timeline_id FROM pg_control_checkpoint()", old)
+        before = len(cluster.run("logs", other, "--since", "1d").out)
+        cluster.run("switchover", "--to", target)
+        cluster.wait_healthy()
+        seen.append(re.findall(r"started streaming WAL from primary at \S+ on timeline (\d+)",
+                               cluster.run("logs", other, "--since", "1d").out[before:]))
+        if seen[-1][:1] == [str(timeline)]:
+            return
+        wait_until(lambda: synchronous(cluster), 30, "commits wait for one of two replicas")
+    raise AssertionError(f"first on which timelines: {seen}")
+
+
 def test_at_a_terminal_it_asks(cluster):
     old, to = primary(cluster), replicas(cluster)[0]
     code, text = at_terminal(cluster, "n", "switchover", "--to", to)
@@ -152,6 +171,9 @@ def test_a_server_that_is_started_without_its_store_says_so(cluster):
     try:
         started = cluster.run("start", node, limit=60)
         assert "lease store" in started.err and "start lb1, too" in started.err, started
+        for verb in ("history", "pause", "switchover"):
+            refused = cluster.run(verb, expect=None)
+            assert refused.code != 0 and "lb1 does not run" in refused.err and "start lb1" in refused.err, refused
     finally:
         cluster.run("start", limit=150)
 

@@ -1,6 +1,7 @@
 """Without failover roles are those of the cluster file; and clusters that were made that way, also by versions that knew nothing
 else, stay so until they are changed over as a whole."""
 import json
+import urllib.request
 
 import pytest
 
@@ -21,6 +22,19 @@ def check_fixed(cluster) -> None:
     assert (group["failover"], group["durability"], group["paused"]) == (False, "async", None), group
     assert cluster.primary(document) == "primary1"
     assert cluster.value("SHOW synchronous_standby_names", "primary1") == ""
+
+
+def test_the_page_knows_its_cluster(fixed):
+    secrets = json.loads((fixed.state_dir / fixed.name / "secrets.json").read_text())
+
+    def ask(path: str) -> dict:
+        request = urllib.request.Request(f"http://127.0.0.1:{fixed.balancer()['rest_api_port']}{path}",
+                                         headers={"Authorization": f"Bearer {secrets['balancer_token']}"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+    assert ask("/api/v1/snapshot")["cluster"] == fixed.name
+    assert ask("/cluster")["scope"] == fixed.name
+    assert ask("/api/v1/snapshot")["ha"] is None, "nobody chooses the primary"
 
 
 def forget_failover(cluster) -> None:

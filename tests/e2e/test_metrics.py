@@ -166,9 +166,13 @@ def test_a_real_prometheus_scrapes_it_and_the_alerts_fire(site):
 
     def ask(query: str) -> list:
         url = f"http://127.0.0.1:{port}/api/v1/query?" + urllib.parse.urlencode({"query": query})
-        with contextlib.suppress(urllib.error.URLError), urllib.request.urlopen(url, timeout=5) as answer:
-            return json.load(answer)["data"]["result"]
-        return []
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return json.load(answer)["data"]["result"]
+        except urllib.error.HTTPError as refused:
+            raise AssertionError(f"{query}: {refused.read().decode()}") from refused
+        except urllib.error.URLError:
+            return []
 
     with open(folder / "prometheus.log", "w", encoding="utf-8") as log, subprocess.Popen(
             ["prometheus", f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'tsdb'}",
@@ -176,6 +180,7 @@ def test_a_real_prometheus_scrapes_it_and_the_alerts_fire(site):
         try:
             wait_until(lambda: [r for r in ask('up{job="pgbalancer"}') if r["value"][1] == "1"], 30, "Prometheus has scraped it")
             wait_until(lambda: len(ask("pgbalancer_node_up == 1")) == 2, 10, "both nodes are up")
+            the_dashboard_shows_where_requests_go(site, ask)
             site.replica.stop()
             for name in ("replication_lag_bytes", "replication_lag_seconds", "postgres_connections", "postgres_info"):
                 wait_until(lambda n=name: f'pgbalancer_node_{n}{{node="replica1"' not in site.text(), 10, f"{name} is not told of it any more")
@@ -185,3 +190,33 @@ def test_a_real_prometheus_scrapes_it_and_the_alerts_fire(site):
             prometheus.terminate()
             prometheus.wait(20)
             site.replica.start()
+
+
+def the_dashboard_shows_where_requests_go(site, ask) -> None:
+    """Each of its expressions is one that Prometheus takes, and those of the routing tell what was asked."""
+    def filled(expression: str) -> str:
+        for name, value in (("$instance", ".*"), ("$database", ".*"), ("$__rate_interval", "1m")):
+            expression = expression.replace(name, value)
+        return expression
+    panels = json.loads((PACKAGING / "grafana" / "pgbalancer.json").read_text())["panels"]
+    shown = {panel["title"]: [filled(target["expr"]) for target in panel["targets"]] for panel in panels}
+    assert len(shown) == len(panels) and all("$" not in one for expressions in shown.values() for one in expressions)
+    for expression in (one for expressions in shown.values() for one in expressions):
+        ask(expression)
+
+    def told(title: str, label: str) -> dict[str, float]:
+        """By label; with traffic in between, for a rate wants growth."""
+        with client(site) as connection:
+            for _ in range(20):
+                run(connection, "SELECT n FROM things")
+                run(connection, "INSERT INTO things VALUES (1)")
+        return {row["metric"].get(label, ""): float(row["value"][1]) for row in ask(shown[title][0]) if float(row["value"][1]) > 0}
+    wait_until(lambda: {"reads", "writes"} <= set(told("What requests were taken for", "verdict")), 20, "both verdicts are shown")
+    by_node = ask(shown["Verdicts by node"][0])
+    assert ("primary", "writes") in {(row["metric"]["node"], row["metric"]["verdict"]) for row in by_node}, by_node
+    why = wait_until(lambda: told("At the primary, and why", "reason"), 20, "reasons are shown")
+    assert any("write" in reason for reason in why), why
+    [share] = ask(shown["Share of requests at replicas"][0])
+    assert 0 <= float(share["value"][1]) < 1, share
+    everywhere = ask(filled('sum by (reason) (rate(pgbalancer_routed_requests_total{instance=~"$instance",node="primary"}[$__rate_interval]))'))
+    assert set(why) <= {row["metric"]["reason"] for row in everywhere}, "what went to replicas is not among it"

@@ -6,6 +6,7 @@ import re
 import socket
 import struct
 import subprocess
+import time
 
 import psycopg2
 import pytest
@@ -88,7 +89,12 @@ def test_processes_and_status(site):
 
 
 def test_detach_and_attach(site):
+    def changed() -> str:
+        return " ".join(site.good("node_info", 1).split()[-2:])
+    before = changed()
+    time.sleep(1.1)  # it is told in whole seconds
     site.good("detach_node", 1)
+    assert re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d", before) and before < changed(), (before, changed())
     assert {node["name"]: node["drained"] for node in site.balancer.ask("status")["nodes"]} == {"primary": False, "replica1": True}
     assert "down" in site.good("node_info", 1)
     site.good("attach_node", 1)

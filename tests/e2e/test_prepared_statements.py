@@ -203,6 +203,140 @@ def test_a_table_may_change_under_prepared_statements(pooled):
         assert pooled.on_each_server(lambda c=client: [ask(c), ask(c)][-1].rows) == [[["1", "2"]]] * SERVERS
 
 
+def test_who_prepares_after_a_change_that_nobody_saw_is_not_told_of_it(pooled):
+    sql = PRIMARY + "SELECT * FROM reshaped"
+    pooled.at("primary1", f"CREATE TABLE reshaped AS SELECT 1 AS a; GRANT ALL ON reshaped TO {pooled.user}")
+    batch = (wire.parse(sql, "s"), wire.bind("s"), wire.describe(what="P"), wire.execute(), SYNC)
+    apart = ((wire.parse(sql, "t"),), (wire.describe("t"),), (wire.bind("t"), wire.execute()))
+    columns = ["1"]
+    for more in "bc":
+        old = pooled.wire()
+        old.ask(wire.parse(sql, "s"), SYNC)
+        assert pooled.on_each_server(lambda: old.ask(wire.bind("s"), wire.execute(), SYNC).rows) == [[columns]] * SERVERS
+        pooled.at("primary1", f"ALTER TABLE reshaped ADD COLUMN {more} int DEFAULT 2")
+        columns = columns + ["2"]
+        for _ in range(2):
+            def look():
+                fresh = pooled.wire()
+                if more == "b":
+                    answer = fresh.ask(*batch)
+                    assert answer.tags == "12TDCZ", answer
+                else:
+                    answers = [fresh.ask(*one, SYNC) for one in apart]
+                    assert [answer.tags for answer in answers] == ["1Z", "tTZ", "2DCZ"], answers
+                    answer = answers[-1]
+                return answer.rows
+            assert pooled.on_each_server(look) == [[columns]] * SERVERS
+
+
+def test_who_knows_the_old_columns_is_told_that_they_changed(pooled):
+    sql = PRIMARY + "SELECT * FROM recast"
+    pooled.at("primary1", f"CREATE TABLE recast AS SELECT 1 AS a; GRANT ALL ON recast TO {pooled.user}")
+    old = pooled.wire()
+    old.ask(wire.parse(sql, "s"), SYNC)
+    pooled.on_each_server(lambda: old.ask(wire.bind("s"), wire.describe(what="P"), wire.execute(), SYNC))
+    pooled.at("primary1", "ALTER TABLE recast ADD COLUMN b int DEFAULT 2")
+    assert old.ask(wire.bind("s"), wire.execute(), SYNC).sqlstates == ["0A000"]
+
+
+# --- one text, and what sessions have set
+
+def execute_everywhere(pooled, client, name: str) -> set:
+    return set(pooled.on_each_server(lambda: client.ask(wire.bind(name), wire.execute(), SYNC).value))
+
+
+SETTINGS = {
+    "TimeZone": ("extract(epoch FROM '2024-01-01 00:00'::timestamptz)::int", "UTC", "1704067200", "America/New_York", "1704085200"),
+    "DateStyle": ("to_char('01/02/2024'::date, 'MM-DD')", "ISO, MDY", "01-02", "ISO, DMY", "02-01"),
+    "search_path": ("(SELECT v FROM placed)", "here", "1", "there", "one")}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_literal_and_a_name_mean_what_the_client_has_set(pooled, name):
+    what, first, meaning, second, other_meaning = SETTINGS[name]
+    if name == "search_path":
+        run(pooled.client(), "CREATE SCHEMA here; CREATE SCHEMA there; CREATE TABLE here.placed AS SELECT 1 AS v; "
+                             "CREATE TABLE there.placed AS SELECT 'one' AS v")
+    one, two = pooled.wire(), pooled.wire()
+    for client, setting, expected in ((one, first, meaning), (two, second, other_meaning)):
+        assert not client.query(f"SET {name} = '{setting}'" if name != "search_path" else f"SET {name} = {setting}").errors
+        client.ask(wire.parse(f"{PRIMARY}SELECT {what}", "s"), SYNC)
+        assert execute_everywhere(pooled, client, "s") == {expected}
+    assert execute_everywhere(pooled, one, "s") == {meaning}
+
+
+def test_what_a_client_has_set_since_does_not_become_anothers(pooled):
+    what, first, meaning, second, other_meaning = SETTINGS["TimeZone"]
+    early, late, local = pooled.wire(), pooled.wire(), pooled.wire()
+    for number, begin in enumerate((f"SET TimeZone = '{second}'", f"BEGIN; SET LOCAL TimeZone = '{second}'",
+                                    f"BEGIN; DO $$ BEGIN SET LOCAL TimeZone = '{second}'; END $$")):
+        sql, name = f"{PRIMARY}SELECT {what}, {number}", f"s{number}"
+        for client in (early, late):
+            client.query(f"SET TimeZone = '{first}'")
+            client.ask(wire.parse(sql, name), SYNC)  # on one of the two servers
+        def change(client=late):
+            client.query(begin)
+            answer = client.ask(wire.bind(name), wire.execute(), SYNC).rows
+            client.query("COMMIT")
+            return answer
+        pooled.on_each_server(change)
+        assert execute_everywhere(pooled, early, name) == {meaning}, begin
+        late.query(f"SET TimeZone = '{first}'")
+        sql, name = sql + ", 'prepared then'", name + "then"
+        local.query(f"SET TimeZone = '{first}'")
+        local.query(begin)
+        local.ask(wire.parse(sql, name), SYNC)
+        assert local.ask(wire.bind(name), wire.execute(), SYNC).rows[0][0] == other_meaning
+        local.query("COMMIT")
+        early.ask(wire.parse(sql, name), SYNC)
+        assert execute_everywhere(pooled, early, name) == {meaning}, begin
+
+
+def test_the_moment_of_a_text_is_that_of_who_prepares_it(pooled):
+    sql = PRIMARY + "SELECT 'now'::timestamptz::text"
+    moments = []
+    for _ in range(3):
+        client = pooled.wire()
+        client.ask(wire.parse(sql, "s"), SYNC)
+        moments.append(client.ask(wire.bind("s"), wire.execute(), SYNC).value)
+    assert len(set(moments)) == 3, moments
+
+
+def test_a_text_of_more_than_a_megabyte_is_a_statement_like_any_other(pooled):
+    size = 1_200_000
+    text = f"{PRIMARY}SELECT length('{'x' * size}')"
+    one, two = pooled.wire(), pooled.wire()
+    answer = one.ask(wire.parse(text), wire.bind(), wire.execute(), SYNC)
+    assert (answer.tags, answer.rows) == ("12DCZ", [[str(size)]])
+    two.ask(wire.parse(PRIMARY + "SELECT 'other'"), SYNC)
+    assert execute_everywhere(pooled, one, "") == {str(size)}
+    assert two.ask(wire.bind(), wire.execute(), SYNC).value == "other"
+    answer = one.ask(wire.bind("absent"), wire.parse(text.replace("x", "y")), SYNC)
+    assert answer.sqlstates == ["26000"]
+    assert one.ask(wire.bind(), wire.execute(), SYNC).value == str(size), "the one that was skipped took its place"
+    assert one.ask(wire.parse("SELEKT" + " " * size), SYNC).sqlstates == ["42601"]
+    assert one.ask(wire.bind(), SYNC).sqlstates == ["26000"]
+    written = f"INSERT INTO notes (text) VALUES ('{'z' * size}') RETURNING length(text)"
+    assert one.ask(wire.parse(written), wire.bind(), wire.execute(), SYNC).value == str(size)
+    assert one.value(f"SELECT count(*) FROM notes WHERE length(text) = {size}") == "1"
+
+
+def test_a_name_for_more_than_a_megabyte_is_its_clients_alone(pooled):
+    size = 1_200_000
+    text = f"{PRIMARY}SELECT length('{'x' * size}')"
+    one, two = pooled.wire(), pooled.wire()
+    assert one.ask(wire.parse(text, "big"), wire.bind("big"), wire.execute(), SYNC).value == str(size)
+    assert two.ask(wire.bind("big"), SYNC).sqlstates == ["26000"]
+    assert two.ask(wire.parse(PRIMARY + "SELECT 2", "big"), SYNC).tags == "1Z"
+    for _ in range(3):
+        assert one.ask(wire.bind("big"), wire.execute(), SYNC).value == str(size)
+        assert two.ask(wire.bind("big"), wire.execute(), SYNC).value == "2"
+    assert two.ask(wire.parse(text, "big"), SYNC).sqlstates == ["42P05"]
+    one.close()
+    assert pooled.on_each_server(lambda: two.value(
+        PRIMARY + "SELECT count(*) FROM pg_prepared_statements WHERE name = 'big'")) == ["0"] * SERVERS
+
+
 def test_more_statements_than_a_server_keeps(pooled):
     client = pooled.wire()
     for number in range(450):

@@ -25,6 +25,7 @@ def group(standing):
     """Its primary is the primary again at the end."""
     made = Group(*standing)
     with made.stack:
+        made.wait_catalogue()
         yield made
         made.primary.start() if made.primary.process.poll() is not None else None
         made.wait_primary(made.primary)
@@ -315,12 +316,18 @@ def test_what_binds_a_session_to_its_server_ends_with_it(group):
 
 # --- another leader
 
-def test_nobody_but_the_leader_of_the_lease_store_is_written_to(group):
-    key, port = "/pgbalancer/any/group1/leader", free_block(1)
+def with_store(group) -> Store:
+    """The balancer keeps a lease store, in which the test says who leads."""
+    port = free_block(1)
     group.balancer.config |= {"group": "group1", "store_dir": "store", "store_port": port, "store_password": STORE_PASSWORD}
     group.balancer.restart()
     store = Store(port)
     wait_until(lambda: store.log_in() or True, 20, "the store is open")
+    return store
+
+
+def test_nobody_but_the_leader_of_the_lease_store_is_written_to(group):
+    key, store = "/pgbalancer/any/group1/leader", with_store(group)
     client = group.client()
     good(client.ask(note("led by nobody")))
     store.put(key, '{"holder": "primary", "epoch": 1}')
@@ -336,5 +343,24 @@ def test_nobody_but_the_leader_of_the_lease_store_is_written_to(group):
     time.sleep(1)
     assert asked.answer is None and group.rows("led by another one") == 0
     store.remove(key)
+    time.sleep(1)  # in which nothing must be written
+    assert asked.answer is None and group.rows("led by another one") == 0
+    assert "the lease of epoch 2 has ended" in group.state(group.primary)["last_error"]
+    store.put(key, '{"holder": "primary", "epoch": 3}')
     good(asked.get())
     assert group.rows("led by another one") == 1
+
+
+def test_nothing_is_written_after_the_lease_unless_failover_is_paused(group):
+    root, store = "/pgbalancer/any/group1/", with_store(group)
+    client = group.client()
+    store.put(root + "leader", '{"holder": "primary", "epoch": 1}')
+    good(client.ask(note("under its lease")))
+    store.remove(root + "leader")
+    group.wait_no_primary()
+    asked = Asking(client, note("after its lease"))
+    time.sleep(0.5)  # in which nothing must be written
+    assert asked.answer is None and group.rows("after its lease") == 0
+    store.put(root + "paused", "{}")
+    good(asked.get())
+    assert group.rows("after its lease") == 1

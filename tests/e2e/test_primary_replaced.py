@@ -19,6 +19,7 @@ def fresh():
         made[1][0].wait_caught_up()
         group = Group(*made)
         with group.stack:
+            group.wait_catalogue()
             yield group
 
 

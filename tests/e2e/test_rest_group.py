@@ -1,5 +1,6 @@
 """REST and PCP where agents choose the primary: who leads, why, and a switchover that an operator asks for there."""
 import contextlib
+import datetime
 import json
 import pathlib
 import re
@@ -113,8 +114,12 @@ def test_patronis_paths_tell_of_the_group(site):
     new = site.another()
     before = site.rest.get("/history")
     site.rest.post(f"/api/v1/nodes/{new}/promote")
-    ended = wait_until(lambda: len(h := site.rest.get("/history")) > len(before) and h[-1], 15, "the timeline has ended")
+    asked = datetime.datetime.now(datetime.timezone.utc)
+    ended = wait_until(lambda: len(h := site.rest.get("/history")) > len(before) and len(h[-1]) == 5 and h[-1], 15, "the timeline has ended")
     assert ended[0] == next(m["timeline"] for m in cluster["members"] if m["role"] == "leader") and ended[1] > 0, (ended, cluster)
+    assert ended[4] == new, ended
+    assert abs((datetime.datetime.fromisoformat(ended[3].replace("Z", "+00:00")) - asked).total_seconds()) < 15, ended
+    assert all(len(line) == 5 for line in before), f"of the first primary's promotion, too: {before}"
     assert site.rest.get("/history")[:-1] == before
     site.wait_whole()
 

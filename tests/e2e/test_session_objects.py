@@ -248,6 +248,14 @@ def test_with_pool_mode_statement_transactions_and_session_state_are_refused(poo
             with pytest.raises(psycopg2.errors.FeatureNotSupported, match="pool_mode"):
                 run(client, refused)
         assert value(client, "SELECT 'goes on'") == "goes on"
+    for harmless in ("RESET ALL", "RESET work_mem", "DISCARD ALL"):  # as pools of clients send
+        run(clients[0], harmless)
+    for size in (300_000, 1_100_000):  # too long to be understood
+        hidden = pooled_by.wire()
+        hidden.send(wire.query(f"BEGIN /* {'x' * size} */"))
+        answer = hidden.until("EZ")
+        assert answer.sqlstates == ["0A000"] and "pool_mode" in answer.errors[0]["M"], answer
+        assert hidden.is_closed()
     wired = pooled_by.wire()
     assert wired.ask(wire.extended("BEGIN")).sqlstates == ["0A000"]
     assert wired.ask(wire.extended("SELECT 'goes on'")).value == "goes on"

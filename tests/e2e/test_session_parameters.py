@@ -33,6 +33,30 @@ def test_a_parameter_stays_with_the_client_that_set_it(pooled, way):
     assert pooled.on_each_server(lambda: show(mine, "work_mem")) == ["7MB"] * SERVERS
 
 
+def test_a_server_that_cannot_take_a_parameter_any_more_is_replaced(pooled):
+    client = pooled.client()
+    run(client, "SET temp_buffers = '16MB'")
+    pooled.on_each_server(lambda: run(pooled.client(), "CREATE TEMP TABLE short (a int); INSERT INTO short VALUES (1); "
+                                                       "DROP TABLE short"))
+    assert pooled.on_each_server(lambda: show(client, "temp_buffers")) == ["16MB"] * SERVERS
+    assert pooled.on_each_server(lambda: show(pooled.client(), "temp_buffers")) == ["8MB"] * SERVERS
+    run(client, "CREATE TEMP TABLE short (a int); INSERT INTO short VALUES (1); DROP TABLE short")
+    assert pooled.on_each_server(lambda: show(pooled.client(), "temp_buffers")) == ["8MB"] * SERVERS
+
+
+def test_anothers_time_limit_is_not_that_of_what_a_client_is_given(pooled):
+    """Which is so much that it takes longer than the limit."""
+    client = pooled.client()
+    long = "x" * 5000
+    for first in range(0, 150, 3):
+        run(client, "; ".join(f"SET my.number_{number} = '{long}'" for number in range(first, first + 3)))
+    for _ in range(10):
+        run(pooled.client(), "SET statement_timeout = '1ms'")
+        assert show(client, "my.number_149") == long
+        run(pooled.client(), "SET statement_timeout = '1ms'")
+        assert value(pooled.client(options="-c work_mem=5MB"), PRIMARY + "SELECT current_setting('work_mem')") == "5MB"
+
+
 def test_a_parameter_goes_with_the_client_to_the_replicas(pooled):
     mine, other = pooled.client(), pooled.client()
     wait_until(lambda: value(mine, PORT) in pooled.replica_ports, 10, "a read goes to a replica")

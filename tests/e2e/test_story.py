@@ -255,13 +255,13 @@ def test_a_removed_replica_is_gone_with_its_slot_and_data(grown):
         assert not [thing for thing in grown.left() if third["name"] in thing]
     else:
         assert not (grown.state_dir / grown.name / "units" / third["name"]).exists()
-    assert grown.status()["state"] == "healthy"
+    grown.wait_healthy()
 
 
 def test_the_primary_cannot_be_removed(grown):
     done = grown.run("remove-replica", "--balancer", "lb1", "--node", "0", expect=6)
     assert "PGB-IS-PRIMARY" in done.err
-    assert grown.status()["state"] == "healthy"
+    grown.wait_healthy()
 
 
 def test_what_does_not_exist_cannot_be_removed_or_grown(grown):

@@ -1,11 +1,14 @@
 """A balancer that was given a certificate speaks TLS with it, in both runtimes; and everything else about TLS and
 certificates, with a balancer that runs alone."""
+import http.client
 import shutil
+import socket
 import ssl
 import struct
 import subprocess
 import threading
 import urllib.error
+import urllib.request
 
 import psycopg2
 import pytest
@@ -90,6 +93,113 @@ def test_a_cluster_can_require_tls_and_has_rules_for_its_clients(fresh):
         pass
     fresh.run("--destroy")
     assert not fresh.left()
+
+
+def rest(fresh, authority: str, scheme: str = "https") -> int:
+    """The status with which it answers; certificates are held against that authority, whatever their names."""
+    trust = ssl.create_default_context(cafile=authority)
+    trust.check_hostname = False
+    address = f"{scheme}://127.0.0.1:{fresh.balancer()['rest_api_port']}/healthz"
+    with urllib.request.urlopen(address, timeout=5, context=trust) as answer:
+        return answer.status
+
+
+def top(fresh) -> str:
+    done = fresh.run("top", expect=None)
+    return done.out if done.code == 0 else done.err
+
+
+def test_rest_by_tls_and_the_manager_knows_its_balancer(fresh):
+    folder = fresh.folder / "pki"
+    folder.mkdir()
+    certificates = Certificates(folder)
+    certificates.authority("ca")
+    for name in ("lb", "new", "stranger"):
+        certificates.sign(name, by="ca", hosts="DNS:lb.example")
+    ca, known = certificates.crt("ca"), fresh.state_dir / fresh.name / "certificates" / "lb1.pem"
+    plain = {"tls_cert_file": "pki/lb.crt", "tls_key_file": "pki/lb.key"}
+    fresh.balancer()["config"] = plain | {"rest_tls": True}
+    fresh.write()
+    address = f"https://127.0.0.1:{fresh.balancer()['rest_api_port']}/"
+    assert address in fresh.init().out
+    assert address in fresh.run("open").out
+    assert f"PGBALANCER_REST_URL={address}" in fresh.run("env").out
+    fresh.wait_healthy()
+    assert rest(fresh, ca) == 200
+    with pytest.raises((OSError, http.client.HTTPException)):
+        rest(fresh, ca, "http")
+    assert "transactions/s" in top(fresh)
+    assert known.read_text().strip() == leaf(folder / "lb.crt") and "PRIVATE" not in known.read_text()
+    fresh.run("add-replica")  # the balancer is told of it
+    fresh.wait_healthy()
+    wait_until(lambda: "replica3" in top(fresh), 10, "the balancer knows of it")
+
+    # Another certificate: in between both count, afterwards the new one alone.
+    fresh.balancer()["config"] |= {"tls_cert_file": "pki/new.crt", "tls_key_file": "pki/new.key"}
+    fresh.write()
+    fresh.run("init")
+    assert certificate_of(fresh) == leaf(folder / "new.crt") == known.read_text().strip()
+    assert "transactions/s" in top(fresh)
+    (folder / "new.crt").write_text((folder / "stranger.crt").read_text())  # with a key that does not fit
+    assert "private key" in fresh.run("init", expect=None).err
+    assert "transactions/s" in top(fresh), "it goes on with the one it has, and is known by it"
+    certificates.sign("new", by="ca", hosts="DNS:lb.example")
+    fresh.run("init")
+    assert certificate_of(fresh) == leaf(folder / "new.crt") == known.read_text().strip()
+
+    somebody_else_gets_nothing(fresh, certificates)
+
+    # Without, and with it again, while it runs.
+    for config, scheme, other in ((plain, "http", "https"), (plain | {"rest_tls": True}, "https", "http")):
+        fresh.balancer()["config"] = config
+        fresh.write()
+        fresh.run("init")
+        assert rest(fresh, ca, scheme) == 200
+        with pytest.raises((OSError, http.client.HTTPException)):
+            rest(fresh, ca, other)
+        assert "transactions/s" in top(fresh)
+        assert known.exists() == (scheme == "https")
+    fresh.run("restart", "lb1")
+    fresh.wait_healthy()
+    assert "transactions/s" in top(fresh)
+    fresh.run("--destroy")
+    assert not fresh.left()
+
+
+def leaf(path) -> str:
+    return path.read_text()[path.read_text().index("-----BEGIN CERT"):].strip()
+
+
+def certificate_of(fresh) -> str:
+    return ssl.get_server_certificate(("127.0.0.1", fresh.balancer()["rest_api_port"])).strip()
+
+
+def somebody_else_gets_nothing(fresh, certificates) -> None:
+    """At the balancer's port, with a certificate of the same authority and for the same name."""
+    fresh.run("stop", "lb1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.crt("stranger"), certificates.key("stranger"))
+    heard: list[bytes] = []
+
+    def listen(listener: socket.socket) -> None:
+        try:
+            raw, _ = listener.accept()
+            with context.wrap_socket(raw, server_side=True) as connection:
+                heard.append(connection.recv(65536))
+        except OSError as refused:
+            heard.append(b"")
+            heard.append(str(refused).encode())
+
+    with socket.create_server(("127.0.0.1", fresh.balancer()["rest_api_port"])) as listener:
+        thread = threading.Thread(target=listen, args=(listener,))
+        thread.start()
+        said = top(fresh)
+        thread.join(10)
+    assert "transactions/s" not in said and "TLS handshake" in said, said
+    assert heard and heard[0] == b"", heard
+    fresh.run("start", "lb1")
+    fresh.wait_healthy()
+    assert "transactions/s" in top(fresh)
 
 
 # --- A balancer with its own file, in front of a server with certificates.

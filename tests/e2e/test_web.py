@@ -120,7 +120,7 @@ def fetch(url: str, method: str = "GET", **headers):
 def test_the_roles_are_those_that_the_servers_have(browser, cluster):
     cluster.open(browser)
     assert shown_roles(browser) == cluster.roles()
-    assert browser.text("#state") == "healthy"
+    browser.wait("document.querySelector('#state').textContent === 'healthy'", 10)  # the balancer hears of the last replica, too
     assert browser.text("#group") == "lb1"
     browser.wait("document.querySelectorAll('#chart-queries .plot path.line').length === 3 &&"
                  "[...document.querySelectorAll('#chart-queries .plot path.line')].every((line) => line.getAttribute('d').includes('L'))")
@@ -294,7 +294,7 @@ def test_a_switchover_by_the_keyboard_alone(browser, cluster):
     assert f"from {before} to {target}" in browser.text("dialog .outcome")
     browser.press("Enter")
     browser.wait(f"document.querySelector('.node[data-node={target}]').dataset.role === 'primary'", 10)
-    assert cluster.primary() == target
+    wait_until(lambda: cluster.primary() == target, 20, "the servers say so, the former primary is back")
     assert next(node["name"] for node in cluster.sandbox.group()["nodes"] if node["role"] == "primary") == target
     browser.wait("document.querySelectorAll('#chart-queries .marks .mark').length > 0")
     spoken = browser.eval("window.spoken.join('; ')")
@@ -322,6 +322,8 @@ def test_it_says_where_a_statement_would_go(browser, cluster):
     browser.do("click", selector="#tab-routing")
     before = cluster.sandbox.value("SELECT count(*) FROM t")
     primary = cluster.primary()
+    # The first question about a database lets its catalogue be read.
+    wait_until(lambda: "not known yet" not in ask_way(browser, "SELECT * FROM t WHERE id = 1"), 20, "the catalogue is known")
     told = ask_way(browser, "SELECT * FROM t WHERE id = 1")
     assert told.startswith("good To ") and "The statement reads." in told and "in postgres" in told, told
     told = ask_way(browser, "DELETE FROM t")

@@ -1,5 +1,6 @@
 """Each test gets a cluster of its own, a ledger of acknowledged commits that runs all the time, and the promise to check. Which
-runtimes it is for stands in its mark (`runtimes`), else it is for local processes; whether it cuts their network in its mark `cuts`."""
+runtimes it is for stands in its mark (`runtimes`), else it is for local processes; whether it cuts their network in its mark `cuts`;
+what is different in its cluster file in `document`; that its leases are in an etcd server in `etcd`."""
 import contextlib
 import pathlib
 import sys
@@ -15,11 +16,14 @@ from faults.cuts import Wires  # noqa: E402
 from faults.site import Site  # noqa: E402
 from harness import engine  # noqa: E402
 from harness.sandbox import Sandbox  # noqa: E402
+from harness.store import Etcd  # noqa: E402
 
 
 def pytest_configure(config):
     e2e.pytest_configure(config)
     config.addinivalue_line("markers", "cuts: cuts units off the network")
+    config.addinivalue_line("markers", "document: keys of the cluster file")
+    config.addinivalue_line("markers", "etcd: the lease store is an etcd server")
     config.own_network = False
 
 
@@ -58,6 +62,10 @@ def site(request):
             stack.enter_context(wires)
         sandbox = stack.enter_context(Sandbox(request.param, docker_host_for(request.param, request.config)))
         sandbox.document["ha"] = {"failover": True}
+        if mark := request.node.get_closest_marker("document"):
+            sandbox.document |= mark.kwargs
+        if request.node.get_closest_marker("etcd"):
+            sandbox.document["dcs"] = {"etcd": [stack.enter_context(contextlib.closing(Etcd())).url]}
         sandbox.write()
         sandbox.init()
         if wires:

@@ -4,6 +4,8 @@ import time
 
 import pytest
 
+from harness.waiting import wait_until
+
 pytestmark = [pytest.mark.runtimes("process", "docker"),
               pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file system for one node's data")]
 
@@ -15,8 +17,12 @@ def test_a_leader_whose_disk_gets_full_hands_over_to_one_with_room(site):
     new = site.wait_writes_by_another(old, 10)
     assert site.ledger.gap(site.since) < 2
     time.sleep(4)
-    refused = site.sandbox.run("switchover", "--to", old, expect=None)
-    assert refused.code != 0 and "disk left" in refused.err, refused
+
+    def refused() -> bool:
+        told = site.sandbox.run("switchover", "--to", old, expect=None)
+        assert told.code != 0, told
+        return "disk left" in told.err
+    wait_until(refused, 20, "it streams again, and is refused for want of room")
     assert site.primary() == new, "it stays"
     disk.empty()
     site.check_end(most_owners=3)
@@ -45,4 +51,24 @@ def test_a_leader_whose_disk_is_slow_goes_on(site):
         times = [ack.came for ack in site.ledger.acks if ack.came > site.since]
         print(f"{len(times)} commits while the disk was slow, the longest gap {done:.2f} s")
     assert done < 5
+    site.check_end(most_owners=3)
+
+
+def test_slots_keep_as_much_as_the_disk_has_room_for(site):
+    name, disk = site.lead_from_small_disk(900)
+
+    def limit() -> int:
+        return site.sandbox.value("SELECT setting::int FROM pg_settings WHERE name = 'max_slot_wal_keep_size'", name)
+
+    def is_half() -> bool:
+        wal = int(site.sandbox.value("SELECT sum(size) FROM pg_ls_waldir()", name))
+        half = (disk.free() + wal) / 2 / (1 << 20)
+        return abs(limit() - half) < half / 8 + 16
+    wait_until(is_half, 25, "slots may hold half of what there is for WAL")
+    before = limit()
+    assert 64 <= before < 450
+    disk.fill(left=300 << 20)
+    wait_until(lambda: limit() < before * 7 / 8 and is_half(), 25, "less room, less for slots")
+    disk.empty()
+    wait_until(lambda: limit() > before * 7 / 8, 25, "room again")
     site.check_end(most_owners=3)

@@ -144,7 +144,8 @@ class CommitLedger:
             time.sleep(pause)
 
     def _port(self, server) -> int:
-        return self.ports.get(server) or int(server)
+        """0: of one that was added later."""
+        return self.ports.get(server, 0) if self.ports else int(server)
 
     def _read_back(self, connection, writer: int, number: int, written_at: int) -> None:
         """At once, when hardly any replica can have it, and a little later, when the balancer may just have learnt that one has."""

@@ -28,6 +28,12 @@ class Group:
         self.stack.callback(wire.close)
         return wire
 
+    def wait_catalogue(self) -> None:
+        """Until it is known, an INSERT may do anything, and is sent again by nobody. It is read when it is first asked for."""
+        asking = self.client()
+        wait_until(lambda: "not known yet" not in asking.query("EXPLAIN (ROUTE) SELECT count(*) FROM notes").rows[0][2], 20,
+                   "the catalogue is known")
+
     def state(self, server) -> dict:
         return next(node for node in self.balancer.ask("status")["nodes"] if node["name"] == server.name)
 

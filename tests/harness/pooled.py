@@ -88,6 +88,7 @@ class Pooled:
             run(holder, "BEGIN")
             value(holder, "SELECT pg_backend_pid()")
         for holder in holders:
+            run(holder, "ROLLBACK")  # or the servers would be cleaned
             holder.close()
         return answers
 

@@ -174,11 +174,12 @@ class Sandbox:
         return names[0]
 
     def postgres_pids(self, unit: str) -> list[int]:
-        """The postmaster first, then its children."""
+        """The postmaster first, then its children. One that has just ended has no parent any more, and is none of them."""
         pids = [pid for pid, command in self.pids(unit).items()
                 if "pgbalancer_agent" not in command and "postgres" in command.partition(" ")[0]]
-        assert pids, f"no postgres runs in {unit}"
-        return sorted(pids, key=lambda pid: (ledger.parent_of(pid) in pids, pid))
+        parents = {pid: parent for pid in pids if (parent := ledger.parent_of(pid))}
+        assert parents, f"no postgres runs in {unit}"
+        return sorted(parents, key=lambda pid: (parents[pid] in pids, pid))
 
     def signal(self, pids, number: signal.Signals) -> None:
         """The first one must be there; a server's children come and go."""

@@ -9,6 +9,8 @@
 
 namespace pgb::ha::testing {
 
+constexpr Ms kStoreSilence = 1500;  // after which it counts as silent
+
 NodeView World::publishable(const SimNode& node) const {
   const SimServer& server = node.server;
   NodeView view;
@@ -25,6 +27,8 @@ NodeView World::publishable(const SimNode& node) const {
   if (server.state != Server::kAbsent && server.state != Server::kBuilding && !unread) {
     view.flushed = Position{server.timeline(), server.wal.size()};
     view.history = server.history;
+  } else if (unread) {
+    view.was_at = Position{server.timeline(), server.wal.size()};
   }
   view.epoch = server.epoch;
   view.promised = node.promised;
@@ -71,8 +75,10 @@ void World::notice_revision(SimNode& node) {
 }
 
 void World::observe(SimNode& node) {
-  node.store.reachable = both_ways(node.name, "store");
-  if (node.store.reachable) {
+  const bool answers = both_ways(node.name, "store");
+  if (answers) node.store_asked = now_;
+  node.store.reachable = now_ - node.store_asked < kStoreSilence;
+  if (answers) {
     bool had = node.store.leader.has_value();
     notice_revision(node);
     node.store.leader = store_.leader;
@@ -104,7 +110,7 @@ void World::observe(SimNode& node) {
   for (auto& other : nodes_) {
     if (&other == &node) continue;
     Evidence& said = node.evidence[other.name];
-    said = {Evidence::Contact::kSilent, 0, true, time(node)};
+    said = {Evidence::Contact::kSilent, 0, true, time(node), asks_failsafe ? node.server.epoch : 0};
     if (!both_ways(node.name, other.name)) continue;
     if (!other.alive) {
       said.contact = Evidence::Contact::kRefused;
@@ -156,6 +162,7 @@ void World::round(SimNode& node) {
   node.next_round = now_ + (decision.soon ? random(10, 50) : random(350, 650));
   if (node.memory.lease != 0 && !gives_up(decision.action)) renew(node);
   bool idle = decision.action == Action::kWait || decision.action == Action::kKeepLease;
+  node.last_word = decision.sentence;
   if (idle) return;
   note(fmt::format("{} [{}] {}: {}", node.name, to_string(state_of(view)), to_string(decision.action),
                    decision.sentence));
@@ -170,6 +177,9 @@ void World::act(SimNode& node, const Decision& decision) {
   };
   auto build = [&] {
     if (node.job) return;
+    // pg_rewind is asked without touching anything first, and refuses data of another system.
+    const SimNode* leader = find(decision.node);
+    if (decision.action == Action::kRewind && leader != nullptr && leader->server.system_id != server.system_id) return;
     clear_request(node, Request::Kind::kReinit);
     kill_server(node, Fault::kNone);
     server.state = Server::kBuilding;
@@ -183,7 +193,7 @@ void World::act(SimNode& node, const Decision& decision) {
     case Action::kWait:
     case Action::kKeepLease: return;
     case Action::kStartStandby: return run(50, 400);
-    case Action::kRestartInPlace: return restart(node, decision);
+    case Action::kRestartInPlace: return run(50, node.recovery + 200);
     case Action::kPromote: return run(30, 300);
     case Action::kRewind:
     case Action::kFullCopy: return build();
@@ -225,16 +235,6 @@ void World::act(SimNode& node, const Decision& decision) {
 
 void World::clear_request(const SimNode& node, Request::Kind kind) {
   if (store_.request && store_.request->kind == kind && store_.request->node == node.name) store_.request.reset();
-}
-
-void World::restart(SimNode& node, Decision decision) {
-  if (node.job) return;
-  if (decision.epoch == 0) decision.action = Action::kStartStandby;
-  if (node.server.state != Server::kStopped) {
-    clear_request(node, Request::Kind::kRestart);
-    kill_server(node, Fault::kNone);
-  }
-  node.job = Job{decision, now_ + random(50, node.recovery + 200)};
 }
 
 void World::promise(SimNode& node, Epoch epoch) {

@@ -35,6 +35,7 @@ void World::kill_agent(SimNode& node) {
   node.memory = OwnView{};
   node.recording.reset();
   node.seen_revision = 0;
+  node.store_asked = -1'000'000;
   node.went_back.reset();
   node.memory.fault = Fault::kCrashed;
 }
@@ -159,7 +160,6 @@ void World::heal() {
   cuts_.clear();
   store_.up = true;
   store_.paused = false;
-  if (store_.request && store_.request->kind == Request::Kind::kFailover) store_.request->force = false;
   for (auto& node : nodes_) {
     revive_agent(node);
     node.paused = node.server.frozen = node.server.stalled = node.server.slow = false;

@@ -6,18 +6,22 @@
 namespace pgb::ha::testing {
 
 void World::request(Request::Kind kind, const std::string& node, bool force) {
-  Time deadline = Time{} + Duration(now_ + random(1000, 9000));  // each node reads it by its own clock
+  const Ms patience = random(1000, 9000);
+  Time deadline = Time{} + Duration(now_ + patience);  // each node reads it by its own clock
   store_.request = Request{kind, node, force, deadline, ++order_};
   ++store_.revision;
+  if (kind != Request::Kind::kFailover) return;
+  later(patience, [this, id = store_.request->id] {  // its key's lease
+    if (!store_.request || store_.request->id != id) return;
+    store_.request.reset();
+    ++store_.revision;
+  });
 }
 
 void World::any_request() {
   const std::string node = any_node().name;
-  switch (random(0, 3)) {
-    case 0: return request(Request::Kind::kFailover, chance(0.5) ? node : "", chance(0.5));
-    case 1: return request(Request::Kind::kReinit, node, false);
-    default: return request(Request::Kind::kRestart, node, false);
-  }
+  if (chance(0.4)) return request(Request::Kind::kFailover, chance(0.5) ? node : "", chance(0.5));
+  request(Request::Kind::kReinit, node, false);
 }
 
 // As the manager does: the leader ends the pause; without one it ends when nobody runs as a primary any more.

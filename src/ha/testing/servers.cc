@@ -74,9 +74,10 @@ void World::disconnect(SimNode& standby) {
 void World::stream(SimNode& standby) {
   SimServer& mine = standby.server;
   SimNode* leader = find(mine.following->leader);
-  bool up = leader != nullptr && leader->server.state == Server::kPrimary && !leader->server.frozen && !mine.frozen &&
-            both_ways(standby.name, leader->name);
-  if (!up) return disconnect(standby);
+  bool up = leader != nullptr && !leader->server.frozen && !mine.frozen && both_ways(standby.name, leader->name);
+  // A standby gives what it has, too, and goes on with it when it is promoted.
+  bool rests = up && leader->server.state == Server::kStandby && !leader->server.following;
+  if (!up || (leader->server.state != Server::kPrimary && !rests)) return disconnect(standby);
   SimServer& theirs = leader->server;
   if (mine.connection == 0) {
     if (!chance(0.1)) return;
@@ -88,6 +89,7 @@ void World::stream(SimNode& standby) {
     }
     bool ahead = own == theirs.history.end() || (own + 1 != theirs.history.end() ? mine.wal.size() > (own + 1)->begin
                                                                                  : mine.wal.size() > theirs.wal.size());
+    if (rests && (ahead || own + 1 != theirs.history.end())) return;  // it is refused
     if (ahead) {
       mine.trouble = Trouble::kDiverged;
       return;
@@ -113,10 +115,10 @@ void World::stream(SimNode& standby) {
     if (fork.begin <= mine.wal.size()) mine.history.push_back(fork);
   }
   later(random(1, 60), [this, name = standby.name, to = leader->name, id = mine.connection, lsn = mine.wal.size()] {
-    SimServer& primary = find(to)->server;
-    auto it = primary.links.find(name);
-    if (primary.state != Server::kPrimary || it == primary.links.end() || it->second.id != id || !linked(name, to))
-      return;
+    SimServer& sender = find(to)->server;
+    auto it = sender.links.find(name);
+    const bool sends = sender.state == Server::kPrimary || sender.state == Server::kStandby;
+    if (!sends || it == sender.links.end() || it->second.id != id || !linked(name, to)) return;
     it->second.acked = std::max<Lsn>(it->second.acked, lsn);
   });
 }
@@ -152,7 +154,7 @@ void World::kill_server(SimNode& node, Fault fault) {
   }
   for (auto& other : nodes_) {
     bool follows = other.server.following && other.server.following->leader == node.name;
-    if (follows && server.state == Server::kPrimary) other.server.connection = 0;
+    if (follows) other.server.connection = 0;
   }
   if (server.state == Server::kAbsent || server.state == Server::kBuilding) return;
   server.state = Server::kStopped;
@@ -187,7 +189,9 @@ void World::promote(SimNode& node, const Decision& decision) {
   server.history.push_back({timeline, server.wal.size()});
   server.wal.push_back(++writes_);
   own_records_.insert(writes_);
+  auto links = std::move(server.links);  // whom it gave its WAL before
   start(node, true);
+  server.links = std::move(links);
   server.epoch = decision.epoch;
   server.sync = decision.sync;
   for (const auto& other : nodes_) {

@@ -35,8 +35,9 @@ void World::acquire(SimNode& node, const Decision& decision) {
   uint64_t lease = ++leases_;
   node.led = std::max(node.led, decision.led);
   auto transaction = [=, this, name = node.name, system_id = node.server.system_id, seen = revisions(node.store),
-                      epoch = node.store.epoch.revision] {
+                      epoch = node.store.epoch.revision, request = node.store.request ? node.store.request->id : 0] {
     if (revisions(store_) != seen || store_.epoch.revision != epoch) return false;
+    if (decision.lossy && (!store_.request || store_.request->id != request)) return false;
     uint64_t next = store_.revision + 1;
     store_.leader = LeaderKey{name, decision.epoch, lease, next};
     store_.leases[lease] = now_ + settings_.lease.count();

@@ -105,7 +105,10 @@ void World::check_end() {
       violate(Harm::kTwoPrimaries, fmt::format("{} and {} are primaries after all healed", leader->name, node.name));
     leader = &node;
   }
-  if (leader == nullptr) return violate(Harm::kStuck, "no primary after all healed");
+  if (leader == nullptr) {
+    for (const auto& node : nodes_) note(node.name + " says: " + node.last_word);
+    return violate(Harm::kStuck, "no primary after all healed");
+  }
   if (now_ - last_ack_ > 3000)
     violate(Harm::kStuck, fmt::format("{} acknowledges nothing after all healed", leader->name));
   for (const auto& node : nodes_) {

@@ -104,8 +104,10 @@ struct SimNode {
   bool alive = true;
   bool paused = false;
   Ms next_round = 0;
-  OwnView memory;  // lease, renewed, vouched_until, promised_at, fault, failed_…, checkpointed
+  std::string last_word;  // the sentence of its last round
+  OwnView memory;         // lease, renewed, vouched_until, promised_at, fault, failed_…, checkpointed
   StoreView store;
+  Ms store_asked = -1'000'000;  // when it answered last
   std::map<std::string, NodeView> peers;
   std::map<std::string, uint64_t> versions;
   std::map<std::string, Evidence> evidence;
@@ -196,7 +198,6 @@ class World {
   void promise(SimNode& node, Epoch epoch);
   void detach(SimNode& node, Epoch epoch);
   void clear_request(const SimNode& node, Request::Kind kind);
-  void restart(SimNode& node, Decision decision);
 
   // transactions.cc
   void to_store(SimNode& node, std::function<bool()> transaction, std::function<void()> on_success);

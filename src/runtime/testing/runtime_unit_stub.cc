@@ -1,6 +1,7 @@
 // Stands in for the agent and the balancer in the runtime's tests: reads its configuration, says so, and waits
 // for SIGTERM. Words in the configuration change that: "spawn-server" leaves a process named postgres in a
-// session of its own that works in data/; "spawn-helper" one in our session; "ignore-term" does what it says.
+// session of its own that works in data/; "spawn-helper" one in our session; "ignore-term" does what it says; "large"
+// takes memory, so that its end takes a moment.
 #include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -48,6 +49,7 @@ int main(int argc, char** argv) {
   ::sigprocmask(SIG_BLOCK, &term, nullptr);
   if (says("spawn-server")) child(true);
   if (says("spawn-helper")) child(false);
+  const std::string memory(says("large") ? size_t{512} << 20 : 0, 'x');
   std::printf("stub started\nstub ready\n");
   std::fflush(stdout);
   for (;;) {
