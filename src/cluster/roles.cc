@@ -43,23 +43,73 @@ Error cannot_take_over(const std::string& node, const std::string& why) {
       .with("look", "pgbalancer_cluster why " + node);
 }
 
+// What the record and the leader's own server say at one moment.
 struct Chances {
-  const GroupState& state;
-  const ServerFacts& primary;
+  GroupState state;
+  ServerFacts primary;
 
+  bool streams(const std::string& node) const {
+    const auto follower = primary.followers.find(node);
+    return follower != primary.followers.end() && follower->second.state == "streaming";
+  }
+  bool has_each_commit(const std::string& node) const {
+    return state.durability == "async" ||
+           std::find(state.members.begin(), state.members.end(), node) != state.members.end();
+  }
   // What holds it back; empty: nothing that is known here. The leader has the last word.
   std::string obstacle(const std::string& node) const {
-    const auto follower = primary.followers.find(node);
-    if (follower == primary.followers.end() || follower->second.state != "streaming") return "does not stream";
-    const bool recorded = std::find(state.members.begin(), state.members.end(), node) != state.members.end();
-    if (state.durability != "async" && !recorded) return "is not among those that have each commit";
-    return "";
+    if (!streams(node)) return "does not stream";
+    return has_each_commit(node) ? "" : "is not among those that have each commit";
   }
   int64_t lag(const std::string& node) const {
     const auto follower = primary.followers.find(node);
     return follower == primary.followers.end() ? 0 : follower->second.lag_bytes.value_or(0);
   }
 };
+
+Result<Chances> look(Group& group) {
+  auto state = read_state(group);
+  if (!state.ok()) return std::move(state).error();
+  if (state->leader.empty()) {
+    return Error(Code::kNotReady, "nobody leads " + group.balancer.name + " just now")
+        .with("changed", "nothing")
+        .with("try", "pgbalancer_cluster why");
+  }
+  const auto nodes = group.balancer.nodes();
+  const auto leader =
+      std::find_if(nodes.begin(), nodes.end(), [&](const model::Node& node) { return node.name == state->leader; });
+  if (leader == nodes.end()) return Error(Code::kNotReady, state->leader + ", which leads, is no node of the record");
+  pgclient::ConnInfo info = server_conninfo(group.cluster, group.secrets, leader->port);
+  info.database = "postgres";
+  auto facts = probe_server(info, Deadline::after(kServer));
+  if (!facts.ok()) return std::move(facts).error().in(state->leader);
+  return Chances{std::move(*state), std::move(*facts)};
+}
+
+// Whoever streams is recorded a moment later, as after init, or when it has just come back: that is waited for, rather
+// than refused.
+Result<Chances> look_when_recorded(const Session& session, Group& group, const std::string& wanted) {
+  constexpr seconds kPatience{5};
+  const auto nodes = group.balancer.nodes();
+  const auto comes = [&](const Chances& now) {
+    const auto about_to = [&](const std::string& node) { return now.streams(node) && !now.has_each_commit(node); };
+    if (!wanted.empty()) return wanted != now.state.leader && about_to(wanted);
+    bool one_comes = false;
+    for (const model::Node& node : nodes) {
+      if (node.name == now.state.leader) continue;
+      if (now.obstacle(node.name).empty()) return false;
+      one_comes |= about_to(node.name);
+    }
+    return one_comes;
+  };
+  const Deadline deadline = Deadline::after(kPatience);
+  auto now = look(group);
+  while (now.ok() && comes(*now) && !deadline.expired() && session.check_interrupted().ok()) {
+    poll(nullptr, 0, 50);
+    now = look(group);
+  }
+  return now;
+}
 
 Result<std::string> choose(const Group& group, const Chances& chances, const std::string& wanted) {
   if (!wanted.empty()) {
@@ -84,46 +134,25 @@ Result<std::string> choose(const Group& group, const Chances& chances, const std
 
 Result<SwitchoverPlan> make_plan(const Session& session, Group& group, const std::string& to) {
   PGB_TRY(check_node(group, to));
-  auto state = read_state(group);
-  if (!state.ok()) return std::move(state).error();
-  if (state->leader.empty()) {
-    return Error(Code::kNotReady, "nobody leads " + group.balancer.name + " just now")
-        .with("changed", "nothing")
-        .with("try", "pgbalancer_cluster why");
-  }
-  SwitchoverPlan plan{group.balancer.name, state->leader, to, group.balancer.name, state->durability == "async", 0, {}};
-  if (to == state->leader) return plan;
-  const auto nodes = group.balancer.nodes();
-  const auto leader =
-      std::find_if(nodes.begin(), nodes.end(), [&](const model::Node& node) { return node.name == state->leader; });
-  if (leader == nodes.end()) return Error(Code::kNotReady, state->leader + ", which leads, is no node of the record");
-  pgclient::ConnInfo info = server_conninfo(group.cluster, group.secrets, leader->port);
-  info.database = "postgres";
-  auto facts = probe_server(info, Deadline::after(kServer));
-  if (!facts.ok()) return std::move(facts).error().in(state->leader);
-  const Chances chances{*state, *facts};
-  auto target = choose(group, chances, to);
+  const auto chances = look_when_recorded(session, group, to);
+  if (!chances.ok()) return chances.error();
+  const std::string& leader = chances->state.leader;
+  SwitchoverPlan plan{
+      group.balancer.name, leader, to, group.balancer.name, chances->state.durability == "async", 0, {}};
+  if (to == leader) return plan;
+  auto target = choose(group, *chances, to);
   if (!target.ok()) return std::move(target).error();
   plan.to = *target;
-  plan.lag_bytes = chances.lag(*target);
+  plan.lag_bytes = chances->lag(*target);
   plan.last_pause = last_pause(session, group.balancer.name);
   return plan;
 }
 
 // What the former primary lacks before it could take the role back; empty: nothing.
 std::string lacks(Group& group, const std::string& node) {
-  const std::string nobody_else = "has not come back yet";
-  auto state = read_state(group);
-  if (!state.ok() || !state->opened || state->leader == node) return nobody_else;
-  const auto nodes = group.balancer.nodes();
-  const auto leads =
-      std::find_if(nodes.begin(), nodes.end(), [&](const auto& one) { return one.name == state->leader; });
-  if (leads == nodes.end()) return nobody_else;
-  pgclient::ConnInfo info = server_conninfo(group.cluster, group.secrets, leads->port);
-  info.database = "postgres";
-  const auto facts = probe_server(info, Deadline::after(kServer));
-  if (!facts.ok()) return nobody_else;
-  return Chances{*state, *facts}.obstacle(node);
+  const auto now = look(group);
+  if (!now.ok() || !now->state.opened || now->state.leader == node) return "has not come back yet";
+  return now->obstacle(node);
 }
 
 // The former primary follows the new one, and could take over again. What is not so after a while is told, and no

@@ -41,9 +41,9 @@ Result<SwitchoverPlan> plan_switchover(Session& session, const std::string& bala
 
 // Moves the role to `to`, or to the best candidate if that is empty; planned, nothing is lost. Returns when the new
 // primary takes writes, and the former one follows it and could take over again (not within a minute: `trouble`).
-// kNoNode, kNotReady (with the leader's reason; then nothing has
-// changed), kBusy (another request stands), kTimeout and kInterrupted (say whether the request was taken back or is
-// carried out).
+// Who streams, and will be in the record in a moment, is waited for: at most 5 s.
+// kNoNode, kNotReady (with the leader's reason; then nothing has changed), kBusy (another request stands), kTimeout and
+// kInterrupted (say whether the request was taken back or is carried out).
 Result<RoleChange> switchover(Session& session, const std::string& balancer, const std::string& to);
 
 // Oldest first.

@@ -166,7 +166,7 @@ void World::heal() {
     node.free_disk = UINT64_MAX;
   }
   remove_foreign();
-  later(6000, [this] { last_resort(); });
+  for (Ms at : {6000, 16'000}) later(at, [this] { last_resort(); });  // who sees that nobody leads still asks once more
 }
 
 }  // namespace pgb::ha::testing
