@@ -24,6 +24,7 @@ from failover_ours import Ours  # noqa: E402
 from failover_patroni import FastPatroni, Patroni  # noqa: E402
 from failover_report import summary, tables  # noqa: E402
 
+LONG_WAY_BACK_S = 10  # until all stream again: no bound, but worth a look
 SYSTEMS = {kind.name: kind for kind in (Ours, Patroni, FastPatroni)}
 
 
@@ -41,7 +42,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--events", type=some_of(EVENTS), default=list(EVENTS), metavar="A,B", help=f"of {', '.join(EVENTS)}")
     parser.add_argument("--systems", type=some_of(SYSTEMS), default=list(SYSTEMS), metavar="A,B", help=f"of {', '.join(SYSTEMS)}")
     parser.add_argument("--json", metavar="FILE", help="every repetition, and what was made of them")
-    parser.add_argument("--logs", metavar="DIR", help="where the logs of a system go after a repetition in which something was wrong")
+    parser.add_argument("--logs", metavar="DIR", help="where the logs of a system go after a repetition in which something was wrong, or slow")
     parser.add_argument("build", nargs="?", type=pathlib.Path, default=ROOT / "build")
     return parser.parse_args(argv)
 
@@ -121,7 +122,8 @@ class Benchmark:
     @staticmethod
     def is_slow(event: str, result: dict) -> bool:
         bounds = EVENTS[event]
-        return result["gap_s"] > bounds.p99 or bounds.errors is not None and result["errors"] > bounds.errors
+        return (result["gap_s"] > bounds.p99 or bounds.errors is not None and result["errors"] > bounds.errors
+                or result.get("streams_s", 0) > LONG_WAY_BACK_S)
 
     def report(self) -> int:
         text, wrong = tables(self.results, {name: kind.title for name, kind in self.kinds.items()})
