@@ -48,12 +48,15 @@ static const char kAuthFunction[] =
     "REVOKE ALL ON FUNCTION pgbalancer.get_auth(text) FROM PUBLIC;\n"
     "GRANT EXECUTE ON FUNCTION pgbalancer.get_auth(text) TO pgbalancer;\n";
 
+// It asks replicas from which timeline they get their log.
+static const char kStats[] = "GRANT pg_read_all_stats TO pgbalancer;\n";
+
 static Status make_roles(const AgentConfig& config, Connection& server) {
   auto agent = role_sql("pgbalancer_agent", config.agent_password, "REPLICATION");
   if (!agent.ok()) return std::move(agent).error();
   auto balancer = role_sql("pgbalancer", config.balancer_password, "");
   if (!balancer.ok()) return std::move(balancer).error();
-  auto done = server.query(*agent + *balancer + "GRANT pg_monitor TO pgbalancer_agent;\n" + kAuthFunction,
+  auto done = server.query(*agent + *balancer + "GRANT pg_monitor TO pgbalancer_agent;\n" + kStats + kAuthFunction,
                            Deadline::after(minutes(1)));
   if (!done.ok()) return std::move(done).error().in("making the roles");
   return {};

@@ -7,7 +7,8 @@
 
 namespace pgb::control {
 namespace {
-constexpr std::chrono::milliseconds kUnderWay{400};  // for what is under way when a primary hands over
+constexpr std::chrono::milliseconds kUnderWay{400};      // for what is under way when a primary hands over
+constexpr std::chrono::milliseconds kLookAgain{10'000};  // where the hosts of nodes are that have a name
 }  // namespace
 
 Result<proxy::Settings> proxy_settings(const BalancerConfig& config) {
@@ -54,10 +55,14 @@ Balancer::Balancer(std::string path, BalancerConfig config, proxy::TlsKeeperPtr 
       bell_(std::move(bell)),
       proxy_(std::move(proxy)) {
   publish();
+  const std::lock_guard lock(mutex_);
+  names_ = std::make_unique<NodeNames>(kLookAgain, address_of_host, [this] { on_move(); });
+  look_up_names();
   start_monitor();
 }
 
 Balancer::~Balancer() {
+  names_.reset();
   proxy_->stop();
   monitor_.reset();
 }
@@ -80,6 +85,7 @@ Status Balancer::reload() {
   config_.pcp_users = fresh->pcp_users;
   config_.nodes = fresh->nodes;
   publish();
+  if (nodes_changed) look_up_names();
   if (nodes_changed) start_monitor();
   log::info(nodes_changed ? "configuration read again: the nodes have changed" : "configuration read again");
   return Status();
@@ -96,6 +102,17 @@ void Balancer::publish() {
   in_force_ = std::move(now);
 }
 
+void Balancer::look_up_names() {
+  std::vector<std::string> hosts;
+  for (const BalancerConfig::Node& node : config_.nodes) hosts.push_back(node.host);
+  names_->set(std::move(hosts));
+}
+
+void Balancer::on_move() {
+  const std::lock_guard lock(mutex_);
+  start_monitor();
+}
+
 void Balancer::start_monitor() {
   monitor_.reset();
   proxy::HealthSettings settings;
@@ -106,6 +123,7 @@ void Balancer::start_monitor() {
   proxy::TopologySnapshot first = config_.topology();
   const proxy::TopologyPtr now = proxy_->topology();
   first.version = now->version + 1;
+  for (proxy::NodeView& node : first.nodes) node.host = names_->address(node.host);
   for (proxy::NodeView& node : first.nodes) {  // what is known about a node that stays is not forgotten
     const proxy::NodeView* known = now->find(node.name);
     if (known == nullptr || known->address() != node.address()) continue;

@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "control/balancer_config.h"
+#include "control/node_names.h"
 #include "proxy/health.h"
 #include "proxy/proxy.h"
 
@@ -44,7 +45,9 @@ class Balancer {
  private:
   Balancer(std::string path, BalancerConfig config, proxy::TlsKeeperPtr tls, proxy::ProbeBellPtr bell,
            std::unique_ptr<proxy::Proxy> proxy);
+  void look_up_names();
   void start_monitor();
+  void on_move();
   void publish();
 
   const std::string path_;
@@ -57,6 +60,7 @@ class Balancer {
   const proxy::ProbeBellPtr bell_;
   std::unique_ptr<proxy::Proxy> proxy_;
   std::unique_ptr<proxy::HealthMonitor> monitor_;
+  std::unique_ptr<NodeNames> names_;
 };
 
 }  // namespace pgb::control

@@ -43,7 +43,7 @@ void read_nodes(const Json* list, BalancerConfig& config, Mistakes& mistakes) {
     BalancerConfig::Node node;
     Fields fields(object, prefix, mistakes);
     fields.text("name", node.name);
-    fields.host("host", node.host, true);
+    fields.host_or_name("host", node.host, true);
     fields.number("port", node.port, 1, 65535);
     fields.real("weight", node.weight, 0, kMaxWeight);
     fields.text("tls_host", node.tls_host);
@@ -320,7 +320,7 @@ proxy::TopologySnapshot BalancerConfig::topology() const {
     view.host = node.host;
     view.port = node.port;
     view.weight = node.weight;
-    view.tls_host = node.tls_host;
+    view.tls_host = node.tls_host.empty() ? node.host : node.tls_host;  // host may be looked up
     snapshot.nodes.push_back(std::move(view));
   }
   return snapshot;

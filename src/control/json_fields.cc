@@ -1,6 +1,7 @@
 #include "control/json_fields.h"
 
 #include <algorithm>
+#include <cctype>
 
 #include "base/strings.h"
 #include "model/mistakes.h"
@@ -83,6 +84,19 @@ void Fields::host(const char* key, std::string& out, bool needed) {
   text(key, value, needed);
   if (!value.empty() && !net::Address::parse(value, 1)) {
     return wrong(key, "must be an IP address or localhost, not " + model::shown(value));
+  }
+  out = std::move(value);
+}
+
+void Fields::host_or_name(const char* key, std::string& out, bool needed) {
+  std::string value = out;
+  text(key, value, needed);
+  const auto fits = [](unsigned char c) { return std::isalnum(c) != 0 || c == '-' || c == '.' || c == '_'; };
+  const bool name = !value.empty() && value.size() < 254 && std::isalnum(static_cast<unsigned char>(value[0])) != 0 &&
+                    std::all_of(value.begin(), value.end(), fits) &&
+                    std::any_of(value.begin(), value.end(), [](unsigned char c) { return std::isalpha(c) != 0; });
+  if (!value.empty() && !name && !net::Address::parse(value, 1)) {
+    return wrong(key, "must be an IP address or the name of a host, not " + model::shown(value));
   }
   out = std::move(value);
 }

@@ -28,6 +28,7 @@ class Fields {
   void texts(const char* key, std::vector<std::string>& out);  // a list of texts, none of them empty
   void secret(const char* key, Secret& out, bool needed = false);
   void host(const char* key, std::string& out, bool needed = false);
+  void host_or_name(const char* key, std::string& out, bool needed = false);
   void flag(const char* key, bool& out);
   void real(const char* key, double& out, double least, double most);
   void choice(const char* key, std::string& out, const std::vector<std::string_view>& choices);

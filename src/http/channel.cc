@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
@@ -30,6 +31,7 @@ using TlsStream = beast::ssl_stream<TcpStream>;
 
 constexpr uint32_t kHeaderLimit = 64u << 10;
 constexpr size_t kPiece = 64u << 10;
+constexpr size_t kAtOnce = 16u << 10;  // of an answer, by one read if it is there: else it would be 512 bytes
 
 }  // namespace
 
@@ -237,6 +239,7 @@ class Channel::Impl {
   template <class Stream, class Lowest>
   Result<Response> receive(const Task& task, Stream& stream, Lowest& lowest, const Sink& sink) {
     beast::flat_buffer buffer;
+    buffer.reserve(kAtOnce);
     beast::http::response_parser<beast::http::buffer_body> parser;
     parser.header_limit(kHeaderLimit);
     parser.body_limit(boost::none);
@@ -247,7 +250,8 @@ class Channel::Impl {
     Response response;
     response.status = static_cast<int>(parser.get().result_int());
     for (const auto& field : parser.get()) add_header(response, field.name_string(), field.value());
-    std::string piece(kPiece, '\0');
+    const auto length = parser.content_length();
+    std::string piece(length ? std::min<uint64_t>(std::max<uint64_t>(*length, 1), kPiece) : kPiece, '\0');
     while (!parser.is_done()) {
       parser.get().body().data = piece.data();
       parser.get().body().size = piece.size();

@@ -9,19 +9,21 @@ namespace pgb::proxy {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr std::chrono::seconds kAgain{30};
-constexpr std::chrono::seconds kAfterFailure{2};
 constexpr std::chrono::milliseconds kAfterChange{20};
 constexpr std::chrono::milliseconds kInFlock{250};  // it comes with others
 constexpr std::chrono::seconds kFlock{1};
 constexpr std::chrono::seconds kLongest{1};
 constexpr std::chrono::seconds kPatience{10};
-constexpr unsigned kMostFailures = 30;
 
 }  // namespace
 
-CatalogDirectory::CatalogDirectory(const Settings& settings, TopologyPtr topology, OnCatalog on_catalog)
-    : settings_(settings), on_catalog_(std::move(on_catalog)), topology_(std::move(topology)) {
+CatalogDirectory::CatalogDirectory(const Settings& settings, TopologyPtr topology, IsUsed is_used, OnCatalog on_catalog,
+                                   CatalogTimes times)
+    : settings_(settings),
+      is_used_(std::move(is_used)),
+      on_catalog_(std::move(on_catalog)),
+      times_(times),
+      topology_(std::move(topology)) {
   thread_ = std::thread([this] { run(); });
 }
 
@@ -40,7 +42,7 @@ void CatalogDirectory::want(const std::string& database) {
   const std::lock_guard lock(mutex_);
   const auto [found, is_new] = databases_.try_emplace(database);
   if (!is_new) return;
-  found->second.due = Clock::now();
+  found->second.due = found->second.used = Clock::now();
   changed_.notify_all();
 }
 
@@ -49,7 +51,7 @@ sql::CatalogPtr CatalogDirectory::stale(const std::string& database, const std::
   {
     const std::lock_guard lock(mutex_);
     Database& known = databases_[database];
-    const Time now = Clock::now();
+    const Time now = known.used = Clock::now();
     const bool flock = now - known.changed < kFlock;
     if (known.unread_since == Time()) known.unread_since = now;
     known.changed = now;
@@ -66,7 +68,7 @@ sql::CatalogPtr CatalogDirectory::stale(const std::string& database, const std::
 void CatalogDirectory::apply(TopologyPtr topology) {
   const std::lock_guard lock(mutex_);
   topology_ = std::move(topology);
-  for (auto& [name, database] : databases_) database.due = std::min(database.due, Clock::now() + kAfterFailure);
+  for (auto& [name, database] : databases_) database.due = std::min(database.due, Clock::now() + times_.after_failure);
   changed_.notify_all();
 }
 
@@ -85,7 +87,12 @@ void CatalogDirectory::run() {
       changed_.wait_until(lock, Time(database.due));
       continue;
     }
-    database.due = Clock::now() + kAgain;
+    if (is_used_(name)) database.used = Clock::now();
+    if (Clock::now() - database.used > times_.unused) {
+      forget(name);
+      continue;
+    }
+    database.due = Clock::now() + times_.again;
     database.unread_since = Time();
     const TopologyPtr topology = topology_;
     const uint64_t changes = database.changes;
@@ -104,11 +111,18 @@ void CatalogDirectory::take(const std::string& name, uint64_t changes, const sql
     database.known = catalog;
     database.new_code.clear();
     database.failures = 0;
-  } else if (++database.failures > kMostFailures) {  // dropped, or not for us: who comes back wants it anew
-    databases_.erase(name);
+  } else if (++database.failures >
+             times_.most_failures) {  // dropped, or not for us; whoever is still there wants it anew
+    log::warn("the catalogue of database " + name + " could not be read time after time: its reads go to the primary");
+    forget(name);
   } else {
-    database.due = Clock::now() + kAfterFailure;
+    database.due = Clock::now() + times_.after_failure;
   }
+}
+
+void CatalogDirectory::forget(const std::string& name) {
+  databases_.erase(name);
+  on_catalog_(name, nullptr);
 }
 
 // The primary knows best; while there is none, a replica's will do.
@@ -134,8 +148,8 @@ sql::CatalogPtr CatalogDirectory::ask(const std::string& database, const Topolog
   auto results = (*connection)->query("SET jit = off", deadline);
   if (results) results = (*connection)->query(sql::Catalog::query(), deadline);
   if (!results || results->empty()) {
-    log::warn("the catalogue of database " + database +
-              " cannot be read, its reads go to the primary: " + (results ? "no rows" : results.error().message));
+    log::warn("the catalogue of database " + database + " cannot be read, what was known holds on for a while: " +
+              (results ? "no rows" : results.error().message));
     return nullptr;
   }
   return sql::Catalog::from_rows(results->front().rows, ++version_);

@@ -59,13 +59,19 @@ struct Counters {
   enum class Place { kTaken, kUserFull, kDatabaseFull };
   Place take_place(const std::string& user, const std::string& database, unsigned user_limit, unsigned database_limit) {
     const std::lock_guard lock(mutex_);
-    unsigned& of_user = users_[user];
-    unsigned& of_database = databases_[database];
-    if (user_limit > 0 && of_user >= user_limit) return Place::kUserFull;
-    if (database_limit > 0 && of_database >= database_limit) return Place::kDatabaseFull;
-    ++of_user;
-    ++of_database;
+    const auto full = [](const auto& taken, const std::string& name, unsigned limit) {
+      const auto found = taken.find(name);
+      return limit > 0 && found != taken.end() && found->second >= limit;
+    };
+    if (full(users_, user, user_limit)) return Place::kUserFull;
+    if (full(databases_, database, database_limit)) return Place::kDatabaseFull;
+    ++users_[user];
+    ++databases_[database];
     return Place::kTaken;
+  }
+  bool has_clients(const std::string& database) const {
+    const std::lock_guard lock(mutex_);
+    return databases_.count(database) != 0;
   }
   void leave_place(const std::string& user, const std::string& database) {
     const std::lock_guard lock(mutex_);

@@ -3,9 +3,9 @@
 // Source: PostgreSQL documentation, "Message Flow".
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
-#include <vector>
+
+#include "proxy/kept_queue.h"
 
 namespace pgb::proxy {
 
@@ -30,31 +30,6 @@ struct Expectation {
   uint32_t change = 0;     // number of the change to the client's names that it makes, see ServerUser::server_skipped()
 };
 
-// A queue that keeps its memory.
-class Expectations {
- public:
-  bool empty() const { return head_ == entries_.size(); }
-  size_t size() const { return entries_.size() - head_; }
-  const Expectation& front() const { return entries_[head_]; }
-  const Expectation& at(size_t i) const { return entries_[head_ + i]; }
-  void push(Expectation entry) { entries_.push_back(entry); }
-  void pop() {
-    if (++head_ == entries_.size()) clear();
-    if (head_ >= kCompact) {
-      entries_.erase(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(head_));
-      head_ = 0;
-    }
-  }
-  void erase(size_t i) { entries_.erase(entries_.begin() + static_cast<std::ptrdiff_t>(head_ + i)); }
-  void clear() {
-    entries_.clear();
-    head_ = 0;
-  }
-
- private:
-  static constexpr size_t kCompact = 1024;
-  std::vector<Expectation> entries_;
-  size_t head_ = 0;
-};
+using Expectations = KeptQueue<Expectation>;
 
 }  // namespace pgb::proxy

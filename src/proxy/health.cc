@@ -28,12 +28,14 @@ int64_t now_ns() {
 // A replica's position is what queries see there; the primary's is beyond whatever it has acknowledged. What was rolled
 // back is not flushed until something else is, and replicas get only what is flushed. But an asynchronous commit is
 // flushed within three times wal_writer_delay (PostgreSQL, 30.4 "Asynchronous Commit"); five times and a second are
-// left for a machine that is late.
+// left for a machine that is late. From which timeline a replica gets its log only a member of pg_read_all_stats is
+// told, and only while it does.
 constexpr char kQuestion[] =
     "SELECT pg_is_in_recovery() AS standby, CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() "
     "ELSE pg_current_wal_insert_lsn() END - '0/0'::pg_lsn AS lsn, CASE WHEN pg_is_in_recovery() THEN 0 "
     "ELSE pg_current_wal_flush_lsn() - '0/0'::pg_lsn END AS flushed, CASE WHEN pg_is_in_recovery() THEN NULL "
     "ELSE left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END AS timeline, "
+    "(SELECT received_tli FROM pg_stat_get_wal_receiver()) AS received, "
     "(extract(epoch FROM current_setting('wal_writer_delay')::interval) * 5e9 + 1e9)::int8 AS settle";
 
 // It answers, if only to say that it has no room for one more.
@@ -51,6 +53,7 @@ struct HealthMonitor::Answer {
   uint64_t flushed = 0;   // of a primary: whatever was acknowledged settle_ns ago lies before it
   int64_t settle_ns = 0;  // of a primary
   uint32_t timeline = 0;  // a primary's
+  uint32_t received = 0;  // of the log that a replica gets; 0: not known
 };
 
 Result<HealthMonitor::Answer> HealthMonitor::ask(std::unique_ptr<pgclient::Connection>& connection,
@@ -73,6 +76,7 @@ Result<HealthMonitor::Answer> HealthMonitor::ask(std::unique_ptr<pgclient::Conne
   answer.flushed = std::strtoull((*results)[0].get(0, "flushed").c_str(), nullptr, 10);
   answer.settle_ns = std::strtoll((*results)[0].get(0, "settle").c_str(), nullptr, 10);
   answer.timeline = static_cast<uint32_t>(std::strtoul((*results)[0].get(0, "timeline").c_str(), nullptr, 16));
+  answer.received = static_cast<uint32_t>(std::strtoul((*results)[0].get(0, "received").c_str(), nullptr, 10));
   return answer;
 }
 
@@ -80,6 +84,7 @@ HealthMonitor::HealthMonitor(HealthSettings settings, TopologyPtr first, OnChang
     : settings_(std::move(settings)), on_change_(std::move(on_change)), topology_(std::move(first)) {
   const size_t count = topology_->nodes.size();  // the first thread may change topology_ already
   replayed_.resize(count);
+  astray_.resize(count);
   for (size_t i = 0; i < count; ++i) {
     const NodeView& node = topology_->nodes[i];
     gauges_.push_back(node.gauge);
@@ -158,7 +163,7 @@ void HealthMonitor::watch(size_t index) {
     } else if (answer) {
       if (restarted) forget_log(index);
       if (restarted) node.gauge->back_since_ns = now_ns();
-      note_log(index, answer->role, asked, answer->lsn);
+      note_log(index, asked, *answer);
       if (answer->role == NodeRole::kPrimary) note_flushed(asked - answer->settle_ns, answer->flushed);
       if (node.gauge->readmit(asked)) log::debug("node " + node.name + " may be read from again");
       // A node that was slow once gets another chance: what is not measured anew is forgotten by and by.
@@ -191,16 +196,30 @@ bool HealthMonitor::ask_more(const NodeView& node, pgclient::Connection& connect
   return true;
 }
 
-void HealthMonitor::note_log(size_t index, NodeRole role, int64_t asked_ns, uint64_t lsn) {
+void HealthMonitor::note_log(size_t index, int64_t asked_ns, const Answer& answer) {
   const std::lock_guard lock(log_mutex_);
-  if (role == NodeRole::kReplica) {
-    replayed_[index] = lsn;
+  if (answer.role == NodeRole::kReplica) {
+    const bool of_before = answer.received != 0 && answer.received < log_timeline_;
+    if (answer.received >= log_timeline_ && log_timeline_ != 0) astray_[index] = false;
+    replayed_[index] = of_before || astray_[index] ? 0 : answer.lsn;
     return note_catch_up(index);
   }
   replayed_[index] = 0;
-  note_primary(index, asked_ns, lsn);
+  if (answer.timeline > log_timeline_) note_promotion(answer);
+  note_primary(index, asked_ns, answer.lsn);
   gauges_[index]->caught_up_ns = asked_ns;
   gauges_[index]->behind_bytes = 0;
+}
+
+// Positions mean something else from here on. Who had replayed more than the new primary has written has something that
+// it has not: however far that writes, such a replica has not caught up before it was made anew.
+void HealthMonitor::note_promotion(const Answer& answer) {
+  const bool first = std::exchange(log_timeline_, answer.timeline) == 0;
+  for (size_t i = 0; i < replayed_.size(); ++i) {
+    if (!first) astray_[i] = astray_[i] || replayed_[i] > answer.lsn;
+    replayed_[i] = 0;
+  }
+  primary_log_.clear();
 }
 
 void HealthMonitor::note_primary(size_t index, int64_t asked_ns, uint64_t lsn) {
@@ -249,6 +268,7 @@ void HealthMonitor::note_catch_up(size_t index) {
 void HealthMonitor::forget_log(size_t index) {
   const std::lock_guard lock(log_mutex_);
   replayed_[index] = 0;
+  astray_[index] = false;
   gauges_[index]->caught_up_ns = 0;
 }
 

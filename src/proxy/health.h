@@ -61,12 +61,13 @@ class HealthMonitor {
 
  private:
   void watch(size_t index);
-  void note_log(size_t index, NodeRole role, int64_t asked_ns, uint64_t lsn);
+  struct Answer;
+  void note_log(size_t index, int64_t asked_ns, const Answer& answer);
+  void note_promotion(const Answer& answer);
   void note_primary(size_t index, int64_t asked_ns, uint64_t lsn);
   void note_flushed(int64_t by_ns, uint64_t flushed);
   void note_catch_up(size_t index);
   void forget_log(size_t index);
-  struct Answer;
   static Result<Answer> ask(std::unique_ptr<pgclient::Connection>& connection, const pgclient::ConnInfo& info,
                             Deadline deadline);
   bool ask_more(const NodeView& node, pgclient::Connection& connection, int64_t took_ns) const;
@@ -91,8 +92,10 @@ class HealthMonitor {
   // What the primary said, oldest first: at the time (ns) it was asked, its log reached to no less than everything
   // that was committed before; guarded by log_mutex_.
   std::deque<std::pair<int64_t, uint64_t>> primary_log_;
-  size_t log_of_ = SIZE_MAX;        // which node's; likewise guarded
-  std::vector<uint64_t> replayed_;  // what each replica said last; 0: nothing that still holds; likewise guarded
+  size_t log_of_ = SIZE_MAX;        // which node's; likewise guarded, as the next three
+  uint32_t log_timeline_ = 0;       // the highest one that a primary was on
+  std::vector<uint64_t> replayed_;  // what each replica said last; 0: nothing that still holds
+  std::vector<bool> astray_;        // it had replayed more than the primary had written
   std::vector<std::shared_ptr<NodeGauge>> gauges_;
   std::vector<std::thread> threads_;
 };

@@ -8,7 +8,6 @@ namespace pgb::proxy {
 namespace {
 
 constexpr char kRole[] = "role", kTimeout[] = "statement_timeout";
-constexpr size_t kForgetAbove = 1000;  // sets nobody has any more are looked for then
 
 // A role is part of a search_path with "$user" in it.
 constexpr std::array<std::string_view, 15> kForParsing = {"array_nulls",
@@ -94,8 +93,10 @@ Status add_options(const std::string& options, Parameters& out) {
 ParameterSetPtr ParameterSets::intern(Parameters parameters) {
   if (parameters.empty()) return none_;
   const std::lock_guard lock(mutex_);
-  if (known_.size() > kForgetAbove) {
+  if (known_.size() > forget_above_) {
     for (auto it = known_.begin(); it != known_.end();) it = it->second.expired() ? known_.erase(it) : std::next(it);
+    forget_above_ =
+        std::max(kForgetAbove, 2 * known_.size());  // so that many that live are not looked through each time
   }
   std::weak_ptr<const Parameters>& slot = known_[parameters];
   ParameterSetPtr set = slot.lock();

@@ -27,9 +27,12 @@ class ParameterSets {
   const ParameterSetPtr& none() const { return none_; }
 
  private:
+  static constexpr size_t kForgetAbove = 1000;
+
   const ParameterSetPtr none_ = std::make_shared<const Parameters>();
   std::mutex mutex_;
-  std::map<Parameters, std::weak_ptr<const Parameters>> known_;  // guarded by mutex_
+  std::map<Parameters, std::weak_ptr<const Parameters>> known_;  // guarded by mutex_, like the next one
+  size_t forget_above_ = kForgetAbove;  // with more, those that nobody has any more are looked for
 };
 
 // SQL that turns a server session with the parameters `from` into one with `to`; empty when nothing is to be done.

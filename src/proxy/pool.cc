@@ -63,7 +63,7 @@ Server* Pool::get(PoolClient& client, const NodeView& node, bool own) {
     server->ask(Purpose::kCheck, "");
     server->flush();
   }
-  from.waiting.emplace_back(&client, context_.now_ns());
+  from.waiting.push({&client, context_.now_ns()});
   ++context_.stats.waits;
   note_waiting(from);
   open_for_waiters(from);
@@ -105,7 +105,7 @@ void Pool::give_kept(Branch& branch) {
 
 void Pool::hand_over(Branch& branch, Server& server) {
   PoolClient* client = branch.waiting.front().first;
-  branch.waiting.pop_front();
+  branch.waiting.pop();
   note_waiting(branch);
   client->server_given(server);
 }
@@ -113,9 +113,7 @@ void Pool::hand_over(Branch& branch, Server& server) {
 void Pool::forget(PoolClient& client) {
   for (const auto& owned : branches_) {
     Branch& branch = *owned;
-    auto& waiting = branch.waiting;
-    const auto same = [&](const auto& waiter) { return waiter.first == &client; };
-    waiting.erase(std::remove_if(waiting.begin(), waiting.end(), same), waiting.end());
+    branch.waiting.erase_if([&](const Waiter& waiter) { return waiter.first == &client; });
     note_waiting(branch);
   }
 }
@@ -278,7 +276,7 @@ void Pool::server_answered(Server& server, Purpose, InternalAnswer answer) {
 
 void Pool::on_topology() {
   // Told at the end: they come back at once, and may make a branch of their own.
-  Waiting displaced;
+  std::vector<Waiter> displaced;
   for (const auto& owned : branches_) {
     Branch& branch = *owned;
     const NodeView* now = context_.topology->find(branch.node.name);
@@ -294,8 +292,8 @@ void Pool::on_topology() {
   for (const auto& [client, since] : displaced) client->node_changed();
 }
 
-void Pool::displace(Branch& branch, Waiting& displaced) {
-  std::move(branch.waiting.begin(), branch.waiting.end(), std::back_inserter(displaced));
+void Pool::displace(Branch& branch, std::vector<Waiter>& displaced) {
+  displaced.insert(displaced.end(), branch.waiting.begin(), branch.waiting.end());
   branch.waiting.clear();
   note_waiting(branch);
 }
@@ -315,7 +313,7 @@ void Pool::retire(const std::string& node) {
 }
 
 void Pool::on_orders() {
-  Waiting displaced;
+  std::vector<Waiter> displaced;
   const bool paused = context_.orders->pauses(database_);
   for (const auto& branch : branches_) {
     if (!paused && !branch->node.gauge->drained) continue;

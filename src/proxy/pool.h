@@ -1,7 +1,6 @@
 // The servers of one database and user, for the sessions of one reactor's thread: idle ones, and who waits for one.
 #pragma once
 
-#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "proxy/cancel_job.h"
+#include "proxy/kept_queue.h"
 #include "proxy/quota.h"
 #include "proxy/server.h"
 #include "proxy/traffic.h"
@@ -89,11 +89,12 @@ class Pool final : public ServerOwner, public ServerUser {
   bool unused() const;
 
  private:
-  struct Branch {  // of one node
+  using Waiter = std::pair<PoolClient*, int64_t>;  // since (ns)
+  struct Branch {                                  // of one node
     NodeView node;
     QuotaPtr quota;
-    std::vector<Server*> idle;                            // the one used last is the last
-    std::deque<std::pair<PoolClient*, int64_t>> waiting;  // since (ns)
+    std::vector<Server*> idle;  // the one used last is the last
+    KeptQueue<Waiter> waiting;
     unsigned connecting = 0;
     int64_t retry_at = 0;
     int64_t warm_at = 0;  // when one may be opened next that nobody waits for
@@ -132,8 +133,7 @@ class Pool final : public ServerOwner, public ServerUser {
   Server* take_idle(Branch& branch, const PoolClient& client, bool own);
   void retire(Branch& branch);
   static const char* state_of(const Server& server);
-  using Waiting = std::vector<std::pair<PoolClient*, int64_t>>;
-  void displace(Branch& branch, Waiting& displaced);
+  void displace(Branch& branch, std::vector<Waiter>& displaced);
   void refuse_all(Branch& branch, const std::string& why, const pgwire::ErrorResponse* error);
 
   // ServerOwner

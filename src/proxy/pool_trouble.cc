@@ -52,15 +52,13 @@ void Pool::eject(Branch& branch, const std::string& why) {
     log::warn("node " + branch.node.name + " gets no reads for now: " + why);
   }
   if (branch.node.role != NodeRole::kReplica) return;
-  std::deque<std::pair<PoolClient*, int64_t>> waiting;
-  waiting.swap(branch.waiting);
+  const KeptQueue<Waiter> waiting = std::exchange(branch.waiting, {});
   note_waiting(branch);
   for (const auto& [client, since] : waiting) client->node_changed();
 }
 
 void Pool::refuse_all(Branch& branch, const std::string& why, const pgwire::ErrorResponse* error) {
-  std::deque<std::pair<PoolClient*, int64_t>> waiting;
-  waiting.swap(branch.waiting);
+  const KeptQueue<Waiter> waiting = std::exchange(branch.waiting, {});
   note_waiting(branch);
   for (const auto& [client, since] : waiting) client->server_refused(why, error);
 }

@@ -17,8 +17,9 @@ Proxy::Proxy(Settings settings, TopologyPtr topology)
       pool_settings_(settings_.pool),
       auth_(settings_, mock_secret_, topology),
       hba_(settings_.hba),
-      catalogs_(settings_, topology,
-                [this](const std::string& database, const sql::CatalogPtr& catalog) { on_catalog(database, catalog); }),
+      catalogs_(
+          settings_, topology, [this](const std::string& database) { return counters_.has_clients(database); },
+          [this](const std::string& database, const sql::CatalogPtr& catalog) { on_catalog(database, catalog); }),
       shared_{settings_,
               counters_,
               cancels_,

@@ -96,6 +96,11 @@ bool Router::knows(const std::string& database) {
 }
 
 void Router::set_catalog(const std::string& database, sql::CatalogPtr catalog) {
+  if (!catalog) {
+    last_name_ = nullptr;
+    databases_.erase(database);
+    return;
+  }
   Database& known = of(database);
   if (catalog && catalog->is_read()) known.last_read = catalog;
   known.catalog = std::move(catalog);

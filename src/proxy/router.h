@@ -44,7 +44,7 @@ class Router {
   // What functions of the database may set, beside the parameters that servers list; empty: nothing, or not known.
   const std::vector<std::string>& custom_parameters(const std::string& database);
   bool knows(const std::string& database);  // has its catalogue, and nothing was changed since
-  void set_catalog(const std::string& database, sql::CatalogPtr catalog);
+  void set_catalog(const std::string& database, sql::CatalogPtr catalog);  // null: all that is known is forgotten
   // By what the catalogue said when it was last read, whatever has been changed since.
   sql::Decision as_last_known(const sql::Verdict& verdict, const std::string& database);
   // A transaction that may have changed what the catalogue says is over: until it was asked again, nothing is known.

@@ -14,7 +14,7 @@ Server::Server(ReactorContext& context, ServerOwner& owner, const NodeView& node
       login_(std::move(login)),
       framer_(pgwire::kMaxAuthBody),
       parameters_(context.shared.sets.none()) {
-  made = idle_since = busy_since = context.loop.now();
+  made = idle_since = busy_since = asked = context.loop.now();
 }
 
 Server::~Server() { close(); }
@@ -124,6 +124,7 @@ void Server::ask(Purpose purpose, const std::string& sql) {
   append(bytes);
   expect({Expectation::Kind::kInternal, 0});
   purposes_.push_back(purpose);
+  asked = context_->loop.now();
   unnamed = 0;  // a simple query ends the unnamed statement
 }
 
@@ -173,6 +174,14 @@ uint64_t Server::least_used() const {
     if (used < when) when = used, statement = id;
   }
   return statement;
+}
+
+// The statement is of no use to anybody any more, nor, perhaps, are others; they stay there under names that nobody
+// uses, which a server can have enough of.
+void Server::forget_old_plans() {
+  orphans_ += prepared_.size();
+  retire = retire || orphans_ > context_->pool_settings.max_prepared;
+  forget_all();
 }
 
 void Server::forget_all() {

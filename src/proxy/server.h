@@ -183,6 +183,7 @@ class Server final : public net::Pollable {
   uint64_t errors = 0;   // that it has told a client
   unsigned holds = 0;    // cancel requests under way: it must not serve another one until they are through
   net::EventLoop::Clock::time_point made, idle_since, busy_since;
+  net::EventLoop::Clock::time_point asked;  // our last question
 
   // To another reactor: no events come in between. Only while it serves nobody and is idle.
   void detach();
@@ -220,6 +221,7 @@ class Server final : public net::Pollable {
   Fate on_message(char tag, std::string_view raw);
   Fate expected_answer(Expectation::Kind kind);
   Fate on_error(std::string_view raw);
+  void forget_old_plans();
   bool is_taken_back(const pgwire::ErrorResponse& error);
   void foresee(std::string_view rest);
   Fate on_notice(std::string_view raw);
@@ -272,6 +274,7 @@ class Server final : public net::Pollable {
   std::unordered_map<uint64_t, uint64_t> prepared_;  // id to when it was used
   uint64_t use_ = 0;
   uint64_t generation_ = 0;  // of the names
+  uint64_t orphans_ = 0;     // statements that are there, perhaps, under names of earlier generations
 };
 
 }  // namespace pgb::proxy

@@ -236,7 +236,7 @@ Server::Fate Server::on_error(std::string_view raw) {
   } else if (!expected_.empty() && expected_.front().kind != Expectation::Kind::kQuery) {
     skip_to_sync();
   }
-  if (error && is_of_old_plan(*error)) forget_all();  // the statement is of no use to anybody any more
+  if (error && is_of_old_plan(*error)) forget_old_plans();
   return Fate::kPass;
 }
 

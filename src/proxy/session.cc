@@ -222,6 +222,10 @@ void Session::tick() {
   const bool held_too_long = held_until_ && held_until_->expired() && !queued_;
   if (ending_) return;
   if (waiting_ && (wait_until_.expired() || held_too_long)) return waited_too_long();
+  const auto patience = context_.shared.settings.server_timeout;
+  if (server_ != nullptr && server_->works_for_us() && context_.loop.now() - server_->asked >= patience) {
+    return server_->abandon("the server " + server_->node().name + " did not answer a question of the balancer's own");
+  }
   if (waiting_ && !queued_ && !waiting_quiet_ && server_ == nullptr) return on_topology();
   if (state_ != State::kReady) return;
   // It said goodbye without what the server waits for: there will be no answer.
@@ -244,8 +248,9 @@ void Session::tick_busy() {
   if (settings.query_timeout.count() > 0 && server_->owes_client() && now - request_since_ >= settings.query_timeout) {
     return query_timed_out();
   }
-  if (settings.idle_transaction_timeout.count() > 0 && server_->quiet() &&
-      server_->status() != pgwire::TxnStatus::kIdle && now - last_active_ >= settings.idle_transaction_timeout) {
+  const bool open = server_->status() != pgwire::TxnStatus::kIdle || !batch_start_;  // or a Sync is still to come
+  if (settings.idle_transaction_timeout.count() > 0 && server_->quiet() && open &&
+      now - last_active_ >= settings.idle_transaction_timeout) {
     fail("25P03", "the transaction was idle for too long",
          "idle_transaction_timeout is " + std::to_string(settings.idle_transaction_timeout.count()) + " ms");
   }

@@ -185,7 +185,8 @@ class Session final : public net::Pollable, public ServerUser, public PoolClient
   void note_sequences(const Look& look, bool changes, bool first);
   void note_discard();
   void note_code(const Look& look);
-  void note_text(std::string_view rest, size_t total);
+  void note_text(std::string_view message, size_t total);
+  std::string_view text_of(std::string_view message) const;
 
   // session_console.cc: what the balancer itself is asked
   bool asks_for_console() const;

@@ -159,11 +159,11 @@ Session::Step Session::step(Input& in) {
 // The server is there: one message on its way.
 Session::Step Session::forward(Input& in, size_t total) {
   if (!kept_.empty()) drop_kept();
-  if (batch_start_ && may_begin_request(in.rest()[0])) {
-    if (requests_ == 0) request_since_ = context_.loop.now();
-    note_request(in);
-  }
+  // After a Flush a request may rest for long: what counts is how long the server has had something to do.
+  if (requests_ == 0 || server_->quiet()) request_since_ = context_.loop.now();
+  if (batch_start_ && may_begin_request(in.rest()[0])) note_request(in);
   const std::string_view message = in.rest().substr(0, std::min(total, in.rest().size()));
+  if (context_.pool_settings.log_slow_queries.count() > 0) note_text(message, total);
   switch (message[0]) {
     case fe::kQuery: return query(in, message, total);
     case fe::kParse: return parse(in, message, total);
@@ -248,7 +248,6 @@ Session::Step Session::begin(Input& in, size_t total) {
   if (!look_at_request(rest, total, look, refusal)) return Step::kMore;
   if (look.verdict != nullptr && answer_ourselves(in, *look.verdict, total)) return Step::kOn;
   if (refused_by_mode(refusal)) return Step::kOn;
-  if (context_.pool_settings.log_slow_queries.count() > 0) note_text(rest, total);
   if (std::exchange(to_primary_, false)) {
     look.replica = false;
     look.counted_as = reason::kRefusedStatement;

@@ -69,11 +69,15 @@ bool Session::answer_if_asked(Input& in, std::string_view text, size_t total) {
 void Session::note_answered(const Server& server) {
   const auto now = context_.loop.now();
   const uint64_t took = microseconds(now - last_active_);
+  const uint64_t worked = std::min(took, microseconds(now - server.busy_since));  // without the wait for a server
   Traffic& traffic = pool_->traffic;
   ++traffic.requests;
-  traffic.request_us += std::min(took, microseconds(now - server.busy_since));
+  traffic.request_us += worked;
   traffic.latency.note(took);
+  server.node().gauge->note_latency(worked);
   context_.routes.note_answer(server.node(), took);
+  const auto slow = context_.pool_settings.log_slow_queries;
+  if (slow.count() > 0 && now - request_since_ >= slow) log_slow(now - request_since_);
 }
 
 // Nothing is run, and what SHOW pgbalancer.route says stays as it was.

@@ -362,12 +362,25 @@ void Session::note_discard() {
   server_->forget_all();
 }
 
-// For the log of slow queries: without its literals, which may be secrets.
-void Session::note_text(std::string_view rest, size_t total) {
-  const bool shown =
-      rest[0] == fe::kQuery && rest.size() >= total && sql::normalize(query_text(rest.substr(0, total)), slow_text_);
+// For the log of slow queries: of what runs next, without its literals, which may be secrets.
+void Session::note_text(std::string_view message, size_t total) {
+  const char tag = message[0];
+  if (tag != fe::kQuery && tag != fe::kParse && tag != fe::kBind) return;
+  const bool shown = message.size() >= total && sql::normalize(text_of(message), slow_text_);
   if (!shown) slow_text_.clear();
   if (slow_text_.size() > kMaxLogged) slow_text_.resize(kMaxLogged);
+}
+
+// The statement that a Query or Parse has, or a Bind means; empty: it is not here any more.
+std::string_view Session::text_of(std::string_view message) const {
+  if (message[0] == fe::kQuery) return query_text(message);
+  bool complete = false;
+  const size_t second = pgwire::kHeaderSize + read_c_string(message, pgwire::kHeaderSize, complete).size() + 1;
+  const std::string_view text = read_c_string(message, second, complete);
+  if (message[0] == fe::kParse) return text;
+  if (text.empty()) return std::string_view(unnamed_body_).substr(0, unnamed_body_.find('\0'));
+  const auto found = statements_.find(text);
+  return found == statements_.end() ? std::string_view() : found->second.prepared->text();
 }
 
 }  // namespace pgb::proxy

@@ -251,18 +251,10 @@ void Session::release() {
   server_ = nullptr;
   if (!kept_.empty()) drop_kept();
   server.kept = std::exchange(drew_number_, false);
-  NodeGauge& gauge = *server.node().gauge;
-  --gauge.busy;
+  --server.node().gauge->busy;
   ++context_.stats.transactions;
   ++pool_->traffic.transactions;
-  const auto took = context_.loop.now() - server.busy_since;
-  const auto us = static_cast<uint32_t>(
-      std::min<int64_t>(std::chrono::duration_cast<std::chrono::microseconds>(took).count(), 10'000'000));
-  const uint32_t before = gauge.latency_us.load(std::memory_order_relaxed);
-  pool_->traffic.transaction_us += microseconds(took);
-  gauge.latency_us.store(before - before / 8 + us / 8, std::memory_order_relaxed);
-  const auto slow = context_.pool_settings.log_slow_queries;
-  if (slow.count() > 0 && took >= slow) log_slow(took);
+  pool_->traffic.transaction_us += microseconds(context_.loop.now() - server.busy_since);
   pool_->give_back(server);
   update_interest();  // it may have been too slow for what the client sends
 }

@@ -38,7 +38,7 @@ struct NodeGauge {
   std::atomic<int64_t> caught_up_ns{0};
   std::atomic<uint64_t> behind_bytes{0};  // of the primary's log, when it was last asked
   std::atomic<uint32_t> busy{0};          // our servers there that work just now
-  std::atomic<uint32_t> latency_us{0};    // of an answer, smoothed
+  std::atomic<uint32_t> latency_us{0};    // from a request to the end of its answer, smoothed
   // Traffic met an error there: it gets no reads until a probe that was sent at this time or later has been answered.
   // 0: none has to be.
   std::atomic<int64_t> ejected_until_ns{0};
@@ -48,6 +48,11 @@ struct NodeGauge {
   ProbeCounts probes;
   BasicsBox basics;
 
+  void note_latency(uint64_t us) {
+    constexpr uint64_t kMost = 10'000'000;
+    const uint32_t before = latency_us.load(std::memory_order_relaxed);
+    latency_us.store(before - before / 8 + static_cast<uint32_t>(std::min(us, kMost)) / 8, std::memory_order_relaxed);
+  }
   // True if it was not ejected before.
   bool eject(int64_t until_ns) {
     int64_t known = ejected_until_ns.load();

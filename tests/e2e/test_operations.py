@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 import urllib.error
 
 import psycopg
@@ -17,6 +18,7 @@ import pytest
 
 from harness.alone import Replica, newest_bin, standing_alone
 from harness.waiting import holds_for, wait_until
+from harness.wire import SYNC, Wire, bind, execute, parse
 
 PASSWORD = "shop"
 READ = "SELECT count(*) FROM things"
@@ -490,6 +492,47 @@ def test_shutdown_timeout_ends_what_does_not_end(site):
     finally:
         del balancer.config["shutdown_timeout"]
         balancer.start()
+
+
+def test_of_slow_statements_each_one_is_logged_whatever_it_is_part_of(site):
+    balancer = site.balancer
+    balancer.config.update(log_format="json", log_file="own.log", log_slow_queries=0.05, pools=[{"database": "other", "pool_mode": "session"}])
+    balancer.restart()
+
+    def slow() -> list[dict]:
+        lines = [json.loads(line) for line in (balancer.folder / "own.log").read_text().splitlines()]
+        return [line for line in lines if line["message"] == "slow"]
+    try:
+        with Wire(balancer.url("shop", PASSWORD)) as wire:
+            wire.query("BEGIN")
+            wire.query("SELECT pg_sleep(0.1)")
+            time.sleep(0.3)  # the client thinks: nothing is slow
+            wire.query("COMMIT")
+            wire.ask(parse("SELECT pg_sleep(0.1), $1::int", "named"), SYNC)
+            wire.ask(bind("named", (1,)), execute(), SYNC)
+            wire.ask(parse("SELECT pg_sleep(0.1), 'unnamed'"), bind(), execute(), SYNC)
+        with Wire(balancer.url("shop", PASSWORD, "other")) as wire:
+            wire.query("SELECT pg_sleep(0.1) AS whole_session")
+            time.sleep(0.3)
+            wire.query("SELECT 1")
+        told = wait_until(lambda: len(slow()) >= 4 and slow(), 5, "they are logged")
+        assert [line["text"] for line in told] == ["SELECT pg_sleep(?.?)", "SELECT pg_sleep(?.?), $1::int", "SELECT pg_sleep(?.?), ?",
+                                                   "SELECT pg_sleep(?.?) AS whole_session"], told
+        assert all(100 <= int(line["ms"]) < 300 for line in told), told
+    finally:
+        for key in ("log_format", "log_file", "log_slow_queries", "pools"):
+            del balancer.config[key]
+        balancer.restart()
+        (balancer.folder / "own.log").unlink()
+
+
+def test_the_time_a_client_thinks_is_no_slowness_of_its_server(site):
+    with Wire(site.balancer.url("shop", PASSWORD)) as wire:
+        wire.query("BEGIN READ ONLY")
+        wire.query("SELECT count(*) FROM things")
+        time.sleep(2)
+        wire.query("COMMIT")
+    assert all(node["latency_us"] < 100_000 for node in site.balancer.ask("status")["nodes"])
 
 
 def test_the_log_is_json_if_it_is_wanted_and_moves_on_when_its_file_is_renamed(site):

@@ -11,7 +11,7 @@ import pytest
 
 from harness.alone import standing_alone
 from harness.waiting import holds_for, wait_until
-from harness.wire import Wire, query
+from harness.wire import FLUSH, SYNC, Wire, bind, execute, parse, query
 
 PASSWORD = "shop"
 USERS = ("app", "other", "warm")
@@ -155,6 +155,40 @@ def test_idle_transaction_timeout_gives_its_server_to_others(site):
     other = site.client()
     assert run(other, "SELECT count(*) FROM written") == 0
     assert ending(wire, 3) == ["25P03"]
+
+
+def test_idle_transaction_timeout_is_for_requests_without_their_end_too(site):
+    site.configure(idle_transaction_timeout=0.5, pool_size=1)
+    wire = site.wire()
+    wire.send(parse("INSERT INTO written VALUES (1)"), bind(), execute(), FLUSH)
+    assert not wire.until("C").errors  # no Sync: it is not committed, and its row is locked
+    assert run(site.client(), "SELECT count(*) FROM written") == 0, "the server is there for others again"
+    assert ending(wire, 3) == ["25P03"]
+
+
+def test_query_timeout_does_not_count_a_pause_within_a_request(site):
+    site.configure(query_timeout=1)
+    wire = site.wire()
+    wire.send(parse("SELECT pg_sleep(0.5)"), FLUSH)
+    wire.until("1")
+    time.sleep(1.2)
+    assert not wire.ask(bind(), execute(), SYNC).errors
+
+
+def test_a_server_that_does_not_answer_the_balancers_own_question_is_left(site):
+    site.configure(pool_size=1)
+    changed, waiting = site.client(), site.client()
+    run(changed, "SET work_mem = '7MB'")
+    frozen = run(changed, "SELECT pg_backend_pid()")
+    os.kill(frozen, signal.SIGSTOP)
+    try:
+        begun = time.monotonic()
+        with pytest.raises(psycopg2.errors.TransactionResolutionUnknown, match="did not answer a question of the balancer's own"):
+            run(waiting, "SHOW work_mem")  # its server is asked to take that back first
+        assert 9 < time.monotonic() - begun < 15
+        assert run(waiting, "SELECT pg_backend_pid()") != frozen
+    finally:
+        os.kill(frozen, signal.SIGCONT)
 
 
 def test_server_idle_timeout_closes_who_rests(site):

@@ -8,6 +8,8 @@ from harness import wire
 from harness.pooled import PRIMARY, SERVERS, run
 from harness.wire import FLUSH, SYNC, Wire
 
+KEPT = 200  # statements on a server: max_prepared_statements, where nothing else is said
+
 # --- prepared statements of the protocol
 
 def test_one_text_of_many_clients_is_right_for_each(pooled):
@@ -343,6 +345,27 @@ def test_more_statements_than_a_server_keeps(pooled):
         client.ask(wire.parse(f"{PRIMARY}SELECT {number}", f"s{number}"), SYNC)
     for number in (*range(0, 450, 7), *range(449, 0, -11)):
         assert client.ask(wire.bind(f"s{number}"), wire.execute(), SYNC).value == str(number)
+    counts = pooled.on_each_server(lambda: client.value(PRIMARY + "SELECT count(*) FROM pg_prepared_statements"))
+    assert all(int(count) <= 2 * KEPT for count in counts), counts  # with what earlier tests have left there
+
+
+def test_statements_of_old_plans_do_not_pile_up_on_a_server(pooled):
+    client = pooled.wire()
+    client.query("DROP TABLE IF EXISTS grows; CREATE TABLE grows (n int)")
+    for number in range(KEPT - 5):
+        client.ask(wire.parse(f"{PRIMARY}SELECT {number} FROM grows", f"s{number}"), SYNC)
+    for number in range(8):
+        client.ask(wire.parse(PRIMARY + f"SELECT *, {number} FROM grows", "all"), SYNC)
+        assert not client.ask(wire.bind("all"), wire.execute(), SYNC).errors
+        client.query("BEGIN")
+        client.query(f"ALTER TABLE grows ADD COLUMN c{number} int")
+        assert client.ask(wire.bind("all"), wire.execute(), SYNC).sqlstates == ["0A000"]
+        client.query("ROLLBACK")
+        for again in range(KEPT - 5):
+            assert not client.ask(wire.bind(f"s{again}"), wire.execute(), SYNC).errors
+        client.ask(wire.close("all"), SYNC)
+    counts = pooled.on_each_server(lambda: client.value(PRIMARY + "SELECT count(*) FROM pg_prepared_statements"))
+    assert all(int(count) <= 2 * KEPT + 10 for count in counts), counts
 
 
 # --- pipelines and odd messages

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from harness.alone import standing_group
-from harness.losing import CLOSED, NO_PRIMARY, ROLLED_BACK, SETUP, UNKNOWN, Asking, Group, good, note
+from harness.losing import CLOSED, COUNT, NO_PRIMARY, ROLLED_BACK, SETUP, UNKNOWN, Asking, Group, good, note
 from harness.waiting import wait_until
 from harness.wire import SYNC, bind, execute, parse
 
@@ -127,6 +127,31 @@ def test_writers_follow_to_a_replica_that_is_promoted_and_never_go_back(fresh):
     new.start()
     good(late.get())
     assert fresh.rows("late", new) == 1 and fresh.rows("late", old) == 0
+
+
+def test_a_replica_with_more_log_than_the_new_primary_has_does_not_pass_for_caught_up():
+    with standing_group(2, primary_wait_timeout=20) as made:
+        old, (new, ahead), _ = made
+        old.sql(SETUP + "CREATE TABLE filler AS SELECT 0 AS n")
+        for replica in (new, ahead):
+            replica.wait_caught_up()
+        group = Group(*made)
+        with group.stack:
+            group.wait_catalogue()
+            new.stop()
+            old.sql("INSERT INTO filler SELECT generate_series(1, 50000)")
+            ahead.wait_caught_up()
+            client = group.client()
+            wait_until(lambda: client.value("SELECT here()") == str(ahead.port), 20, "reads go there")
+            old.kill()
+            new.start()
+            new.promote()
+            group.wait_primary(new)
+            assert group.state(ahead)["healthy"], "it answers, as a replica of nobody"
+            for number in range(30):
+                good(client.ask(note(f"after {number}")))
+                assert client.value(COUNT % f"after {number}") == "1", "what a session wrote it reads"
+            assert ahead.sql(COUNT % "after 0") == [(0,)]
 
 
 def test_of_two_primaries_at_once_the_newer_one_is_written_to_also_by_who_is_at_the_older_one(fresh):

@@ -109,7 +109,8 @@ struct World {
     counters.max_clients = 1000;
     auth = std::make_unique<AuthDirectory>(settings, mock, nobody);
     hba = std::make_unique<CurrentHba>(settings.hba);
-    catalogs = std::make_unique<CatalogDirectory>(settings, nobody, [](const std::string&, const sql::CatalogPtr&) {});
+    catalogs = std::make_unique<CatalogDirectory>(
+        settings, nobody, [](const std::string&) { return true; }, [](const std::string&, const sql::CatalogPtr&) {});
     shared.reset(new Shared{
         settings, counters, cancels, *auth, *hba, console, mock, sets, quotas, greetings, reasons, catalogs.get(),
         [this](unsigned, std::function<void(ReactorContext&)> action) { reactor->run(std::move(action)); }});
