@@ -1,5 +1,6 @@
 // How each decision is carried out.
 #include <algorithm>
+#include <utility>
 
 #include "agent/bootstrap.h"
 #include "agent/member_agent.h"
@@ -69,6 +70,7 @@ MemberAgent::After MemberAgent::started(Status done, ha::Epoch epoch, std::optio
     own.primary = primary;
     own.ends_expected = false;
     own.failed_starts = 0;
+    if (primary) own.failed_promotions = 0;
     own.failure.clear();
     own.fault = ha::Fault::kNone;
     own.up_since = own.sync_seen = Clock::now();
@@ -104,7 +106,7 @@ MemberAgent::After MemberAgent::rebuilt(Status done, bool rewind) {
     own.trouble = ha::Trouble::kNone;
     own.failure = done.ok() ? "" : one_line(done.error().message);
     if (done.ok()) {
-      own.failed_rewinds = 0;
+      own.failed_rewinds = own.failed_promotions = 0;
       notes_.forget_last();
     } else {
       // Nothing was begun, which speaks for no full copy: a leader has its roles soon, or takes connections again.
@@ -263,15 +265,20 @@ void MemberAgent::promote(const ha::Decision& decision) {
   begin(decision, [this, decision]() -> After {
     auto done = acts_.promote(decision.timeline, decision.epoch, decision.sync);
     if (!done.ok()) {
+      log::error("promotion failed: " + done.error().message);
       postmaster_.end_now(milliseconds(200), Deadline::after(std::chrono::seconds(2)));
-      return [why = done.error().message](Own& own) {
-        log::error("promotion failed: " + why);
+      return [epoch = decision.epoch](Own& own) {
         own.ends_expected = true;
-        ++own.failed_starts;
+        spend(own, epoch);
       };
     }
     return started(Status(), decision.epoch, std::move(*done));
   });
+}
+
+// The loop may have seen the end of the server first.
+void MemberAgent::spend(Own& own, ha::Epoch epoch) {
+  if (std::exchange(own.spent, epoch) != epoch) ++own.failed_promotions;
 }
 
 // A stream that begins and breaks off, over and over, because the histories differ.

@@ -148,7 +148,8 @@ void MemberAgent::round() {
   store_->publish(publication(view, shown));
   const bool asks = view.self.server == ha::Server::kPrimary && !view.store.reachable;
   peers_->set_failsafe(asks ? view.self.epoch : 0);
-  if (own_.lease != 0 && !ha::gives_up(decision.action) && Clock::now() >= next_renewal_) {
+  const bool lets_go = doing_ && doing_->action == Action::kRelease;
+  if (ha::renews(view, decision) && !lets_go && Clock::now() >= next_renewal_) {
     store_->renew(own_.lease);
     const ha::Duration covers = view.settings.lease - view.settings.margin;
     next_renewal_ = Clock::now() + std::min<ha::Duration>(kRenewal, covers / 3);

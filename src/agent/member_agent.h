@@ -61,7 +61,8 @@ class MemberAgent {
     ha::Trouble trouble = ha::Trouble::kNone;
     ha::Time followed_at{}, streamed_at{};
     ha::Time others_first{};  // it gave the role up in favour of another: until then that one comes first
-    int failed_rewinds = 0, failed_starts = 0;
+    int failed_rewinds = 0, failed_starts = 0, failed_promotions = 0;
+    ha::Epoch spent = 0;  // by a promotion that failed
     std::string failure;  // of the last copy or rewind, in one line; empty: it was none
     ha::Fault fault = ha::Fault::kNone;
     bool checkpointed = false;
@@ -116,9 +117,11 @@ class MemberAgent {
   After started(Status done, ha::Epoch epoch, std::optional<ServerFacts> known = std::nullopt);
   void restart(const ha::Decision& decision);
   void promote(const ha::Decision& decision);
+  static void spend(Own& own, ha::Epoch epoch);
   After detached(Result<std::optional<ServerFacts>> done);
   After rebuilt(Status done, bool rewind);
   After rewound(const Member& to, ha::Epoch epoch);
+  After released(bool in_favour, bool gone, Result<std::optional<ServerFacts>> done);
   After apply(const ha::ServerSync& sync);
   bool lets_others_first(const ha::ClusterView& view, const ha::Decision& decision) const;
   bool may_found(const ha::ClusterView& view) const;

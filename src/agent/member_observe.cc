@@ -133,6 +133,8 @@ void MemberAgent::look_at_server(ha::OwnView& self) {
   self.name = config_.name;
   self.failed_rewinds = own_.failed_rewinds;
   self.failed_starts = own_.failed_starts;
+  self.failed_promotions = own_.failed_promotions;
+  self.spent = own_.spent;
   self.fault = own_.fault;
   self.recovery = recovery();
   self.up_since = own_.up_since;
@@ -248,7 +250,7 @@ void MemberAgent::take_end() {
     own_.fault = ha::Fault::kCrashed;
     notes_.add("crash", config_.name + ": " + text);
   }
-  if (doing_ && doing_->action == ha::Action::kPromote) ++own_.failed_starts;
+  if (doing_ && doing_->action == ha::Action::kPromote) spend(own_, doing_->epoch);
   forget_server(own_);
   at_rest(own_);
 }

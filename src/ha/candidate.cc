@@ -180,13 +180,18 @@ bool better(const NodeView& a, const NodeView& b) {
   return a.name < b.name;
 }
 
+bool goes_first(const NodeView& a, const NodeView& b) {
+  const bool fails = a.failed_promotions > 0;
+  return fails != (b.failed_promotions > 0) ? !fails : better(a, b);
+}
+
 std::optional<std::string> best_candidate(const ClusterView& view, Epoch epoch, Time now) {
   const NodeView* best = nullptr;
   each_node(view, [&](const NodeView& node) {
     bool mine = &node == &view.self;
     if (!mine && (now - node.seen > view.settings.fresh || node.promised < epoch)) return;
     if (node.server != Server::kStandby || !eligible(view, node, epoch).ok) return;
-    if (best == nullptr || better(node, *best)) best = &node;
+    if (best == nullptr || goes_first(node, *best)) best = &node;
   });
   return best == nullptr ? std::nullopt : std::optional(best->name);
 }
@@ -233,7 +238,7 @@ Successor successor(const ClusterView& view, const std::string& wanted, Time now
     if (!wanted.empty() && name != wanted) continue;
     if (std::string why = obstacle(view, node, now); !why.empty()) {
       result.why = fmt::format("{} {}", name, why);
-    } else if (best == nullptr || better(node, *best)) {
+    } else if (best == nullptr || goes_first(node, *best)) {
       best = &node;
     }
   }

@@ -39,6 +39,9 @@ Eligibility eligible(const ClusterView& view, const NodeView& node, Epoch epoch)
 // a before b: more WAL, then priority, then name.
 bool better(const NodeView& a, const NodeView& b);
 
+// Of those who may lead a is asked first: it was not known to fail at it, else it is better.
+bool goes_first(const NodeView& a, const NodeView& b);
+
 // The best of self and the peers heard of lately that have promised `epoch` and are eligible.
 std::optional<std::string> best_candidate(const ClusterView& view, Epoch epoch, Time now);
 

@@ -119,6 +119,14 @@ bool forced_to_me(const Look& look) {
   });
 }
 
+// Who could not be promoted lets others try, and by itself tries again less and less often: each time costs an epoch
+// and a timeline.
+Duration after_failures(const Look& look) {
+  const int failed = look.self().failed_promotions;
+  if (failed == 0 || failover_asked(look)) return Duration{0};
+  return look.settings().turn * (1 << std::min(failed - 1, 3));
+}
+
 Decision elect(const Look& look, const std::string& why) {
   const OwnView& self = look.self();
   Epoch epoch = next_epoch(look.view);
@@ -152,6 +160,10 @@ Decision elect(const Look& look, const std::string& why) {
   if (!named && best != self.name && waited < settings.turn) {
     return others_turn(fmt::format("{} leaves epoch {} to {}, which is the better candidate", self.name, epoch,
                                    best.value_or("another")));
+  }
+  if (const Duration patience = after_failures(look); !named && waited < patience) {
+    return others_turn(fmt::format("{} waits {} for another to take epoch {}, because its promotion failed before",
+                                   self.name, seconds(patience), epoch));
   }
   auto decision = acquire(look, Event::kBest, epoch,
                           fmt::format("{} takes epoch {}, because {} and {}", self.name, epoch, why, mine.why));
@@ -241,33 +253,6 @@ Decision decide_standby(const Look& look) {
                                                  seconds(look.settings().lease)));
   }
   return elect(look, gone);
-}
-
-Decision decide_elected(const Look& look) {
-  const OwnView& self = look.self();
-  Epoch epoch = look.store().leader->epoch;
-  auto give_up = [&](Event event, std::string why) {
-    auto decision = look.row(event, fmt::format("{} gives epoch {} up: {}", self.name, epoch, why));
-    decision.epoch = next_epoch(look.view);
-    return decision;
-  };
-  if (look.late()) return give_up(Event::kLate, "its lease has run out");
-  if (!look.store().reachable) {
-    return look.row(Event::kStoreSilent,
-                    fmt::format("{} is elected for epoch {}, but the store is silent", self.name, epoch));
-  }
-  // A promotion uses up its epoch: the next one needs a timeline of its own. `led` is above it if it was a primary that
-  // was about to take a higher one.
-  if (self.led >= epoch) return give_up(Event::kCannotPromote, "it was promoted under it before");
-  if (self.promised > epoch) return give_up(Event::kCannotPromote, fmt::format("it promised {}", self.promised));
-  if (self.failed_starts >= look.settings().max_starts) return give_up(Event::kCannotPromote, "promotion failed");
-  auto decision = look.row(Event::kPromote, fmt::format("{} holds epoch {} and is promoted to timeline {}", self.name,
-                                                        epoch, look.store().epoch.timeline));
-  decision.epoch = epoch;
-  decision.timeline = look.store().epoch.timeline;
-  decision.sync.closed = look.settings().durability != Durability::kAsync;
-  decision.soon = true;
-  return decision;
 }
 
 }  // namespace pgb::ha

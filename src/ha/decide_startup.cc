@@ -49,6 +49,7 @@ Decision decide_startup(const Look& look) {
   if (look.state == State::kStarting) return look.row(Event::kStarts, fmt::format("{} starts its server", name));
   const NodeView* leader = ready_leader(look);
   if (look.state == State::kStopped) {
+    if (auto decision = useless_key(look)) return *decision;
     // What was started with its agent comes up; a server that was stopped while its agent went on is left alone.
     bool stays = look.self().up_since != Time{} && leader == nullptr && look.store().epoch.holder != name;
     if (look.paused() && stays) return look.row(Event::kPaused, fmt::format("paused: {} stays stopped", name));

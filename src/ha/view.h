@@ -104,8 +104,9 @@ struct NodeView {
   std::optional<Following> following;  // standby: whom primary_conninfo names
   bool streaming = false;              // and its walreceiver runs
   Trouble trouble = Trouble::kNone;
-  int failed_rewinds = 0;  // that left the data as it was; since it last followed
-  int failed_starts = 0;   // and promotions, in a row; none with each epoch it takes
+  int failed_rewinds = 0;     // that left the data as it was; since it last followed
+  int failed_starts = 0;      // in a row, in whatever role
+  int failed_promotions = 0;  // since it was a primary last, or got other data; forgotten with its agent
   uint64_t free_disk = UINT64_MAX;
   int priority = 1;                  // 0: never to be leader; of equals the highest
   std::vector<std::string> refused;  // whose agent's port refused this one's connection at its last look
@@ -127,6 +128,7 @@ struct OwnView : NodeView {
   Time renewed{};        // when the last successful renewal was *sent*
   Time promised_at{};    // of `promised`
   Time up_since{};       // its server runs in its role
+  Epoch spent = 0;       // the last epoch under which its promotion failed: the number of the timeline is used up
   Time vouched_until{};  // it answered a leader's failsafe question: until then that leader may go on
   ServerSync sync;       // primary: in effect, that is, every walsender has taken it
   Lsn sync_since = 0;    // flushed WAL when `sync` was seen to be in effect

@@ -38,6 +38,7 @@ NodeView World::publishable(const SimNode& node) const {
   view.trouble = server.trouble;
   view.failed_rewinds = node.memory.failed_rewinds;
   view.failed_starts = node.memory.failed_starts;
+  view.failed_promotions = node.memory.failed_promotions;
   view.free_disk = node.free_disk;
   for (const auto& [peer, said] : node.evidence) {
     if (said.contact == Evidence::Contact::kRefused) view.refused.push_back(peer);
@@ -160,7 +161,7 @@ void World::round(SimNode& node) {
   node.published = publishable(node);
   publish(node);
   node.next_round = now_ + (decision.soon ? random(10, 50) : random(350, 650));
-  if (node.memory.lease != 0 && !gives_up(decision.action)) renew(node);
+  if (renews(view, decision)) renew(node);
   bool idle = decision.action == Action::kWait || decision.action == Action::kKeepLease;
   node.last_word = decision.sentence;
   if (idle) return;

@@ -74,6 +74,7 @@ struct SimServer {
   std::optional<ServerSync> next_sync;
   Ms next_sync_at = 0;
   size_t acknowledged = 0;  // of its WAL, to clients
+  Timeline begun = 0;       // by its last promotion: a second one to the same number is refused
   Ms up_since = 0;
   std::map<std::string, Connection> links;
 
@@ -186,6 +187,9 @@ class World {
   void finish_job(SimNode& node);
   void rebuild(SimNode& node, const std::string& from, bool rewind);
   void promote(SimNode& node, const Decision& decision);
+  void break_promotion(SimNode& node, const Decision& decision);
+  void begin_timeline(SimServer& server, Timeline timeline);
+  static void spend(SimNode& node, Epoch epoch);
 
   // agents.cc
   void round(SimNode& node);
