@@ -151,7 +151,15 @@ void MemberAgent::fence(const ha::Decision& decision) {
   at_rest(own_);
 }
 
+// One without the WAL that it needs waits for it for ever. The worker finds it ended.
+void MemberAgent::end_start(const ha::Decision& decision) {
+  if (postmaster_.pid() == 0) return;
+  log::info(decision.sentence);
+  postmaster_.end_now(milliseconds(150), Deadline::after(milliseconds(800)));
+}
+
 void MemberAgent::act(const ha::ClusterView& view, const ha::Decision& decision) {
+  if (decision.action == Action::kFence && decision.state == ha::State::kStarting) return end_start(decision);
   if (decision.action == Action::kFence) return fence(decision);
   const bool starts = doing_ && doing_->action == Action::kRestartInPlace && !own_.up;
   if (starts && own_.primary && own_.lease != 0 && Clock::now() >= ha::covered_until(view)) {

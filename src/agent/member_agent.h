@@ -112,6 +112,7 @@ class MemberAgent {
   void act_on_server(const ha::ClusterView& view, const ha::Decision& decision);
   bool act_on_store(const ha::ClusterView& view, const ha::Decision& decision);
   void fence(const ha::Decision& decision);
+  void end_start(const ha::Decision& decision);
   void begin(const ha::Decision& decision, std::function<After()> what);
   bool beside_decisions(const ha::ClusterView& view, const ha::Decision& decision);
   After started(Status done, ha::Epoch epoch, std::optional<ServerFacts> known = std::nullopt);

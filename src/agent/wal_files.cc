@@ -12,6 +12,9 @@ namespace pgb::agent {
 
 namespace {
 
+// What pg_controldata says before it prints what stands there all the same.
+constexpr const char* kDamaged = "CRC checksum does not match";
+
 std::string history_file(const std::string& data_dir, ha::Timeline timeline) {
   return fmt::format("{}/pg_wal/{:08X}.history", data_dir, timeline);
 }
@@ -87,6 +90,7 @@ Status lay_histories(const std::string& data_dir, ha::Timeline current, ha::Time
 
 Result<ControlData> parse_control_data(const std::string& text) {
   ControlData data;
+  if (text.find(kDamaged) != std::string::npos) return Error(Code::kProtocol, "the control file is damaged");
   for (const std::string& line : split(text, '\n')) {
     const size_t colon = line.find(':');
     if (colon == std::string::npos) continue;

@@ -80,6 +80,12 @@ TEST(WalFiles, ControlDataIsUnderstoodOrRefused) {
   EXPECT_EQ(data->checkpoint, 0x3000060U);
   EXPECT_EQ(data->timeline, 2U);
   EXPECT_FALSE(parse_control_data("pg_controldata: error").ok());
+  EXPECT_FALSE(parse_control_data("WARNING: Calculated CRC checksum does not match value stored in file.\n"
+                                  "Database system identifier:           7123\n"
+                                  "Database cluster state:               shut down\n"
+                                  "Latest checkpoint location:           0/3000060\n"
+                                  "Bytes per WAL segment:                16777216\n")
+                   .ok());
 }
 
 }  // namespace

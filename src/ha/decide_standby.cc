@@ -180,26 +180,6 @@ bool may_elect_in_pause(const Look& look) {
   return mine && store.epoch.holder == look.self().name;
 }
 
-// The reinit that was asked of this node; none: it was not.
-std::optional<Decision> asked_of_me(const Look& look, const NodeView& leader, Epoch epoch) {
-  const auto& request = look.store().request;
-  if (look.state != State::kFollowing || !request || request->node != look.self().name) return std::nullopt;
-  if (request->kind != Request::Kind::kReinit) return std::nullopt;
-  // A leader that has yet to open may count on it.
-  const auto& record = look.store().sync;
-  bool opened = record && record->leader == leader.name && record->epoch == epoch;
-  if (!opened || std::binary_search(record->set.members.begin(), record->set.members.end(), look.self().name)) {
-    return look.row(Event::kWaitsForCopies,
-                    fmt::format("{} keeps its data until {} has {}", look.self().name, leader.name,
-                                opened ? "taken it out of the sync set" : "opened"));
-  }
-  auto decision =
-      look.row(Event::kReinitAsked, fmt::format("{} gets a full copy of {}, as asked", look.self().name, leader.name));
-  decision.node = leader.name;
-  decision.epoch = epoch;
-  return decision;
-}
-
 // Clients wait until a standby streams from the new primary: it may do so while that one is being promoted. What both
 // have is read for good, so that no more can come than what the elected one has. Whom the record names has every
 // commit, and is the way out if that one is lost before it opens: it keeps that it led.
@@ -227,7 +207,7 @@ Decision under_leader(const Look& look, const LeaderKey& key) {
     return look.row(Event::kLeaderNotReady, fmt::format("{} waits for {}, elected for epoch {}, to be a primary",
                                                         self.name, key.holder, key.epoch));
   }
-  if (auto decision = asked_of_me(look, *leader, key.epoch)) return *decision;
+  if (auto decision = reinit_asked(look, *leader)) return *decision;
   bool follows = self.following == Following{key.holder, key.epoch};
   if (follows && self.trouble == Trouble::kNone) {
     return look.row(Event::kStreams, fmt::format("{} follows {} under epoch {}{}", self.name, key.holder, key.epoch,

@@ -46,8 +46,12 @@ std::string reason_to_leave(const Look& look) {
 
 Decision decide_startup(const Look& look) {
   const std::string& name = look.self().name;
-  if (look.state == State::kStarting) return look.row(Event::kStarts, fmt::format("{} starts its server", name));
   const NodeView* leader = ready_leader(look);
+  const bool has_data = look.state == State::kStarting || look.state == State::kStopped;
+  if (has_data && leader != nullptr) {
+    if (auto decision = reinit_asked(look, *leader)) return *decision;
+  }
+  if (look.state == State::kStarting) return look.row(Event::kStarts, fmt::format("{} starts its server", name));
   if (look.state == State::kStopped) {
     if (auto decision = useless_key(look)) return *decision;
     // What was started with its agent comes up; a server that was stopped while its agent went on is left alone.

@@ -44,6 +44,10 @@ bool is_last_copy(const Look& look, const std::string& name);
 // It holds the key, its server is down, and it will never lead under it: it lets go, so that another can be elected.
 std::optional<Decision> useless_key(const Look& look);
 
+// The reinit that was asked of this node, `leader` being a primary under the key's epoch; none: it was not, or cannot
+// be done yet.
+std::optional<Decision> reinit_asked(const Look& look, const NodeView& leader);
+
 // The ladder, as a row of the present state. kFollow becomes `on_follow`.
 Decision climb(const Look& look, const NodeView& leader, Epoch epoch, Event on_follow);
 

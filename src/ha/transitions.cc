@@ -38,8 +38,10 @@ const std::vector<Row>& transitions() {
       {S::kStopped, E::kCannotPromote, A::kRelease, S::kStopped, "it holds the key, and will not lead under it"},
       {S::kStopped, E::kDiverged, A::kRewind, S::kStopped, "WAL that the leader has not"},
       {S::kStopped, E::kCopyNeeded, A::kFullCopy, S::kStopped, "rewind cannot help"},
+      {S::kStopped, E::kReinitAsked, A::kFullCopy, S::kStopped, "reinit asked for"},
       {S::kStopped, E::kForeign, A::kWait, S::kStopped, "not this group's data"},
       {S::kStarting, E::kStarts, A::kWait, S::kDetached, "not yet up"},
+      {S::kStarting, E::kReinitAsked, A::kFence, S::kStopped, "reinit asked for"},
 
       {S::kDown, E::kPaused, A::kWait, S::kDown, "paused"},
       {S::kDown, E::kLate, A::kStartStandby, S::kStarting, "lease run out"},
@@ -60,6 +62,8 @@ const std::vector<Row>& transitions() {
       {S::kDetached, E::kLeaderNotReady, A::kWait, S::kDetached, "leader elected, not yet primary"},
       {S::kDetached, E::kDiverged, A::kRewind, S::kStopped, "WAL that the leader has not"},
       {S::kDetached, E::kCopyNeeded, A::kFullCopy, S::kStopped, "rewind cannot help"},
+      {S::kDetached, E::kReinitAsked, A::kFullCopy, S::kStopped, "reinit asked for"},
+      {S::kDetached, E::kWaitsForCopies, A::kWait, S::kDetached, "reinit asked for, still needed"},
       {S::kDetached, E::kForeign, A::kWait, S::kDetached, "not this group's data"},
 
       {S::kFollowing, E::kStoreSilent, A::kWait, S::kFollowing, "store silent"},
