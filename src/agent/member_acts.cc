@@ -73,7 +73,7 @@ MemberAgent::After MemberAgent::started(Status done, ha::Epoch epoch, std::optio
     if (primary) own.failed_promotions = 0;
     own.failure.clear();
     own.fault = ha::Fault::kNone;
-    own.up_since = own.sync_seen = Clock::now();
+    own.up_since = own.well_at = own.sync_seen = Clock::now();
     own.epoch = epoch;
     own.following.reset();
     own.read.reset();

@@ -68,7 +68,7 @@ class MemberAgent {
     bool checkpointed = false;
     uint64_t checkpointed_for = 0;  // the request's id
     uint64_t lease = 0;
-    ha::Time up_since{};
+    ha::Time up_since{}, well_at{};
     ha::ServerSync sync;
     ha::Lsn sync_since = 0;
     ha::Time sync_seen{};  // when it was found in effect

@@ -156,6 +156,8 @@ void MemberAgent::look_at_server(ha::OwnView& self) {
     self.server = own_.primary ? ha::Server::kPrimary : promotes ? ha::Server::kStarting : ha::Server::kStandby;
     const ServerWatch::State state = watch_->state();
     self.health = health_of(state);
+    if (self.health == ha::Health::kGood) own_.well_at = Clock::now();
+    self.well_at = own_.well_at;
     self.epoch = own_.primary ? own_.epoch : 0;
     if (state.facts && state.facts->in_recovery != own_.primary) {
       own_.system_id = state.facts->system_id;

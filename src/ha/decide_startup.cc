@@ -26,20 +26,26 @@ std::string down_text(const Look& look) {
   return "its server is stopped";
 }
 
-bool has_room(const Look& look) { return look.self().free_disk >= look.settings().min_free_disk; }
-
 // Why it should not be restarted here; empty: it should.
 std::string reason_to_leave(const Look& look) {
   const OwnView& self = look.self();
   if (look.store().request && look.store().request->kind == Request::Kind::kSwitchover)
     return "a switchover was asked for";
   if (self.fault == Fault::kStalled) return "it may stall again";
-  if (!has_room(look)) return "without room it would crash again";
   if (self.failed_starts >= look.settings().max_starts) return fmt::format("{} starts failed", self.failed_starts);
   if (self.recovery > look.settings().handover) {
     return fmt::format("a restart takes {}, a hand-over {}", seconds(self.recovery), seconds(look.settings().handover));
   }
   return "";
+}
+
+// To whom this node leaves its role, and why; nobody: `why` says why not.
+Successor heir(const Look& look, const std::string& wanted, std::string& leave) {
+  leave = reason_to_leave(look);
+  Successor next = successor(look.view, wanted, look.now);
+  if (look.self().free_disk >= look.settings().min_free_disk || (!leave.empty() && next.node)) return next;
+  leave = "with so little room it may crash again";
+  return roomy_successor(look.view, wanted, look.now);
 }
 
 }  // namespace
@@ -93,8 +99,8 @@ Decision decide_down(const Look& look) {
   if (look.store().request && look.store().request->kind == Request::Kind::kSwitchover) {
     wanted = look.store().request->node;
   }
-  std::string leave = reason_to_leave(look);
-  Successor next = successor(look.view, wanted, look.now);
+  std::string leave;
+  const Successor next = heir(look, wanted, leave);
   if (!leave.empty() && next.node) {
     auto decision = look.row(Event::kSuccessorReady, fmt::format("{} gives epoch {} up in favour of {}: {}, and {}",
                                                                  name, epoch, *next.node, down_text(look), leave));
@@ -102,7 +108,7 @@ Decision decide_down(const Look& look) {
     decision.epoch = next_epoch(look.view);
     return decision;
   }
-  if (!has_room(look)) {
+  if (look.self().free_disk < look.settings().full_disk) {
     return look.row(Event::kNoRoom, fmt::format("{} waits for room, {} left, as nobody can take over: {}; free some",
                                                 name, bytes(look.self().free_disk), next.why));
   }

@@ -56,6 +56,7 @@ ClusterView World::view_of(const SimNode& node) const {
   view.self.applying = node.server.next_sync;
   view.self.recording = node.recording && *node.recording == revisions(node.store);
   view.self.recovery = Duration(node.recovery);
+  view.self.well_at = on_clock(node, node.well_at);
   view.self.up_since = on_clock(node, node.server.up_since);
   for (const auto& [name, link] : node.server.links) {
     view.self.links[name] = {link.streaming, link.acked, on_clock(node, link.since)};

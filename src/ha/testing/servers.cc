@@ -129,7 +129,7 @@ void World::start(SimNode& node, bool primary) {
   server.state = primary ? Server::kPrimary : Server::kStandby;
   server.links.clear();
   server.trouble = Trouble::kNone;
-  server.up_since = now_;
+  server.up_since = node.well_at = now_;
   node.memory.fault = Fault::kNone;
   if (primary) {
     // Crash recovery acknowledges nothing: those sessions are gone, what they wrote is in doubt.
@@ -264,6 +264,7 @@ void World::finish_job(SimNode& node) {
 void World::tick_servers() {
   for (auto& node : nodes_) {
     SimServer& server = node.server;
+    if (!server.frozen && !server.stalled) node.well_at = now_;
     if (node.job && now_ >= node.job->done) finish_job(node);
     if (server.next_sync && now_ >= server.next_sync_at && !server.frozen) {
       server.sync = *server.next_sync;

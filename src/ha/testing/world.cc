@@ -28,6 +28,9 @@ World::World(const Options& options) : options_(options), random_(options.seed) 
   settings_.durability = mode < 0.75 ? Durability::kQuorum : mode < 0.88 ? Durability::kStrict : Durability::kAsync;
   settings_.degrade_after = Duration(5000);
   settings_.min_free_disk = 1000;
+  settings_.full_disk = 100;
+  settings_.revive_after = Duration(3000);
+  settings_.revive_stalled_after = Duration(6000);
   settings_.lag_limit = 1'000'000;
   if (chance(0.2)) settings_.required = static_cast<unsigned>(random(1, static_cast<Ms>(count) - 1));
   for (size_t i = 0; i < count; ++i) {

@@ -122,6 +122,7 @@ struct SimNode {
   Ms pending_at = 0;
   uint64_t free_disk = UINT64_MAX;
   Ms recovery = 100;
+  Ms well_at = 0;     // its server neither frozen nor stalled, or started
   Ms clock_zero = 0;  // when its monotonic clock, which no other shares, read zero
 };
 
