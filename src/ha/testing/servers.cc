@@ -265,7 +265,7 @@ void World::tick_servers() {
   for (auto& node : nodes_) {
     SimServer& server = node.server;
     if (!server.frozen && !server.stalled) node.well_at = now_;
-    if (node.job && now_ >= node.job->done) finish_job(node);
+    if (node.job && !node.suspended_since && now_ >= node.job->done) finish_job(node);
     if (server.next_sync && now_ >= server.next_sync_at && !server.frozen) {
       server.sync = *server.next_sync;
       server.sync_since = server.wal.size();

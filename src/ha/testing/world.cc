@@ -89,7 +89,7 @@ void World::step() {
   }
   tick_servers();
   for (auto& node : nodes_) {
-    if (!node.alive || node.paused) continue;
+    if (!node.alive || node.paused || node.suspended_since) continue;
     if (node.pending && now_ >= node.pending_at) {
       auto decision = *node.pending;
       node.pending.reset();

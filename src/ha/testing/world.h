@@ -104,6 +104,7 @@ struct SimNode {
   // Agent, in memory.
   bool alive = true;
   bool paused = false;
+  std::optional<Ms> suspended_since;  // its machine
   Ms next_round = 0;
   std::string last_word;  // the sentence of its last round
   OwnView memory;         // lease, renewed, vouched_until, promised_at, fault, failed_…, checkpointed
@@ -221,6 +222,8 @@ class World {
   void revive_agent(SimNode& node);
   bool spare(const SimNode& node) const;
   void lose_disk(SimNode& node, Ms lasts);
+  void suspend(SimNode& node, Ms lasts);
+  void wake_up(SimNode& node);
   void heal();
 
   // rare.cc
