@@ -118,6 +118,7 @@ Status ServerActs::write_files(ServerRole role) {
 }
 
 Status ServerActs::start(const ServerRole& role, Deadline deadline) {
+  if (role.standby) PGB_TRY(drop_laid_histories(dir_.path()));
   PGB_TRY(write_files(role));
   sync_effect_.started_with(role.sync_names);
   PGB_TRY(postmaster_.start());

@@ -88,6 +88,23 @@ Status lay_histories(const std::string& data_dir, ha::Timeline current, ha::Time
   return {};
 }
 
+Status drop_laid_histories(const std::string& data_dir) {
+  const std::string suffix = ".history";
+  std::vector<ha::Timeline> numbers;
+  auto names = os::list_dir(data_dir + "/pg_wal");
+  if (!names.ok()) return std::move(names).error();
+  for (const std::string& name : *names) {
+    const auto number = parse_hex(std::string_view(name).substr(0, 8));
+    if (number && name.substr(8) == suffix) numbers.push_back(static_cast<ha::Timeline>(*number));
+  }
+  std::sort(numbers.rbegin(), numbers.rend());
+  for (const ha::Timeline number : numbers) {
+    if (has_begun(data_dir, number)) break;
+    PGB_TRY(os::remove_tree(history_file(data_dir, number)));
+  }
+  return {};
+}
+
 Result<ControlData> parse_control_data(const std::string& text) {
   ControlData data;
   if (text.find(kDamaged) != std::string::npos) return Error(Code::kProtocol, "the control file is damaged");
