@@ -94,8 +94,9 @@ Status drop_laid_histories(const std::string& data_dir) {
   auto names = os::list_dir(data_dir + "/pg_wal");
   if (!names.ok()) return std::move(names).error();
   for (const std::string& name : *names) {
+    if (name.size() != 8 + suffix.size() || !name.ends_with(suffix)) continue;
     const auto number = parse_hex(std::string_view(name).substr(0, 8));
-    if (number && name.substr(8) == suffix) numbers.push_back(static_cast<ha::Timeline>(*number));
+    if (number) numbers.push_back(static_cast<ha::Timeline>(*number));
   }
   std::sort(numbers.rbegin(), numbers.rend());
   for (const ha::Timeline number : numbers) {

@@ -256,7 +256,9 @@ Successor successor(const ClusterView& view, const std::string& wanted, Time now
 }
 
 Successor roomy_successor(const ClusterView& view, const std::string& wanted, Time now) {
-  return successor(view, wanted, now, 2 * view.settings.min_free_disk);
+  const Settings& settings = view.settings;
+  const bool full = view.self.free_disk < settings.full_disk;
+  return successor(view, wanted, now, full ? settings.min_free_disk : 2 * settings.min_free_disk);
 }
 
 }  // namespace pgb::ha

@@ -53,7 +53,7 @@ struct Successor {
 };
 Successor successor(const ClusterView& view, const std::string& wanted, Time now, uint64_t room = 0);
 
-// To whom the role goes only for the room that it has: clearly more than what makes a leader hand over.
+// To whom the role goes only for the room that it has: clearly more than this leader's.
 Successor roomy_successor(const ClusterView& view, const std::string& wanted, Time now);
 
 // self or the peer of that name; null if it never published itself.

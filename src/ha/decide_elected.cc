@@ -31,10 +31,8 @@ Decision give_up(const Look& look, Event event, const std::string& why) {
 std::optional<Decision> useless_key(const Look& look) {
   if (!look.store().reachable || !holds_key(look.view)) return std::nullopt;
   std::string why = cannot_lead(look);
-  if (const int failed = look.self().failed_starts; why.empty() && failed >= look.settings().max_starts) {
-    why = fmt::format("{} starts of its server failed", failed);
-  }
-  return why.empty() ? std::nullopt : std::optional(give_up(look, Event::kCannotPromote, why));
+  if (why.empty()) why = "its server went down before it was a primary";  // and may take long to come up
+  return give_up(look, Event::kCannotPromote, why);
 }
 
 Decision decide_elected(const Look& look) {

@@ -62,6 +62,9 @@ TEST(Room, ASuccessorHasClearlyMoreOfIt) {
   view.self.free_disk = 255 * kMb;
   view.peers["b"].free_disk = view.peers["c"].free_disk = 511 * kMb;
   EXPECT_EQ(decide(view, kNow).action, Action::kKeepLease) << "it would soon come back";
+  view.self.free_disk = 31 * kMb;
+  EXPECT_EQ(decide(view, kNow).action, Action::kFence) << "that is clearly more";
+  view.self.free_disk = 255 * kMb;
   view.peers["c"].free_disk = 512 * kMb;
   Decision decision = decide(view, kNow);
   EXPECT_EQ(decision.action, Action::kFence);

@@ -41,7 +41,7 @@ Decision decide_sync(const Look& look);       // the rest of a leader's round
 // In strict mode no standby but this member of the sync set could be in it.
 bool is_last_copy(const Look& look, const std::string& name);
 
-// It holds the key, its server is down, and it will never lead under it: it lets go, so that another can be elected.
+// Its server is down, and it holds the key without being the primary of it: it lets go, so that another is elected.
 std::optional<Decision> useless_key(const Look& look);
 
 // The reinit that was asked of this node, `leader` being a primary under the key's epoch; none: it was not, or cannot

@@ -35,7 +35,7 @@ const std::vector<Row>& transitions() {
       {S::kBuilding, E::kForeign, A::kWait, S::kBuilding, "not this group's data"},
       {S::kStopped, E::kPaused, A::kWait, S::kStopped, "paused"},
       {S::kStopped, E::kStart, A::kStartStandby, S::kStarting, "always as a standby"},
-      {S::kStopped, E::kCannotPromote, A::kRelease, S::kStopped, "it holds the key, and will not lead under it"},
+      {S::kStopped, E::kCannotPromote, A::kRelease, S::kStopped, "it holds the key, and is not the primary of it"},
       {S::kStopped, E::kDiverged, A::kRewind, S::kStopped, "WAL that the leader has not"},
       {S::kStopped, E::kCopyNeeded, A::kFullCopy, S::kStopped, "rewind cannot help"},
       {S::kStopped, E::kReinitAsked, A::kFullCopy, S::kStopped, "reinit asked for"},
