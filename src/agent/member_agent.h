@@ -171,6 +171,8 @@ class MemberAgent {
   bool stopping_ = false;
   bool begins_anew_ = false;  // after that, with another configuration
   bool soon_ = false;
+  std::chrono::milliseconds slept_{0};  // this machine, since it was started
+  ha::Time woke_{};
   ha::Time last_round_{}, awake_since_{};  // this process itself was stopped, or got no processor, before
   ha::Time fail_until_{};                  // an act that failed is not tried again before
 

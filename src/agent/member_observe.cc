@@ -57,6 +57,7 @@ ha::ClusterView MemberAgent::look() {
   }
   look_at_key(news, view);
   look_back(news, view.self);
+  ha::forget_cover(view, woke_);
   for (const auto& [name, said] : view.evidence) {
     if (said.contact == ha::Evidence::Contact::kRefused) view.self.refused.push_back(name);
   }

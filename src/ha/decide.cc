@@ -74,6 +74,11 @@ bool holds_key(const ClusterView& view) {
   return key && key->holder == view.self.name && view.self.lease != 0 && key->lease == view.self.lease;
 }
 
+void forget_cover(ClusterView& view, Time woke) {
+  if (view.self.renewed < woke) view.self.renewed = Time{};
+  std::erase_if(view.evidence, [&](const auto& said) { return said.second.asked < woke; });
+}
+
 bool renews(const ClusterView& view, const Decision& decision) {
   const OwnView& self = view.self;
   const bool gives_up = decision.action == Action::kFence || decision.action == Action::kRelease;

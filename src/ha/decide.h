@@ -40,4 +40,8 @@ bool renews(const ClusterView& view, const Decision& decision);
 // while the store is silent to all of them. For ever (Time::max()) where nobody else can be elected.
 Time covered_until(const ClusterView& view);
 
+// Its machine was suspended, and woke up at `woke`: the monotonic clock stood still, and does not say how long ago all
+// that was which covered it before. What covers it has to be asked for anew.
+void forget_cover(ClusterView& view, Time woke);
+
 }  // namespace pgb::ha

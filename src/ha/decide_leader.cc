@@ -39,6 +39,7 @@ Decision reacquire(const Look& look, Event event, const std::string& why) {
 std::string why_late(const Look& look) {
   auto silent = std::chrono::duration_cast<Duration>(look.now - look.self().renewed);
   if (look.self().lease == 0) return "it has no lease";
+  if (look.self().renewed == Time{}) return "its machine was suspended, and its lease may have run out";
   return fmt::format("its lease of {} was renewed {} ago", seconds(look.settings().lease), seconds(silent));
 }
 

@@ -24,7 +24,9 @@ std::optional<Decision> reinit_asked(const Look& look, const NodeView& leader) {
   const auto& record = look.store().sync;
   const bool opened = record && record->leader == leader.name && record->epoch == leader.epoch;
   if (!opened || std::binary_search(record->set.members.begin(), record->set.members.end(), self.name)) {
-    if (look.state != State::kFollowing && look.state != State::kDetached) return std::nullopt;  // it may start
+    // Meanwhile it is what it would be otherwise: the leader may need it to open at all.
+    const bool follows = look.state == State::kFollowing && self.following == Following{leader.name, leader.epoch};
+    if (!follows || self.trouble != Trouble::kNone) return std::nullopt;
     return look.row(Event::kWaitsForCopies, fmt::format("{} keeps its data until {} has {}", self.name, leader.name,
                                                         opened ? "taken it out of the sync set" : "opened"));
   }

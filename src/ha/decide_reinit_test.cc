@@ -46,11 +46,25 @@ TEST(Reinit, NobodyWhomTheRecordCountsThrowsItsDataAway) {
     ClusterView view = asked(server);
     view.store.sync->set = {{"b", "c"}, 1};
     const Action action = decide(view, kNow).action;
-    EXPECT_TRUE(action == Action::kWait || action == Action::kStartStandby) << decide(view, kNow).sentence;
+    const std::map<Server, Action> otherwise{{Server::kStopped, Action::kStartStandby},
+                                             {Server::kStarting, Action::kWait},
+                                             {Server::kStandby, Action::kFollow}};
+    EXPECT_EQ(action, otherwise.at(server)) << decide(view, kNow).sentence;
     view.store.sync->set = {{"b"}, 1};
     view.store.sync->epoch = 0;  // a has yet to open
     EXPECT_EQ(decide(view, kNow).action, action) << decide(view, kNow).sentence;
   }
+}
+
+// In strict a leader cannot open without its only standby.
+TEST(Reinit, WhoIsStillNeededFollowsAsItWouldOtherwise) {
+  ClusterView view = asked(Server::kStandby);
+  view.store.sync->set = {{"b", "c"}, 1};
+  view.self.following = Following{"a", 0};  // from before a took a higher epoch
+  EXPECT_EQ(decide(view, kNow).action, Action::kFollow) << decide(view, kNow).sentence;
+  view.self.following->epoch = 1;
+  EXPECT_EQ(decide(view, kNow).action, Action::kWait);
+  EXPECT_NE(decide(view, kNow).sentence.find("keeps its data"), std::string::npos) << decide(view, kNow).sentence;
 }
 
 TEST(Reinit, NeitherAnotherGroupsDataNorAnotherNodesAreTouched) {

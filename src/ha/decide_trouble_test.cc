@@ -28,10 +28,15 @@ ClusterView hung(Health health, milliseconds since) {
   return view;
 }
 
+// They are away since just now.
+void lose_standbys(ClusterView& view) {
+  for (auto& [name, link] : view.self.links) link.streaming = false, link.since = kNow;
+}
+
 TEST(Hung, HandsOverAtOnceOrIsRestartedInTime) {
   ClusterView view = hung(Health::kTcpOnly, milliseconds(14'999));
   EXPECT_EQ(decide(view, kNow).action, Action::kFence) << "b takes over";
-  view.self.links.clear();  // the replicas are away
+  lose_standbys(view);
   EXPECT_EQ(decide(view, kNow).action, Action::kKeepLease) << decide(view, kNow).sentence;
   view.self.well_at -= milliseconds(1);
   Decision decision = decide(view, kNow);
@@ -49,7 +54,7 @@ TEST(Hung, HandsOverAtOnceOrIsRestartedInTime) {
 
 TEST(Hung, OneThatOnlyDoesNotWriteIsGivenMoreTime) {
   ClusterView view = hung(Health::kStalled, milliseconds(29'999));
-  view.self.links.clear();
+  lose_standbys(view);
   EXPECT_EQ(decide(view, kNow).action, Action::kKeepLease);
   view.self.well_at -= milliseconds(1);
   EXPECT_EQ(decide(view, kNow).action, Action::kFence);
@@ -110,6 +115,23 @@ TEST(Room, ElectsFirstWhoHasSomeButAlwaysSomebodyThatCanRun) {
   Decision decision = decide(view, kNow);
   EXPECT_EQ(decision.action, Action::kWait);
   EXPECT_NE(decision.sentence.find("its disk has 31 MB left"), std::string::npos) << decision.sentence;
+}
+
+TEST(Suspended, WhatCoveredALeaderBeforeCoversItNoMore) {
+  ClusterView view = leading();
+  view.store.leader.reset();
+  ASSERT_EQ(decide(view, kNow).action, Action::kAcquire) << "covered all the time";
+  forget_cover(view, view.self.renewed);
+  EXPECT_EQ(decide(view, kNow).action, Action::kAcquire) << "renewed since";
+  forget_cover(view, view.self.renewed + milliseconds(1));
+  EXPECT_EQ(decide(view, kNow).action, Action::kFence) << decide(view, kNow).sentence;
+  view = leading();
+  view.store.reachable = false;
+  view.self.renewed = kNow - std::chrono::minutes(1);
+  view.evidence["c"] = {Evidence::Contact::kAnswers, 1, false, kNow - milliseconds(100), 1};
+  ASSERT_EQ(decide(view, kNow).action, Action::kWait);
+  forget_cover(view, kNow - milliseconds(99));
+  EXPECT_EQ(decide(view, kNow).action, Action::kFence) << "c vouched for it before";
 }
 
 }  // namespace

@@ -63,7 +63,6 @@ const std::vector<Row>& transitions() {
       {S::kDetached, E::kDiverged, A::kRewind, S::kStopped, "WAL that the leader has not"},
       {S::kDetached, E::kCopyNeeded, A::kFullCopy, S::kStopped, "rewind cannot help"},
       {S::kDetached, E::kReinitAsked, A::kFullCopy, S::kStopped, "reinit asked for"},
-      {S::kDetached, E::kWaitsForCopies, A::kWait, S::kDetached, "reinit asked for, still needed"},
       {S::kDetached, E::kForeign, A::kWait, S::kDetached, "not this group's data"},
 
       {S::kFollowing, E::kStoreSilent, A::kWait, S::kFollowing, "store silent"},

@@ -125,7 +125,7 @@ struct Link {
 // What the observer alone knows of its own node.
 struct OwnView : NodeView {
   uint64_t lease = 0;    // id of the lease it holds; 0: none, also after the agent was restarted
-  Time renewed{};        // when the last successful renewal was *sent*
+  Time renewed{};        // when the last successful renewal was *sent*; none since its machine woke up: zero
   Time promised_at{};    // of `promised`
   Time up_since{};       // its server runs in its role
   Time well_at{};        // its server was in good health, or was started

@@ -66,6 +66,7 @@ ClusterView World::view_of(const SimNode& node) const {
   for (const auto& other : nodes_) view.members.push_back(other.name);
   view.store = node.store;
   view.settings = settings_;
+  forget_cover(view, node.woke);
   return view;
 }
 

@@ -30,6 +30,7 @@ void World::kill_agent(SimNode& node) {
   node.alive = false;
   node.paused = false;
   node.suspended_since.reset();
+  node.woke = Time{};
   node.pending.reset();
   node.evidence.clear();
   node.asked.clear();
@@ -164,6 +165,9 @@ void World::wake_up(SimNode& node) {
   node.suspended_since.reset();
   node.server.frozen = false;
   node.clock_zero += missed;
+  // The kernel tells how long it slept, but not of a virtual machine that was halted: then only votes keep two from
+  // writing, and a store that is emptied meanwhile makes one forget them.
+  if (options_.rare || missed % 2 == 0) node.woke = time(node);
   // What these say by that clock stays as it was.
   node.store_asked += missed, node.well_at += missed, node.server.up_since += missed;
   for (auto& [peer, link] : node.server.links) link.since += missed;

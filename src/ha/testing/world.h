@@ -105,6 +105,7 @@ struct SimNode {
   bool alive = true;
   bool paused = false;
   std::optional<Ms> suspended_since;  // its machine
+  Time woke{};                        // by its clock, and it knows that it slept
   Ms next_round = 0;
   std::string last_word;  // the sentence of its last round
   OwnView memory;         // lease, renewed, vouched_until, promised_at, fault, failed_…, checkpointed
