@@ -66,7 +66,11 @@ void World::violate(Harm harm, const std::string& text) {
 }
 
 // A monotonic clock goes on from a number of its own, after a boot from zero.
-void World::boot(SimNode& node) { node.clock_zero = now_ - (chance(0.3) ? 0 : random(0, 1'000'000'000)); }
+void World::boot(SimNode& node) {
+  node.clock_zero = now_ - (chance(0.3) ? 0 : random(0, 1'000'000'000));
+  node.suspended_since.reset();
+  node.woke = Time{};
+}
 
 bool World::linked(const std::string& from, const std::string& to) const {
   if ((from == "store" || to == "store") && !store_.up) return false;
