@@ -1,5 +1,6 @@
 // How each decision is carried out.
 #include <algorithm>
+#include <utility>
 
 #include "agent/bootstrap.h"
 #include "agent/member_agent.h"
@@ -69,9 +70,10 @@ MemberAgent::After MemberAgent::started(Status done, ha::Epoch epoch, std::optio
     own.primary = primary;
     own.ends_expected = false;
     own.failed_starts = 0;
+    if (primary) own.failed_promotions = 0;
     own.failure.clear();
     own.fault = ha::Fault::kNone;
-    own.up_since = own.sync_seen = Clock::now();
+    own.up_since = own.well_at = own.sync_seen = Clock::now();
     own.epoch = epoch;
     own.following.reset();
     own.read.reset();
@@ -104,7 +106,7 @@ MemberAgent::After MemberAgent::rebuilt(Status done, bool rewind) {
     own.trouble = ha::Trouble::kNone;
     own.failure = done.ok() ? "" : one_line(done.error().message);
     if (done.ok()) {
-      own.failed_rewinds = 0;
+      own.failed_rewinds = own.failed_promotions = 0;
       notes_.forget_last();
     } else {
       // Nothing was begun, which speaks for no full copy: a leader has its roles soon, or takes connections again.
@@ -149,7 +151,15 @@ void MemberAgent::fence(const ha::Decision& decision) {
   at_rest(own_);
 }
 
+// One without the WAL that it needs waits for it for ever. The worker finds it ended.
+void MemberAgent::end_start(const ha::Decision& decision) {
+  if (postmaster_.pid() == 0) return;
+  log::info(decision.sentence);
+  postmaster_.end_now(milliseconds(150), Deadline::after(milliseconds(800)));
+}
+
 void MemberAgent::act(const ha::ClusterView& view, const ha::Decision& decision) {
+  if (decision.action == Action::kFence && decision.state == ha::State::kStarting) return end_start(decision);
   if (decision.action == Action::kFence) return fence(decision);
   const bool starts = doing_ && doing_->action == Action::kRestartInPlace && !own_.up;
   if (starts && own_.primary && own_.lease != 0 && Clock::now() >= ha::covered_until(view)) {
@@ -263,15 +273,20 @@ void MemberAgent::promote(const ha::Decision& decision) {
   begin(decision, [this, decision]() -> After {
     auto done = acts_.promote(decision.timeline, decision.epoch, decision.sync);
     if (!done.ok()) {
+      log::error("promotion failed: " + done.error().message);
       postmaster_.end_now(milliseconds(200), Deadline::after(std::chrono::seconds(2)));
-      return [why = done.error().message](Own& own) {
-        log::error("promotion failed: " + why);
+      return [epoch = decision.epoch](Own& own) {
         own.ends_expected = true;
-        ++own.failed_starts;
+        spend(own, epoch);
       };
     }
     return started(Status(), decision.epoch, std::move(*done));
   });
+}
+
+// The loop may have seen the end of the server first.
+void MemberAgent::spend(Own& own, ha::Epoch epoch) {
+  if (std::exchange(own.spent, epoch) != epoch) ++own.failed_promotions;
 }
 
 // A stream that begins and breaks off, over and over, because the histories differ.

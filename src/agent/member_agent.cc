@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,12 +25,24 @@ namespace {
 
 constexpr milliseconds kTick{400};
 constexpr milliseconds kAsleep{1500};  // from round to round
+constexpr milliseconds kNap{100};
 constexpr milliseconds kSoon{20};
 constexpr milliseconds kFastPace{40};
 constexpr milliseconds kOpeningPace{8};  // clients wait
 constexpr milliseconds kPace{750};
 constexpr milliseconds kRenewal{800};  // of the lease; sooner, if that is short
 constexpr milliseconds kFileLook{1000};
+
+// In all. The monotonic clock stands still meanwhile.
+milliseconds suspended_time() {
+  const auto read = [](clockid_t clock) {
+    timespec now{};
+    clock_gettime(clock, &now);
+    return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+  };
+  const auto monotonic = read(CLOCK_MONOTONIC);
+  return std::chrono::duration_cast<milliseconds>(read(CLOCK_BOOTTIME) - monotonic);
+}
 
 // What the history keeps beside the changes of the leader and of the sync set, which their transactions tell.
 bool is_told(Action action) {
@@ -129,6 +142,12 @@ void MemberAgent::take_done() {
 void MemberAgent::note_round() {
   const ha::Time now = Clock::now();
   if (last_round_ != ha::Time{} && now - last_round_ > kAsleep) awake_since_ = now;
+  const milliseconds slept = suspended_time();
+  if (last_round_ != ha::Time{} && slept - slept_ > kNap) {
+    woke_ = now;
+    log::warn("this machine was suspended for " + std::to_string((slept - slept_).count()) + " ms");
+  }
+  slept_ = slept;
   last_round_ = now;
 }
 
@@ -148,7 +167,8 @@ void MemberAgent::round() {
   store_->publish(publication(view, shown));
   const bool asks = view.self.server == ha::Server::kPrimary && !view.store.reachable;
   peers_->set_failsafe(asks ? view.self.epoch : 0);
-  if (own_.lease != 0 && !ha::gives_up(decision.action) && Clock::now() >= next_renewal_) {
+  const bool lets_go = doing_ && doing_->action == Action::kRelease;
+  if (ha::renews(view, decision) && !lets_go && Clock::now() >= next_renewal_) {
     store_->renew(own_.lease);
     const ha::Duration covers = view.settings.lease - view.settings.margin;
     next_renewal_ = Clock::now() + std::min<ha::Duration>(kRenewal, covers / 3);

@@ -61,13 +61,14 @@ class MemberAgent {
     ha::Trouble trouble = ha::Trouble::kNone;
     ha::Time followed_at{}, streamed_at{};
     ha::Time others_first{};  // it gave the role up in favour of another: until then that one comes first
-    int failed_rewinds = 0, failed_starts = 0;
+    int failed_rewinds = 0, failed_starts = 0, failed_promotions = 0;
+    ha::Epoch spent = 0;  // by a promotion that failed
     std::string failure;  // of the last copy or rewind, in one line; empty: it was none
     ha::Fault fault = ha::Fault::kNone;
     bool checkpointed = false;
     uint64_t checkpointed_for = 0;  // the request's id
     uint64_t lease = 0;
-    ha::Time up_since{};
+    ha::Time up_since{}, well_at{};
     ha::ServerSync sync;
     ha::Lsn sync_since = 0;
     ha::Time sync_seen{};  // when it was found in effect
@@ -111,14 +112,17 @@ class MemberAgent {
   void act_on_server(const ha::ClusterView& view, const ha::Decision& decision);
   bool act_on_store(const ha::ClusterView& view, const ha::Decision& decision);
   void fence(const ha::Decision& decision);
+  void end_start(const ha::Decision& decision);
   void begin(const ha::Decision& decision, std::function<After()> what);
   bool beside_decisions(const ha::ClusterView& view, const ha::Decision& decision);
   After started(Status done, ha::Epoch epoch, std::optional<ServerFacts> known = std::nullopt);
   void restart(const ha::Decision& decision);
   void promote(const ha::Decision& decision);
+  static void spend(Own& own, ha::Epoch epoch);
   After detached(Result<std::optional<ServerFacts>> done);
   After rebuilt(Status done, bool rewind);
   After rewound(const Member& to, ha::Epoch epoch);
+  After released(bool in_favour, bool gone, Result<std::optional<ServerFacts>> done);
   After apply(const ha::ServerSync& sync);
   bool lets_others_first(const ha::ClusterView& view, const ha::Decision& decision) const;
   bool may_found(const ha::ClusterView& view) const;
@@ -167,6 +171,8 @@ class MemberAgent {
   bool stopping_ = false;
   bool begins_anew_ = false;  // after that, with another configuration
   bool soon_ = false;
+  std::chrono::milliseconds slept_{0};  // this machine, since it was started
+  ha::Time woke_{};
   ha::Time last_round_{}, awake_since_{};  // this process itself was stopped, or got no processor, before
   ha::Time fail_until_{};                  // an act that failed is not tried again before
 

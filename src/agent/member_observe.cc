@@ -57,6 +57,7 @@ ha::ClusterView MemberAgent::look() {
   }
   look_at_key(news, view);
   look_back(news, view.self);
+  ha::forget_cover(view, woke_);
   for (const auto& [name, said] : view.evidence) {
     if (said.contact == ha::Evidence::Contact::kRefused) view.self.refused.push_back(name);
   }
@@ -133,6 +134,8 @@ void MemberAgent::look_at_server(ha::OwnView& self) {
   self.name = config_.name;
   self.failed_rewinds = own_.failed_rewinds;
   self.failed_starts = own_.failed_starts;
+  self.failed_promotions = own_.failed_promotions;
+  self.spent = own_.spent;
   self.fault = own_.fault;
   self.recovery = recovery();
   self.up_since = own_.up_since;
@@ -154,6 +157,8 @@ void MemberAgent::look_at_server(ha::OwnView& self) {
     self.server = own_.primary ? ha::Server::kPrimary : promotes ? ha::Server::kStarting : ha::Server::kStandby;
     const ServerWatch::State state = watch_->state();
     self.health = health_of(state);
+    if (self.health == ha::Health::kGood) own_.well_at = Clock::now();
+    self.well_at = own_.well_at;
     self.epoch = own_.primary ? own_.epoch : 0;
     if (state.facts && state.facts->in_recovery != own_.primary) {
       own_.system_id = state.facts->system_id;
@@ -248,7 +253,7 @@ void MemberAgent::take_end() {
     own_.fault = ha::Fault::kCrashed;
     notes_.add("crash", config_.name + ": " + text);
   }
-  if (doing_ && doing_->action == ha::Action::kPromote) ++own_.failed_starts;
+  if (doing_ && doing_->action == ha::Action::kPromote) spend(own_, doing_->epoch);
   forget_server(own_);
   at_rest(own_);
 }

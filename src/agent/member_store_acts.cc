@@ -11,6 +11,7 @@ using Clock = std::chrono::steady_clock;
 namespace {
 
 constexpr std::chrono::milliseconds kOthersFirst{1000};  // after it gave the role up
+constexpr std::chrono::milliseconds kSayAgain{100};      // to a store that did not hear it
 
 }  // namespace
 
@@ -36,6 +37,17 @@ bool MemberAgent::lets_others_first(const ha::ClusterView& view, const ha::Decis
   });
 }
 
+// The promise keeps it from leading under that key again, whether the store has heard of it or not: while it has not,
+// the next decision is to say it again.
+MemberAgent::After MemberAgent::released(bool in_favour, bool gone, Result<std::optional<ServerFacts>> done) {
+  After rest = postmaster_.pid() != 0 ? detached(std::move(done)) : [](Own&) {};
+  return [this, in_favour, gone, rest = std::move(rest)](Own& own) {
+    rest(own);
+    if (in_favour) own.others_first = Clock::now() + kOthersFirst;
+    if (!gone) fail_until_ = std::max(fail_until_, Clock::now() + kSayAgain);
+  };
+}
+
 bool MemberAgent::act_on_store(const ha::ClusterView& view, const ha::Decision& decision) {
   switch (decision.action) {
     case Action::kAcquire:
@@ -47,7 +59,7 @@ bool MemberAgent::act_on_store(const ha::ClusterView& view, const ha::Decision& 
           });
         }
         store_->refresh();
-        return [](Own& own) { own.failed_starts = 0; };
+        return [](Own&) {};
       });
       return true;
     case Action::kRecordSync:
@@ -61,19 +73,16 @@ bool MemberAgent::act_on_store(const ha::ClusterView& view, const ha::Decision& 
       });
       return true;
     case Action::kRelease:
-      own_.lease = 0;
       begin(decision, [this, view, decision]() -> After {
         auto done = acts_.detach(decision.epoch);
+        bool gone = false;
         if (done.ok()) {
           Publication said = publication(view, decision);
           said.node.promised = std::max(said.node.promised, decision.epoch);
-          store_->release(view, decision, said);
+          gone = store_->release(view, decision, said);
         }
         store_->refresh();
-        if (postmaster_.pid() != 0) return detached(std::move(done));
-        return [named = !decision.node.empty()](Own& own) {
-          if (named) own.others_first = Clock::now() + kOthersFirst;
-        };
+        return released(gone && !decision.node.empty(), gone, std::move(done));
       });
       return true;
     case Action::kClearRequest:

@@ -60,6 +60,7 @@ ha::NodeView read_node(const json& doc) {
   node.trouble = static_cast<ha::Trouble>(doc.at("trouble").get<int>());
   doc.at("failed_rewinds").get_to(node.failed_rewinds);
   doc.at("failed_starts").get_to(node.failed_starts);
+  node.failed_promotions = doc.value("failed_promotions", 0);
   doc.at("free_disk").get_to(node.free_disk);
   doc.at("priority").get_to(node.priority);
   doc.at("refused").get_to(node.refused);
@@ -96,6 +97,7 @@ std::string to_json(const Publication& publication) {
            {"trouble", static_cast<int>(node.trouble)},
            {"failed_rewinds", node.failed_rewinds},
            {"failed_starts", node.failed_starts},
+           {"failed_promotions", node.failed_promotions},
            {"free_disk", node.free_disk},
            {"priority", node.priority},
            {"refused", node.refused},

@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <future>
+#include <utility>
 
 #include "agent/bootstrap.h"
 #include "agent/tool.h"
@@ -24,10 +25,10 @@ using std::chrono::seconds;
 namespace {
 
 constexpr milliseconds kQuery{2000};
-constexpr milliseconds kLetGo{1500};  // for a walreceiver to end
-constexpr milliseconds kPromotion{10000};
-constexpr milliseconds kSettle{60};      // from a reload that is seen to each process' own
-constexpr const char* kRetry = "200ms";  // a reload or a promotion ends the pause
+constexpr milliseconds kLetGo{1500};       // for a walreceiver to end
+constexpr milliseconds kPromotion{10000};  // in which no more WAL is replayed
+constexpr milliseconds kSettle{60};        // from a reload that is seen to each process' own
+constexpr const char* kRetry = "200ms";    // a reload or a promotion ends the pause
 
 std::string real_path(const std::string& path) {
   std::unique_ptr<char, void (*)(void*)> real(::realpath(path.c_str(), nullptr), ::free);
@@ -117,6 +118,7 @@ Status ServerActs::write_files(ServerRole role) {
 }
 
 Status ServerActs::start(const ServerRole& role, Deadline deadline) {
+  if (role.standby) PGB_TRY(drop_laid_histories(dir_.path()));
   PGB_TRY(write_files(role));
   sync_effect_.started_with(role.sync_names);
   PGB_TRY(postmaster_.start());
@@ -248,10 +250,14 @@ Result<ServerFacts> ServerActs::promote(ha::Timeline timeline, ha::Epoch epoch, 
   PGB_TRY(lay_histories(dir_.path(), now, timeline));
   PGB_TRY(os::write_file_atomic(dir_.path() + "/promote", "", 0600));
   postmaster_.signal(SIGUSR1);
-  for (const Deadline deadline = Deadline::after(kPromotion); !deadline.expired(); poll(nullptr, 0, 5)) {
+  ha::Lsn replayed = facts->replayed;
+  for (Deadline deadline = Deadline::after(kPromotion); !deadline.expired(); poll(nullptr, 0, 5)) {
     facts = ask_server(**connection, Deadline::after(kQuery));
     if (!facts.ok()) return std::move(facts).error();
-    if (facts->in_recovery) continue;
+    if (facts->in_recovery) {  // it first replays all it has, which may be much
+      if (std::exchange(replayed, facts->replayed) != facts->replayed) deadline = Deadline::after(kPromotion);
+      continue;
+    }
     if (facts->timeline == timeline) {
       const std::vector<ha::Fork> history = read_history(dir_.path(), timeline);
       if (history.empty() || history.back().begin < had) PGB_TRY(end_senders(**connection, *facts));

@@ -26,7 +26,7 @@ Status run_tool(std::vector<std::string> argv, std::vector<std::string> env, Dea
   options.pdeathsig = SIGKILL;  // an unfinished copy is wiped anyway
   auto result = os::run(options, deadline);
   if (!result.ok()) return std::move(result).error().in(program);
-  if (out != nullptr) *out = result->out;
+  if (out != nullptr) *out = result->err + result->out;
   if (result->exit_code == 0) return {};
   const bool full = result->err.find("No space left on device") != std::string::npos;
   return Error(full ? Code::kDiskFull : Code::kTool, program + " failed: " + last_lines(result->err));

@@ -11,7 +11,8 @@
 namespace pgb::agent {
 
 // argv[0] is the program's path; `env` holds KEY=VALUE. It is killed if we die. kTool with the last
-// lines it said, kDiskFull if that is what they say, kTimeout. `out` gets what it printed.
+// lines it said, kDiskFull if that is what they say, kTimeout. `out` gets what it printed,
+// what it complained about first.
 Status run_tool(std::vector<std::string> argv, std::vector<std::string> env, Deadline deadline,
                 std::string* out = nullptr);
 

@@ -12,6 +12,9 @@ namespace pgb::agent {
 
 namespace {
 
+// What pg_controldata says before it prints what stands there all the same.
+constexpr const char* kDamaged = "CRC checksum does not match";
+
 std::string history_file(const std::string& data_dir, ha::Timeline timeline) {
   return fmt::format("{}/pg_wal/{:08X}.history", data_dir, timeline);
 }
@@ -85,8 +88,27 @@ Status lay_histories(const std::string& data_dir, ha::Timeline current, ha::Time
   return {};
 }
 
+Status drop_laid_histories(const std::string& data_dir) {
+  const std::string suffix = ".history";
+  std::vector<ha::Timeline> numbers;
+  auto names = os::list_dir(data_dir + "/pg_wal");
+  if (!names.ok()) return std::move(names).error();
+  for (const std::string& name : *names) {
+    if (name.size() != 8 + suffix.size() || !name.ends_with(suffix)) continue;
+    const auto number = parse_hex(std::string_view(name).substr(0, 8));
+    if (number) numbers.push_back(static_cast<ha::Timeline>(*number));
+  }
+  std::sort(numbers.rbegin(), numbers.rend());
+  for (const ha::Timeline number : numbers) {
+    if (has_begun(data_dir, number)) break;
+    PGB_TRY(os::remove_tree(history_file(data_dir, number)));
+  }
+  return {};
+}
+
 Result<ControlData> parse_control_data(const std::string& text) {
   ControlData data;
+  if (text.find(kDamaged) != std::string::npos) return Error(Code::kProtocol, "the control file is damaged");
   for (const std::string& line : split(text, '\n')) {
     const size_t colon = line.find(':');
     if (colon == std::string::npos) continue;

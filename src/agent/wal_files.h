@@ -29,6 +29,10 @@ ha::Timeline timeline_at(const std::string& data_dir, ha::Lsn lsn, uint64_t segm
 // history file without a history, where there is none. Numbers have holes: one that nobody knows of may be in use.
 Status lay_histories(const std::string& data_dir, ha::Timeline current, ha::Timeline timeline);
 
+// Takes away what lay_histories() left for a promotion that broke off. A standby takes the newest number for the
+// timeline it has to reach, and does not start where that one has no history.
+Status drop_laid_histories(const std::string& data_dir);
+
 // What pg_controldata says of a server that does not run.
 struct ControlData {
   std::string system_id;

@@ -65,6 +65,22 @@ TEST(WalFiles, NumbersThatOthersMayHaveAreLeftOut) {
   EXPECT_EQ(read_history(dir.path, 3).size(), 2U) << "a true one is kept";
 }
 
+TEST(WalFiles, NumbersAfterTheLastTrueHistoryAreTakenBack) {
+  const os::TestDir dir;
+  ASSERT_TRUE(os::make_dirs(dir.path + "/pg_wal", 0700).ok());
+  const std::string wal = dir.path + "/pg_wal/";
+  ASSERT_TRUE(os::write_file_atomic(wal + "0000000B.history", "1\t0/1000000\tx\n", 0600).ok());
+  ASSERT_TRUE(os::write_file_atomic(wal + "0000000B0000000000000002", "", 0600).ok());
+  ASSERT_TRUE(lay_histories(dir.path, 8, 14).ok());
+  ASSERT_TRUE(drop_laid_histories(dir.path).ok());
+  EXPECT_TRUE(os::exists(wal + "00000009.history")) << "standbys ask for it";
+  EXPECT_TRUE(os::exists(wal + "0000000B.history"));
+  EXPECT_FALSE(os::exists(wal + "0000000C.history"));
+  EXPECT_FALSE(os::exists(wal + "0000000D.history"));
+  EXPECT_TRUE(os::exists(wal + "0000000B0000000000000002"));
+  EXPECT_TRUE(drop_laid_histories(dir.path).ok()) << "again";
+}
+
 TEST(WalFiles, ControlDataIsUnderstoodOrRefused) {
   const auto data = parse_control_data(
       "pg_control version number:            1300\n"
@@ -80,6 +96,12 @@ TEST(WalFiles, ControlDataIsUnderstoodOrRefused) {
   EXPECT_EQ(data->checkpoint, 0x3000060U);
   EXPECT_EQ(data->timeline, 2U);
   EXPECT_FALSE(parse_control_data("pg_controldata: error").ok());
+  EXPECT_FALSE(parse_control_data("WARNING: Calculated CRC checksum does not match value stored in file.\n"
+                                  "Database system identifier:           7123\n"
+                                  "Database cluster state:               shut down\n"
+                                  "Latest checkpoint location:           0/3000060\n"
+                                  "Bytes per WAL segment:                16777216\n")
+                   .ok());
 }
 
 }  // namespace

@@ -165,7 +165,7 @@ Eligibility eligible(const ClusterView& view, const NodeView& node, Epoch epoch)
             {}};
   }
   if (node.health != Health::kGood) return {false, "it does not answer", {}};
-  if (node.free_disk < view.settings.min_free_disk) {
+  if (node.free_disk < view.settings.full_disk) {
     return {false, fmt::format("its disk has {} left", bytes(node.free_disk)), {}};
   }
   const auto& record = view.store.sync;
@@ -180,13 +180,20 @@ bool better(const NodeView& a, const NodeView& b) {
   return a.name < b.name;
 }
 
+bool goes_first(const Settings& settings, const NodeView& a, const NodeView& b) {
+  const bool has_room = a.free_disk >= settings.min_free_disk;
+  if (has_room != (b.free_disk >= settings.min_free_disk)) return has_room;
+  const bool fails = a.failed_promotions > 0;
+  return fails != (b.failed_promotions > 0) ? !fails : better(a, b);
+}
+
 std::optional<std::string> best_candidate(const ClusterView& view, Epoch epoch, Time now) {
   const NodeView* best = nullptr;
   each_node(view, [&](const NodeView& node) {
     bool mine = &node == &view.self;
     if (!mine && (now - node.seen > view.settings.fresh || node.promised < epoch)) return;
     if (node.server != Server::kStandby || !eligible(view, node, epoch).ok) return;
-    if (best == nullptr || better(node, *best)) best = &node;
+    if (best == nullptr || goes_first(view.settings, node, *best)) best = &node;
   });
   return best == nullptr ? std::nullopt : std::optional(best->name);
 }
@@ -205,14 +212,21 @@ std::string too_far_behind(const ClusterView& view, const NodeView& node) {
   return fmt::format("is {} behind, and no more than {} may be lost", bytes(*lag), bytes(view.settings.lag_limit));
 }
 
+// A leader with room hands over to nobody that has none.
+uint64_t least_room(const ClusterView& view) {
+  const Settings& settings = view.settings;
+  return view.self.free_disk >= settings.min_free_disk ? settings.min_free_disk : settings.full_disk;
+}
+
 // Why `node` cannot take over from this leader; empty: it can.
-std::string obstacle(const ClusterView& view, const NodeView& node, Time now) {
+std::string obstacle(const ClusterView& view, const NodeView& node, Time now, uint64_t room) {
   const Settings& settings = view.settings;
   if (now - node.seen > settings.fresh) return "was not heard of lately";
   if (node.server != Server::kStandby || node.health != Health::kGood) return "has no standby that answers";
   if (node.priority == 0) return "has priority 0";
   if (!node.flushed) return "has WAL that is not whole";
-  if (node.free_disk < settings.min_free_disk) return fmt::format("has {} of disk left", bytes(node.free_disk));
+  if (node.free_disk < std::max(room, least_room(view)))
+    return fmt::format("has {} of disk left", bytes(node.free_disk));
   const auto& record = view.store.sync;
   if (record && record->durability != Durability::kAsync && !is_member(*record, node.name)) {
     return fmt::format("is not among those that have each commit ({})", describe(record->set));
@@ -226,19 +240,25 @@ std::string obstacle(const ClusterView& view, const NodeView& node, Time now) {
 
 }  // namespace
 
-Successor successor(const ClusterView& view, const std::string& wanted, Time now) {
+Successor successor(const ClusterView& view, const std::string& wanted, Time now, uint64_t room) {
   Successor result{std::nullopt, wanted.empty() ? "there is no other node" : fmt::format("{} is not known", wanted)};
   const NodeView* best = nullptr;
   for (const auto& [name, node] : view.peers) {
     if (!wanted.empty() && name != wanted) continue;
-    if (std::string why = obstacle(view, node, now); !why.empty()) {
+    if (std::string why = obstacle(view, node, now, room); !why.empty()) {
       result.why = fmt::format("{} {}", name, why);
-    } else if (best == nullptr || better(node, *best)) {
+    } else if (best == nullptr || goes_first(view.settings, node, *best)) {
       best = &node;
     }
   }
   if (best != nullptr) result = {best->name, ""};
   return result;
+}
+
+Successor roomy_successor(const ClusterView& view, const std::string& wanted, Time now) {
+  const Settings& settings = view.settings;
+  const bool full = view.self.free_disk < settings.full_disk;
+  return successor(view, wanted, now, full ? settings.min_free_disk : 2 * settings.min_free_disk);
 }
 
 }  // namespace pgb::ha

@@ -39,16 +39,22 @@ Eligibility eligible(const ClusterView& view, const NodeView& node, Epoch epoch)
 // a before b: more WAL, then priority, then name.
 bool better(const NodeView& a, const NodeView& b);
 
+// Of those who may lead a goes first: it has room, else it was not known to fail at it, else it is better.
+bool goes_first(const Settings& settings, const NodeView& a, const NodeView& b);
+
 // The best of self and the peers heard of lately that have promised `epoch` and are eligible.
 std::optional<std::string> best_candidate(const ClusterView& view, Epoch epoch, Time now);
 
 // To whom a leader may hand over: streams (if the leader is up), healthy, has room, may be promoted. `wanted` empty:
-// the best. With nobody `why` names one node and what it lacks.
+// the best. `room`: so much its disk has to have left at least. With nobody `why` names one node and what it lacks.
 struct Successor {
   std::optional<std::string> node;
   std::string why;
 };
-Successor successor(const ClusterView& view, const std::string& wanted, Time now);
+Successor successor(const ClusterView& view, const std::string& wanted, Time now, uint64_t room = 0);
+
+// To whom the role goes only for the room that it has: clearly more than this leader's.
+Successor roomy_successor(const ClusterView& view, const std::string& wanted, Time now);
 
 // self or the peer of that name; null if it never published itself.
 const NodeView* find_node(const ClusterView& view, const std::string& name);

@@ -11,11 +11,6 @@
 namespace pgb::ha {
 namespace {
 
-bool holds_key(const ClusterView& view) {
-  const auto& key = view.store.leader;
-  return key && key->holder == view.self.name && view.self.lease != 0 && key->lease == view.self.lease;
-}
-
 // It led under its key, and has promised no later leader: others may count on the position that it published with that.
 bool may_resume(const ClusterView& view) {
   return holds_key(view) && view.self.led == view.store.leader->epoch && view.self.promised <= view.self.led;
@@ -72,6 +67,23 @@ Time covered_until(const ClusterView& view) {
   if (nobody_else_may_lead(view)) return Time::max();
   Time since = std::max(view.self.lease == 0 ? Time{} : view.self.renewed, failsafe_since(view));
   return since + view.settings.lease - view.settings.margin;
+}
+
+bool holds_key(const ClusterView& view) {
+  const auto& key = view.store.leader;
+  return key && key->holder == view.self.name && view.self.lease != 0 && key->lease == view.self.lease;
+}
+
+void forget_cover(ClusterView& view, Time woke) {
+  if (view.self.renewed < woke) view.self.renewed = Time{};
+  std::erase_if(view.evidence, [&](const auto& said) { return said.second.asked < woke; });
+}
+
+bool renews(const ClusterView& view, const Decision& decision) {
+  const OwnView& self = view.self;
+  const bool gives_up = decision.action == Action::kFence || decision.action == Action::kRelease;
+  if (self.lease == 0 || gives_up) return false;
+  return self.server == Server::kPrimary || (holds_key(view) && self.promised <= view.store.leader->epoch);
 }
 
 State state_of(const ClusterView& view) {

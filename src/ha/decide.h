@@ -32,8 +32,16 @@ Decision decide(const ClusterView& view, Time now);
 // The state that decide() finds this node in.
 State state_of(const ClusterView& view);
 
+// Whether it renews its lease in this round. Not once it gives the key up, nor one under which it may not lead any
+// more, as it promised: that one is to run out, should the store not hear of its release.
+bool renews(const ClusterView& view, const Decision& decision);
+
 // Until when this primary may accept writes: its lease less the margin, or as long as the members it needs vouch for it
 // while the store is silent to all of them. For ever (Time::max()) where nobody else can be elected.
 Time covered_until(const ClusterView& view);
+
+// Its machine was suspended, and woke up at `woke`: the monotonic clock stood still, and does not say how long ago all
+// that was which covered it before. What covers it has to be asked for anew.
+void forget_cover(ClusterView& view, Time woke);
 
 }  // namespace pgb::ha

@@ -39,6 +39,7 @@ Decision reacquire(const Look& look, Event event, const std::string& why) {
 std::string why_late(const Look& look) {
   auto silent = std::chrono::duration_cast<Duration>(look.now - look.self().renewed);
   if (look.self().lease == 0) return "it has no lease";
+  if (look.self().renewed == Time{}) return "its machine was suspended, and its lease may have run out";
   return fmt::format("its lease of {} was renewed {} ago", seconds(look.settings().lease), seconds(silent));
 }
 
@@ -66,14 +67,25 @@ Decision fence_replaced(const Look& look, const std::string& by) {
                                                 look.self().epoch, by));
 }
 
+// Nobody can take over from a server that hangs. What has hung for so long does not come back by itself.
+std::optional<Decision> revive(const Look& look, const std::string& why_nobody) {
+  const OwnView& self = look.self();
+  const bool writes = self.health != Health::kStalled;
+  const Duration patience = writes ? look.settings().revive_after : look.settings().revive_stalled_after;
+  if (look.now < self.well_at + patience) return std::nullopt;
+  return look.row(Event::kStalled,
+                  fmt::format("{} stops its server, to start it again: it has {} for {}, and {}", self.name,
+                              writes ? "answered nothing" : "written nothing", seconds(patience), why_nobody));
+}
+
 // Trouble that another node would not have.
 std::optional<Decision> in_trouble(const Look& look) {
   const OwnView& self = look.self();
   bool stalled = self.health != Health::kGood;
   bool full = self.free_disk < look.settings().min_free_disk;
   if (look.paused() || (!stalled && !full)) return std::nullopt;
-  Successor next = successor(look.view, "", look.now);
-  if (!next.node) return std::nullopt;
+  Successor next = stalled ? successor(look.view, "", look.now) : roomy_successor(look.view, "", look.now);
+  if (!next.node) return stalled ? revive(look, next.why) : std::nullopt;
   std::string what = stalled ? "its server does not write" : fmt::format("its disk has {} left", bytes(self.free_disk));
   return look.row(stalled ? Event::kStalled : Event::kDiskFull,
                   fmt::format("{} stops its server, so that {} leads: {}", self.name, *next.node, what));

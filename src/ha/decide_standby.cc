@@ -119,6 +119,14 @@ bool forced_to_me(const Look& look) {
   });
 }
 
+// Who could not be promoted lets others try, and by itself tries again less and less often: each time costs an epoch
+// and a timeline.
+Duration after_failures(const Look& look) {
+  const int failed = look.self().failed_promotions;
+  if (failed == 0 || failover_asked(look)) return Duration{0};
+  return look.settings().turn * (1 << std::min(failed - 1, 3));
+}
+
 Decision elect(const Look& look, const std::string& why) {
   const OwnView& self = look.self();
   Epoch epoch = next_epoch(look.view);
@@ -153,6 +161,10 @@ Decision elect(const Look& look, const std::string& why) {
     return others_turn(fmt::format("{} leaves epoch {} to {}, which is the better candidate", self.name, epoch,
                                    best.value_or("another")));
   }
+  if (const Duration patience = after_failures(look); !named && waited < patience) {
+    return others_turn(fmt::format("{} waits {} for another to take epoch {}, because its promotion failed before",
+                                   self.name, seconds(patience), epoch));
+  }
   auto decision = acquire(look, Event::kBest, epoch,
                           fmt::format("{} takes epoch {}, because {} and {}", self.name, epoch, why, mine.why));
   if (record_is_stale(look.view)) inherit_all(look, decision);
@@ -166,26 +178,6 @@ bool may_elect_in_pause(const Look& look) {
   if (asked(look, Request::Kind::kSwitchover) && !store.transfer.empty()) return true;
   bool mine = store.sync && store.sync->leader == look.self().name && look.self().led >= store.sync->epoch;
   return mine && store.epoch.holder == look.self().name;
-}
-
-// The reinit that was asked of this node; none: it was not.
-std::optional<Decision> asked_of_me(const Look& look, const NodeView& leader, Epoch epoch) {
-  const auto& request = look.store().request;
-  if (look.state != State::kFollowing || !request || request->node != look.self().name) return std::nullopt;
-  if (request->kind != Request::Kind::kReinit) return std::nullopt;
-  // A leader that has yet to open may count on it.
-  const auto& record = look.store().sync;
-  bool opened = record && record->leader == leader.name && record->epoch == epoch;
-  if (!opened || std::binary_search(record->set.members.begin(), record->set.members.end(), look.self().name)) {
-    return look.row(Event::kWaitsForCopies,
-                    fmt::format("{} keeps its data until {} has {}", look.self().name, leader.name,
-                                opened ? "taken it out of the sync set" : "opened"));
-  }
-  auto decision =
-      look.row(Event::kReinitAsked, fmt::format("{} gets a full copy of {}, as asked", look.self().name, leader.name));
-  decision.node = leader.name;
-  decision.epoch = epoch;
-  return decision;
 }
 
 // Clients wait until a standby streams from the new primary: it may do so while that one is being promoted. What both
@@ -215,7 +207,7 @@ Decision under_leader(const Look& look, const LeaderKey& key) {
     return look.row(Event::kLeaderNotReady, fmt::format("{} waits for {}, elected for epoch {}, to be a primary",
                                                         self.name, key.holder, key.epoch));
   }
-  if (auto decision = asked_of_me(look, *leader, key.epoch)) return *decision;
+  if (auto decision = reinit_asked(look, *leader)) return *decision;
   bool follows = self.following == Following{key.holder, key.epoch};
   if (follows && self.trouble == Trouble::kNone) {
     return look.row(Event::kStreams, fmt::format("{} follows {} under epoch {}{}", self.name, key.holder, key.epoch,
@@ -241,33 +233,6 @@ Decision decide_standby(const Look& look) {
                                                  seconds(look.settings().lease)));
   }
   return elect(look, gone);
-}
-
-Decision decide_elected(const Look& look) {
-  const OwnView& self = look.self();
-  Epoch epoch = look.store().leader->epoch;
-  auto give_up = [&](Event event, std::string why) {
-    auto decision = look.row(event, fmt::format("{} gives epoch {} up: {}", self.name, epoch, why));
-    decision.epoch = next_epoch(look.view);
-    return decision;
-  };
-  if (look.late()) return give_up(Event::kLate, "its lease has run out");
-  if (!look.store().reachable) {
-    return look.row(Event::kStoreSilent,
-                    fmt::format("{} is elected for epoch {}, but the store is silent", self.name, epoch));
-  }
-  // A promotion uses up its epoch: the next one needs a timeline of its own. `led` is above it if it was a primary that
-  // was about to take a higher one.
-  if (self.led >= epoch) return give_up(Event::kCannotPromote, "it was promoted under it before");
-  if (self.promised > epoch) return give_up(Event::kCannotPromote, fmt::format("it promised {}", self.promised));
-  if (self.failed_starts >= look.settings().max_starts) return give_up(Event::kCannotPromote, "promotion failed");
-  auto decision = look.row(Event::kPromote, fmt::format("{} holds epoch {} and is promoted to timeline {}", self.name,
-                                                        epoch, look.store().epoch.timeline));
-  decision.epoch = epoch;
-  decision.timeline = look.store().epoch.timeline;
-  decision.sync.closed = look.settings().durability != Durability::kAsync;
-  decision.soon = true;
-  return decision;
 }
 
 }  // namespace pgb::ha

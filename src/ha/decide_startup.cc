@@ -26,15 +26,12 @@ std::string down_text(const Look& look) {
   return "its server is stopped";
 }
 
-bool has_room(const Look& look) { return look.self().free_disk >= look.settings().min_free_disk; }
-
 // Why it should not be restarted here; empty: it should.
 std::string reason_to_leave(const Look& look) {
   const OwnView& self = look.self();
   if (look.store().request && look.store().request->kind == Request::Kind::kSwitchover)
     return "a switchover was asked for";
   if (self.fault == Fault::kStalled) return "it may stall again";
-  if (!has_room(look)) return "without room it would crash again";
   if (self.failed_starts >= look.settings().max_starts) return fmt::format("{} starts failed", self.failed_starts);
   if (self.recovery > look.settings().handover) {
     return fmt::format("a restart takes {}, a hand-over {}", seconds(self.recovery), seconds(look.settings().handover));
@@ -42,13 +39,27 @@ std::string reason_to_leave(const Look& look) {
   return "";
 }
 
+// To whom this node leaves its role, and why; nobody: `why` says why not.
+Successor heir(const Look& look, const std::string& wanted, std::string& leave) {
+  leave = reason_to_leave(look);
+  Successor next = successor(look.view, wanted, look.now);
+  if (look.self().free_disk >= look.settings().min_free_disk || (!leave.empty() && next.node)) return next;
+  leave = "with so little room it may crash again";
+  return roomy_successor(look.view, wanted, look.now);
+}
+
 }  // namespace
 
 Decision decide_startup(const Look& look) {
   const std::string& name = look.self().name;
-  if (look.state == State::kStarting) return look.row(Event::kStarts, fmt::format("{} starts its server", name));
   const NodeView* leader = ready_leader(look);
+  const bool has_data = look.state == State::kStarting || look.state == State::kStopped;
+  if (has_data && leader != nullptr) {
+    if (auto decision = reinit_asked(look, *leader)) return *decision;
+  }
+  if (look.state == State::kStarting) return look.row(Event::kStarts, fmt::format("{} starts its server", name));
   if (look.state == State::kStopped) {
+    if (auto decision = useless_key(look)) return *decision;
     // What was started with its agent comes up; a server that was stopped while its agent went on is left alone.
     bool stays = look.self().up_since != Time{} && leader == nullptr && look.store().epoch.holder != name;
     if (look.paused() && stays) return look.row(Event::kPaused, fmt::format("paused: {} stays stopped", name));
@@ -88,8 +99,8 @@ Decision decide_down(const Look& look) {
   if (look.store().request && look.store().request->kind == Request::Kind::kSwitchover) {
     wanted = look.store().request->node;
   }
-  std::string leave = reason_to_leave(look);
-  Successor next = successor(look.view, wanted, look.now);
+  std::string leave;
+  const Successor next = heir(look, wanted, leave);
   if (!leave.empty() && next.node) {
     auto decision = look.row(Event::kSuccessorReady, fmt::format("{} gives epoch {} up in favour of {}: {}, and {}",
                                                                  name, epoch, *next.node, down_text(look), leave));
@@ -97,7 +108,7 @@ Decision decide_down(const Look& look) {
     decision.epoch = next_epoch(look.view);
     return decision;
   }
-  if (!has_room(look)) {
+  if (look.self().free_disk < look.settings().full_disk) {
     return look.row(Event::kNoRoom, fmt::format("{} waits for room, {} left, as nobody can take over: {}; free some",
                                                 name, bytes(look.self().free_disk), next.why));
   }

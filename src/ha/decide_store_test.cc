@@ -66,6 +66,8 @@ TEST(Restart, NoPrimaryComesBackThatPromisedALaterLeader) {
   ClusterView view = leading();
   view.self.server = Server::kStopped;
   view.self.promised = 2;  // with a position that others may count on
+  EXPECT_EQ(decide(view, kNow).action, Action::kRelease) << "nobody leads by that key any more";
+  view.store.leader.reset();
   EXPECT_EQ(decide(view, kNow).action, Action::kStartStandby);
 }
 

@@ -50,7 +50,4 @@ struct Decision {
   bool operator==(const Decision&) const = default;
 };
 
-// A leader renews its lease in the same round unless this is what it does.
-inline bool gives_up(Action action) { return action == Action::kFence || action == Action::kRelease; }
-
 }  // namespace pgb::ha

@@ -77,6 +77,7 @@ TEST(LagLimit, AServerThatStallsOrIsFullLeadsOnWhereNobodyIsNear) {
   for (const bool far : {true, false}) {
     ClusterView stalled = leading_async(far ? 17 << 20 : 0), full = stalled;
     stalled.self.health = Health::kStalled;
+    stalled.self.well_at = kNow;
     full.self.free_disk = 1 << 20;
     for (const ClusterView& view : {stalled, full}) {
       EXPECT_EQ(decide(view, kNow).action, far ? Action::kKeepLease : Action::kFence) << decide(view, kNow).sentence;

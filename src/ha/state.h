@@ -6,7 +6,7 @@ namespace pgb::ha {
 enum class State {
   kAbsent,    // no data
   kBuilding,  // a copy or rewind was broken off
-  kStopped,   // data, no server, no key
+  kStopped,   // data, no server, and no key that it leads under
   kStarting,
   kDown,       // holds the key, its server is down
   kDetached,   // standby that follows nobody

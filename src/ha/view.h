@@ -104,8 +104,9 @@ struct NodeView {
   std::optional<Following> following;  // standby: whom primary_conninfo names
   bool streaming = false;              // and its walreceiver runs
   Trouble trouble = Trouble::kNone;
-  int failed_rewinds = 0;  // that left the data as it was; since it last followed
-  int failed_starts = 0;   // and promotions, in a row; none with each epoch it takes
+  int failed_rewinds = 0;     // that left the data as it was; since it last followed
+  int failed_starts = 0;      // in a row, in whatever role
+  int failed_promotions = 0;  // since it was a primary last, or got other data; forgotten with its agent
   uint64_t free_disk = UINT64_MAX;
   int priority = 1;                  // 0: never to be leader; of equals the highest
   std::vector<std::string> refused;  // whose agent's port refused this one's connection at its last look
@@ -124,9 +125,11 @@ struct Link {
 // What the observer alone knows of its own node.
 struct OwnView : NodeView {
   uint64_t lease = 0;    // id of the lease it holds; 0: none, also after the agent was restarted
-  Time renewed{};        // when the last successful renewal was *sent*
+  Time renewed{};        // when the last successful renewal was *sent*; none since its machine woke up: zero
   Time promised_at{};    // of `promised`
   Time up_since{};       // its server runs in its role
+  Time well_at{};        // its server was in good health, or was started
+  Epoch spent = 0;       // the last epoch under which its promotion failed: the number of the timeline is used up
   Time vouched_until{};  // it answered a leader's failsafe question: until then that leader may go on
   ServerSync sync;       // primary: in effect, that is, every walsender has taken it
   Lsn sync_since = 0;    // flushed WAL when `sync` was seen to be in effect
@@ -215,16 +218,22 @@ struct Settings {
   Durability durability = Durability::kQuorum;
   unsigned required = 0;  // copies beside the leader's; 0: a majority of the group has each commit
   Duration lease{3000};
-  Duration margin{500};           // before its end the leader has stopped
-  Duration collect{300};          // how long an election waits for more nodes than it needs
-  Duration turn{1000};            // how long it waits for a better candidate to act, and for the target of a transfer
-  Duration drop_after{2000};      // a standby that does not stream leaves the sync set
-  Duration degrade_after{8000};   // quorum: with no standby left the leader goes on alone, recorded
-  Duration handover{400};         // what a hand-over takes
-  Duration fresh{3000};           // older news of a node does not make it a successor
-  uint64_t lag_limit = 16 << 20;  // bytes that a failover may lose in async
-  uint64_t near = 16 << 20;       // a standby that is farther behind becomes no member of a sync set
-  uint64_t min_free_disk = 256 << 20;  // below it a leader hands over, if there is another with room
+  Duration margin{500};          // before its end the leader has stopped
+  Duration collect{300};         // how long an election waits for more nodes than it needs
+  Duration turn{1000};           // how long it waits for a better candidate to act, and for the target of a transfer
+  Duration drop_after{2000};     // a standby that does not stream leaves the sync set
+  Duration degrade_after{8000};  // quorum: with no standby left the leader goes on alone, recorded
+  Duration handover{400};        // what a hand-over takes
+  // A leader that hangs while nobody can take over from it is restarted in place, which ends all its clients' work:
+  Duration revive_after{15000};          // where it answers nobody
+  Duration revive_stalled_after{30000};  // where it only does not write: it may still be read from
+  Duration fresh{3000};                  // older news of a node does not make it a successor
+  uint64_t lag_limit = 16 << 20;         // bytes that a failover may lose in async
+  uint64_t near = 16 << 20;              // a standby that is farther behind becomes no member of a sync set
+  // With less than that a leader hands over, to one that has twice as much: it shall not come back at once. Without
+  // such a one, as where all share a disk, the group goes on, down to `full_disk`: with less a server cannot run.
+  uint64_t min_free_disk = 256 << 20;
+  uint64_t full_disk = 32 << 20;
   int max_starts = 2;
   bool operator==(const Settings&) const = default;
 };

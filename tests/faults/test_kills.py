@@ -70,6 +70,17 @@ def test_a_stopped_postmaster_loses_the_role(site):
     site.check_end(most_owners=2)
 
 
+def test_a_stopped_postmaster_that_nobody_can_replace_is_started_again(site):
+    old = site.primary()
+    site.kill_all(*site.others(old))
+    site.wait_writes_after(time.monotonic(), 30)  # it goes on alone
+    site.freeze(site.sandbox.postgres_pids(old)[0])
+    wait_until(lambda: "to start it again" in site.sandbox.run("history").out, 30, "its agent ends it")
+    site.wait_writes_after(time.monotonic(), 20)
+    site.sandbox.run("start")
+    site.check_end(most_owners=1)
+
+
 @both
 def test_a_primary_of_which_all_is_stopped_loses_the_role_and_no_commit(site):
     old = site.primary()

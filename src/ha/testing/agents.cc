@@ -38,6 +38,7 @@ NodeView World::publishable(const SimNode& node) const {
   view.trouble = server.trouble;
   view.failed_rewinds = node.memory.failed_rewinds;
   view.failed_starts = node.memory.failed_starts;
+  view.failed_promotions = node.memory.failed_promotions;
   view.free_disk = node.free_disk;
   for (const auto& [peer, said] : node.evidence) {
     if (said.contact == Evidence::Contact::kRefused) view.refused.push_back(peer);
@@ -55,6 +56,7 @@ ClusterView World::view_of(const SimNode& node) const {
   view.self.applying = node.server.next_sync;
   view.self.recording = node.recording && *node.recording == revisions(node.store);
   view.self.recovery = Duration(node.recovery);
+  view.self.well_at = on_clock(node, node.well_at);
   view.self.up_since = on_clock(node, node.server.up_since);
   for (const auto& [name, link] : node.server.links) {
     view.self.links[name] = {link.streaming, link.acked, on_clock(node, link.since)};
@@ -64,6 +66,7 @@ ClusterView World::view_of(const SimNode& node) const {
   for (const auto& other : nodes_) view.members.push_back(other.name);
   view.store = node.store;
   view.settings = settings_;
+  forget_cover(view, node.woke);
   return view;
 }
 
@@ -160,7 +163,7 @@ void World::round(SimNode& node) {
   node.published = publishable(node);
   publish(node);
   node.next_round = now_ + (decision.soon ? random(10, 50) : random(350, 650));
-  if (node.memory.lease != 0 && !gives_up(decision.action)) renew(node);
+  if (renews(view, decision)) renew(node);
   bool idle = decision.action == Action::kWait || decision.action == Action::kKeepLease;
   node.last_word = decision.sentence;
   if (idle) return;

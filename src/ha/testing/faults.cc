@@ -29,6 +29,8 @@ void World::kill_agent(SimNode& node) {
   kill_server(node, Fault::kCrashed);  // by the parent-death signal
   node.alive = false;
   node.paused = false;
+  node.suspended_since.reset();
+  node.woke = Time{};
   node.pending.reset();
   node.evidence.clear();
   node.asked.clear();
@@ -83,6 +85,7 @@ void World::fault() {
       break;
     case 4:
     case 5:
+      if (lasts % 3 == 0) return suspend(node, lasts);
       node.paused = true;
       later(lasts, [this, name = node.name] { find(name)->paused = false; });
       break;
@@ -142,6 +145,34 @@ void World::fault() {
   }
 }
 
+// The whole machine, as a laptop or a virtual one that is moved: all stands still, and the monotonic clock with it.
+// What the node knows is older afterwards than it takes it for. No other clock that jumps is read by anybody here.
+void World::suspend(SimNode& node, Ms lasts) {
+  node.suspended_since = now_;
+  node.server.frozen = node.server.state == Server::kPrimary || node.server.state == Server::kStandby;
+  std::vector<std::pair<std::string, std::string>> wires{{node.name, "store"}, {"store", node.name}};
+  for (const auto& other : nodes_) wires.insert(wires.end(), {{node.name, other.name}, {other.name, node.name}});
+  cuts_.insert(wires.begin(), wires.end());
+  later(lasts, [this, name = node.name, wires] {
+    for (const auto& wire : wires) cuts_.erase(wire);
+    wake_up(*find(name));
+  });
+}
+
+void World::wake_up(SimNode& node) {
+  if (!node.suspended_since) return;
+  const Ms missed = now_ - *node.suspended_since;
+  node.suspended_since.reset();
+  node.server.frozen = false;
+  node.clock_zero += missed;
+  // The kernel tells how long it slept, but not of a virtual machine that was halted: then only votes keep two from
+  // writing, and a store that is emptied meanwhile makes one forget them.
+  if (options_.rare || missed % 2 == 0) node.woke = time(node);
+  // What these say by that clock stays as it was.
+  node.store_asked += missed, node.well_at += missed, node.server.up_since += missed;
+  for (auto& [peer, link] : node.server.links) link.since += missed;
+}
+
 // One of a schedule.
 void World::lose_disk(SimNode& node, Ms lasts) {
   if (!wiped_.empty() || !spare(node)) return;
@@ -162,6 +193,7 @@ void World::heal() {
   store_.paused = false;
   for (auto& node : nodes_) {
     revive_agent(node);
+    wake_up(node);
     node.paused = node.server.frozen = node.server.stalled = node.server.slow = false;
     node.free_disk = UINT64_MAX;
   }

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "ha/testing/world.h"
 
@@ -128,7 +129,7 @@ void World::start(SimNode& node, bool primary) {
   server.state = primary ? Server::kPrimary : Server::kStandby;
   server.links.clear();
   server.trouble = Trouble::kNone;
-  server.up_since = now_;
+  server.up_since = node.well_at = now_;
   node.memory.fault = Fault::kNone;
   if (primary) {
     // Crash recovery acknowledges nothing: those sessions are gone, what they wrote is in doubt.
@@ -143,6 +144,7 @@ void World::start(SimNode& node, bool primary) {
 
 void World::kill_server(SimNode& node, Fault fault) {
   disconnect(node);
+  if (node.job && node.job->decision.action == Action::kPromote) spend(node, node.job->decision.epoch);
   node.job.reset();
   SimServer& server = node.server;
   server.frozen = false;
@@ -172,7 +174,8 @@ void World::rebuild(SimNode& node, const std::string& from, bool rewind) {
     if (rewind && chance(0.7)) node.server.state = Server::kStopped;  // it had not begun to write
     return;
   }
-  node.memory.failed_rewinds = 0;
+  node.memory.failed_rewinds = node.memory.failed_promotions = 0;
+  node.server.begun = 0;
   node.server.trouble = Trouble::kNone;
   node.server.wal = leader->server.wal;
   node.server.history = leader->server.history;
@@ -180,15 +183,35 @@ void World::rebuild(SimNode& node, const std::string& from, bool rewind) {
   node.memory.fault = Fault::kNone;
 }
 
-void World::promote(SimNode& node, const Decision& decision) {
-  SimServer& server = node.server;
-  if (server.state != Server::kStandby) return;
-  disconnect(node);
-  node.led = decision.epoch;
-  Timeline timeline = options_.mutation == Mutation::kReuseTimeline ? server.timeline() + 1 : decision.timeline;
+void World::spend(SimNode& node, Epoch epoch) {
+  if (std::exchange(node.memory.spent, epoch) != epoch) ++node.memory.failed_promotions;
+}
+
+void World::begin_timeline(SimServer& server, Timeline timeline) {
+  server.begun = timeline;
   server.history.push_back({timeline, server.wal.size()});
   server.wal.push_back(++writes_);
   own_records_.insert(writes_);
+}
+
+// The agent ends the server, whose timeline may have begun.
+void World::break_promotion(SimNode& node, const Decision& decision) {
+  const bool begins = node.server.state == Server::kStandby && node.server.begun != decision.timeline && chance(0.5);
+  if (begins) begin_timeline(node.server, decision.timeline);
+  node.server.begun = decision.timeline;
+  kill_server(node, Fault::kCrashed);
+  spend(node, decision.epoch);
+}
+
+void World::promote(SimNode& node, const Decision& decision) {
+  SimServer& server = node.server;
+  if (server.state != Server::kStandby) return;
+  if (server.begun == decision.timeline) return break_promotion(node, decision);
+  disconnect(node);
+  node.led = decision.epoch;
+  Timeline timeline = options_.mutation == Mutation::kReuseTimeline ? server.timeline() + 1 : decision.timeline;
+  begin_timeline(server, timeline);
+  node.memory.failed_promotions = 0;
   auto links = std::move(server.links);  // whom it gave its WAL before
   start(node, true);
   server.links = std::move(links);
@@ -211,6 +234,7 @@ void World::finish_job(SimNode& node) {
                    decision.action == Action::kPromote;
   if (brings_up && !healed_ && chance(0.04)) {
     note(fmt::format("{}: {} failed", node.name, to_string(decision.action)));
+    if (decision.action == Action::kPromote) return break_promotion(node, decision);
     ++node.memory.failed_starts;
     return;
   }
@@ -240,7 +264,8 @@ void World::finish_job(SimNode& node) {
 void World::tick_servers() {
   for (auto& node : nodes_) {
     SimServer& server = node.server;
-    if (node.job && now_ >= node.job->done) finish_job(node);
+    if (!server.frozen && !server.stalled) node.well_at = now_;
+    if (node.job && !node.suspended_since && now_ >= node.job->done) finish_job(node);
     if (server.next_sync && now_ >= server.next_sync_at && !server.frozen) {
       server.sync = *server.next_sync;
       server.sync_since = server.wal.size();

@@ -51,7 +51,6 @@ void World::acquire(SimNode& node, const Decision& decision) {
     return true;
   };
   node.asked[lease] = time(node);
-  node.memory.failed_starts = 0;
   to_store(node, transaction,
            [this, name = node.name, decision] { note(fmt::format("{} holds epoch {}", name, decision.epoch)); });
 }
@@ -75,7 +74,6 @@ void World::release(SimNode& node, const Decision& decision) {
   node.published = publishable(node);
   publish(node);
   uint64_t lease = node.memory.lease;
-  node.memory.lease = 0;
   to_store(
       node,
       [this, lease, to = decision.node, view = node.published] {

@@ -28,6 +28,9 @@ World::World(const Options& options) : options_(options), random_(options.seed) 
   settings_.durability = mode < 0.75 ? Durability::kQuorum : mode < 0.88 ? Durability::kStrict : Durability::kAsync;
   settings_.degrade_after = Duration(5000);
   settings_.min_free_disk = 1000;
+  settings_.full_disk = 100;
+  settings_.revive_after = Duration(3000);
+  settings_.revive_stalled_after = Duration(6000);
   settings_.lag_limit = 1'000'000;
   if (chance(0.2)) settings_.required = static_cast<unsigned>(random(1, static_cast<Ms>(count) - 1));
   for (size_t i = 0; i < count; ++i) {
@@ -63,7 +66,11 @@ void World::violate(Harm harm, const std::string& text) {
 }
 
 // A monotonic clock goes on from a number of its own, after a boot from zero.
-void World::boot(SimNode& node) { node.clock_zero = now_ - (chance(0.3) ? 0 : random(0, 1'000'000'000)); }
+void World::boot(SimNode& node) {
+  node.clock_zero = now_ - (chance(0.3) ? 0 : random(0, 1'000'000'000));
+  node.suspended_since.reset();
+  node.woke = Time{};
+}
 
 bool World::linked(const std::string& from, const std::string& to) const {
   if ((from == "store" || to == "store") && !store_.up) return false;
@@ -86,7 +93,7 @@ void World::step() {
   }
   tick_servers();
   for (auto& node : nodes_) {
-    if (!node.alive || node.paused) continue;
+    if (!node.alive || node.paused || node.suspended_since) continue;
     if (node.pending && now_ >= node.pending_at) {
       auto decision = *node.pending;
       node.pending.reset();

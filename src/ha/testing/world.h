@@ -74,6 +74,7 @@ struct SimServer {
   std::optional<ServerSync> next_sync;
   Ms next_sync_at = 0;
   size_t acknowledged = 0;  // of its WAL, to clients
+  Timeline begun = 0;       // by its last promotion: a second one to the same number is refused
   Ms up_since = 0;
   std::map<std::string, Connection> links;
 
@@ -103,6 +104,8 @@ struct SimNode {
   // Agent, in memory.
   bool alive = true;
   bool paused = false;
+  std::optional<Ms> suspended_since;  // its machine
+  Time woke{};                        // by its clock, and it knows that it slept
   Ms next_round = 0;
   std::string last_word;  // the sentence of its last round
   OwnView memory;         // lease, renewed, vouched_until, promised_at, fault, failed_…, checkpointed
@@ -121,6 +124,7 @@ struct SimNode {
   Ms pending_at = 0;
   uint64_t free_disk = UINT64_MAX;
   Ms recovery = 100;
+  Ms well_at = 0;     // its server neither frozen nor stalled, or started
   Ms clock_zero = 0;  // when its monotonic clock, which no other shares, read zero
 };
 
@@ -186,6 +190,9 @@ class World {
   void finish_job(SimNode& node);
   void rebuild(SimNode& node, const std::string& from, bool rewind);
   void promote(SimNode& node, const Decision& decision);
+  void break_promotion(SimNode& node, const Decision& decision);
+  void begin_timeline(SimServer& server, Timeline timeline);
+  static void spend(SimNode& node, Epoch epoch);
 
   // agents.cc
   void round(SimNode& node);
@@ -216,6 +223,8 @@ class World {
   void revive_agent(SimNode& node);
   bool spare(const SimNode& node) const;
   void lose_disk(SimNode& node, Ms lasts);
+  void suspend(SimNode& node, Ms lasts);
+  void wake_up(SimNode& node);
   void heal();
 
   // rare.cc
