@@ -319,8 +319,10 @@ ha::Trouble ServerActs::trouble_with(const Member& leader, const ha::Position& m
                             Deadline::after(kQuery));
   if (!oldest.ok() || oldest->at(0).rows.empty()) return ha::Trouble::kNone;
   const std::string name = oldest->at(0).get(0, "name");
-  return !name.empty() && name > segment_of(mine.lsn, facts->segment_size) ? ha::Trouble::kWalRemoved
-                                                                           : ha::Trouble::kNone;
+  if (!name.empty() && name > segment_of(mine.lsn, facts->segment_size)) return ha::Trouble::kWalRemoved;
+  // The WAL is there: what it may want is the slot.
+  (void)(*connection)->query(slot_sql(config_.slot), Deadline::after(kQuery));
+  return ha::Trouble::kNone;
 }
 
 void ServerActs::drop_slots() {
@@ -338,11 +340,7 @@ void ServerActs::make_slots() {
   if (!connection.ok()) return;
   for (const Member& member : config_.members) {
     if (member.name == config_.name) continue;
-    const std::string slot = pgclient::quote_literal(member.slot);
-    (void)(*connection)
-        ->query("SELECT pg_create_physical_replication_slot(" + slot +
-                    ", true) WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = " + slot + ")",
-                Deadline::after(kQuery));
+    (void)(*connection)->query(slot_sql(member.slot), Deadline::after(kQuery));
   }
 }
 

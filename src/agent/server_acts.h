@@ -59,7 +59,8 @@ class ServerActs {
   Status give_data_up();
   Status checkpoint();
   void stop_cleanly(Deadline deadline);
-  // Why a standby whose WAL ends at `mine` gets no stream from `leader`; kNone also if that does not say.
+  // Why a standby whose WAL ends at `mine` gets no stream from `leader`; kNone also if that does not say. Where only
+  // the slot is gone or good for nothing it is made anew.
   ha::Trouble trouble_with(const Member& leader, const ha::Position& mine) const;
   // Slots that this server kept for others when it led: they would hold its WAL for ever.
   void drop_slots();
