@@ -7,6 +7,7 @@
 #include <future>
 
 #include "agent/bootstrap.h"
+#include "agent/silent_senders.h"
 #include "agent/tool.h"
 #include "agent/turns.h"
 #include "agent/wal_room.h"
@@ -26,6 +27,7 @@ namespace {
 constexpr milliseconds kQuery{2000};
 constexpr milliseconds kLetGo{1500};  // for a walreceiver to end
 constexpr milliseconds kPromotion{10000};
+constexpr milliseconds kSilence{1500};   // longer than a slow disk keeps a standby from answering
 constexpr milliseconds kSettle{60};      // from a reload that is seen to each process' own
 constexpr const char* kRetry = "200ms";  // a reload or a promotion ends the pause
 
@@ -302,7 +304,12 @@ Status ServerActs::checkpoint() {
   auto connection = Connection::open(superuser_at(config_.local_host(), config_.port), Deadline::after(kQuery));
   if (!connection.ok()) return std::move(connection).error();
   auto done = (*connection)->query("CHECKPOINT", Deadline::after(seconds(60)));
-  return done.ok() ? Status() : Status(std::move(done).error());
+  if (!done.ok()) return std::move(done).error();
+  std::vector<std::string> others;
+  for (const Member& member : config_.members) {
+    if (member.name != config_.name) others.push_back(member.name);
+  }
+  return end_silent_senders(**connection, others, kSilence);
 }
 
 ha::Trouble ServerActs::trouble_with(const Member& leader, const ha::Position& mine) const {
