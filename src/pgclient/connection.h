@@ -21,11 +21,10 @@ struct ConnInfo {
   Secret password;
   std::string database;
   std::string application_name = "pgbalancer";
-  std::string options;   // as in the startup packet: "-c name=value"; empty: none
-  net::TlsToServer tls;  // not over a Unix socket
-  std::string tls_host;  // what the server's certificate must be for, if that is verified; empty: `host`
-  bool replication =
-      false;  // the protocol of that: IDENTIFY_SYSTEM, CREATE_REPLICATION_SLOT …; with a database SQL, too
+  std::string options;       // as in the startup packet: "-c name=value"; empty: none
+  net::TlsToServer tls;      // not over a Unix socket
+  std::string tls_host;      // what the server's certificate must be for, if that is verified; empty: `host`
+  bool replication = false;  // IDENTIFY_SYSTEM, CREATE_REPLICATION_SLOT …; with a database SQL, too
 };
 
 // Rows as text; SQL NULL is nothing.
