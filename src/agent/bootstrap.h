@@ -19,8 +19,12 @@ Status make_primary_dir(const AgentConfig& config, const std::string& bin_dir, c
 // we are killed in between: each commits together with the note that it ran. kSql names the file.
 Status furnish_primary(const AgentConfig& config, const DataDir& dir);
 
-// Makes this node's slot on the server that `role` streams from, unless it is there. kNotReady where another try is
-// worth while.
+// SQL that makes a slot which keeps WAL from now on, unless it is there. One that has lost its WAL is made anew: it
+// keeps none any more, and from PostgreSQL 18 on nothing streams from it.
+std::string slot_sql(const std::string& slot);
+
+// Makes this node's slot on the server that `role` streams from, as slot_sql(). kNotReady where another try is worth
+// while.
 Status make_slot(const AgentConfig& config, const ServerRole& role, Deadline deadline);
 
 // Makes the slot, copies with pg_basebackup from the server that `role` streams from; then kReady.

@@ -1,5 +1,7 @@
 #include "agent/bootstrap.h"
 #include "agent/tool.h"
+#include "base/log.h"
+#include "model/key_table.h"
 #include "os/file.h"
 #include "pgclient/connection.h"
 
@@ -7,9 +9,14 @@ namespace pgb::agent {
 
 using std::chrono::milliseconds;
 
-// A physical slot that keeps WAL from now on: nothing the copy needs can be recycled meanwhile. A slot
-// of that name is ours from an earlier try.
-Status make_slot(const AgentConfig& config, const ServerRole& role, Deadline deadline) {
+std::string slot_sql(const std::string& slot) {
+  const std::string name = pgclient::quote_literal(slot);
+  return "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = " + name +
+         " AND wal_status = 'lost' AND NOT active; SELECT pg_create_physical_replication_slot(" + name +
+         ", true) WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = " + name + ")";
+}
+
+static pgclient::ConnInfo as_replica(const AgentConfig& config, const ServerRole& role) {
   pgclient::ConnInfo info;
   info.host = role.host;
   info.port = role.port;
@@ -17,6 +24,22 @@ Status make_slot(const AgentConfig& config, const ServerRole& role, Deadline dea
   info.password = config.replication_password;
   info.application_name = config.name;
   info.replication = true;
+  return info;
+}
+
+// Who may not ask for it, or finds it just taken, keeps what is there.
+static void renew_lost_slot(pgclient::ConnInfo info, const std::string& slot, Deadline deadline) {
+  info.database = "postgres";
+  auto connection = pgclient::Connection::open(info, deadline);
+  const auto done = connection.ok() ? (*connection)->query(slot_sql(slot), deadline)
+                                    : Result<std::vector<pgclient::ResultSet>>(connection.error());
+  if (!done.ok()) log::warn("whether slot " + slot + " still keeps WAL is not known: " + done.error().message);
+}
+
+// Nothing the copy needs can be recycled meanwhile. A slot of that name is ours from an earlier try, or keeps WAL that
+// we have missed.
+Status make_slot(const AgentConfig& config, const ServerRole& role, Deadline deadline) {
+  const pgclient::ConnInfo info = as_replica(config, role);
   auto connection = pgclient::Connection::open(info, deadline);
   if (!connection.ok()) {
     return Error(Code::kNotReady, "the primary does not take us yet: " + connection.error().message);
@@ -27,9 +50,23 @@ Status make_slot(const AgentConfig& config, const ServerRole& role, Deadline dea
                   deadline);
   if (made.ok()) return {};
   for (const auto& [label, text] : made.error().details) {
-    if (label == "sqlstate" && text == "42710") return {};  // duplicate_object
+    if (label != "sqlstate" || text != "42710") continue;  // duplicate_object
+    renew_lost_slot(info, role.slot, deadline);
+    return {};
   }
   return Error(Code::kNotReady, "slot " + role.slot + " cannot be made on the primary: " + made.error().message);
+}
+
+// While it copies, the disk may keep it from answering for longer than one that streams; a time of the user's own
+// holds.
+static std::string copy_options(const AgentConfig& config) {
+  const std::string name = "wal_sender_timeout";
+  std::string out(kNoticesSilence);
+  const auto set = config.parameters.find(name);
+  for (const auto& [key, value] : model::default_parameters()) {
+    if (key == name && set != config.parameters.end() && set->second == value) out += " options='-c " + name + "=60s'";
+  }
+  return out;
 }
 
 // Names are resolved at every try: the primary's container may not be there yet.
@@ -39,7 +76,8 @@ static Status copy_from_primary(const AgentConfig& config, const std::string& bi
   if (dir.look() == DataStage::kMaking) PGB_TRY(dir.wipe_unfinished());
   PGB_TRY(os::write_file_atomic(dir.passfile(), render_passfile(config), 0600));
   PGB_TRY(run_tool({bin_dir + "/pg_basebackup", "-D", dir.path(), "-h", role.host, "-p", std::to_string(role.port),
-                    "-U", config.replication_user, "--no-password", "-X", "stream", "-S", role.slot, "-c", "fast"},
+                    "-U", config.replication_user, "-d", copy_options(config), "--no-password", "-X", "stream", "-S",
+                    role.slot, "-c", "fast"},
                    {"PGPASSFILE=" + dir.passfile()}, Deadline::never()));
   PGB_TRY(write_server_files(config, dir, role));
   return dir.set_stage(DataStage::kReady);

@@ -41,7 +41,8 @@ std::string render_conf(const AgentConfig& config, const std::string& passfile, 
   auto quoted = [](std::string_view value) { return "'" + escape(value, "'\\", '\\') + "'"; };
   const std::string conninfo = "host=" + quoted(role.host) + " port=" + std::to_string(role.port) +
                                " user=" + quoted(config.replication_user) + " passfile=" + quoted(passfile) +
-                               " application_name=" + quoted(config.name) + " connect_timeout=5";
+                               " application_name=" + quoted(config.name) + " connect_timeout=5 " +
+                               std::string(kNoticesSilence);
   out += "primary_conninfo = " + conf_quote(conninfo) + "\n";
   out += "primary_slot_name = " + conf_quote(role.slot) + "\n";
   return out;

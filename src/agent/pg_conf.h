@@ -25,6 +25,10 @@ struct ServerRole {
 };
 ServerRole role_of(const AgentConfig& config);  // as the file says, without a lease store
 
+// For libpq, of connections that last: one whose other end is gone without a word, or cut off, ends within 15 seconds.
+inline constexpr std::string_view kNoticesSilence =
+    "keepalives_idle=5 keepalives_interval=2 keepalives_count=3 tcp_user_timeout=15000";
+
 // postgresql.conf: the user's parameters and, on a replica, where to stream from. The password is
 // in the passfile, never here.
 std::string render_conf(const AgentConfig& config, const std::string& passfile, const ServerRole& role);

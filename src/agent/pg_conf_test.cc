@@ -31,6 +31,13 @@ TEST(PgConf, ThePasswordIsInThePassfileAlone) {
   for (const std::string& argument : server_arguments(replica())) EXPECT_EQ(argument.find("pw"), std::string::npos);
 }
 
+TEST(PgConf, AStreamWhoseSourceIsGoneWithoutAWordEnds) {
+  const std::string text = render_conf(replica(), "/dir/pass", role_of(replica()));
+  EXPECT_NE(text.find(" keepalives_idle=5 keepalives_interval=2 keepalives_count=3 tcp_user_timeout=15000'\n"),
+            std::string::npos)
+      << text;
+}
+
 TEST(PgConf, APrimaryStreamsFromNobody) {
   AgentConfig config = replica();
   config.primary = true;

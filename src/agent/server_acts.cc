@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "agent/bootstrap.h"
+#include "agent/silent_senders.h"
 #include "agent/tool.h"
 #include "agent/turns.h"
 #include "agent/wal_room.h"
@@ -27,6 +28,7 @@ namespace {
 constexpr milliseconds kQuery{2000};
 constexpr milliseconds kLetGo{1500};       // for a walreceiver to end
 constexpr milliseconds kPromotion{10000};  // in which no more WAL is replayed
+constexpr milliseconds kSilence{1500};     // longer than a slow disk keeps a standby from answering
 constexpr milliseconds kSettle{60};        // from a reload that is seen to each process' own
 constexpr const char* kRetry = "200ms";    // a reload or a promotion ends the pause
 
@@ -308,7 +310,12 @@ Status ServerActs::checkpoint() {
   auto connection = Connection::open(superuser_at(config_.local_host(), config_.port), Deadline::after(kQuery));
   if (!connection.ok()) return std::move(connection).error();
   auto done = (*connection)->query("CHECKPOINT", Deadline::after(seconds(60)));
-  return done.ok() ? Status() : Status(std::move(done).error());
+  if (!done.ok()) return std::move(done).error();
+  std::vector<std::string> others;
+  for (const Member& member : config_.members) {
+    if (member.name != config_.name) others.push_back(member.name);
+  }
+  return end_silent_senders(**connection, others, kSilence);
 }
 
 ha::Trouble ServerActs::trouble_with(const Member& leader, const ha::Position& mine) const {
@@ -325,8 +332,10 @@ ha::Trouble ServerActs::trouble_with(const Member& leader, const ha::Position& m
                             Deadline::after(kQuery));
   if (!oldest.ok() || oldest->at(0).rows.empty()) return ha::Trouble::kNone;
   const std::string name = oldest->at(0).get(0, "name");
-  return !name.empty() && name > segment_of(mine.lsn, facts->segment_size) ? ha::Trouble::kWalRemoved
-                                                                           : ha::Trouble::kNone;
+  if (!name.empty() && name > segment_of(mine.lsn, facts->segment_size)) return ha::Trouble::kWalRemoved;
+  // The WAL is there: what it may want is the slot.
+  (void)(*connection)->query(slot_sql(config_.slot), Deadline::after(kQuery));
+  return ha::Trouble::kNone;
 }
 
 void ServerActs::drop_slots() {
@@ -344,11 +353,7 @@ void ServerActs::make_slots() {
   if (!connection.ok()) return;
   for (const Member& member : config_.members) {
     if (member.name == config_.name) continue;
-    const std::string slot = pgclient::quote_literal(member.slot);
-    (void)(*connection)
-        ->query("SELECT pg_create_physical_replication_slot(" + slot +
-                    ", true) WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = " + slot + ")",
-                Deadline::after(kQuery));
+    (void)(*connection)->query(slot_sql(member.slot), Deadline::after(kQuery));
   }
 }
 

@@ -57,9 +57,11 @@ class ServerActs {
   // From now on the data is good for nothing but to be copied anew, also if we are cut off, and its server has ended:
   // it confirms no commit any more.
   Status give_data_up();
+  // What a clean stop would wait for, while writes go on: a checkpoint, and standbys that say nothing any more.
   Status checkpoint();
   void stop_cleanly(Deadline deadline);
-  // Why a standby whose WAL ends at `mine` gets no stream from `leader`; kNone also if that does not say.
+  // Why a standby whose WAL ends at `mine` gets no stream from `leader`; kNone also if that does not say. Where only
+  // the slot is gone or good for nothing it is made anew.
   ha::Trouble trouble_with(const Member& leader, const ha::Position& mine) const;
   // Slots that this server kept for others when it led: they would hold its WAL for ever.
   void drop_slots();

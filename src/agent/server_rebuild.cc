@@ -69,7 +69,8 @@ Status ServerActs::rewind(const Member& leader, ha::Epoch epoch) {
   PGB_TRY(os::write_file_atomic(passfile, render_passfile(as_superuser), 0600));
   std::vector<std::string> argv = {bin_dir_ + "/pg_rewind", "-D", dir_.path(), "--source-server",
                                    "host=" + leader.host + " port=" + std::to_string(leader.port) +
-                                       " user=" + config_.superuser + " dbname=postgres connect_timeout=5"};
+                                       " user=" + config_.superuser + " dbname=postgres connect_timeout=5 " +
+                                       std::string(kNoticesSilence)};
   const std::vector<std::string> env = {"PGPASSFILE=" + passfile};
   // First without touching anything: what cannot be rewound stays as it is.
   std::vector<std::string> trial = argv;

@@ -334,7 +334,7 @@ const std::vector<DefaultParameter>& default_parameters() {
   static const std::vector<DefaultParameter> table = {
       {"hot_standby", "on"},           {"log_timezone", "UTC"},   {"max_connections", "200"},
       {"max_replication_slots", "10"}, {"max_wal_senders", "10"}, {"password_encryption", "scram-sha-256"},
-      {"wal_level", "replica"},        {"wal_log_hints", "on"},
+      {"wal_level", "replica"},        {"wal_log_hints", "on"},   {"wal_sender_timeout", "5s"},
   };
   return table;
 }

@@ -188,6 +188,10 @@ std::string reference_page() {
   for (const auto& [name, value] : default_parameters())
     out += "- `" + std::string(name) + " = " + std::string(value) + "`\n";
   out +=
+      "\nA replica that has fallen silent, frozen or cut off, counts as streaming for `wal_sender_timeout`, and a "
+      "planned "
+      "switchover or restart waits as long for it.\n";
+  out +=
       "\nAnd, where agents choose the primary, by the disk of each server: `max_slot_wal_keep_size`, the WAL that a "
       "primary keeps for replicas that are "
       "away, is half of what is free where its `pg_wal` lies, the WAL that is there counted as free, from 64MB to "

@@ -110,6 +110,7 @@ TEST(ClusterFile, TheSimpleExampleSaysWhatItSays) {
   EXPECT_EQ(cluster.durability, Durability::kQuorum);
   EXPECT_EQ(cluster.postgres.init_sql, std::vector<std::string>{"init.sql"});
   EXPECT_EQ(cluster.postgres.parameters.at("wal_log_hints"), "on");
+  EXPECT_EQ(cluster.postgres.parameters.at("wal_sender_timeout"), "5s");
   EXPECT_FALSE(cluster.postgres.parameters.contains("max_slot_wal_keep_size")) << "each server goes by its own disk";
 }
 

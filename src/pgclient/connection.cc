@@ -151,7 +151,7 @@ Status WireConnection::login(const ConnInfo& info, Deadline deadline) {
   if (!info.application_name.empty()) startup.params["application_name"] = info.application_name;
   startup.params["client_encoding"] = "UTF8";
   if (!info.options.empty()) startup.params["options"] = info.options;
-  if (info.replication) startup.params["replication"] = "true";
+  if (info.replication) startup.params["replication"] = info.database.empty() ? "true" : "database";
   std::string bytes;
   encode(bytes, startup);
   PGB_TRY(socket_.send(bytes, deadline));

@@ -24,7 +24,7 @@ struct ConnInfo {
   std::string options;       // as in the startup packet: "-c name=value"; empty: none
   net::TlsToServer tls;      // not over a Unix socket
   std::string tls_host;      // what the server's certificate must be for, if that is verified; empty: `host`
-  bool replication = false;  // physical replication protocol: IDENTIFY_SYSTEM, CREATE_REPLICATION_SLOT …
+  bool replication = false;  // IDENTIFY_SYSTEM, CREATE_REPLICATION_SLOT …; with a database SQL, too
 };
 
 // Rows as text; SQL NULL is nothing.

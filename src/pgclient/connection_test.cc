@@ -266,12 +266,16 @@ TEST_F(ConnectionTest, SaysWhyTheServerEndedTheSession) {
 TEST_F(ConnectionTest, SpeaksTheReplicationProtocol) {
   auto info = server_->info("owner", "owner pw");
   info.replication = true;
-  auto connection = Connection::open(info, soon());
-  ASSERT_TRUE(connection.ok()) << connection.error().message;
-  auto identity = (*connection)->query("IDENTIFY_SYSTEM", soon());
-  ASSERT_TRUE(identity.ok()) << identity.error().message;
-  EXPECT_EQ((*identity)[0].get(0, "timeline"), "1");
-  EXPECT_FALSE((*identity)[0].get(0, "systemid").empty());
+  for (const std::string database : {"", "postgres"}) {
+    info.database = database;
+    auto connection = Connection::open(info, soon());
+    ASSERT_TRUE(connection.ok()) << connection.error().message;
+    auto identity = (*connection)->query("IDENTIFY_SYSTEM", soon());
+    ASSERT_TRUE(identity.ok()) << identity.error().message;
+    EXPECT_EQ((*identity)[0].get(0, "timeline"), "1");
+    EXPECT_FALSE((*identity)[0].get(0, "systemid").empty());
+    EXPECT_EQ((*connection)->query("SELECT 1", soon()).ok(), !database.empty()) << "SQL needs a database";
+  }
 }
 
 TEST_F(ConnectionTest, QuotesWhatTheServerReadsBack) {
