@@ -17,6 +17,7 @@ TEST(Records, ANodeComesBackAsItWasPublished) {
   node.following = ha::Following{"a", 9};
   node.streaming = true;
   node.trouble = ha::Trouble::kWalRemoved;
+  node.failed_promotions = 2;
   node.free_disk = 12345;
   node.refused = {"c"};
   const auto back = parse_publication(to_json(Publication{node, "following", "b follows a", "for nobody"}));
