@@ -6,7 +6,7 @@ PROPERTY_SECONDS ?= 600
 
 .DEFAULT_GOAL := build
 PROGRAMS = pgbalancer pgbalancer_agent pgbalancer_cluster
-.PHONY: build compat faults property simulate demo test unit check format tidy fuzz leak soak asan tsan bench bench-proxy bench-failover bench-surfaces clean help deps deps-test deps-check \
+.PHONY: build compat faults property simulate demo test unit check format tidy fuzz leak soak asan tsan bench bench-proxy bench-failover bench-surfaces bench-idle clean help deps deps-test deps-check \
   configure programs everything
 
 help: ## this list
@@ -105,6 +105,9 @@ bench-failover: build ## how long a lost primary is felt, beside Patroni with HA
 
 bench-surfaces: build ## what REST and /metrics cost, and how soon they answer
 	@/usr/bin/python3 bench/surfaces.py $(BENCH) $(BUILD)/bin
+
+bench-idle: build ## what a group of three costs while nothing happens (IDLE="--seconds 60")
+	@/usr/bin/python3 bench/idle.py $(IDLE) $(BUILD)/bin
 
 clean: ## remove the build folders
 	rm -rf build build-*

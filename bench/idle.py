@@ -32,7 +32,7 @@ class Costs:
 
     def __init__(self, cluster: Sandbox):
         self.cluster = cluster
-        self.nodes = ["primary", "replica1", "replica2"]
+        self.nodes = cluster.hosts()
         self.units = {unit: cluster.pids(unit) for unit in [*self.nodes, "lb1"]}
 
     def agent(self, node: str) -> float:

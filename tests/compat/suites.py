@@ -64,6 +64,17 @@ def regress(source: Source, server: Server, port: int, mode: str, results: pathl
     launch(PGXS / "regress/pg_regress", source.regress, server, port, results, f"--dlpath={source.library}", *what)
 
 
+def up_to(source: Source, suite: str, test: str) -> list[str]:
+    """What runs a test once more, after all that it may need."""
+    if suite != "regress":
+        return [test]
+    lines = (source.regress / "parallel_schedule").read_text().splitlines()
+    end = next(number for number, line in enumerate(lines, 1) if line.startswith("test:") and test in line.split())
+    schedule = source.regress / f"schedule_up_to_{test}"
+    schedule.write_text("\n".join(lines[:end]) + "\n")
+    return [f"--schedule={schedule}"]
+
+
 def isolation(source: Source, server: Server, port: int, mode: str, results: pathlib.Path, tests: list[str]) -> None:
     server.sql(f"CREATE DATABASE {DATABASE} TEMPLATE template0")
     for name, value in {"lc_messages": "C", "bytea_output": "hex", "timezone_abbreviations": "Default"}.items():

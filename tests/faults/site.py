@@ -151,6 +151,7 @@ class Site(Members):
         self.sandbox.run("switchover", "--to", name)
         self.sandbox.wait_healthy()
         self.wait_synchronous()
+        self.since = time.monotonic()
         return name, disk
 
     # --- what has to hold
@@ -188,9 +189,15 @@ class Site(Members):
         """Through the balancer, or at a server itself."""
         wait_until(lambda: self.ledger.goes_on_since(moment, through), limit, "commits go on", pause=0.01)
 
-    def check_end(self, most_owners: int, limit: float = 60, may_lose: int = 0) -> int:
-        """Everybody streams, commits are acknowledged, no more than so many acknowledged ones are lost, nobody acknowledged in turns.
-        Returns how many are lost."""
+    def check_turns(self, since: float = 0) -> None:
+        """No former primary acknowledged what was begun after another one had acknowledged something; of what came after `since`."""
+        back = self.ledger.turned_back(since)
+        assert not back, f"{len(back)} commits acknowledged by a former primary after another one had begun: {back[:3]}"
+
+    def check_end(self, most_owners: int, limit: float = 60, may_lose: int = 0, may_return: bool = False) -> int:
+        """Everybody streams, commits are acknowledged, no more than so many acknowledged ones are lost, nobody acknowledged in turns: the
+        role goes back to nobody, or, if it `may_return` to who had it before the last event, not after that. Returns how many are
+        lost."""
         self.sandbox.wait_healthy(limit)
         self.wait_synchronous()
         before, read = self.ledger.count_through_balancer(), self.ledger.count_at_replicas()
@@ -201,6 +208,7 @@ class Site(Members):
         print(self.sandbox.run("history", expect=None).out)
         print(f"gap {self.ledger.gap(self.since):.2f} s, {len(self.ledger.acks)} commits, by {owners}")
         assert len(owners) <= most_owners, f"servers acknowledged commits in turns: {owners}"
+        self.check_turns(self.since if may_return else 0)
         primary = self.primary()
         assert owners[-1] == self.port(primary)
         lost = self.ledger.lost(self.direct[primary])

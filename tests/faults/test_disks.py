@@ -25,7 +25,7 @@ def test_a_leader_whose_disk_gets_full_hands_over_to_one_with_room(site):
     wait_until(refused, 20, "it streams again, and is refused for want of room")
     assert site.primary() == new, "it stays"
     disk.empty()
-    site.check_end(most_owners=3)
+    site.check_end(most_owners=3, may_return=True)
 
 
 def test_a_leader_whose_disk_hangs_is_replaced(site):
@@ -37,13 +37,13 @@ def test_a_leader_whose_disk_hangs_is_replaced(site):
     gap = site.ledger.gap(site.since)
     disk.thaw()
     assert gap < 12, "heartbeat, lease, election, all on a loaded machine"
-    site.check_end(most_owners=3)
+    site.check_end(most_owners=3, may_return=True)
     assert site.primary() == new
 
 
 def test_a_leader_whose_disk_is_slow_goes_on(site):
     """Each write takes up to a second: that is felt, but no reason to move the role to and fro."""
-    _, disk = site.lead_from_small_disk(900)
+    slow, disk = site.lead_from_small_disk(900)
     with disk.slow(seconds=0.8):
         site.since = time.monotonic()
         time.sleep(15)
@@ -51,7 +51,8 @@ def test_a_leader_whose_disk_is_slow_goes_on(site):
         times = [ack.came for ack in site.ledger.acks if ack.came > site.since]
         print(f"{len(times)} commits while the disk was slow, the longest gap {done:.2f} s")
     assert done < 5
-    site.check_end(most_owners=3)
+    site.check_end(most_owners=2)
+    assert site.primary() == slow, "the role stays"
 
 
 def test_slots_keep_as_much_as_the_disk_has_room_for(site):

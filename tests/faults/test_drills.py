@@ -90,7 +90,7 @@ def test_a_drill_fills_the_disk_of_the_primary_and_gives_it_back(site):
     told = drill(site, "disk-full", old)
     assert told["was_primary"] and told["primary"] != old, told
     assert disk.free() > before - (200 << 20)
-    site.check_end(most_owners=3)
+    site.check_end(most_owners=3, may_return=True)
 
 
 @small_disk
@@ -102,7 +102,7 @@ def test_a_drill_that_is_broken_off_leaves_no_full_disk(site, number):
     code, err = broken_off(site, "disk-full", old, lambda: disk.free() < 100 << 20, number)
     assert number == signal.SIGKILL or (code == 130 and f"{old} has its room again" in err), err
     wait_until(lambda: disk.free() > before - (200 << 20), 10, "the room is there again")
-    site.check_end(most_owners=3)
+    site.check_end(most_owners=3, may_return=True)
 
 
 @pytest.mark.runtimes("docker")

@@ -54,6 +54,7 @@ def test_a_stopped_agent_loses_the_role_and_no_commit(site):
     site.freeze(pid)
     try:
         new = site.wait_writes_by_another(old, 15)
+        assert site.ledger.gap(site.since) < 5
         site.nothing_from(old, 3)  # its server still runs, but its clients' commits find no second copy
     finally:
         site.thaw(pid)
@@ -153,7 +154,7 @@ def test_two_failures_in_a_row(site):
     site.kill(site.agent_pid(second))
     site.wait_writes_by_another(second, 10)
     site.sandbox.run("start", second)
-    site.check_end(most_owners=3)
+    site.check_end(most_owners=3, may_return=True)
 
 
 @both
@@ -167,7 +168,7 @@ def test_a_second_primary_is_lost_before_the_first_is_back(site):
         print("started:", name)
         site.sandbox.run("start", name, expect=None, limit=60)
     site.wait_writes_after(time.monotonic(), 30)
-    site.check_end(most_owners=4)
+    site.check_end(most_owners=4, may_return=True)
 
 
 @both
@@ -226,8 +227,10 @@ def test_a_switchover_moves_the_role_and_back(site):
     assert site.primary() == wanted
     site.sandbox.wait_healthy()
     site.wait_synchronous()
+    site.check_turns()
+    site.since = time.monotonic()
     site.sandbox.run("switchover", "--to", old)
-    site.check_end(most_owners=3)
+    site.check_end(most_owners=3, may_return=True)
     assert site.primary() == old
     told = site.sandbox.run("history").out
     assert f"in favour of {wanted}" in told and f"in favour of {old}" in told, told

@@ -206,13 +206,13 @@ class CommitLedger:
                 owners.append(ack.port)
         return owners
 
-    def turned_back(self) -> list[Ack]:
+    def turned_back(self, since: float = 0) -> list[Ack]:
         """Commits that a server acknowledged though they were begun when another one, which had begun later, already had
-        acknowledged some: two primaries, or a role that came back."""
+        acknowledged some: two primaries, or a role that came back. Only of those that were begun after `since`."""
         first_sent: dict[int, float] = {}
         first_came: dict[int, float] = {}
         found = []
-        for ack in sorted(self.acks, key=lambda ack: ack.came):
+        for ack in sorted((ack for ack in self.acks if ack.sent >= since), key=lambda ack: ack.came):
             first_sent.setdefault(ack.port, ack.sent)
             first_came.setdefault(ack.port, ack.came)
             if any(first_sent[port] > first_came[ack.port] and came < ack.sent for port, came in first_came.items() if port != ack.port):
