@@ -9,6 +9,18 @@
 #include "net/socket.h"
 
 namespace pgb::proxy {
+namespace {
+
+// A process that was killed is gone before its io_uring has let its sockets go.
+Status wait_until_free(const net::Address& address) {
+  constexpr std::chrono::milliseconds kLetGo{1000}, kLook{20};
+  const Deadline deadline = Deadline::after(kLetGo);
+  Status free = net::check_port_free(address);
+  for (; !free.ok() && !deadline.expired(); free = net::check_port_free(address)) std::this_thread::sleep_for(kLook);
+  return free;
+}
+
+}  // namespace
 
 Proxy::Proxy(Settings settings, TopologyPtr topology)
     : settings_(std::move(settings)),
@@ -55,7 +67,7 @@ Status Proxy::listen(std::vector<os::UniqueFd> given) {
   if (!given.empty()) {
     *address = net::Address::local_of(given[0].get());
   } else if (settings_.port != 0) {
-    PGB_TRY(net::check_port_free(*address));
+    PGB_TRY(wait_until_free(*address));
   }
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
   // Half the cores: a transaction costs the servers more than us, and a thread with more to do at a time costs less.
