@@ -58,7 +58,7 @@ Status make_slot(const AgentConfig& config, const ServerRole& role, Deadline dea
 }
 
 // While it copies, the disk may keep it from answering for longer than one that streams; a time of the user's own
-// holds.
+// holds, unless it is the same as ours.
 static std::string copy_options(const AgentConfig& config) {
   const std::string name = "wal_sender_timeout";
   std::string out(kNoticesSilence);

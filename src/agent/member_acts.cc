@@ -223,8 +223,8 @@ void MemberAgent::act_on_server(const ha::ClusterView& view, const ha::Decision&
                    });
     }
     case Action::kCheckpoint:
-      return begin(decision, [this, request]() -> After {
-        if (const Status done = acts_.checkpoint(); !done.ok()) log::warn("checkpoint: " + done.error().message);
+      return begin(decision, [this, request, target = decision.node]() -> After {
+        if (const Status done = acts_.checkpoint(target); !done.ok()) log::warn("checkpoint: " + done.error().message);
         return [request](Own& own) { own.checkpointed_for = request; };
       });
     case Action::kStopCleanly:

@@ -44,6 +44,7 @@ MemberAgent::After MemberAgent::released(bool in_favour, bool gone, Result<std::
   return [this, in_favour, gone, rest = std::move(rest)](Own& own) {
     rest(own);
     if (in_favour) own.others_first = Clock::now() + kOthersFirst;
+    if (gone) own.lease = 0;
     if (!gone) fail_until_ = std::max(fail_until_, Clock::now() + kSayAgain);
   };
 }

@@ -306,14 +306,14 @@ Result<ServerFacts> ServerActs::apply_sync(const ha::ServerSync& sync, Deadline 
 
 void ServerActs::stop_cleanly(Deadline deadline) { postmaster_.stop(deadline); }
 
-Status ServerActs::checkpoint() {
+Status ServerActs::checkpoint(const std::string& target) {
   auto connection = Connection::open(superuser_at(config_.local_host(), config_.port), Deadline::after(kQuery));
   if (!connection.ok()) return std::move(connection).error();
   auto done = (*connection)->query("CHECKPOINT", Deadline::after(seconds(60)));
   if (!done.ok()) return std::move(done).error();
   std::vector<std::string> others;
   for (const Member& member : config_.members) {
-    if (member.name != config_.name) others.push_back(member.name);
+    if (member.name != config_.name && member.name != target) others.push_back(member.name);
   }
   return end_silent_senders(**connection, others, kSilence);
 }

@@ -58,7 +58,8 @@ class ServerActs {
   // it confirms no commit any more.
   Status give_data_up();
   // What a clean stop would wait for, while writes go on: a checkpoint, and standbys that say nothing any more.
-  Status checkpoint();
+  // `target` is not one of them: a switchover to it waits for its answer.
+  Status checkpoint(const std::string& target);
   void stop_cleanly(Deadline deadline);
   // Why a standby whose WAL ends at `mine` gets no stream from `leader`; kNone also if that does not say. Where only
   // the slot is gone or good for nothing it is made anew.

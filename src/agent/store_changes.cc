@@ -108,9 +108,12 @@ bool StoreLink::release(const ha::ClusterView& seen, const ha::Decision& decisio
               history_op(store.leader->epoch, "release", decision.sentence, asked_for ? "switchover" : "")};
   if (asked_for) {
     ha::Request request = *store.request;
-    request.node = decision.node;
+    if (!decision.node.empty()) request.node = decision.node;
     const auto left = std::chrono::duration_cast<ha::Duration>(request.deadline - Clock::now());
-    txn.then.push_back(Op::put(keys_.failover(), to_json(request, std::max(left, ha::Duration(1000)))));
+    // Whoever leads next without having been named has not been asked to hand over again.
+    const bool stands = !request.node.empty() && request.node != config_.name;
+    txn.then.push_back(stands ? Op::put(keys_.failover(), to_json(request, std::max(left, ha::Duration(1000))))
+                              : Op::remove({keys_.failover(), false}));
   }
   if (!done(dcs_->txn(txn, Deadline::after(kCall)), "releasing the leader key")) return false;
   const std::lock_guard lock(mutex_);

@@ -32,10 +32,11 @@ class StoreLinkTest : public ::testing::Test {
     store_ = std::move(*store);
   }
   // What stands there: empty if nothing does.
-  std::string question() {
-    const auto found = store_->store().range({keys_.handover(), false}, Deadline::after(seconds(5)));
+  std::string value_of(const std::string& key) {
+    const auto found = store_->store().range({key, false}, Deadline::after(seconds(5)));
     return found && !found->kvs.empty() ? found->kvs[0].value : "";
   }
+  std::string question() { return value_of(keys_.handover()); }
   bool is_asked_within(milliseconds limit, bool asked) {
     for (const Deadline end = Deadline::after(limit); !end.expired(); std::this_thread::sleep_for(milliseconds(5))) {
       if (question().empty() != asked) return true;
@@ -107,6 +108,32 @@ TEST_F(StoreLinkTest, WhatWentWithTheRoleIsNotTakenBackLater) {
   ASSERT_TRUE(store_->store().put(keys_.handover(), R"({"node":"node1"})", 0, Deadline::after(seconds(5))));
   link_->end_quiet();
   EXPECT_FALSE(is_asked_within(milliseconds(500), false)) << "nothing is asked any more that is to be taken back";
+}
+
+// A switchover that its leader lets go for stands for whom it is named for, and for nobody else: the next one would
+// hand over again.
+TEST_F(StoreLinkTest, ARequestGoesWithTheRoleToWhomItNames) {
+  struct Case {
+    std::string asked, in_favour, left;
+  };
+  for (const auto& [asked, in_favour, left] :
+       {Case{"", "node2", "node2"}, Case{"node3", "", "node3"}, Case{"node1", "", ""}, Case{"", "", ""}}) {
+    const auto lease = store_->store().grant(seconds(30), Deadline::after(seconds(5)));
+    ASSERT_TRUE(lease);
+    const ha::LeaderKey leader{"node1", 1, static_cast<uint64_t>(lease->id), 0};
+    ASSERT_TRUE(store_->store().put(keys_.leader(), to_json(leader), lease->id, Deadline::after(seconds(5))));
+    ha::ClusterView seen;
+    seen.store.leader = leader;
+    seen.store.request = ha::Request{ha::Request::Kind::kSwitchover, asked, false, Clock::now() + seconds(20), 1};
+    ASSERT_TRUE(store_->store().put(keys_.failover(), to_json(*seen.store.request, seconds(20)), 0,
+                                    Deadline::after(seconds(5))));
+    ha::Decision decision;
+    decision.node = in_favour;
+    ASSERT_TRUE(link_->release(seen, decision, {}));
+    const std::string found = value_of(keys_.failover());
+    EXPECT_EQ(found.empty(), left.empty()) << asked << ", " << in_favour << ": " << found;
+    EXPECT_NE(found.find(left.empty() ? "" : "\"" + left + "\""), std::string::npos) << found;
+  }
 }
 
 }  // namespace

@@ -56,23 +56,25 @@ Balancer::Balancer(std::string path, BalancerConfig config, proxy::TlsKeeperPtr 
       proxy_(std::move(proxy)) {
   publish();
   const std::lock_guard lock(mutex_);
-  names_ = std::make_unique<NodeNames>(kLookAgain, address_of_host, [this] { on_move(); });
-  look_up_names();
+  names_ = std::make_unique<NodeNames>(kLookAgain, addresses_of_host, [this] { on_move(); });
+  look_up(config_);
   start_monitor();
 }
 
 Balancer::~Balancer() {
-  names_.reset();
+  names_->stop();
   proxy_->stop();
   monitor_.reset();
 }
 
 Status Balancer::reload() {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard order(reload_mutex_);
   auto fresh = load_balancer_config(path_);
   if (!fresh) return std::move(fresh).error();
   auto tls = load_tls(*fresh);
   if (!tls) return std::move(tls).error();
+  look_up(*fresh);
+  const std::lock_guard lock(mutex_);
   tls_->set(std::move(*tls));
   proxy_->set_pool(fresh->pool_settings());
   proxy_->set_hba(fresh->hba);
@@ -85,7 +87,6 @@ Status Balancer::reload() {
   config_.pcp_users = fresh->pcp_users;
   config_.nodes = fresh->nodes;
   publish();
-  if (nodes_changed) look_up_names();
   if (nodes_changed) start_monitor();
   log::info(nodes_changed ? "configuration read again: the nodes have changed" : "configuration read again");
   return Status();
@@ -102,9 +103,9 @@ void Balancer::publish() {
   in_force_ = std::move(now);
 }
 
-void Balancer::look_up_names() {
+void Balancer::look_up(const BalancerConfig& config) {
   std::vector<std::string> hosts;
-  for (const BalancerConfig::Node& node : config_.nodes) hosts.push_back(node.host);
+  for (const BalancerConfig::Node& node : config.nodes) hosts.push_back(node.host);
   names_->set(std::move(hosts));
 }
 

@@ -45,14 +45,15 @@ class Balancer {
  private:
   Balancer(std::string path, BalancerConfig config, proxy::TlsKeeperPtr tls, proxy::ProbeBellPtr bell,
            std::unique_ptr<proxy::Proxy> proxy);
-  void look_up_names();
+  void look_up(const BalancerConfig& config);
   void start_monitor();
   void on_move();
   void publish();
 
   const std::string path_;
+  std::mutex reload_mutex_;  // held by a reload, for seconds
   std::mutex mutex_;
-  BalancerConfig config_;  // guarded by mutex_, which a reload holds for seconds, like the next one
+  BalancerConfig config_;  // guarded by mutex_, like the next one
   std::optional<proxy::Leader> leader_;
   mutable std::mutex in_force_mutex_;
   ConfigPtr in_force_;  // the same, guarded by in_force_mutex_ and by nothing that waits

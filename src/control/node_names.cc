@@ -1,6 +1,7 @@
 #include "control/node_names.h"
 
 #include <algorithm>
+#include <sstream>
 #include <utility>
 
 #include "base/log.h"
@@ -9,25 +10,33 @@
 
 namespace pgb::control {
 
-std::string address_of_host(const std::string& name) {
+std::vector<std::string> addresses_of_host(const std::string& name) {
   os::SpawnOptions options;
   options.argv = {"getent", "ahosts", name};
   const auto done = os::run(options, Deadline::after(std::chrono::seconds(3)));
-  if (!done || done->exit_code != 0) return {};
-  const std::string first = done->out.substr(0, done->out.find_first_of(" \t\n"));
-  return net::Address::parse(first, 1) ? first : std::string();
+  std::vector<std::string> found;
+  if (!done || done->exit_code != 0) return found;
+  std::istringstream lines(done->out);
+  for (std::string line; std::getline(lines, line);) {  // one for each kind of socket
+    std::string address = line.substr(0, line.find_first_of(" \t"));
+    const bool known = std::find(found.begin(), found.end(), address) != found.end();
+    if (!known && net::Address::parse(address, 1)) found.push_back(std::move(address));
+  }
+  return found;
 }
 
 NodeNames::NodeNames(std::chrono::milliseconds interval, Lookup lookup, OnMove on_move)
     : interval_(interval), lookup_(std::move(lookup)), on_move_(std::move(on_move)), thread_([this] { run(); }) {}
 
-NodeNames::~NodeNames() {
+NodeNames::~NodeNames() { stop(); }
+
+void NodeNames::stop() {
   {
     const std::lock_guard lock(mutex_);
     stopped_ = true;
   }
   changed_.notify_all();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 void NodeNames::set(std::vector<std::string> names) {
@@ -51,13 +60,15 @@ std::string NodeNames::address(const std::string& name) const {
 
 // True if it has moved. What is not found for a while is where it was.
 bool NodeNames::look_up(const std::string& name) {
-  const std::string address = lookup_(name);
-  const std::string before = this->address(name);
-  if (address.empty() && before == name) log::warn("host " + name + " is not found: its node is not known until it is");
-  if (address.empty() || address == before) return false;
-  log::info("host " + name + " is " + address + (before == name ? "" : ", was " + before));
+  const std::vector<std::string> addresses = lookup_(name);
+  const std::string before = address(name);
+  const bool stays = std::find(addresses.begin(), addresses.end(), before) != addresses.end();
+  if (addresses.empty() && before == name)
+    log::warn("host " + name + " is not found: its node is not known until it is");
+  if (addresses.empty() || stays) return false;
+  log::info("host " + name + " is " + addresses[0] + (before == name ? "" : ", was " + before));
   const std::lock_guard lock(mutex_);
-  found_[name] = address;
+  found_[name] = addresses[0];
   return true;
 }
 
@@ -74,7 +85,10 @@ void NodeNames::run() {
     lock.unlock();
     bool moved = false;
     for (const std::string& name : names) moved = look_up(name) || moved;
-    if (moved) on_move_();
+    lock.lock();
+    if (!moved || stopped_) continue;
+    lock.unlock();
+    on_move_();
     lock.lock();
   }
 }

@@ -13,20 +13,22 @@
 
 namespace pgb::control {
 
-// What the system says, by getent(1): /etc/hosts, DNS, and whatever else nsswitch.conf(5) names; the first of several
-// addresses. Empty: nothing, or not within three seconds.
-std::string address_of_host(const std::string& name);
+// What the system says, by getent(1): /etc/hosts, DNS, and whatever else nsswitch.conf(5) names. Empty: nothing, or not
+// within three seconds.
+std::vector<std::string> addresses_of_host(const std::string& name);
 
 class NodeNames {
  public:
-  using Lookup = std::function<std::string(const std::string& name)>;
-  // On a thread of ours, when an address is another one than before, or known for the first time.
+  using Lookup = std::function<std::vector<std::string>(const std::string& name)>;
+  // On a thread of ours, when a name is known for the first time, or the address that it had is none of its any more.
   using OnMove = std::function<void()>;
 
   NodeNames(std::chrono::milliseconds interval, Lookup lookup, OnMove on_move);
-  ~NodeNames();  // waits for a lookup, and for what on_move() does
+  ~NodeNames();
   NodeNames(const NodeNames&) = delete;
   NodeNames& operator=(const NodeNames&) = delete;
+
+  void stop();  // on_move() is not called any more; waits for a lookup under way, and for what on_move() does
 
   // From now on these. Those that are not known yet are looked up before it returns; IP addresses are left alone.
   void set(std::vector<std::string> names);

@@ -23,6 +23,10 @@ Decision give_up(const Look& look, Event event, const std::string& why) {
   auto decision =
       look.row(event, fmt::format("{} gives epoch {} up: {}", look.self().name, look.store().leader->epoch, why));
   decision.epoch = next_epoch(look.view);
+  const auto& request = look.store().request;  // whom a switchover is for that comes first, as before
+  if (request && request->kind == Request::Kind::kSwitchover && request->node != look.self().name) {
+    decision.node = request->node;
+  }
   return decision;
 }
 
@@ -31,6 +35,7 @@ Decision give_up(const Look& look, Event event, const std::string& why) {
 std::optional<Decision> useless_key(const Look& look) {
   if (!look.store().reachable || !holds_key(look.view)) return std::nullopt;
   std::string why = cannot_lead(look);
+  if (why.empty() && look.paused()) return std::nullopt;                  // nobody else might be elected
   if (why.empty()) why = "its server went down before it was a primary";  // and may take long to come up
   return give_up(look, Event::kCannotPromote, why);
 }

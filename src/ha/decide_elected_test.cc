@@ -50,6 +50,27 @@ TEST(Elected, WithItsServerDownItLetsGoBeforeItStartsThat) {
   EXPECT_EQ(decide(view, kNow).action, Action::kStartStandby) << "nobody hears of a release";
 }
 
+TEST(Elected, InAPauseItComesBackRatherThanLetGo) {
+  ClusterView view = elected();
+  view.store.paused = true;
+  view.self.server = Server::kStopped;
+  view.self.flushed.reset();
+  EXPECT_EQ(decide(view, kNow).action, Action::kStartStandby) << "nobody else may be elected meanwhile";
+  view.self.spent = 2;
+  EXPECT_EQ(decide(view, kNow).action, Action::kRelease) << "it would never be promoted";
+}
+
+TEST(Elected, WhoLetsGoKeepsInMindWhomTheSwitchoverIsFor) {
+  ClusterView view = elected();
+  view.self.spent = 2;
+  view.store.request = Request{Request::Kind::kSwitchover, "c", false, kNow + milliseconds(9000), 1};
+  Decision decision = decide(view, kNow);
+  EXPECT_EQ(decision.action, Action::kRelease);
+  EXPECT_EQ(decision.node, "c");
+  view.store.request->node = "b";
+  EXPECT_EQ(decide(view, kNow).node, "") << "it was for itself, and has failed";
+}
+
 TEST(Elected, WhoCouldNotBePromotedLetsOthersGoFirst) {
   ClusterView view = electing();
   ASSERT_EQ(best_candidate(view, 2, kNow), "b");

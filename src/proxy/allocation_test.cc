@@ -1,11 +1,13 @@
 // The path of a message takes no memory from the heap once everything has been seen. The sanitizers have an operator
 // new of their own, so that this is no test for them.
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#include <signal.h>
 #include <sys/wait.h>
 
 #include <atomic>
 #include <cstdlib>
 #include <new>
+#include <utility>
 
 #include "proxy/proxy_for_tests.h"
 
@@ -27,8 +29,8 @@ namespace {
 
 class AllocationTest : public ProxyTest, public testing::WithParamInterface<const char*> {
  protected:
-  // pgbench for five seconds, with a thread for each of eight clients: a thread waits for the client that prepares, and
-  // would wait for ever where that one waits for a server which another of its clients has.
+  // pgbench, until end_load(), with a thread for each of eight clients: a thread waits for the client that prepares,
+  // and would wait for ever where that one waits for a server which another of its clients has.
   void begin_load(const std::string& protocol) {
     const std::string script = postgres_->dir() + "/script.sql";
     ASSERT_TRUE(os::write_file_atomic(script, "SELECT 1;\nBEGIN;\nSELECT 2;\nCOMMIT;\n", 0644).ok());
@@ -42,7 +44,7 @@ class AllocationTest : public ProxyTest, public testing::WithParamInterface<cons
                     "-j",
                     "8",
                     "-T",
-                    "5",
+                    "60",
                     "-f",
                     script,
                     "-h",
@@ -58,10 +60,15 @@ class AllocationTest : public ProxyTest, public testing::WithParamInterface<cons
     ASSERT_TRUE(pid) << pid.error().message;
     pid_ = *pid;
   }
-  int end_load() const {
-    int how = -1;
-    ::waitpid(pid_, &how, 0);
-    return how;
+  // False: it had ended by itself.
+  bool end_load() {
+    int how = 0;
+    ::kill(pid_, SIGINT);
+    ::waitpid(std::exchange(pid_, 0), &how, 0);
+    return WIFSIGNALED(how) && WTERMSIG(how) == SIGINT;
+  }
+  void TearDown() override {
+    if (pid_ > 0) end_load();
   }
   bool does(uint64_t transactions) {
     const uint64_t goal = proxy_->stats().transactions + transactions;
@@ -89,7 +96,7 @@ TEST_P(AllocationTest, AMessageTakesNoMemoryOnceAllHasBeenSeen) {
     EXPECT_GT(done, 200u);
   }
   EXPECT_LT(taken * 100, done) << taken << " in " << done << " transactions";
-  EXPECT_EQ(end_load(), 0) << *os::read_file(postgres_->dir() + "/pgbench");
+  EXPECT_TRUE(end_load()) << *os::read_file(postgres_->dir() + "/pgbench");
 }
 
 INSTANTIATE_TEST_SUITE_P(Protocols, AllocationTest, testing::Values("simple", "extended", "prepared"));

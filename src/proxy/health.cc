@@ -84,6 +84,7 @@ HealthMonitor::HealthMonitor(HealthSettings settings, TopologyPtr first, OnChang
     : settings_(std::move(settings)), on_change_(std::move(on_change)), topology_(std::move(first)) {
   const size_t count = topology_->nodes.size();  // the first thread may change topology_ already
   replayed_.resize(count);
+  noted_ns_.resize(count);
   astray_.resize(count);
   for (size_t i = 0; i < count; ++i) {
     const NodeView& node = topology_->nodes[i];
@@ -202,24 +203,27 @@ void HealthMonitor::note_log(size_t index, int64_t asked_ns, const Answer& answe
     const bool of_before = answer.received != 0 && answer.received < log_timeline_;
     if (answer.received >= log_timeline_ && log_timeline_ != 0) astray_[index] = false;
     replayed_[index] = of_before || astray_[index] ? 0 : answer.lsn;
+    noted_ns_[index] = now_ns();
     return note_catch_up(index);
   }
   replayed_[index] = 0;
-  if (answer.timeline > log_timeline_) note_promotion(answer);
+  look_for_astray(asked_ns, answer.lsn);
+  if (std::exchange(log_timeline_, std::max(log_timeline_, answer.timeline)) < answer.timeline) {  // promoted
+    std::fill(replayed_.begin(), replayed_.end(), 0);  // positions mean something else from here on
+    primary_log_.clear();
+  }
   note_primary(index, asked_ns, answer.lsn);
   gauges_[index]->caught_up_ns = asked_ns;
   gauges_[index]->behind_bytes = 0;
 }
 
-// Positions mean something else from here on. Who had replayed more than the new primary has written has something that
-// it has not: however far that writes, such a replica has not caught up before it was made anew.
-void HealthMonitor::note_promotion(const Answer& answer) {
-  const bool first = std::exchange(log_timeline_, answer.timeline) == 0;
+// Who had replayed more, before the primary was asked, than that has written, has something that it has not: however
+// far that writes, such a replica has not caught up before it was made anew.
+void HealthMonitor::look_for_astray(int64_t asked_ns, uint64_t written) {
   for (size_t i = 0; i < replayed_.size(); ++i) {
-    if (!first) astray_[i] = astray_[i] || replayed_[i] > answer.lsn;
-    replayed_[i] = 0;
+    if (noted_ns_[i] < asked_ns && replayed_[i] > written) astray_[i] = true;
+    if (astray_[i]) replayed_[i] = 0;
   }
-  primary_log_.clear();
 }
 
 void HealthMonitor::note_primary(size_t index, int64_t asked_ns, uint64_t lsn) {

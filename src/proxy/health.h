@@ -63,7 +63,7 @@ class HealthMonitor {
   void watch(size_t index);
   struct Answer;
   void note_log(size_t index, int64_t asked_ns, const Answer& answer);
-  void note_promotion(const Answer& answer);
+  void look_for_astray(int64_t asked_ns, uint64_t written);
   void note_primary(size_t index, int64_t asked_ns, uint64_t lsn);
   void note_flushed(int64_t by_ns, uint64_t flushed);
   void note_catch_up(size_t index);
@@ -92,9 +92,10 @@ class HealthMonitor {
   // What the primary said, oldest first: at the time (ns) it was asked, its log reached to no less than everything
   // that was committed before; guarded by log_mutex_.
   std::deque<std::pair<int64_t, uint64_t>> primary_log_;
-  size_t log_of_ = SIZE_MAX;        // which node's; likewise guarded, as the next three
+  size_t log_of_ = SIZE_MAX;        // which node's; likewise guarded, as the next four
   uint32_t log_timeline_ = 0;       // the highest one that a primary was on
   std::vector<uint64_t> replayed_;  // what each replica said last; 0: nothing that still holds
+  std::vector<int64_t> noted_ns_;   // when that came
   std::vector<bool> astray_;        // it had replayed more than the primary had written
   std::vector<std::shared_ptr<NodeGauge>> gauges_;
   std::vector<std::thread> threads_;

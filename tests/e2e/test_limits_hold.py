@@ -123,7 +123,7 @@ def test_nobody_starves_where_all_threads_want_the_one_server(site):
     with contextlib.ExitStack() as stack, concurrent.futures.ThreadPoolExecutor(16) as threads:
         done = list(threads.map(work, [stack.enter_context(contextlib.closing(site.client())) for _ in range(16)]))
     print("turns and longest wait of each:", done)
-    assert max(longest for _, longest in done) < 1
+    assert max(longest for _, longest in done) < 2, "half of the time"
     assert min(turns for turns, _ in done) * 4 > max(turns for turns, _ in done)
     assert site.server.sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND datname = 'postgres'") == [(1,)]
 

@@ -101,6 +101,9 @@ class Site(Members):
         if containers:
             self.sandbox.docker.docker("kill", *containers)
         else:
+            for pid in [pid for unit in units for pid in self.sandbox.pids(unit)]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGSTOP)  # none of them sees another's end
             for unit in units:
                 self.sandbox.kill_unit(unit)
 

@@ -82,7 +82,8 @@ void World::release(SimNode& node, const Decision& decision) {
         store_.leader.reset();
         store_.transfer = to;
         bool switches = store_.request && store_.request->kind == Request::Kind::kSwitchover;
-        if (switches) store_.request->node = to;
+        if (switches && !to.empty()) store_.request->node = to;
+        if (switches && (store_.request->node.empty() || store_.request->node == view.name)) store_.request.reset();
         return true;
       },
       [] {});
