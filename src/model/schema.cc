@@ -188,7 +188,8 @@ std::string reference_page() {
   for (const auto& [name, value] : default_parameters())
     out += "- `" + std::string(name) + " = " + std::string(value) + "`\n";
   out +=
-      "\nA replica that has fallen silent, frozen or cut off, counts as streaming for `wal_sender_timeout`. A restart of "
+      "\nA replica that has fallen silent, frozen or cut off, counts as streaming for `wal_sender_timeout`. A restart "
+      "of "
       "the primary waits as long for it, a planned switchover for a second and a half, while writes go on.\n";
   out +=
       "\nAnd, where agents choose the primary, by the disk of each server: `max_slot_wal_keep_size`, the WAL that a "
