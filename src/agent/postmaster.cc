@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "agent/pg_conf.h"
+#include "agent/stale_pid.h"
 #include "agent/tool.h"
 #include "os/process.h"
 #include "os/signals.h"
@@ -26,6 +27,7 @@ Status Postmaster::start() {
   if (!end_orphans(Deadline::after(milliseconds(5000)))) {
     return Error(Code::kTimeout, "processes of the server before survive SIGKILL");
   }
+  PGB_TRY(disown_stale_pid(config_.data_dir));
   const std::lock_guard lock(mutex_);
   auto pid = os::spawn(options);
   if (!pid.ok()) return std::move(pid).error().in("starting postgres");
