@@ -99,11 +99,15 @@ class Site(Members):
         containers = [self.sandbox.container(unit) for unit in units] if self.sandbox.docker else []
         self.since = time.monotonic()
         if containers:
+            pids = self.sandbox.docker.docker("inspect", "-f", "{{.State.Pid}}", *containers).split()
+        else:
+            pids = [pid for unit in units for pid in self.sandbox.pids(unit)]
+        for pid in filter(None, map(int, pids)):  # 0: it does not run
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)  # none of them sees another's end
+        if containers:
             self.sandbox.docker.docker("kill", *containers)
         else:
-            for pid in [pid for unit in units for pid in self.sandbox.pids(unit)]:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGSTOP)  # none of them sees another's end
             for unit in units:
                 self.sandbox.kill_unit(unit)
 
