@@ -69,7 +69,7 @@ TEST_F(StalePidTest, AServerInThisDirectoryIsLeftToPostgres) {
     _exit(1);
   }
   const std::string comm = "/proc/" + std::to_string(pid) + "/comm";
-  for (int i = 0; i < 2000 && text_of(comm) != "postgres\n"; ++i) usleep(1000);
+  for (int i = 0; i < 2000 && text_of(comm) != "postgres\n"; ++i) usleep(1000);  // until it is that program
   EXPECT_EQ(after(pid), std::to_string(pid) + rest_);
   kill(pid, SIGKILL);
   waitpid(pid, nullptr, 0);

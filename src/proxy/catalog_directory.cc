@@ -111,8 +111,8 @@ void CatalogDirectory::take(const std::string& name, uint64_t changes, const sql
     database.known = catalog;
     database.new_code.clear();
     database.failures = 0;
-  } else if (++database.failures >
-             times_.most_failures) {  // dropped, or not for us; whoever is still there wants it anew
+  } else if (++database.failures > times_.most_failures) {
+    // Dropped, or not for us; whoever is still there wants it anew.
     log::warn("the catalogue of database " + name + " could not be read time after time: its reads go to the primary");
     forget(name);
   } else {
