@@ -95,7 +95,8 @@ Result<RoleChange> wait_for_change(const Session& session, Group& group, const A
       return change;
     }
     if (!state->request && !asked.from.empty() && state->leader == asked.from) {
-      const auto said = answer_to(group, asked.request);
+      // The leader's answer, or the last word of whom it was handed to in vain.
+      const auto said = last_line(group, {"request", "release"}, asked.request);
       return Error(Code::kNotReady, said ? said->text : "the request is gone, and nobody says why")
           .with("changed", "nothing: " + asked.from + " leads on");
     }
